@@ -1,0 +1,225 @@
+package schedule
+
+import (
+	"errors"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// Compiled is a schedule in local time as one pg_cron job.
+type Compiled struct {
+	// UTC is the expression of the job, in the portable subset and in the
+	// normal form of [Expr.String]. It fires at every minute at which the
+	// schedule is due.
+	UTC string
+	// Guarded says that UTC fires at other minutes too, so that the
+	// dispatcher has to let through only those that auto_backup.due_times
+	// names. If it is false, UTC fires exactly when the schedule is due.
+	Guarded bool
+}
+
+// horizonYears is how far ahead the changes of a zone's clock are looked up.
+// Every rule by which zones change their clocks today shows within a year.
+const horizonYears = 10
+
+// Compile translates a schedule in a time zone into the schedule of a pg_cron
+// job, as it holds from now on.
+//
+// It is one job always. If the clock of the zone does not change in the next
+// ten years, and if one UTC expression says the same as e, the job fires exactly
+// when e is due. Otherwise the job fires whenever e can be due, and the
+// dispatcher lets through exactly the ticks at which it is: a guarded job is as
+// exact as any number of jobs would be, and there is one thing less to go wrong.
+// The superset is small: a daily time in a zone with summer time ticks twice a
+// day.
+//
+// The result depends on now only through the zone's rules: it stays the same
+// until the clock has changed for the last time, or until a newer database of
+// zones brings other rules. It is an error if e is the zero Expr or loc is nil.
+func Compile(e Expr, loc *time.Location, now time.Time) (Compiled, error) {
+	if e == (Expr{}) {
+		return Compiled{}, errors.New("compile schedule: the expression is empty")
+	}
+	if loc == nil {
+		return Compiled{}, errors.New("compile schedule: the time zone is missing")
+	}
+	clock := outlook(loc, now)
+	var t ticks
+	for _, offset := range clock.offsets {
+		t.addShifted(e, offset)
+	}
+	oneToOne := len(clock.offsets) == 1 && t.timesPerDay() == e.timesPerDay()
+	for _, g := range clock.gaps {
+		t.addSkipped(e, g)
+	}
+	utc := t.superset(e)
+	return Compiled{
+		UTC:     utc.String(),
+		Guarded: !oneToOne || !t.exact(utc, e),
+	}, nil
+}
+
+// clock is what the clock of a zone does from some time on.
+type clock struct {
+	// offsets are the distinct offsets from UTC in minutes, in the order in
+	// which they come.
+	offsets []int64
+	// gaps are the changes at which local times are skipped.
+	gaps []gap
+	// spans are the adjacent stretches with one offset each.
+	spans []span
+}
+
+// gap is a change that skips the local minutes within [from, to).
+type gap struct {
+	at       int64 // the first minute of UTC after the change
+	from, to int64
+}
+
+// outlook looks at the clock of a zone from two days before now, because until
+// then a change can make local times count as repeated, to the horizon.
+func outlook(loc *time.Location, now time.Time) clock {
+	var c clock
+	end := minuteOf(now.AddDate(horizonYears, 0, 0))
+	for s := range spans(loc, minuteOf(now)-2*minutesPerDay) {
+		if s.start >= end {
+			break
+		}
+		if n := len(c.spans); n > 0 {
+			last := &c.spans[n-1]
+			if last.offset == s.offset {
+				last.end = s.end
+				continue
+			}
+			if last.offset < s.offset {
+				c.gaps = append(c.gaps, gap{s.start, s.start + last.offset, s.start + s.offset})
+			}
+		}
+		c.spans = append(c.spans, s)
+		if !slices.Contains(c.offsets, s.offset) {
+			c.offsets = append(c.offsets, s.offset)
+		}
+	}
+	return c
+}
+
+// ticks collects at which times of the UTC day a job has to fire, and on which
+// days: shifts says how many days the UTC date is after the local one.
+type ticks struct {
+	minutes uint64
+	hours   uint32
+	shifts  [3]bool // by -1, 0 and 1 day
+}
+
+// addShifted adds all times of e under an offset.
+func (t *ticks) addShifted(e Expr, offset int64) {
+	for hours := uint64(e.hours); hours != 0; hours &= hours - 1 {
+		for minutes := e.minutes; minutes != 0; minutes &= minutes - 1 {
+			minute := 60*lowest(hours) + lowest(minutes)
+			t.add(minute-offset, 0)
+		}
+	}
+}
+
+// addSkipped adds the first instant after a gap if e names a time within it.
+func (t *ticks) addSkipped(e Expr, g gap) {
+	for local := g.from; local < g.to; local++ {
+		if day := floorDiv(local, minutesPerDay); e.at(int(local - day*minutesPerDay)) {
+			t.add(g.at, day)
+		}
+	}
+}
+
+// add adds a minute of UTC that is due for a local day.
+func (t *ticks) add(minute, localDay int64) {
+	day := floorDiv(minute, minutesPerDay)
+	minute -= day * minutesPerDay
+	t.hours |= 1 << (minute / 60)
+	t.minutes |= 1 << (minute % 60)
+	t.shifts[day-localDay+1] = true
+}
+
+// timesPerDay is the number of times at which the job fires on a day.
+func (t *ticks) timesPerDay() int {
+	return bits.OnesCount32(t.hours) * bits.OnesCount64(t.minutes)
+}
+
+// superset returns the UTC expression with the fewest days that fires on every
+// day that e, moved by the shifts, can be due.
+func (t *ticks) superset(e Expr) Expr {
+	utc := Expr{minutes: t.minutes, hours: t.hours, either: e.either}
+	for i, used := range t.shifts {
+		if !used {
+			continue
+		}
+		shift := i - 1
+		for w := range 7 {
+			if e.weekdays>>w&1 != 0 {
+				utc.weekdays |= 1 << ((w + shift + 7) % 7)
+			}
+		}
+		for _, year := range [...]int{2023, 2024} { // without and with a leap day
+			for d := (date{year, 1, 1, 0}); d.year == year; d = d.next() {
+				byDate := e.days>>d.day&1 != 0
+				if e.months>>d.month&1 == 0 || !byDate && !e.either {
+					continue
+				}
+				moved := d.shifted(shift)
+				utc.months |= 1 << moved.month
+				if byDate {
+					utc.days |= 1 << moved.day
+				}
+			}
+		}
+	}
+	// Days that no month of the list has can be added for a shorter text.
+	longest := 0
+	for m := 1; m <= 12; m++ {
+		if utc.months>>m&1 != 0 {
+			longest = max(longest, monthDays(m, true))
+		}
+	}
+	if real := uint32(setOf(1, longest, 1)); utc.days&real == real {
+		utc.days = allDays
+	}
+	return utc.normal().starred()
+}
+
+// starred returns e or, if e must match both the day of the month and the
+// weekday and no field that begins with "*" can say so, e with the one day more
+// that makes it possible at the least cost.
+func (e Expr) starred() Expr {
+	if e.either || e.days == allDays || e.weekdays == allWeekdays || e.days&(1<<1) != 0 || e.weekdays&1 != 0 {
+		return e
+	}
+	days, weekdays := bits.OnesCount32(e.days), bits.OnesCount8(e.weekdays)
+	if (days+1)*weekdays <= days*(weekdays+1) {
+		e.days |= 1 << 1
+	} else {
+		e.weekdays |= 1
+	}
+	return e.normal()
+}
+
+// exact reports whether utc fires on no other days than those of e, moved by
+// the shifts.
+func (t *ticks) exact(utc, e Expr) bool {
+	if e.everyDay() {
+		return true
+	}
+	for first := range yearKinds() {
+		for d := first; d.year == first.year; d = d.next() {
+			for i, used := range t.shifts {
+				if !used {
+					continue
+				}
+				local := d.shifted(1 - i)
+				if utc.on(d.month, d.day, d.weekday) != e.on(local.month, local.day, local.weekday) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
