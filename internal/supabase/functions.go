@@ -1,0 +1,171 @@
+package supabase
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/supabase/cli/pkg/api"
+)
+
+// The permissions that a token needs, as the API's documentation names them.
+const (
+	mayReadFunctions  = "edge_functions_read (OAuth: edge_functions:read)"
+	mayWriteFunctions = "edge_functions_write (OAuth: edge_functions:write)"
+)
+
+// A Function is an Edge Function without its source.
+type Function struct {
+	// ID stays the same over redeployments.
+	ID string
+	// Slug is the name in the function's URL, Name the one shown to people.
+	Slug, Name string
+	// Status is ACTIVE, REMOVED or THROTTLED.
+	Status string
+	// Version is no reliable sign of a change.
+	Version   int
+	VerifyJWT bool
+	// EntrypointPath and ImportMapPath are URLs inside the deployment.
+	EntrypointPath, ImportMapPath string
+	// EzbrSHA256 is the digest of the bundle in hexadecimal digits. Deploying
+	// the same source again may change it; nothing else does.
+	EzbrSHA256 string
+	// CreatedAt and UpdatedAt are in milliseconds since 1970, UTC.
+	CreatedAt, UpdatedAt int64
+}
+
+// FunctionUpdate is what to change of a function without deploying it again;
+// nil leaves a property as it is.
+type FunctionUpdate struct {
+	Name      *string
+	VerifyJWT *bool
+}
+
+func functionOf(f api.FunctionResponse) Function {
+	return Function{
+		ID: f.Id, Slug: f.Slug, Name: f.Name, Status: string(f.Status), Version: f.Version,
+		// The platform verifies JWTs unless told otherwise.
+		VerifyJWT:      f.VerifyJwt == nil || *f.VerifyJwt,
+		EntrypointPath: valueOf(f.EntrypointPath),
+		ImportMapPath:  valueOf(f.ImportMapPath),
+		EzbrSHA256:     valueOf(f.EzbrSha256),
+		CreatedAt:      f.CreatedAt,
+		UpdatedAt:      f.UpdatedAt,
+	}
+}
+
+func valueOf[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// slugPattern is the API's own.
+var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+
+func functionCall(op, ref, slug, endpoint string) *call {
+	return &call{
+		op: op, resource: "function " + slug + " of project " + ref, ref: ref,
+		endpoint: endpoint, permission: mayReadFunctions, timeout: 30 * time.Second,
+	}
+}
+
+// ListFunctions reads all functions of a project, removed ones that the
+// platform still lists included.
+func (c *Client) ListFunctions(ctx context.Context, ref string) ([]Function, error) {
+	k := &call{
+		op: "list the functions", resource: "project " + ref, ref: ref,
+		endpoint: "GET /functions", permission: mayReadFunctions, timeout: 30 * time.Second,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1ListAllFunctions(ctx, ref)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list, err := decode[[]api.FunctionResponse](k, body)
+	if err != nil {
+		return nil, err
+	}
+	functions := make([]Function, len(list))
+	for i, f := range list {
+		functions[i] = functionOf(f)
+	}
+	return functions, nil
+}
+
+// GetFunction reads one function. It is ErrNotFound when the project has no
+// function of that slug.
+func (c *Client) GetFunction(ctx context.Context, ref, slug string) (Function, error) {
+	k := functionCall("read the properties", ref, slug, "GET /functions/{slug}")
+	return c.function(ctx, k, slug, func(client *api.Client) (*http.Response, error) {
+		return client.V1GetAFunction(ctx, ref, slug)
+	})
+}
+
+// function performs a call that answers with a function.
+func (c *Client) function(ctx context.Context, k *call, slug string, request func(*api.Client) (*http.Response, error)) (Function, error) {
+	if !slugPattern.MatchString(slug) {
+		return Function{}, k.invalid("a function's slug has letters, digits, - and _ only, and begins with a letter")
+	}
+	_, body, err := c.do(ctx, k, request)
+	if err != nil {
+		return Function{}, err
+	}
+	f, err := decode[api.FunctionResponse](k, body)
+	if err != nil {
+		return Function{}, err
+	}
+	if f.Id == "" || f.Slug != slug {
+		return Function{}, k.malformed("it is not about this function")
+	}
+	return functionOf(f), nil
+}
+
+// DeployFunction creates a function or replaces its source and properties. It
+// returns the function as it is afterwards.
+func (c *Client) DeployFunction(ctx context.Context, ref string, d Deployment) (Function, error) {
+	k := functionCall("deploy the source", ref, d.Slug, "POST /functions/deploy")
+	k.permission, k.effect, k.timeout = mayWriteFunctions, overwrites, 5*time.Minute
+	if why := d.problem(); why != "" {
+		return Function{}, k.invalid(why)
+	}
+	upload, contentType := d.encode()
+	f, err := c.function(ctx, k, d.Slug, func(client *api.Client) (*http.Response, error) {
+		return client.V1DeployAFunctionWithBody(ctx, ref, &api.V1DeployAFunctionParams{Slug: &d.Slug}, contentType, upload)
+	})
+	if err != nil || f.CreatedAt != 0 && f.UpdatedAt != 0 && f.EzbrSHA256 != "" {
+		return f, err
+	}
+	// The answer may lack what tells one deployment from another.
+	return c.GetFunction(ctx, ref, d.Slug)
+}
+
+// UpdateFunction changes properties of a function and leaves its source.
+func (c *Client) UpdateFunction(ctx context.Context, ref, slug string, u FunctionUpdate) (Function, error) {
+	k := functionCall("change the properties", ref, slug, "PATCH /functions/{slug}")
+	k.permission, k.effect = mayWriteFunctions, overwrites
+	return c.function(ctx, k, slug, func(client *api.Client) (*http.Response, error) {
+		return client.V1UpdateAFunction(ctx, ref, slug, nil, api.V1UpdateAFunctionJSONRequestBody{Name: u.Name, VerifyJwt: u.VerifyJWT})
+	})
+}
+
+// DeleteFunction removes a function. It is ErrNotFound when there is none.
+func (c *Client) DeleteFunction(ctx context.Context, ref, slug string) error {
+	k := functionCall("delete the deployment", ref, slug, "DELETE /functions/{slug}")
+	k.permission, k.effect = mayWriteFunctions, overwrites
+	if !slugPattern.MatchString(slug) {
+		return k.invalid("a function's slug has letters, digits, - and _ only, and begins with a letter")
+	}
+	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1DeleteAFunction(ctx, ref, slug)
+	})
+	if isNotFound(err) && k.arrived {
+		// An attempt whose answer was lost had removed it.
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,94 @@
+package supabase
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/supabase/cli/pkg/api"
+)
+
+// An APIKey is a key to a project's own API.
+type APIKey struct {
+	// ID is "anon" and "service_role" for the legacy keys.
+	ID string
+	// Name is not unique; keys are told apart by Type and Name.
+	Name string
+	// Type is legacy, publishable or secret.
+	Type string
+	// Key is empty where the API shows it masked, as it does secret ones.
+	Key string
+}
+
+// APIKeys reads the keys of a project. Secret keys are not revealed. The
+// legacy service_role key is.
+func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
+	k := &call{
+		op: "list the API keys", resource: "project " + ref, ref: ref,
+		endpoint: "GET /api-keys", permission: "api_gateway_keys_read (OAuth: secrets:read)", timeout: 30 * time.Second,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1GetProjectApiKeys(ctx, ref, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	// The generated type is stricter than need be about fields not used here.
+	list, err := decode[[]struct {
+		ID, Name, Type string
+		Key            string `json:"api_key"`
+	}](k, body)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]APIKey, len(list))
+	for i, from := range list {
+		key := from.Key
+		if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+			key = "" // Masked with dots.
+		}
+		keys[i] = APIKey{ID: from.ID, Name: from.Name, Type: from.Type, Key: key}
+		c.redactor.Add(key)
+	}
+	return keys, nil
+}
+
+// A Project is a project of an organization.
+type Project struct {
+	Ref, Name, Region string
+	// Status is ACTIVE_HEALTHY when all is well; INACTIVE is a paused project.
+	Status string
+	// DatabaseHost is the host of the direct connection to its database.
+	DatabaseHost string
+	// PostgresVersion is the version of the database image.
+	PostgresVersion string
+}
+
+// Project reads a project.
+func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
+	k := &call{
+		op: "read the properties", resource: "project " + ref, ref: ref,
+		endpoint: "GET /", permission: "project_admin_read (OAuth: projects:read)", timeout: 30 * time.Second,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1GetProject(ctx, ref)
+	})
+	if err != nil {
+		return Project{}, err
+	}
+	p, err := decode[api.V1ProjectWithDatabaseResponse](k, body)
+	if err != nil {
+		return Project{}, err
+	}
+	if p.Ref == "" {
+		p.Ref = p.Id
+	}
+	if p.Ref != ref {
+		return Project{}, k.malformed("it is not about this project")
+	}
+	return Project{
+		Ref: p.Ref, Name: p.Name, Region: p.Region, Status: string(p.Status),
+		DatabaseHost: p.Database.Host, PostgresVersion: p.Database.Version,
+	}, nil
+}

@@ -1,0 +1,129 @@
+package supabase
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/supabase/cli/pkg/api"
+)
+
+// A QueryRequest is SQL to run in a project's database.
+type QueryRequest struct {
+	// SQL is one statement, or without Args several, which then succeed or
+	// fail together.
+	SQL string
+	// Args are the values of $1 and so on. The API has them as JSON, and the
+	// database infers their types from the statement, so cast each one in the
+	// SQL.
+	Args []any
+	// ReadOnly runs it as a role that can read everything and write nothing,
+	// and may be repeated.
+	ReadOnly bool
+}
+
+// Query runs SQL and returns a JSON array with an object for each row. Of
+// several statements the rows of the last that had any are returned.
+//
+// PostgreSQL's errors are of type *Error with the field SQLState set; nothing
+// was changed then. Integers above 2^53 come back rounded inside JSON
+// documents.
+func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.RawMessage, error) {
+	k := &call{
+		op: "run SQL in the database", resource: "project " + ref, ref: ref,
+		endpoint: "POST /database/query", permission: "database_write (OAuth: database:write)",
+		effect: adds, timeout: 2 * time.Minute, sql: true,
+	}
+	if q.ReadOnly {
+		k.endpoint, k.effect = "POST /database/query/read-only", reads
+		k.permission = "database_read (OAuth: database:read)"
+	}
+	var args *[]any
+	if len(q.Args) > 0 {
+		args = &q.Args
+	}
+	for _, arg := range q.Args {
+		if text, ok := arg.(string); ok {
+			if secretLike(text) {
+				c.redactor.Add(text)
+			} else if len(text) >= longArgument {
+				k.hide = append(k.hide, text)
+			}
+		}
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		if q.ReadOnly {
+			return client.V1ReadOnlyQuery(ctx, ref, api.V1ReadOnlyQueryJSONRequestBody{Query: q.SQL, Parameters: args})
+		}
+		return client.V1RunAQuery(ctx, ref, api.V1RunAQueryJSONRequestBody{Query: q.SQL, Parameters: args})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return json.RawMessage("[]"), nil
+	}
+	if _, err := decode[[]json.RawMessage](k, body); err != nil {
+		return nil, err
+	}
+	return json.RawMessage(body), nil
+}
+
+// longArgument is the length in bytes from which an argument is hidden in
+// errors even when it is quoted in whole only.
+const longArgument = 20
+
+var (
+	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.~+/=-]{20,}$`)
+	uuidPattern  = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+)
+
+// secretLike says that an argument looks like a token or a key. Names of
+// objects are shorter, texts have spaces, and documents have brackets.
+func secretLike(text string) bool {
+	return tokenPattern.MatchString(text) && !uuidPattern.MatchString(text)
+}
+
+// sqlErrorPattern is how an error of PostgreSQL begins in the message of a
+// failure.
+var sqlErrorPattern = regexp.MustCompile(`(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):\s+`)
+
+// sqlSections begin the lines that follow the message of an error of SQL.
+var sqlSections = regexp.MustCompile(`^(LINE \d+: |DETAIL:  |HINT:  |QUERY:  |CONTEXT:  )`)
+
+// sqlError holds the parts of an error of PostgreSQL. state is empty when a
+// text is none.
+type sqlError struct{ state, message, detail, hint, where string }
+
+// parseSQLError takes apart the message of a failure of SQL. What would echo
+// the statement, its arguments or a row is dropped.
+func parseSQLError(message string) sqlError {
+	var e sqlError
+	if at := sqlErrorPattern.FindStringSubmatchIndex(message); at != nil {
+		e.state = message[at[2]:at[3]]
+		message = message[at[1]:]
+	}
+	sections := map[string][]string{}
+	current := ""
+	for line := range strings.SplitSeq(message, "\n") {
+		if head := sqlSections.FindString(line); head != "" {
+			current, line = head, line[len(head):]
+		}
+		sections[current] = append(sections[current], line)
+	}
+	text := func(name string) string { return strings.TrimSpace(strings.Join(sections[name], "\n")) }
+	e.message, e.hint = text(""), text("HINT:  ")
+	if detail := text("DETAIL:  "); !strings.HasPrefix(detail, "Failing row contains ") {
+		e.detail = detail
+	}
+	sections["CONTEXT:  "] = slices.DeleteFunc(sections["CONTEXT:  "], func(line string) bool {
+		return strings.Contains(line, " with parameters: ")
+	})
+	e.where = text("CONTEXT:  ")
+	return e
+}

@@ -1,0 +1,187 @@
+package supabase
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+)
+
+const (
+	// redacted stands for what must not be shown.
+	redacted = "[redacted]"
+	// shortestSecret is the length in bytes from which a value is hidden.
+	// Shorter ones are in every text and protect nothing.
+	shortestSecret = 4
+	// pieceLength is how many bytes of a long value have to stand together to
+	// be taken for a piece of it. Servers quote values shortened.
+	pieceLength = 12
+)
+
+// secretPatterns find secrets that nobody registered, by the forms in which
+// Supabase issues them. Where a pattern has a group, only the group is hidden.
+var secretPatterns = []*regexp.Regexp{
+	regexp.MustCompile(`\bsbp_(?:oauth_|v\d+_)?[A-Za-z0-9]{8,}`),
+	regexp.MustCompile(`\bsb_secret_[A-Za-z0-9_-]{4,}`),
+	regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?`),
+	regexp.MustCompile(`(?i)\bbearer\s+([^\s"',;]{16,})`),
+	regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:([^\s]+)@`),
+	regexp.MustCompile(`(?i)\b(?:password|passwd|pwd)\s*=\s*('[^']*'|[^\s'&;]+)`),
+}
+
+// A Redactor takes secrets out of texts. It knows the values that were given
+// to it, in whole, in pieces and as they look inside JSON and URLs, and the
+// forms of Supabase's own tokens and keys. It may be used by several
+// goroutines at once.
+type Redactor struct {
+	mu     sync.RWMutex
+	values map[string]struct{}
+}
+
+// NewRedactor makes a Redactor that hides values.
+func NewRedactor(values ...string) *Redactor {
+	r := &Redactor{values: map[string]struct{}{}}
+	r.Add(values...)
+	return r
+}
+
+// Add has values hidden from now on. Values of less than four bytes are
+// ignored.
+func (r *Redactor) Add(values ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, value := range values {
+		for _, form := range forms(value) {
+			r.values[form] = struct{}{}
+		}
+	}
+}
+
+// Redact returns text as one printable line without secrets: line breaks
+// become spaces, other control characters and invisible ones vanish, and each
+// secret is replaced by "[redacted]".
+func (r *Redactor) Redact(text string) string {
+	return r.redact(text, nil)
+}
+
+// redact is Redact that hides some more values, each in whole only.
+func (r *Redactor) redact(text string, also []string) string {
+	text = printable(text)
+	hidden := make([]bool, len(text))
+	r.mu.RLock()
+	pieces := piecesOf(text)
+	for value := range r.values {
+		hideValue(hidden, text, value)
+		hidePieces(hidden, pieces, value)
+	}
+	r.mu.RUnlock()
+	for _, value := range also {
+		for _, form := range forms(value) {
+			hideValue(hidden, text, form)
+		}
+	}
+	for _, pattern := range secretPatterns {
+		for _, at := range pattern.FindAllStringSubmatchIndex(text, -1) {
+			from, to := at[0], at[1]
+			if len(at) > 2 {
+				from, to = at[2], at[3]
+			}
+			hide(hidden, from, to)
+		}
+	}
+	return withoutHidden(text, hidden)
+}
+
+// forms are the texts in which a value may come back.
+func forms(value string) []string {
+	if len(value) < shortestSecret {
+		return nil
+	}
+	all := []string{value, printable(value), url.QueryEscape(value), url.PathEscape(value)}
+	if quoted, err := json.Marshal(value); err == nil {
+		all = append(all, printable(string(quoted[1:len(quoted)-1])))
+	}
+	all = slices.DeleteFunc(all, func(form string) bool { return len(form) < shortestSecret })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func hide(hidden []bool, from, to int) {
+	for i := from; i < to; i++ {
+		hidden[i] = true
+	}
+}
+
+func hideValue(hidden []bool, text, value string) {
+	for from, end := 0, 0; ; from++ {
+		at := strings.Index(text[from:], value)
+		if at < 0 {
+			return
+		}
+		from += at
+		hide(hidden, max(from, end), from+len(value))
+		end = from + len(value)
+	}
+}
+
+// piecesOf lists where each run of pieceLength bytes stands in text.
+func piecesOf(text string) map[string][]int {
+	pieces := map[string][]int{}
+	for i := 0; i+pieceLength <= len(text); i++ {
+		pieces[text[i:i+pieceLength]] = append(pieces[text[i:i+pieceLength]], i)
+	}
+	return pieces
+}
+
+func hidePieces(hidden []bool, pieces map[string][]int, value string) {
+	for i := 0; i+pieceLength <= len(value); i++ {
+		piece := value[i : i+pieceLength]
+		for _, at := range pieces[piece] {
+			hide(hidden, at, at+pieceLength)
+		}
+		delete(pieces, piece)
+	}
+}
+
+func withoutHidden(text string, hidden []bool) string {
+	var out strings.Builder
+	for i := 0; i < len(text); {
+		if !hidden[i] {
+			out.WriteByte(text[i])
+			i++
+			continue
+		}
+		out.WriteString(redacted)
+		for i < len(text) && hidden[i] {
+			i++
+		}
+	}
+	return strings.ToValidUTF8(out.String(), "")
+}
+
+// printable makes one line of text that does nothing to a terminal or a log:
+// white space of any kind becomes one space, and control characters, invisible
+// ones, those that turn the direction of writing and broken UTF-8 vanish.
+func printable(text string) string {
+	text = strings.Map(func(c rune) rune {
+		switch {
+		case unicode.IsSpace(c):
+			return ' '
+		case unicode.IsControl(c), unicode.Is(unicode.Cf, c), unicode.Is(unicode.Co, c):
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, ""))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// shortened cuts text after limit bytes, at the border of a character.
+func shortened(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "…"
+}

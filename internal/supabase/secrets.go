@@ -1,0 +1,125 @@
+package supabase
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/supabase/cli/pkg/api"
+)
+
+const (
+	mayReadSecrets  = "edge_functions_secrets_read (OAuth: secrets:read)"
+	mayWriteSecrets = "edge_functions_secrets_write (OAuth: secrets:write)"
+)
+
+// A Secret is a secret of a project's Edge Functions, without its value.
+type Secret struct {
+	Name string
+	// Digest is the SHA-256 of the value in lower-case hexadecimal digits, or
+	// empty when the API gave something else.
+	Digest string
+	// UpdatedAt is as the API gives it, and may be empty.
+	UpdatedAt string
+}
+
+var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
+
+// ListSecrets reads the secrets of a project by name, those of the platform
+// (SUPABASE_...) included.
+func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) {
+	k := &call{
+		op: "list the secrets", resource: "project " + ref, ref: ref,
+		endpoint: "GET /secrets", permission: mayReadSecrets, timeout: 30 * time.Second,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1ListAllSecrets(ctx, ref)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list, err := decode[[]api.SecretResponse](k, body)
+	if err != nil {
+		return nil, err
+	}
+	secrets := make([]Secret, len(list))
+	for i, s := range list {
+		secrets[i] = Secret{Name: s.Name, UpdatedAt: valueOf(s.UpdatedAt)}
+		if digest := strings.ToLower(s.Value); digestPattern.MatchString(digest) {
+			secrets[i].Digest = digest
+		}
+	}
+	slices.SortFunc(secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) })
+	return secrets, nil
+}
+
+// SetSecrets sets secrets, values by name. Others stay as they are.
+func (c *Client) SetSecrets(ctx context.Context, ref string, values map[string]string) error {
+	if len(values) == 0 {
+		return nil
+	}
+	k := &call{
+		op: "set the secrets " + strings.Join(slices.Sorted(maps.Keys(values)), ", "), resource: "project " + ref, ref: ref,
+		endpoint: "POST /secrets", permission: mayWriteSecrets, effect: overwrites, timeout: time.Minute,
+	}
+	body := make(api.V1BulkCreateSecretsJSONRequestBody, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		c.redactor.Add(values[name])
+		body = append(body, struct {
+			Name  string `json:"name"`
+			Value string `json:"value"`
+		}{name, values[name]})
+	}
+	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1BulkCreateSecrets(ctx, ref, body)
+	})
+	return err
+}
+
+// DeleteSecrets removes secrets. Names that the project does not have are no
+// error as far as the API lets it be told.
+func (c *Client) DeleteSecrets(ctx context.Context, ref string, names []string) error {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if len(names) == 0 {
+		return nil
+	}
+	err := c.deleteSecrets(ctx, ref, names)
+	if !isNotFound(err) {
+		return err
+	}
+	// One of them is not there. Whether the others are gone has to be looked
+	// up.
+	secrets, listErr := c.ListSecrets(ctx, ref)
+	if listErr != nil {
+		return listErr
+	}
+	present := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !slices.ContainsFunc(secrets, func(s Secret) bool { return s.Name == name })
+	})
+	switch {
+	case len(present) == 0:
+		return nil
+	case len(present) == len(names):
+		return err
+	}
+	return c.deleteSecrets(ctx, ref, present)
+}
+
+func (c *Client) deleteSecrets(ctx context.Context, ref string, names []string) error {
+	k := &call{
+		op: "delete the secrets " + strings.Join(names, ", "), resource: "project " + ref, ref: ref,
+		endpoint: "DELETE /secrets", permission: mayWriteSecrets, effect: overwrites, timeout: time.Minute,
+	}
+	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1BulkDeleteSecrets(ctx, ref, names)
+	})
+	return err
+}
