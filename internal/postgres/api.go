@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// A Runner runs SQL through the Management API.
+type Runner interface {
+	// RunSQL runs one statement with the values of $1 and so on, each a string
+	// or nil, or without args a script, and returns a JSON array with an
+	// object for each row. readOnly has it run where nothing can be changed.
+	//
+	// An error of SQL has a method
+	//
+	//	SQLError() (state, message, detail, hint, where string, ok bool)
+	//
+	// in its chain, and an error after which nobody knows whether the
+	// statement was carried out a method OutcomeUnknown() bool.
+	RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error)
+}
+
+// OverAPI is a DB that runs its SQL through the Management API.
+func OverAPI(runner Runner) DB { return &overAPI{runner: runner} }
+
+type overAPI struct {
+	runner Runner
+	closed atomic.Bool
+}
+
+func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...any) (json.RawMessage, error) {
+	values, err := bind(sql, args)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]any, len(values))
+	for i, value := range values {
+		if value != nil {
+			texts[i] = string(value)
+		}
+	}
+	answer, err := o.run(ctx, sql, texts, access == ReadOnly, secretsIn(values))
+	if err != nil {
+		return nil, err
+	}
+	var rows []map[string]json.RawMessage
+	if err := json.Unmarshal(answer, &rows); err != nil {
+		return nil, errors.New("the answer to a statement is no list of rows")
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	result, ok := rows[0]["result"]
+	if len(rows) > 1 || len(rows[0]) != 1 || !ok {
+		return nil, errShape
+	}
+	return document(result)
+}
+
+func (o *overAPI) Exec(ctx context.Context, script string) error {
+	if _, err := bind(script, nil); err != nil {
+		return err
+	}
+	_, err := o.run(ctx, safePath+";\n"+script, nil, false, nil)
+	return err
+}
+
+func (o *overAPI) run(ctx context.Context, sql string, args []any, readOnly bool, secrets []string) (json.RawMessage, error) {
+	if o.closed.Load() {
+		return nil, ErrClosed
+	}
+	answer, err := o.runner.RunSQL(ctx, sql, args, readOnly)
+	if err == nil {
+		return answer, nil
+	}
+	var failure interface {
+		SQLError() (state, message, detail, hint, where string, ok bool)
+	}
+	if errors.As(err, &failure) {
+		if state, message, detail, hint, where, ok := failure.SQLError(); ok {
+			e := sqlError(state, message, detail, hint, where, secrets)
+			e.cause = err
+			return nil, e
+		}
+	}
+	var unsettled interface{ OutcomeUnknown() bool }
+	if errors.As(err, &unsettled) && unsettled.OutcomeUnknown() {
+		return nil, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return nil, err
+}
+
+// Close implements DB.
+func (o *overAPI) Close(context.Context) error {
+	o.closed.Store(true)
+	return nil
+}

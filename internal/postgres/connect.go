@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// directHost is the host of a project's own database server. It has an IPv6
+// address only, unless the project pays for an IPv4 one.
+var directHost = regexp.MustCompile(`^db\.([a-z]{20})\.supabase\.[a-z]+$`)
+
+// explainConnect makes a failure to connect one that says what to do.
+func explainConnect(config *pgconn.Config, err error) *Error {
+	address := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
+	e := &Error{kind: ErrUnavailable, before: "connect to the database at " + oneLine(address)}
+	var refused *pgconn.PgError
+	var dns *net.DNSError
+	var number syscall.Errno
+	switch {
+	case errors.As(err, &refused):
+		e.SQLState, e.Message = refused.Code, refused.Message
+		e.advice = refusalAdvice(config, refused)
+	case errors.As(err, &dns):
+		e.Message = "the host name " + dns.Name + " has no address here"
+		if !dns.IsNotFound {
+			e.Message = "the host name " + dns.Name + " could not be looked up: " + dns.Err
+		}
+		e.advice = networkAdvice(config.Host, "Check the host in the database URL.")
+	case untrusted(err):
+		e.Message = "the server's certificate is not trusted: " + innermost(err)
+		e.advice = "Download the project's certificate (dashboard, Database, Settings, SSL Configuration) and name it in the database URL: ?sslmode=verify-full&sslrootcert=<file>. With sslmode=require the connection is encrypted, but the server is not verified."
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		e.Message = "the server does not encrypt connections"
+		e.advice = "Supabase's servers do; check the host. For a local database add ?sslmode=disable to the database URL."
+	case errors.As(err, new(tls.RecordHeaderError)):
+		e.Message = "the server does not speak PostgreSQL's protocol or TLS"
+		e.advice = "Check the host and the port in the database URL."
+	case errors.As(err, &number):
+		e.Message = number.Error()
+		e.advice = networkAdvice(config.Host, "Check the host and the port in the database URL, and that the project is not paused.")
+	case pgconn.Timeout(err) || isTimeout(err):
+		e.Message = fmt.Sprintf("no answer within %s", config.ConnectTimeout)
+		e.advice = networkAdvice(config.Host, "Check the host and the port in the database URL, firewalls, and the network restrictions in the project's settings.")
+	default:
+		e.Message = innermost(err)
+		e.advice = "Check the host and the port in the database URL."
+	}
+	e.Message = presentable(e.Message, []string{config.Password})
+	e.SQLState = oneLine(e.SQLState)
+	return e
+}
+
+func isTimeout(err error) bool {
+	var netErr net.Error
+	return errors.As(err, &netErr) && netErr.Timeout()
+}
+
+func untrusted(err error) bool {
+	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) ||
+		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(*tls.CertificateVerificationError))
+}
+
+// permanent says that a failure to connect will come again.
+func permanent(err error) bool {
+	var dns *net.DNSError
+	return untrusted(err) || errors.As(err, &dns) && dns.IsNotFound || strings.Contains(err.Error(), "server refused TLS connection")
+}
+
+// networkAdvice is what to do when a host cannot be reached.
+func networkAdvice(host, otherwise string) string {
+	project := directHost.FindStringSubmatch(host)
+	if project == nil {
+		return otherwise
+	}
+	return "This host has an IPv6 address only, unless the project has the IPv4 add-on, and this machine may have no IPv6. Use the session pooler's URL (dashboard, Connect, Session pooler), which is like postgresql://postgres." + project[1] + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres; or leave the database URL out, and SQL goes through the Management API."
+}
+
+// refusalAdvice is what to do when the server or the pooler refuses.
+func refusalAdvice(config *pgconn.Config, refused *pgconn.PgError) string {
+	text := strings.ToLower(refused.Message)
+	switch {
+	case refused.Code == "28P01", strings.Contains(text, "password authentication failed"), strings.Contains(text, "wrong password"):
+		if config.Password == "" {
+			return "The database URL has no password."
+		}
+		return "Check the password in the database URL; characters like @ : / ? # % have to be percent-encoded. It can be reset in the dashboard, Database, Settings."
+	case strings.Contains(text, "tenant or user not found"), strings.Contains(text, "tenant identifier"):
+		return "Through the pooler the user is postgres.<project ref>, and the host is that of the project's region: copy the URL from the dashboard, Connect."
+	case refused.Code == "3D000":
+		return "On Supabase the database is postgres: end the path of the database URL with /postgres."
+	case refused.Code == "53300", strings.Contains(text, "max clients"), strings.Contains(text, "maxclients"):
+		return "All connections of the database are in use; end some, or leave the database URL out, and SQL goes through the Management API."
+	case refused.Code == "28000" && (strings.Contains(text, "no encryption") || strings.Contains(text, "ssl")):
+		return "Add ?sslmode=require to the database URL."
+	}
+	return ""
+}
+
+// innermost is the text of the error at the bottom of a chain, which says what
+// happened without saying where.
+func innermost(err error) string {
+	for {
+		switch wrapped := err.(type) {
+		case interface{ Unwrap() error }:
+			if wrapped.Unwrap() == nil {
+				return err.Error()
+			}
+			err = wrapped.Unwrap()
+		case interface{ Unwrap() []error }:
+			if len(wrapped.Unwrap()) == 0 {
+				return err.Error()
+			}
+			err = wrapped.Unwrap()[0]
+		default:
+			return err.Error()
+		}
+	}
+}

@@ -1,0 +1,330 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// table makes a table for one test.
+func table(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprintf("public.test_direct_%x", time.Now().UnixNano())
+	if _, err := project.Admin().Exec(t.Context(), "create table "+name+" (a int); alter table "+name+" owner to postgres"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = project.Admin().Exec(context.Background(), "drop table "+name) })
+	return name
+}
+
+// waitFor waits until a condition holds that another process brings about.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not after ten seconds", what)
+		}
+	}
+}
+
+// running counts the sessions that run a statement with a mark in it.
+func running(t *testing.T, mark string) (n int) {
+	t.Helper()
+	err := project.Admin().QueryRow(t.Context(), `select count(*) from pg_stat_activity
+		where state = 'active' and pid <> pg_backend_pid() and query like '%' || $1 || '%'`, mark).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A DB connects when it is first used, once however many use it, and leaves no
+// connection behind.
+func TestOneConnection(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	db, err := Open(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, _ := p.counts(); made != 0 {
+		t.Errorf("%d connections before the first use", made)
+	}
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			if _, err := db.Query(t.Context(), ReadOnly, "select '1'::jsonb as result"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if err := db.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, "the connection is closed", func() bool { _, open := p.counts(); return open == 0 })
+	if made, _ := p.counts(); made != 1 {
+		t.Errorf("%d connections, want 1", made)
+	}
+}
+
+// A query is one round trip: begin, search path, statement and commit go out
+// together, so that a transaction pooler keeps them on one session, and without
+// names, so that nothing stays there. A script is one message.
+func TestOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	db := openDirect(t, p.url)
+	for _, access := range []Access{ReadOnly, ReadWrite} {
+		must(t, db, access, "select to_jsonb($1::text) as result", "x")
+		messages, names := p.sent()
+		if want := strings.Repeat("PBDE", 4) + "S"; messages != want {
+			t.Errorf("sent %s, want %s", messages, want)
+		}
+		if slices.ContainsFunc(names, func(name string) bool { return name != "" }) {
+			t.Errorf("names %q", names)
+		}
+	}
+	if err := db.Exec(t.Context(), "select 1; select 2"); err != nil {
+		t.Error(err)
+	}
+	if messages, _ := p.sent(); messages != "Q" {
+		t.Errorf("sent %s, want Q", messages)
+	}
+}
+
+// A session says whose it is and looks for nothing in schemas where others may
+// put things; what it sets is gone afterwards.
+func TestSession(t *testing.T) {
+	t.Parallel()
+	db := openDirect(t, project.DatabaseURL)
+	got := must(t, db, ReadOnly, "select to_jsonb(array[current_setting('application_name'), current_setting('search_path'), current_setting('transaction_read_only')]) as result")
+	if want := `["terraform-provider-aimindset","pg_catalog, pg_temp","on"]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// When the connection breaks during a read, the read is made again. A change
+// is not, whether it was made or not, and the error says that nobody knows. The
+// next call works in any case.
+func TestBrokenConnection(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fault{"before": cutBefore, "after": cutAfter} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProxy(t)
+			db := openDirect(t, p.url)
+			name := table(t)
+			insert := "insert into " + name + " values (1) returning to_jsonb(a) as result"
+			must(t, db, ReadOnly, "select '1'::jsonb as result")
+
+			p.fail(f)
+			must(t, db, ReadOnly, "select '1'::jsonb as result")
+			want := 0
+			for _, write := range []func() error{
+				func() error { _, err := db.Query(t.Context(), ReadWrite, insert); return err },
+				func() error { return db.Exec(t.Context(), insert) },
+			} {
+				p.fail(f)
+				if err := write(); !errors.Is(err, ErrOutcomeUnknown) {
+					t.Errorf("got %v", err)
+				}
+				if f == cutAfter {
+					want++
+				}
+				if n := count(t, name); n != want {
+					t.Errorf("%d rows, want %d", n, want)
+				}
+			}
+			must(t, db, ReadWrite, insert)
+			if n := count(t, name); n != want+1 {
+				t.Errorf("%d rows, want %d", n, want+1)
+			}
+			if err := db.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			waitFor(t, "all connections are closed", func() bool { _, open := p.counts(); return open == 0 })
+		})
+	}
+}
+
+// A read whose connection breaks every time is given up.
+func TestConnectionThatAlwaysBreaks(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	db := openDirect(t, p.url)
+	const sql = "select to_jsonb(pg_terminate_backend(pg_backend_pid())) as result"
+	_, err := db.Query(t.Context(), ReadOnly, sql)
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || SQLState(err) != "57P01" {
+		t.Errorf("got %v", err)
+	}
+	if messages, _ := p.sent(); strings.Count(messages, "S") != mostAttempts {
+		t.Errorf("sent %s, want %d requests", messages, mostAttempts)
+	}
+}
+
+// A connection that the server has ended while nobody used it is replaced
+// before anything is sent, so that not even a change is in doubt.
+func TestIdleConnectionIsReplaced(t *testing.T) {
+	t.Parallel()
+	db := openDirect(t, project.DatabaseURL)
+	name := table(t)
+	pid := must(t, db, ReadOnly, "select to_jsonb(pg_backend_pid()) as result")
+	if _, err := project.Admin().Exec(t.Context(), "select pg_terminate_backend($1::text::int)", pid); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the session is gone", func() bool {
+		var n int
+		if err := project.Admin().QueryRow(t.Context(), "select count(*) from pg_stat_activity where pid = $1::text::int", pid).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 0
+	})
+	must(t, db, ReadWrite, "insert into "+name+" values (1) returning to_jsonb(a) as result")
+	if n := count(t, name); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+}
+
+// A restart of the server is waited for.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	own, err := stack.Start(t.Context(), stack.Options{Articles: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = own.Close() }()
+	for _, immediate := range []bool{false, true} {
+		db := openDirect(t, own.DatabaseURL)
+		must(t, db, ReadOnly, "select '1'::jsonb as result")
+		restarted := make(chan error)
+		go func() { restarted <- own.RestartPostgres(context.Background(), immediate) }()
+		for done := false; !done; {
+			select {
+			case err := <-restarted:
+				if err != nil {
+					t.Fatal(err)
+				}
+				done = true
+			default:
+			}
+			must(t, db, ReadOnly, "select '1'::jsonb as result")
+		}
+	}
+}
+
+// An interrupt ends a statement here and in the server, and a change that the
+// server says it has undone is not in doubt.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	for name, access := range map[string]Access{"read": ReadOnly, "write": ReadWrite} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := openDirect(t, project.DatabaseURL)
+			mark := fmt.Sprintf("mark%d", time.Now().UnixNano())
+			ctx, cancel := context.WithCancel(t.Context())
+			failed := make(chan error, 1)
+			go func() {
+				_, err := db.Query(ctx, access, "select to_jsonb(pg_sleep(60)::text) as result -- "+mark)
+				failed <- err
+			}()
+			waitFor(t, "the statement runs", func() bool { return running(t, mark) == 1 })
+			cancel()
+			err := <-failed
+			if !errors.Is(err, context.Canceled) || errors.Is(err, ErrOutcomeUnknown) {
+				t.Errorf("got %v", err)
+			}
+			waitFor(t, "the statement has ended", func() bool { return running(t, mark) == 0 })
+			must(t, db, ReadOnly, "select '1'::jsonb as result")
+		})
+	}
+}
+
+// A server that does not answer is left when the time is up, and a change is in
+// doubt then.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	for name, access := range map[string]Access{"read": ReadOnly, "write": ReadWrite} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProxy(t)
+			db := openDirect(t, p.url)
+			must(t, db, ReadOnly, "select '1'::jsonb as result")
+			p.fail(silence)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			_, err := db.Query(ctx, access, "select '1'::jsonb as result")
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOutcomeUnknown) != (access == ReadWrite) {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(start); took > cancelPatience+3*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
+}
+
+// Whoever waits for the connection stops waiting when its own time is up.
+func TestWaitForTurn(t *testing.T) {
+	t.Parallel()
+	db := openDirect(t, project.DatabaseURL)
+	mark := fmt.Sprintf("mark%d", time.Now().UnixNano())
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() {
+		_, _ = db.Query(ctx, ReadOnly, "select to_jsonb(pg_sleep(60)::text) as result -- "+mark)
+	})
+	waitFor(t, "the statement runs", func() bool { return running(t, mark) == 1 })
+	short, cancelShort := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancelShort()
+	if _, err := db.Query(short, ReadWrite, "select '1'::jsonb as result"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	group.Wait()
+}
+
+// A constraint that is only checked at the end fails the query, which has then
+// changed nothing.
+func TestFailureAtCommit(t *testing.T) {
+	t.Parallel()
+	db := openDirect(t, project.DatabaseURL)
+	name := table(t)
+	if err := db.Exec(t.Context(), "alter table "+name+" add unique (a) deferrable initially deferred"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := db.Query(t.Context(), ReadWrite, "insert into "+name+" select 1 from pg_catalog.generate_series(1, 2) returning to_jsonb(a) as result")
+	if SQLState(err) != "23505" {
+		t.Errorf("got %v", err)
+	}
+	if n := count(t, name); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	must(t, db, ReadOnly, "select '1'::jsonb as result")
+}
+
+// A script that leaves a transaction open is a mistake; what it did is undone
+// and the connection is as before.
+func TestScriptThatLeavesATransactionOpen(t *testing.T) {
+	t.Parallel()
+	db := openDirect(t, project.DatabaseURL)
+	name := table(t)
+	if err := db.Exec(t.Context(), "begin; insert into "+name+" values (1)"); err == nil {
+		t.Error("no error")
+	}
+	if n := count(t, name); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	must(t, db, ReadWrite, "insert into "+name+" values (2) returning to_jsonb(a) as result")
+	if n := count(t, name); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// What an error of this package can be, for errors.Is.
+var (
+	// ErrUnavailable says that there is no connection to the database. Nothing
+	// was changed.
+	ErrUnavailable = errors.New("the database is not available")
+	// ErrOutcomeUnknown says that a change may or may not have been made. Look
+	// before repeating it.
+	ErrOutcomeUnknown = errors.New("the outcome is unknown")
+	// ErrClosed says that the DB was closed.
+	ErrClosed = errors.New("the database connection was closed")
+)
+
+// An Error is a failure of the database or of the way to it. Its texts are
+// single printable lines without passwords and without arguments that could be
+// secret.
+type Error struct {
+	// SQLState is PostgreSQL's code, as "42P01"; empty when the failure is not
+	// PostgreSQL's.
+	SQLState string
+	// Message, Detail, Hint and Where are PostgreSQL's. Where is the chain of
+	// functions in which it happened.
+	Message, Detail, Hint, Where string
+
+	// before says what was tried, advice what to do next.
+	before, advice string
+	kind, cause    error
+}
+
+// Error says what happened and what to do next.
+func (e *Error) Error() string {
+	text := e.Message
+	if e.SQLState != "" && e.kind == nil {
+		text = "SQL error " + e.SQLState + ": " + text
+	}
+	if e.before != "" {
+		text = e.before + ": " + text
+	}
+	add := func(sentence string) {
+		if sentence == "" {
+			return
+		}
+		if !strings.HasSuffix(text, ".") {
+			text += "."
+		}
+		text += " " + sentence
+	}
+	if e.Detail != "" {
+		add("Detail: " + e.Detail)
+	}
+	if e.Hint != "" {
+		add("Hint: " + e.Hint)
+	}
+	if errors.Is(e.kind, ErrOutcomeUnknown) {
+		add("It may have been carried out all the same.")
+	}
+	add(e.advice)
+	return text
+}
+
+// Unwrap gives the sentinel that describes the error, and what caused it.
+func (e *Error) Unwrap() []error {
+	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
+}
+
+// SQLState is the code of the SQL error in err, or empty.
+func SQLState(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.SQLState
+	}
+	return ""
+}
+
+// longestText bounds in bytes what is kept of one text of the server.
+const longestText = 1000
+
+// sqlError makes an error of PostgreSQL one that may be shown.
+func sqlError(state, message, detail, hint, where string, secrets []string) *Error {
+	// These hold the values of a row or of arguments, shortened.
+	if strings.HasPrefix(detail, "Failing row contains ") {
+		detail = ""
+	}
+	chain := slices.DeleteFunc(strings.Split(where, "\n"), func(line string) bool {
+		return strings.Contains(line, " with parameters: ")
+	})
+	show := func(text string) string { return presentable(text, secrets) }
+	return &Error{
+		SQLState: show(state), Message: show(message), Detail: show(detail), Hint: show(hint),
+		Where: show(strings.Join(chain, "\n")),
+	}
+}
+
+// secretsIn are the arguments that errors must not show.
+func secretsIn(values [][]byte) []string {
+	var secrets []string
+	for _, value := range values {
+		// Shorter ones are names and numbers, without which an error says
+		// little.
+		if len(value) >= 20 && !uuidPattern.Match(value) {
+			secrets = append(secrets, string(value))
+		}
+	}
+	return secrets
+}
+
+var (
+	uuidPattern  = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.~+/=-]+$`)
+)
+
+const (
+	redacted = "[redacted]"
+	// pieceLength is how many bytes of a token have to stand together to be
+	// taken for a piece of it. PostgreSQL quotes values shortened.
+	pieceLength = 12
+)
+
+// presentable makes text one printable line of bounded length in which secrets
+// are hidden: tokens also in pieces, other values in whole.
+func presentable(text string, secrets []string) string {
+	text = oneLine(text)
+	for _, secret := range secrets {
+		if len(secret) < 4 {
+			continue
+		}
+		text = strings.ReplaceAll(text, oneLine(secret), redacted)
+		if len(secret) >= pieceLength && tokenPattern.MatchString(secret) {
+			text = withoutPieces(text, secret)
+		}
+	}
+	if len(text) > longestText {
+		text = strings.ToValidUTF8(text[:longestText], "") + "…"
+	}
+	return text
+}
+
+func withoutPieces(text, secret string) string {
+	var out strings.Builder
+	for i := 0; i < len(text); {
+		length := 0
+		for l := pieceLength; i+l <= len(text) && strings.Contains(secret, text[i:i+l]); l++ {
+			length = l
+		}
+		if length > 0 {
+			out.WriteString(redacted)
+			i += length
+			continue
+		}
+		out.WriteByte(text[i])
+		i++
+	}
+	return out.String()
+}
+
+// oneLine makes text a line that does nothing to a terminal or a log.
+func oneLine(text string) string {
+	text = strings.Map(func(c rune) rune {
+		switch {
+		case unicode.IsSpace(c):
+			return ' '
+		case unicode.IsControl(c), unicode.Is(unicode.Cf, c), unicode.Is(unicode.Co, c):
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, ""))
+	return strings.Join(strings.Fields(text), " ")
+}

@@ -1,0 +1,3 @@
+-- $1 is the backup, $2 its settings, $3 the id of its Edge Function, $4 its
+-- jobs, $5 the ids of jobs to remove.
+select auto_backup.configure($1::text, $2::jsonb, $3::text, $4::jsonb, $5::jsonb) as result

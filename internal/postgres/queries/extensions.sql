@@ -1,0 +1,5 @@
+-- The extensions that a backup stands on. Each is created where Supabase keeps
+-- it; one that is there is left as it is.
+create extension if not exists pg_cron with schema pg_catalog;
+create extension if not exists pg_net with schema extensions;
+create extension if not exists supabase_vault with schema vault cascade;

@@ -1,0 +1,12 @@
+-- Removes the settings and the history of one backup, whose name is $1, and
+-- answers with the number of backups that remain.
+with gone as (
+    delete from auto_backup.settings s where s.backup = $1::text returning s.backup
+),
+
+history as (
+    delete from auto_backup.runs r where r.backup = $1::text returning r.backup
+)
+
+select to_jsonb((select count(*) from auto_backup.settings s where s.backup <> $1::text)) as result
+from (select count(*) from gone) as g, (select count(*) from history) as h

@@ -1,0 +1,124 @@
+-- Everything that one backup has in a database, as one JSON document and in
+-- one round trip. $1 is the backup's name.
+--
+-- A part that is not installed must not make the statement fail, so each part
+-- is a query of its own, run by query_to_xml only where its tables exist. Its
+-- result travels through XML as hexadecimal digits, because XML would escape
+-- the text.
+with part (name, present, query) as (
+    values
+    (
+        'installation',
+        to_regclass('auto_backup.installation') is not null,
+        $q$select to_jsonb(i) as d from auto_backup.installation i$q$
+    ),
+    (
+        'settings',
+        to_regclass('auto_backup.settings') is not null,
+        format($q$select to_jsonb(s) as d from auto_backup.settings s where s.backup = %L$q$, $1::text)
+    ),
+    (
+        'backups',
+        to_regclass('auto_backup.settings') is not null,
+        $q$select jsonb_agg(s.backup order by s.backup) as d from auto_backup.settings s$q$
+    ),
+    (
+        'functions',
+        to_regnamespace('auto_backup') is not null,
+        $q$
+            select jsonb_object_agg(p.proname, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex')) as d
+            from pg_proc p where p.pronamespace = to_regnamespace('auto_backup')
+        $q$
+    ),
+    (
+        'jobs',
+        to_regclass('cron.job') is not null,
+        format(
+            $q$
+                select jsonb_agg(jsonb_build_object(
+                    'job_id', j.jobid, 'name', j.jobname, 'schedule', j.schedule, 'command', j.command,
+                    'active', j.active, 'database', j.database, 'username', j.username
+                ) order by j.jobname, j.username, j.jobid) as d
+                from cron.job j
+                where left(j.jobname, length(%1$L) + 1) = %1$L || '-'
+                or strpos(j.command, quote_literal(%1$L)) > 0
+                or strpos(j.command, '/functions/v1/' || %1$L) > 0
+                or strpos(j.command, 'backup_all_data') > 0
+            $q$, $1::text
+        )
+    ),
+    (
+        'vault',
+        to_regclass('vault.secrets') is not null,
+        format(
+            $q$
+                select jsonb_object_agg(v.name, v.description) as d
+                from vault.secrets v where v.name in (%1$L || '/token', %1$L || '/alert-key')
+            $q$, $1::text
+        )
+    ),
+    (
+        'token_digest',
+        coalesce(has_function_privilege(to_regprocedure('auto_backup.token_digest(text)'), 'execute'), false),
+        format($q$select to_jsonb(auto_backup.token_digest(%L)) as d$q$, $1::text)
+    ),
+    (
+        'log_constraints',
+        to_regclass('public.backup_logs') is not null,
+        -- Each CHECK is evaluated with a row as the Edge Function writes it:
+        -- the text of a CHECK changes by a dump and restore, its meaning does not.
+        (
+            select
+                'select jsonb_agg(c) as d from (values (null::jsonb)'
+                || coalesce(string_agg(
+                    format(
+                        $q$, ((
+                            select jsonb_build_object('name', %L::text, 'definition', %L::text, 'admits', coalesce((%s), true))
+                            from jsonb_populate_record(null::public.backup_logs, %L::jsonb)
+                        ))$q$,
+                        k.conname, pg_get_constraintdef(k.oid), pg_get_expr(k.conbin, k.conrelid),
+                        jsonb_build_object(
+                            'id', '00000000-0000-0000-0000-000000000000', 'action_type', 'auto_backup',
+                            'created_at', now(), 'records_affected', 0, 'details', 'Backup automático', 'success', false
+                        )
+                    ), ''
+                ), '')
+                || ') as t (c) where c is not null'
+            from pg_constraint k
+            where k.conrelid = to_regclass('public.backup_logs') and k.contype = 'c'
+        )
+    )
+)
+
+select
+    jsonb_build_object(
+        'role', current_user,
+        'database', current_database(),
+        'server_version', current_setting('server_version_num')::int,
+        'extensions', (
+            select coalesce(jsonb_object_agg(e.extname, e.extversion), '{}')
+            from pg_extension e where e.extname in ('pg_cron', 'pg_net', 'supabase_vault')
+        )
+    )
+    || jsonb_object_agg(
+        part.name,
+        case
+            when part.present then
+                convert_from(
+                    decode(
+                        (
+                            xpath(
+                                '//d/text()',
+                                query_to_xml(
+                                    format(
+                                        $q$select encode(convert_to(q.d::text, 'UTF8'), 'hex') as d from (%s) as q$q$,
+                                        part.query
+                                    ), false, false, ''
+                                )
+                            )
+                        )[1]::text, 'hex'
+                    ), 'UTF8'
+                )::jsonb
+        end
+    ) as result
+from part

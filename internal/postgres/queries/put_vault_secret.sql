@@ -1,0 +1,14 @@
+-- Creates or replaces one vault secret and answers with its id.
+-- $1 is its name, $2 its value, $3 its description.
+with existing as (
+    select s.id, vault.update_secret(s.id, $2::text, null, $3::text) as updated
+    from vault.secrets s
+    where s.name = $1::text
+)
+
+select to_jsonb(coalesce(
+    (select e.id from existing e),
+    case when not exists (select from vault.secrets s where s.name = $1::text)
+        then vault.create_secret($2::text, $1::text, $3::text)
+    end
+)) as result

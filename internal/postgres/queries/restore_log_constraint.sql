@@ -1,0 +1,1 @@
+select auto_backup.restore_log_constraint() as result
