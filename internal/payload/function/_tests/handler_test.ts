@@ -1,0 +1,322 @@
+import assert from "node:assert/strict";
+import contract from "../contract.json" with { type: "json" };
+import {
+  BACKUP_ID,
+  harness,
+  html,
+  json,
+  NEXT_TOKEN,
+  pgError,
+  REQUEST,
+  RUN_ID,
+  SECRET_KEY,
+  SERVICE_JWT,
+  TOKEN,
+} from "./project.ts";
+
+// The success path, as the dispatcher sees it and as the panel sees it.
+Deno.test("success: 202 at once, then one finished row in each log", async () => {
+  const { project, post, idle, log } = harness();
+  let finish = () => {};
+  const held = new Promise<void>((resolve) => finish = resolve);
+  project.rpc = async () => {
+    await held;
+    return json(200, project.makeBackup());
+  };
+
+  const response = await post();
+  assert.equal(response.status, 202);
+  assert.equal(response.headers.get("content-type"), "application/json");
+  assert.equal(response.headers.get("x-backup-function"), contract.function_version);
+  assert.deepEqual(await response.json(), { success: null, state: "running", run_id: RUN_ID });
+  const [started] = project.runs;
+  assert.match(
+    String(started?.details),
+    /^Backup automático iniciado em 01\/03\/2025 às 03:00 \(America\/Sao_Paulo\), entrega [0-9a-f]{8}$/,
+  );
+  assert.deepEqual([started?.success, started?.records_affected], [false, 0]);
+  assert.equal(project.events.length, 0);
+
+  finish();
+  await idle();
+  assert.equal(project.runs.length, 1);
+  const { created_at: _, ...row } = project.runs[0] ?? {};
+  assert.deepEqual(row, {
+    id: RUN_ID,
+    action_type: "auto_backup",
+    records_affected: 28,
+    details: `Backup automático ID: ${BACKUP_ID} - Total: 28 registros`,
+    success: true,
+  });
+  assert.equal(project.events.length, 1);
+  const [event] = project.events;
+  assert.deepEqual([event?.type, event?.message], [
+    "auto_backup",
+    "Backup automático concluído com sucesso: 28 registros salvos",
+  ]);
+  const { executed_at, duration_ms, ...context } = event?.context as Record<string, unknown>;
+  assert.match(String(executed_at), /^2025-03-01T06:00:00\.\d{3}Z$/);
+  assert(Number(duration_ms) >= 0);
+  assert.deepEqual(context, {
+    ...REQUEST,
+    backup_id: BACKUP_ID,
+    total_records: 28,
+    articles_count: 28,
+    comments_count: 0,
+    feedbacks_count: 0,
+    backend_logs_count: 0,
+    app_logs_count: 0,
+    system_logs_count: 0,
+  });
+  assert.deepEqual(project.alerts, []);
+  assert.deepEqual(log, [`run ${RUN_ID}: succeeded, 28 records`]);
+});
+
+// A caller that waits gets the application's own form of a success.
+Deno.test("success: the result in the answer", async () => {
+  const { post, project } = harness({ config: { verify_table: "backup_articles" } });
+  const response = await post({ wait: true });
+  assert.equal(response.status, 200);
+  assert.deepEqual(await response.json(), {
+    success: true,
+    message: `Backup automático ID: ${BACKUP_ID} - Total: 28 registros`,
+    run_id: RUN_ID,
+    backup_id: BACKUP_ID,
+    total_records: 28,
+  });
+  assert.equal(project.runs[0]?.success, true);
+});
+
+// system_logs is written first and backup_logs last, so that a finished row means a finished run.
+Deno.test("success: the row of backup_logs is finished last", async () => {
+  const { post, project } = harness();
+  await post({ wait: true });
+  assert.deepEqual(project.calls.map(({ method, path }) => `${method} ${path.slice(9)}`), [
+    "POST backup_logs",
+    "POST rpc/backup_all_data",
+    "POST system_logs",
+    "PATCH backup_logs",
+  ]);
+});
+
+// A total that is missing is summed up; one record is written in the singular.
+Deno.test("success: numbers of records", async () => {
+  const { post, project } = harness();
+  const backup = { success: true, backup_id: BACKUP_ID, articles_count: 1, comments_count: -1 };
+  project.rpc = () => json(200, backup);
+  assert.equal((await (await post({ wait: true })).json()).total_records, 1);
+  assert.match(String(project.events[0]?.message), /: 1 registro salvo$/);
+});
+
+// pg_net has been seen to deliver one request six times.
+Deno.test("duplicates: six deliveries at once make one run", async () => {
+  const { project, post, idle } = harness();
+  const answers = await Promise.all(Array.from({ length: 6 }, () => post()));
+  await idle();
+  const statuses = answers.map(({ status }) => status).sort();
+  assert.deepEqual(statuses, [202, 409, 409, 409, 409, 409]);
+  const refused = answers.find(({ status }) => status === 409);
+  const body = await refused?.json();
+  assert.deepEqual([body.success, body.code, body.run_id], [false, "duplicate", RUN_ID]);
+  assert.equal(project.calls.filter(({ path }) => path.includes("/rpc/")).length, 1);
+  assert.deepEqual([project.runs.length, project.events.length], [1, 1]);
+  assert.equal(project.runs[0]?.success, true);
+});
+
+// A delivery that comes after the run has ended changes nothing either.
+Deno.test("duplicates: a late delivery", async () => {
+  const { project, post } = harness();
+  await post({ wait: true });
+  const before = JSON.stringify([project.backupLogs, project.systemLogs]);
+  const calls = project.calls.length;
+  assert.equal((await post({ wait: true })).status, 409);
+  assert.equal(project.calls.length, calls + 1);
+  assert.equal(JSON.stringify([project.backupLogs, project.systemLogs]), before);
+});
+
+// Everything that is refused is refused before the project is touched.
+Deno.test("refusals: method, token, body, backup", async () => {
+  const { handler, post, project } = harness();
+  const codes = async (answer: Promise<Response>) => {
+    const response = await answer;
+    const body = await response.json();
+    assert.equal(body.success, false);
+    assert.equal(typeof body.message, "string");
+    return [response.status, body.code];
+  };
+  for (const method of ["GET", "PUT", "OPTIONS", "DELETE"]) {
+    const response = await handler.handle(new Request("http://x/", { method }));
+    assert.equal(response.headers.get("allow"), "POST");
+    assert.deepEqual([response.status, (await response.json()).code], [405, "method_not_allowed"]);
+  }
+  assert.deepEqual(await codes(post({}, { "X-Backup-Token": "wrong" })), [401, "unauthorized"]);
+  assert.deepEqual(await codes(post({ bad: 1 }, { "X-Backup-Token": "" })), [401, "unauthorized"]);
+  // A project key is public knowledge as far as the backup is concerned.
+  const headers = { "X-Backup-Token": SECRET_KEY, "Authorization": `Bearer ${SERVICE_JWT}` };
+  assert.deepEqual(await codes(post({}, headers)), [401, "unauthorized"]);
+  assert.deepEqual(await codes(post({ attempt: 0 })), [400, "bad_request"]);
+  assert.deepEqual(await codes(post({ backup: "other" })), [400, "wrong_backup"]);
+  assert.deepEqual(await codes(post({ backup: "other", action: "probe" })), [400, "wrong_backup"]);
+  assert.deepEqual(await codes(post({ run_id: "x".repeat(17_000) })), [413, "request_too_large"]);
+  assert.deepEqual(project.calls, []);
+});
+
+// A function without its secret refuses everybody, also those who send no token.
+Deno.test("refusals: no token secret", async () => {
+  for (const AUTO_BACKUP_TOKEN of [undefined, ""]) {
+    const { post } = harness({ env: { AUTO_BACKUP_TOKEN } });
+    const response = await post({}, { "X-Backup-Token": "" });
+    assert.deepEqual([response.status, (await response.json()).code], [
+      503,
+      "token_not_configured",
+    ]);
+  }
+});
+
+// A secret that was stored with a newline is not what the dispatcher sends.
+Deno.test("refusals: a secret with a trailing newline matches nothing", async () => {
+  const { post } = harness({ env: { AUTO_BACKUP_TOKEN: TOKEN + "\n" } });
+  assert.equal((await post()).status, 401);
+});
+
+// From the first to the last step of a rotation there is no request that both sides cannot agree on.
+Deno.test("rotation: the old and the new token are accepted", async () => {
+  const { post, project } = harness({ env: { AUTO_BACKUP_TOKEN_NEXT: NEXT_TOKEN } });
+  assert.equal((await post({ wait: true })).status, 200);
+  const next = { run_id: crypto.randomUUID(), wait: true };
+  assert.equal((await post(next, { "X-Backup-Token": NEXT_TOKEN })).status, 200);
+  assert.equal(project.runs.length, 2);
+  assert.equal((await post({}, { "X-Backup-Token": TOKEN + NEXT_TOKEN })).status, 401);
+});
+
+// A broken configuration lets the function boot and say so, whatever the request.
+Deno.test("configuration: every request is answered with bad_config", async () => {
+  const { handler, post, log } = harness({ config: { rpc: "" } });
+  for (const answer of [post(), handler.handle(new Request("http://x/"))]) {
+    const response = await answer;
+    const body = await response.json();
+    assert.deepEqual([response.status, body.success, body.code], [500, false, "bad_config"]);
+    assert.equal(body.message, "rpc is not the name of an SQL function");
+  }
+  assert.deepEqual(log, ["bad configuration: rpc is not the name of an SQL function"]);
+});
+
+// Without the project's address or key there is nothing that could be written or alerted.
+Deno.test("environment: no key", async () => {
+  const env = { SUPABASE_SECRET_KEYS: undefined, SUPABASE_SERVICE_ROLE_KEY: undefined };
+  const { post, log } = harness({ env });
+  const response = await post();
+  const body = await response.json();
+  assert.deepEqual([response.status, body.code, body.run_id], [500, "internal", RUN_ID]);
+  assert.match(body.error, /^neither SUPABASE_SECRET_KEYS nor /);
+  assert.equal(log.length, 1);
+
+  const probe = await post({ action: "probe" });
+  const { code, checks } = await probe.json();
+  assert.deepEqual([probe.status, code, checks.key.ok], [500, "probe_failed", false]);
+  assert.deepEqual(checks.token, { ok: true, secret: "AUTO_BACKUP_TOKEN" });
+});
+
+// An error that nobody foresaw is answered and logged, without what it might give away.
+Deno.test("internal: an unforeseen error", async () => {
+  const env = (name: string) => {
+    if (name === "SUPABASE_URL") throw new Error(`no access to ${name} with ${SERVICE_JWT}\nstack`);
+    return name === "AUTO_BACKUP_TOKEN" ? TOKEN : undefined;
+  };
+  const { post, log } = harness({ deps: { env } });
+  const response = await post();
+  const body = await response.json();
+  assert.deepEqual([response.status, body.code], [500, "internal"]);
+  assert.equal(body.error, "no access to SUPABASE_URL with [removido]");
+  assert.deepEqual(log, [`internal error: ${body.error}`]);
+});
+
+// Work behind the answer that breaks must not take the instance, with its other runs, down.
+Deno.test("internal: broken work behind the answer is logged, not thrown", async () => {
+  const log: string[] = [];
+  const { post, idle } = harness({
+    deps: {
+      log: (line) => {
+        if (line.includes("succeeded") || line.includes("failed")) throw new Error("log is full");
+        log.push(line);
+      },
+    },
+  });
+  assert.equal((await post()).status, 202);
+  await idle();
+  assert.deepEqual(log, [`run ${RUN_ID}: log is full`]);
+});
+
+// Who reads the logs in other ways than the panel finds nothing secret either.
+Deno.test("secrets: none in rows, answers, alerts and log", async () => {
+  const { project, post, log } = harness();
+  const leak = `${TOKEN} ${SECRET_KEY} Bearer ${SERVICE_JWT} postgres://u:pw@h/d?x=1`;
+  project.rpc = () => json(200, { success: false, error: leak });
+  const answer = await (await post({ wait: true })).text();
+  const everything = JSON.stringify([answer, project.backupLogs, project.systemLogs, log]) +
+    JSON.stringify(project.alerts);
+  for (const secret of [TOKEN, SECRET_KEY, SERVICE_JWT, "u:pw@", "x=1"]) {
+    assert(!everything.includes(secret), secret);
+  }
+  assert(everything.includes("[removido]"));
+});
+
+// The probe reads what a run would read, writes nothing and runs nothing.
+Deno.test("probe: proves token, key and tables", async () => {
+  const { project, post } = harness({ config: { verify_table: "backup_articles" } });
+  const response = await post({ action: "probe" });
+  assert.equal(response.status, 200);
+  assert.deepEqual(await response.json(), {
+    success: true,
+    run_id: RUN_ID,
+    checks: {
+      token: { ok: true, secret: "AUTO_BACKUP_TOKEN" },
+      key: { ok: true, source: "SUPABASE_SECRET_KEYS", kind: "secret" },
+      backup_logs: { ok: true },
+      system_logs: { ok: true },
+      backup_articles: { ok: true },
+    },
+  });
+  assert(project.calls.every(({ method }) => method === "GET"));
+  assert.deepEqual([project.backupLogs, project.systemLogs], [[], []]);
+});
+
+// Each check fails by itself, in words that say what is wrong.
+Deno.test("probe: says which check failed", async () => {
+  const { project, post } = harness({ env: { SUPABASE_SECRET_KEYS: undefined } });
+  project.fault(
+    /backup_logs/,
+    () => pgError(403, "42501", "permission denied for table backup_logs"),
+  );
+  project.fault(/system_logs/, () => html(502));
+  const response = await post({ action: "probe" });
+  const body = await response.json();
+  assert.deepEqual([response.status, body.success, body.code], [500, false, "probe_failed"]);
+  assert.equal(body.message, "failed: backup_logs, system_logs");
+  assert.deepEqual(body.checks.key, { ok: true, source: "SUPABASE_SERVICE_ROLE_KEY", kind: "jwt" });
+  assert.deepEqual(body.checks.backup_logs, {
+    ok: false,
+    error: "HTTP 403: 42501: permission denied for table backup_logs",
+    http_status: 403,
+    sqlstate: "42501",
+  });
+  assert.equal(
+    body.checks.system_logs.error,
+    "HTTP 502 without a usable JSON answer (text/html)",
+  );
+
+  project.fault(/backup_logs/, () => new Promise(() => {}));
+  project.fault(/system_logs/, () => {
+    throw new Error("connection refused");
+  });
+  const { checks } = await (await post({ action: "probe" })).json();
+  assert.equal(checks.backup_logs.error, "no answer within 0.04 s");
+  assert.equal(checks.system_logs.error, "network error: connection refused");
+
+  project.fault(/backup_logs/, () => new Response(null, { status: 200 }));
+  const empty = await (await post({ action: "probe" })).json();
+  assert.equal(
+    empty.checks.backup_logs.error,
+    "HTTP 200 without a usable JSON answer (no content)",
+  );
+});

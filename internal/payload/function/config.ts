@@ -1,0 +1,94 @@
+/**
+ * The function's configuration: config.json, which holds no secret. The file in this directory shows
+ * the defaults and serves development; a deployment replaces it by a generated one.
+ */
+
+/** Where and under which name a failed backup is reported. */
+export interface AlertConfig {
+  /** Slug of the Edge Function that sends the e-mails. */
+  readonly function: string;
+  /** What the e-mail's subject names as the origin of the alert. */
+  readonly source: string;
+}
+
+/** A valid configuration. */
+export interface Config {
+  /** Name of the backup, which every request has to repeat. */
+  readonly backup: string;
+  /** Time zone of the times that a reader sees. */
+  readonly timezone: string;
+  /** Environment variable that holds the invocation token. */
+  readonly tokenSecret: string;
+  /** SQL function that makes the backup. */
+  readonly rpc: string;
+  /** How long the SQL function may take, in milliseconds. */
+  readonly rpcTimeoutMs: number;
+  /** Table that must show rows of the new backup, or null to trust the SQL function. */
+  readonly verifyTable: string | null;
+  /** Null when nobody is to be alerted. */
+  readonly alert: AlertConfig | null;
+}
+
+const SQL_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
+
+/**
+ * Reads a configuration.
+ *
+ * @returns the configuration, or a sentence that says which field is wrong. It never throws: a
+ * function that cannot boot answers nothing, one with a bad configuration can still say so.
+ */
+export function parseConfig(value: unknown): Config | string {
+  if (!isRecord(value)) return "config.json is not an object";
+  const { backup, timezone, token_secret, rpc, rpc_timeout_ms, verify_table, alert } = value;
+
+  if (!matches(backup, /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/)) return "backup is not a valid name";
+  if (timezone !== undefined && !matches(timezone, /^[A-Za-z][A-Za-z0-9_+/-]*$/)) {
+    return "timezone is not the name of a time zone";
+  }
+  if (!matches(token_secret, /^[A-Z][A-Z0-9_]*$/)) {
+    return "token_secret is not the name of an environment variable";
+  }
+  if (!matches(rpc, SQL_NAME)) return "rpc is not the name of an SQL function";
+  if (!isInteger(rpc_timeout_ms) || rpc_timeout_ms < 100 || rpc_timeout_ms > 380_000) {
+    return "rpc_timeout_ms is not a whole number from 100 to 380000";
+  }
+  if (verify_table !== undefined && verify_table !== null && !matches(verify_table, SQL_NAME)) {
+    return "verify_table is neither null nor the name of a table";
+  }
+  const parsed = parseAlert(alert);
+  if (typeof parsed === "string") return parsed;
+
+  return {
+    backup,
+    timezone: timezone ?? "UTC",
+    tokenSecret: token_secret,
+    rpc,
+    rpcTimeoutMs: rpc_timeout_ms,
+    verifyTable: verify_table ?? null,
+    alert: parsed,
+  };
+}
+
+function parseAlert(value: unknown): AlertConfig | null | string {
+  if (value === undefined || value === null) return null;
+  if (!isRecord(value)) return "alert is neither null nor an object";
+  if (!matches(value.function, /^[A-Za-z][A-Za-z0-9_-]*$/)) {
+    return "alert.function is not the slug of an Edge Function";
+  }
+  if (!matches(value.source, /\S/)) return "alert.source is empty";
+  return { function: value.function, source: value.source };
+}
+
+/** Whether a value is a JSON object (no array, not null). */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a value is an integer that a double holds exactly. */
+export function isInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
+function matches(value: unknown, pattern: RegExp): value is string {
+  return typeof value === "string" && pattern.test(value);
+}

@@ -1,0 +1,170 @@
+/** The function's HTTP face: who may call it, with what, and what it answers. */
+
+import { createCleaner } from "./clean.ts";
+import { parseConfig } from "./config.ts";
+import contract from "./contract.json" with { type: "json" };
+import type { Limits, Sleep } from "./ledger.ts";
+import { probe } from "./probe.ts";
+import { type BackupRequest, readRequest } from "./request.ts";
+import { type Result, Run, type RunContext } from "./run.ts";
+import { type Fetch, readProject, Supabase } from "./supabase.ts";
+import { acceptedTokens, type Env, matchToken } from "./token.ts";
+
+/** What the function needs from the platform. */
+export interface Dependencies {
+  /** The content of config.json. */
+  readonly config: unknown;
+  readonly env: Env;
+  readonly fetch: Fetch;
+  readonly now: () => Date;
+  readonly sleep: Sleep;
+  /** Keeps the instance alive until the work is done, beyond the answer. */
+  readonly waitUntil: (work: Promise<unknown>) => void;
+  /** Writes one line to the function's own log. */
+  readonly log: (line: string) => void;
+  /** Replaces values of contract.json's limits. */
+  readonly limits?: Partial<Limits>;
+}
+
+/** The function. */
+export interface Handler {
+  /** Answers one request. It never rejects. */
+  handle(request: Request): Promise<Response>;
+  /** Lets every run under way leave a trace; the platform is about to stop the function. */
+  interrupt(reason: string): Promise<void>;
+}
+
+type RefusalCode = keyof typeof contract.refusals;
+
+/** Makes the function out of what the platform gives it. */
+export function createHandler(deps: Dependencies): Handler {
+  const config = parseConfig(deps.config);
+  const limits: Limits = { ...contract.limits, ...deps.limits };
+  const underWay = new Set<Run>();
+  if (typeof config === "string") deps.log(`bad configuration: ${config}`);
+
+  async function handle(request: Request): Promise<Response> {
+    if (typeof config === "string") return refuse("bad_config", config);
+    if (request.method !== "POST") {
+      return refuse("method_not_allowed", "send a POST", {}, { Allow: "POST" });
+    }
+    const tokens = acceptedTokens(deps.env, config.tokenSecret);
+    if (tokens.length === 0) {
+      return refuse("token_not_configured", `the secret ${config.tokenSecret} is not set`);
+    }
+    const token = await matchToken(request.headers.get(contract.token_header), tokens);
+    if (token === null) {
+      return refuse("unauthorized", `the header ${contract.token_header} is missing or wrong`);
+    }
+    const read = await readRequest(request);
+    if ("code" in read) return refuse(read.code, read.message);
+    if (read.backup !== null && read.backup !== config.backup) {
+      return refuse("wrong_backup", `this function runs the backup ${config.backup}`);
+    }
+
+    const project = readProject(deps.env);
+    if (typeof project === "string") {
+      deps.log(`cannot work: ${project}`);
+      if (read.action === "backup") return respond(500, internal(project, read.runId));
+      const checks = {
+        token: { ok: true, secret: token.secret },
+        key: { ok: false, error: project },
+      };
+      return refuse("probe_failed", project, { run_id: read.runId, checks });
+    }
+    const clean = createCleaner([
+      ...tokens.map(({ value }) => value),
+      project.key,
+      ...(project.jwt === null ? [] : [project.jwt]),
+    ]);
+    const supabase = new Supabase(project, deps.fetch, clean);
+    if (read.action === "backup") {
+      const { now, sleep, log } = deps;
+      return await runBackup(read, { config, supabase, clean, limits, now, sleep, log });
+    }
+
+    const checks = {
+      token: { ok: true, secret: token.secret },
+      ...await probe(config, project, supabase, limits),
+    };
+    const body = { run_id: read.runId, checks };
+    const failing = Object.entries(checks).filter(([, check]) => !check.ok).map(([name]) => name);
+    if (failing.length > 0) return refuse("probe_failed", `failed: ${failing.join(", ")}`, body);
+    return respond(200, { success: true, ...body });
+  }
+
+  async function runBackup(request: BackupRequest, context: RunContext): Promise<Response> {
+    const run = new Run(request, context);
+    underWay.add(run);
+    const claim = run.claim();
+    const work = claim.then((claimed): Promise<Result> | null => {
+      if (claimed === "duplicate") return null;
+      return claimed === "claimed" ? run.execute() : run.abandon(claimed);
+    }).finally(() => underWay.delete(run));
+    // Nobody else looks at the work of a request that does not wait.
+    deps.waitUntil(
+      work.catch((error) => deps.log(`run ${request.runId}: ${context.clean(error)}`)),
+    );
+
+    if (await claim === "claimed" && !request.wait) {
+      return respond(202, { success: null, state: "running", run_id: request.runId });
+    }
+    const result = await work;
+    if (result === null) {
+      const message = "another delivery of this request has claimed the run";
+      return refuse("duplicate", message, { run_id: request.runId });
+    }
+    return respond(result.success ? 200 : 500, { ...result });
+  }
+
+  return {
+    async handle(request) {
+      try {
+        return await handle(request);
+      } catch (error) {
+        const text = createCleaner([])(error);
+        deps.log(`internal error: ${text}`);
+        return respond(500, internal(text, null));
+      }
+    },
+    async interrupt(reason) {
+      await Promise.all([...underWay].map((run) => run.interrupt(reason)));
+    },
+  };
+}
+
+function internal(error: string, runId: string | null): Record<string, unknown> {
+  return {
+    success: false,
+    code: "internal" satisfies keyof typeof contract.codes,
+    message: contract.codes.internal,
+    error,
+    ...(runId === null ? {} : { run_id: runId }),
+  };
+}
+
+function refuse(
+  code: RefusalCode,
+  message: string,
+  more: Record<string, unknown> = {},
+  headers: Record<string, string> = {},
+): Response {
+  const body = { success: false, code, message, ...more };
+  return respond(contract.refusals[code].status, body, headers);
+}
+
+function respond(
+  status: number,
+  body: Record<string, unknown>,
+  headers: Record<string, string> = {},
+): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: {
+      "Content-Type": "application/json",
+      "Cache-Control": "no-store",
+      [contract.version_header]: contract.function_version,
+      ...headers,
+    },
+  });
+}

@@ -1,0 +1,35 @@
+/** Entry point of the Edge Function: joins the handler to the platform. */
+
+import config from "./config.json" with { type: "json" };
+import { createHandler } from "./handler.ts";
+
+/** The part of Supabase's global that is used; other runtimes have none. */
+interface EdgeRuntime {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+const { EdgeRuntime: runtime } = globalThis as { EdgeRuntime?: EdgeRuntime };
+
+function waitUntil(work: Promise<unknown>): void {
+  runtime?.waitUntil(work);
+}
+
+const handler = createHandler({
+  config,
+  env: (name) => Deno.env.get(name),
+  fetch: (url, init) => fetch(url, init),
+  now: () => new Date(),
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  waitUntil,
+  // deno-lint-ignore no-console -- the platform collects the function's log from here
+  log: (line) => console.error(`auto-backup: ${line}`),
+});
+
+// Supabase says why it stops an instance in the event's detail.
+addEventListener("beforeunload", (event) => {
+  const { detail } = event as { detail?: { reason?: unknown } };
+  const reason = typeof detail?.reason === "string" ? detail.reason : "termination";
+  waitUntil(handler.interrupt(reason));
+});
+
+Deno.serve((request) => handler.handle(request));

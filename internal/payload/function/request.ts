@@ -1,0 +1,152 @@
+/** What a caller may ask for, and the strict reading of it. */
+
+import { isInteger, isRecord } from "./config.ts";
+import contract from "./contract.json" with { type: "json" };
+
+/** One run of the backup, as the dispatcher orders it. */
+export interface BackupRequest {
+  readonly action: "backup";
+  /** Identity of the run; it is also the id of its row in backup_logs. Lower case. */
+  readonly runId: string;
+  readonly backup: string;
+  /** Key of the schedule that was due. */
+  readonly schedule: string;
+  /** The instant at which the run was due, RFC 3339, as the caller wrote it. */
+  readonly dueAt: string;
+  /** 1 for the first attempt at this due time. */
+  readonly attempt: number;
+  /** False when the caller will alert by itself. */
+  readonly alert: boolean;
+  /** Whether the answer is to hold the result of the backup. */
+  readonly wait: boolean;
+}
+
+/** A self-test: nothing is written and no backup is made. */
+export interface ProbeRequest {
+  readonly action: "probe";
+  readonly runId: string | null;
+  readonly backup: string | null;
+}
+
+/** A request that is refused, and why. */
+export interface Refusal {
+  readonly code: keyof typeof contract.refusals;
+  readonly message: string;
+}
+
+interface Field {
+  type: string;
+  required: boolean;
+  pattern?: string;
+  minimum?: number;
+  maximum?: number;
+}
+
+const FIELDS = new Map<string, Field>(Object.entries(contract.request_fields));
+
+/** Reads and checks the body of a request. */
+export async function readRequest(
+  request: Request,
+): Promise<BackupRequest | ProbeRequest | Refusal> {
+  if (!/^application\/json\s*(;|$)/i.test(request.headers.get("content-type") ?? "")) {
+    return refuse("bad_request", "Content-Type must be application/json");
+  }
+  const limit = contract.limits.request_bytes;
+  const bytes = await readBytes(request.body, limit);
+  if (bytes === null) {
+    return refuse("request_too_large", `the body is larger than ${limit} bytes`);
+  }
+  if (bytes.length === 0) return refuse("bad_request", "the body is empty");
+  let body: unknown;
+  try {
+    body = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    return refuse("bad_request", "the body is not valid JSON");
+  }
+  if (!isRecord(body)) return refuse("bad_request", "the body is not a JSON object");
+
+  const probe = body.action === "probe";
+  if (Object.keys(body).some((name) => !FIELDS.has(name))) {
+    return refuse("bad_request", `only these fields are known: ${[...FIELDS.keys()].join(", ")}`);
+  }
+  for (const [name, field] of FIELDS) {
+    const value = body[name];
+    if (value === undefined) {
+      if (field.required && !probe) return refuse("bad_request", `${name} is missing`);
+    } else if (!fits(value, field)) {
+      return refuse("bad_request", `${name} is not valid`);
+    }
+  }
+  if (typeof body.due_at === "string" && !isInstant(body.due_at)) {
+    return refuse("bad_request", "due_at is not a real date and time");
+  }
+
+  const runId = typeof body.run_id === "string" ? body.run_id.toLowerCase() : null;
+  if (probe) {
+    return {
+      action: "probe",
+      runId,
+      backup: typeof body.backup === "string" ? body.backup : null,
+    };
+  }
+  return {
+    action: "backup",
+    runId: runId as string,
+    backup: body.backup as string,
+    schedule: body.schedule as string,
+    dueAt: body.due_at as string,
+    attempt: body.attempt as number,
+    alert: body.alert !== false,
+    wait: body.wait === true,
+  };
+}
+
+/** Reads a body up to a limit; null when it is larger. */
+export async function readBytes(
+  body: ReadableStream<Uint8Array> | null,
+  limit: number,
+): Promise<Uint8Array | null> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const reader = body?.getReader();
+  for (;;) {
+    const { value, done } = await reader?.read() ?? { value: undefined, done: true };
+    if (done || value === undefined) break;
+    size += value.length;
+    if (size > limit) {
+      await reader?.cancel();
+      return null;
+    }
+    chunks.push(value);
+  }
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+function refuse(code: Refusal["code"], message: string): Refusal {
+  return { code, message };
+}
+
+function fits(value: unknown, field: Field): boolean {
+  switch (field.type) {
+    case "string":
+      return typeof value === "string" && new RegExp(field.pattern ?? "").test(value);
+    case "integer":
+      return isInteger(value) && value >= (field.minimum ?? 0) && value <= (field.maximum ?? value);
+    default:
+      return typeof value === "boolean";
+  }
+}
+
+/** Whether a text of RFC 3339's form names an instant; Date.parse lets 30 February through. */
+function isInstant(text: string): boolean {
+  if (Number.isNaN(Date.parse(text))) return false;
+  const [year, month, day, hour] = text.split(/[-Tt:]/).map(Number);
+  const lastDay = new Date(Date.UTC(year ?? 0, month ?? 0, 0)).getUTCDate();
+  return (day ?? 0) <= lastDay && (hour ?? 0) <= 23;
+}

@@ -1,0 +1,442 @@
+/**
+ * The life of one run: claim, backup, proof, two log rows; or their failure, and the alert. Nothing
+ * here throws to its caller: whatever happens ends as a result.
+ */
+
+import { type AlertRecord, sendAlert } from "./alert.ts";
+import type { Clean } from "./clean.ts";
+import { type Config, isInteger, isRecord } from "./config.ts";
+import contract from "./contract.json" with { type: "json" };
+import { Ledger, type Limits, type Sleep } from "./ledger.ts";
+import type { BackupRequest } from "./request.ts";
+import type { Answer, Problem, Row, Supabase } from "./supabase.ts";
+import {
+  alertMessage,
+  alertReasons,
+  type Code,
+  failureDetails,
+  lacks,
+  reasons,
+  startedDetails,
+  successDetails,
+  successMessage,
+} from "./texts.ts";
+
+/** What a run needs from outside. */
+export interface RunContext {
+  readonly config: Config;
+  readonly supabase: Supabase;
+  readonly clean: Clean;
+  readonly limits: Limits;
+  readonly now: () => Date;
+  readonly sleep: Sleep;
+  /** Writes one line to the function's own log, which only the project's owner sees. */
+  readonly log: (line: string) => void;
+}
+
+/** How a run ended. */
+export type Result =
+  | {
+    readonly success: true;
+    readonly message: string;
+    readonly run_id: string;
+    readonly backup_id: string;
+    readonly total_records: number;
+  }
+  | {
+    readonly success: false;
+    readonly code: Code;
+    readonly message: string;
+    readonly error: string;
+    readonly run_id: string;
+    readonly alert: AlertRecord;
+  };
+
+/** A backup that the database has reported. */
+interface Backup {
+  readonly id: string;
+  readonly records: number;
+  /** Counts per table, as far as the database named them. */
+  readonly counts: Row;
+  /** When the backup was known to be made. */
+  readonly at: Date;
+  /** Whether it was found in the logs because the RPC's own answer was lost. */
+  readonly found: boolean;
+}
+
+const UUID = new RegExp(contract.request_fields.run_id.pattern);
+const UUID_INSIDE = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
+
+/** A failure of the run, with its reason in Portuguese. */
+class Failure extends Error {
+  constructor(
+    readonly code: Code,
+    readonly reason: string,
+    /** What the log's context says besides. */
+    readonly facts: Row = {},
+  ) {
+    super(reason);
+  }
+}
+
+/** One run. Call claim first; then execute if it was claimed, or abandon if that failed. */
+export class Run {
+  readonly #request: BackupRequest;
+  readonly #context: RunContext;
+  readonly #ledger: Ledger;
+  readonly #startedAt: Date;
+  /** running: from the claim until the outcome of the backup is known. */
+  #stage: "claiming" | "running" | "ending" = "claiming";
+  #claimed = false;
+  #interruption: string | null = null;
+  /** The backup that the database reported, also when the run fails afterwards. */
+  #backup: Backup | null = null;
+
+  constructor(request: BackupRequest, context: RunContext) {
+    this.#request = request;
+    this.#context = context;
+    this.#ledger = new Ledger(context.supabase, request.runId, context);
+    this.#startedAt = context.now();
+  }
+
+  /** Claims the run for this delivery of the request. */
+  async claim(): Promise<"claimed" | "duplicate" | Problem> {
+    const mark = crypto.randomUUID().slice(0, 8);
+    const claim = await this.#ledger.claim(
+      startedDetails(this.#startedAt, this.#context.config.timezone, mark),
+    );
+    this.#claimed = claim === "claimed";
+    return claim;
+  }
+
+  /** Makes the backup and writes down how that went. */
+  async execute(): Promise<Result> {
+    this.#stage = "running";
+    try {
+      if (this.#interruption !== null) await this.#leaveTrace(this.#interruption);
+      const backup = await this.#makeBackup();
+      this.#stage = "ending";
+      return await this.#succeed(backup);
+    } catch (error) {
+      return await this.#fail(this.#asFailure(error));
+    }
+  }
+
+  /** Writes down that the run could not be claimed, and alerts. */
+  abandon(problem: Problem): Promise<Result> {
+    return this.#fail(logFailure("backup_logs", problem));
+  }
+
+  /**
+   * Leaves a trace because the platform is about to stop the function. The run itself goes on: if
+   * there is time enough to end it, its outcome replaces the trace.
+   */
+  async interrupt(reason: string): Promise<void> {
+    if (this.#interruption !== null) return;
+    this.#interruption = this.#context.clean(reason);
+    // Before the claim there may be nothing to leave a trace of: the run may be another delivery's.
+    // Once the outcome is known, its rows are being written; a trace would contradict them.
+    if (this.#stage === "running") await this.#leaveTrace(this.#interruption);
+  }
+
+  async #leaveTrace(reason: string): Promise<void> {
+    const failure = new Failure("interrupted", reasons.interrupted(reason));
+    const alert = this.#alertState();
+    // An alert that is cut off half-way may arrive or not. The watchdog sends it instead.
+    await this.#writeFailure(
+      failure,
+      alert === "pending"
+        ? { state: "not_delivered", reason: alertReasons.interrupted }
+        : { state: alert },
+    );
+  }
+
+  async #makeBackup(): Promise<Backup> {
+    const { config, supabase } = this.#context;
+    const answer = await supabase.call(config.rpc, config.rpcTimeoutMs);
+    const backup = this.#backup = this.#judge(answer) ?? await this.#findBackup(answer);
+    if (config.verifyTable !== null && !backup.found) {
+      const failure = await this.#verify(config.verifyTable, backup.id);
+      if (failure !== null) throw failure;
+    }
+    return backup;
+  }
+
+  /**
+   * Reads the RPC's answer.
+   *
+   * @returns the backup, or null when the answer leaves open whether there is one: it came too
+   * late, was lost, or is not PostgREST's.
+   */
+  #judge(answer: Answer): Backup | null {
+    const { rpc } = this.#context.config;
+    const empty = (what: string) => new Failure("backup_empty", reasons.backupEmpty(rpc, what));
+    if (answer.kind === "empty" && answer.status < 300) throw empty(lacks.nothing);
+    if (answer.kind !== "json") return null;
+    const problem = this.#context.supabase.problem(answer);
+    if (answer.status < 200 || answer.status > 299) {
+      if (leavesOpen(problem)) return null;
+      throw new Failure("rpc_http", reasons.rpcHttp(rpc, problem), problemFacts(problem));
+    }
+
+    const body = answer.body;
+    if (body === null) throw empty(lacks.null);
+    if (!isRecord(body)) throw empty(lacks.noObject);
+    if (body.success === false) {
+      const error = this.#context.clean(body.error ?? body.message ?? "");
+      throw new Failure("backup_failed", reasons.backupFailed(rpc, error), { http_status: 200 });
+    }
+    if (body.success !== true) throw empty(lacks.noFlag);
+    if (typeof body.backup_id !== "string" || !UUID.test(body.backup_id)) {
+      throw empty(lacks.noBackupId);
+    }
+    const counts = Object.fromEntries(
+      contract.count_fields.filter((name) => isCount(body[name])).map((name) => [name, body[name]]),
+    );
+    const sum = Object.values(counts).filter(isCount).reduce((a, b) => a + b, 0);
+    return {
+      id: body.backup_id.toLowerCase(),
+      records: isCount(body.total_records) ? body.total_records : sum,
+      counts,
+      at: this.#context.now(),
+      found: false,
+    };
+  }
+
+  /**
+   * Looks for the backup of an RPC whose answer was lost: the caller's patience ends before the
+   * database's work does.
+   */
+  async #findBackup(lost: Answer): Promise<Backup> {
+    const { limits, now, sleep, config, supabase } = this.#context;
+    const deadline = now().getTime() + limits.settle_timeout_ms;
+    for (;;) {
+      const backup = await this.#committedBackup();
+      if (backup !== null) return backup;
+      if (now().getTime() + limits.settle_interval_ms > deadline) break;
+      await sleep(limits.settle_interval_ms);
+    }
+    const problem = supabase.problem(lost);
+    if (lost.kind === "timeout") {
+      throw new Failure("rpc_timeout", reasons.rpcTimeout(config.rpc, config.rpcTimeoutMs));
+    }
+    if (problem.status === undefined) {
+      throw new Failure("rpc_unreachable", reasons.rpcUnreachable(config.rpc, problem));
+    }
+    throw new Failure("rpc_http", reasons.rpcHttp(config.rpc, problem), problemFacts(problem));
+  }
+
+  /** The first backup that the database has logged since this run was claimed. */
+  async #committedBackup(): Promise<Backup | null> {
+    const { config, supabase, limits, now } = this.#context;
+    const since = await this.#ledger.claimedAt();
+    if (since === null) return null;
+    const made = { created_at: `gte.${since}`, order: "created_at.asc", limit: "1" };
+    const logs = await supabase.select("backup_logs", {
+      select: "records_affected,details",
+      action_type: `eq.${contract.rpc_action_type}`,
+      success: "eq.true",
+      ...made,
+    }, limits.read_timeout_ms);
+    const [row] = logs.ok ? logs.value : [];
+    if (row === undefined) return null;
+
+    let id = uuidIn(row.details);
+    if (id === undefined) {
+      const events = await supabase.select("system_logs", {
+        select: "context",
+        type: `eq.${contract.rpc_action_type}`,
+        ...made,
+      }, limits.read_timeout_ms);
+      const context = events.ok ? events.value[0]?.context : null;
+      id = isRecord(context) ? uuidIn(context.backup_id) : undefined;
+    }
+    if (id === undefined) return null;
+    if (config.verifyTable !== null && await this.#verify(config.verifyTable, id) !== null) {
+      return null;
+    }
+    const records = isCount(row.records_affected) ? row.records_affected : 0;
+    return { id, records, counts: {}, at: now(), found: true };
+  }
+
+  /** Makes sure that the backup's rows are really there. */
+  async #verify(table: string, backupId: string): Promise<Failure | null> {
+    const { supabase, limits } = this.#context;
+    const rows = await supabase.select(
+      table,
+      { select: "backup_id", backup_id: `eq.${backupId}`, limit: "1" },
+      limits.read_timeout_ms,
+    );
+    if (!rows.ok) {
+      return new Failure(
+        "backup_unverified",
+        reasons.notVerifiable(table, rows.problem),
+        problemFacts(rows.problem),
+      );
+    }
+    if (rows.value.some((row) => row.backup_id === backupId)) return null;
+    return new Failure("backup_unverified", reasons.unverified(table, backupId));
+  }
+
+  async #succeed(backup: Backup): Promise<Result> {
+    const event = await this.#ledger.setSystemLog({
+      type: contract.log_types.success,
+      message: successMessage(backup.records),
+      context: {
+        ...this.#identity(),
+        backup_id: backup.id,
+        total_records: backup.records,
+        executed_at: backup.at.toISOString(),
+        duration_ms: backup.at.getTime() - this.#startedAt.getTime(),
+        ...backup.counts,
+        ...(backup.found ? { found_in_log: true } : {}),
+      },
+    });
+    if (event !== null) throw logFailure("system_logs", event);
+    const details = successDetails(backup.id, backup.records);
+    const row = await this.#ledger.setBackupLog({
+      success: true,
+      records_affected: backup.records,
+      details,
+    });
+    if (row !== null) throw logFailure("backup_logs", row);
+
+    this.#context.log(`run ${this.#request.runId}: succeeded, ${backup.records} records`);
+    return {
+      success: true,
+      message: details,
+      run_id: this.#request.runId,
+      backup_id: backup.id,
+      total_records: backup.records,
+    };
+  }
+
+  async #fail(failure: Failure): Promise<Result> {
+    this.#stage = "ending";
+    const { config, supabase, limits, clean, now } = this.#context;
+    let alert: AlertRecord = { state: this.#alertState() };
+    await this.#writeFailure(failure, alert);
+    if (alert.state === "pending" && config.alert !== null) {
+      const { code, reason, facts } = failure;
+      const sqlstate = typeof facts.sqlstate === "string" ? facts.sqlstate : undefined;
+      const outcome = await sendAlert(
+        supabase,
+        config.alert,
+        {
+          message: alertMessage(
+            this.#request,
+            config.timezone,
+            { code, reason, sqlstate },
+            this.#backup?.id,
+          ),
+          details: { ...this.#identity(), code, ...this.#facts(failure), error: reason },
+          at: now(),
+        },
+        limits.alert_timeout_ms,
+        clean,
+      );
+      alert = { ...outcome, at: now().toISOString() };
+      await this.#writeSystemLog(failure, alert);
+    }
+    this.#context.log(
+      `run ${this.#request.runId}: failed, ${failure.code}: ${failure.reason}; ` +
+        `alert ${alert.state}${alert.reason === undefined ? "" : `: ${alert.reason}`}`,
+    );
+    return {
+      success: false,
+      code: failure.code,
+      message: failureDetails(failure.code, failure.reason),
+      error: failure.reason,
+      run_id: this.#request.runId,
+      alert,
+    };
+  }
+
+  /** Writes both rows of a failure; each is worth having without the other. */
+  async #writeFailure(failure: Failure, alert: AlertRecord): Promise<void> {
+    const change = {
+      success: false,
+      records_affected: 0,
+      details: failureDetails(failure.code, failure.reason),
+    };
+    const [, problem] = await Promise.all([
+      this.#writeSystemLog(failure, alert),
+      this.#claimed ? this.#ledger.setBackupLog(change) : null,
+    ]);
+    this.#report("backup_logs", problem);
+  }
+
+  async #writeSystemLog(failure: Failure, alert: AlertRecord): Promise<void> {
+    const problem = await this.#ledger.setSystemLog({
+      type: contract.log_types.failure,
+      message: failureDetails(failure.code, failure.reason),
+      context: {
+        ...this.#identity(),
+        code: failure.code,
+        error: failure.reason,
+        ...this.#facts(failure),
+        failed_at: this.#context.now().toISOString(),
+        reported_by: contract.reported_by,
+        alert,
+      },
+    });
+    this.#report("system_logs", problem);
+  }
+
+  /** A failure that cannot be logged is still said in the function's own log. */
+  #report(table: string, problem: Problem | null): void {
+    if (problem === null) return;
+    this.#context.log(`run ${this.#request.runId}: ${logFailure(table, problem).reason}`);
+  }
+
+  #facts(failure: Failure): Row {
+    return this.#backup === null
+      ? failure.facts
+      : { ...failure.facts, backup_id: this.#backup.id, total_records: this.#backup.records };
+  }
+
+  /** Which run this is, as every context says it. */
+  #identity(): Row {
+    const { runId, backup, schedule, dueAt, attempt } = this.#request;
+    return { run_id: runId, backup, schedule, due_at: dueAt, attempt };
+  }
+
+  #alertState(): "off" | "suppressed" | "pending" {
+    if (this.#context.config.alert === null) return "off";
+    return this.#request.alert ? "pending" : "suppressed";
+  }
+
+  #asFailure(error: unknown): Failure {
+    if (error instanceof Failure) return error;
+    return new Failure("internal", reasons.internal(this.#context.clean(error)));
+  }
+}
+
+function logFailure(table: string, problem: Problem): Failure {
+  return problem.kind === "rejected"
+    ? new Failure("log_rejected", reasons.logRejected(table, problem), problemFacts(problem))
+    : new Failure("log_unreachable", reasons.logUnreachable(table, problem), problemFacts(problem));
+}
+
+function problemFacts({ status, sqlstate }: Problem): Row {
+  return {
+    ...(status === undefined ? {} : { http_status: status }),
+    ...(sqlstate === undefined ? {} : { sqlstate }),
+  };
+}
+
+/**
+ * Whether an error leaves open what the database did: one without a code comes from something in
+ * front of PostgREST, and a connection may be lost between the commit and its confirmation.
+ */
+function leavesOpen({ kind, sqlstate }: Problem): boolean {
+  return kind === "unreachable" && (sqlstate === undefined || /^(08|57P|PGRST001)/.test(sqlstate));
+}
+
+function uuidIn(text: unknown): string | undefined {
+  return UUID_INSIDE.exec(String(text))?.[0].toLowerCase();
+}
+
+function isCount(value: unknown): value is number {
+  return isInteger(value) && value >= 0;
+}

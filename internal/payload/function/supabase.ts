@@ -1,0 +1,310 @@
+/**
+ * The project that the function works for: its keys, the few calls of PostgREST that a run needs,
+ * and the call of another Edge Function. An answer counts only in the form that the called service
+ * itself would give it; an HTML page with status 200 is somebody else's answer.
+ */
+
+import type { Clean } from "./clean.ts";
+import { isRecord } from "./config.ts";
+import contract from "./contract.json" with { type: "json" };
+import { readBytes } from "./request.ts";
+import type { Env } from "./token.ts";
+
+/** The part of fetch that is used. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Address and keys of the project. */
+export interface Project {
+  readonly url: string;
+  /** The key that every call presents as apikey. */
+  readonly key: string;
+  /** Environment variable in which the key was found. */
+  readonly keySource: string;
+  /** A JWT for functions that let the platform check one, or null when the project has none. */
+  readonly jwt: string | null;
+}
+
+/** Why a call did not do what it should. */
+export interface Problem {
+  /**
+   * rejected: the service understood the call and refused it; repeating it is of no use.
+   * unreachable: no usable answer; the call may have had its effect or not.
+   */
+  readonly kind: "rejected" | "unreachable";
+  readonly cause: "timeout" | "network" | "empty" | "foreign" | "answer" | "rows";
+  /** HTTP status, where there was an answer. */
+  readonly status?: number;
+  /** SQLSTATE or PGRST code, where the answer named one. */
+  readonly sqlstate?: string;
+  /**
+   * Clean text: the time waited, the network error, the content type of a body that is no JSON (or
+   * that claims to be), the service's message, or the number of rows where one was expected.
+   */
+  readonly detail: string;
+}
+
+/** A value, or the problem that stands in its way. */
+export type Outcome<T> = { readonly ok: true; readonly value: T } | {
+  readonly ok: false;
+  readonly problem: Problem;
+};
+
+/** A row as PostgREST shows it. */
+export type Row = Record<string, unknown>;
+
+/** What came back from a call. */
+export type Answer =
+  | { readonly kind: "json"; readonly status: number; readonly body: unknown }
+  | { readonly kind: "empty"; readonly status: number }
+  | { readonly kind: "foreign"; readonly status: number; readonly contentType: string }
+  | { readonly kind: "timeout"; readonly ms: number }
+  | { readonly kind: "network"; readonly error: string };
+
+const USER_AGENT = `auto-backup/${contract.function_version}`;
+
+/**
+ * Reads the project's address and keys. New keys come first: a project may have legacy keys
+ * disabled and still find them in the environment.
+ *
+ * @returns the project, or a sentence that says what the environment lacks.
+ */
+export function readProject(env: Env): Project | string {
+  const url = (env("SUPABASE_URL") ?? "").replace(/\/+$/, "");
+  if (!/^https?:\/\/[^\s/]+/.test(url)) return "SUPABASE_URL is missing or no URL";
+  const secret = firstKey(env("SUPABASE_SECRET_KEYS"));
+  const legacy = usableKey(env("SUPABASE_SERVICE_ROLE_KEY"));
+  const key = secret ?? legacy;
+  if (key === null) return "neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY holds a key";
+  const jwts = [key, legacy, usableKey(env("SUPABASE_ANON_KEY"))].filter((k) =>
+    k !== null && isJwt(k)
+  );
+  return {
+    url,
+    key,
+    keySource: secret === null ? "SUPABASE_SERVICE_ROLE_KEY" : "SUPABASE_SECRET_KEYS",
+    jwt: jwts[0] ?? null,
+  };
+}
+
+/** Whether a key is a JWT, which PostgREST also wants as bearer; the new keys are none. */
+export function isJwt(key: string): boolean {
+  return /^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(key);
+}
+
+/** The database and the functions of one project. */
+export class Supabase {
+  readonly #project: Project;
+  readonly #fetch: Fetch;
+  readonly #clean: Clean;
+
+  constructor(project: Project, fetch: Fetch, clean: Clean) {
+    this.#project = project;
+    this.#fetch = fetch;
+    this.#clean = clean;
+  }
+
+  /** Inserts one row without reading it back. */
+  async insert(table: string, row: Row, timeoutMs: number): Promise<Outcome<null>> {
+    const answer = await this.#rest("POST", table, {}, timeoutMs, row, "return=minimal");
+    if (answer.kind === "empty" && answer.status === 201) return { ok: true, value: null };
+    return this.#problem(answer);
+  }
+
+  /** Inserts one row and returns the columns that were asked for. */
+  async insertReturning(
+    table: string,
+    row: Row,
+    columns: string,
+    timeoutMs: number,
+  ): Promise<Outcome<Row>> {
+    const query = { select: columns };
+    const answer = await this.#rest("POST", table, query, timeoutMs, row, "return=representation");
+    return this.#oneRow(answer, 201);
+  }
+
+  /** Changes the row with this id; a change of no row, or of several, is a problem. */
+  async update(
+    table: string,
+    id: string | number,
+    change: Row,
+    timeoutMs: number,
+  ): Promise<Outcome<Row>> {
+    const query = { id: `eq.${id}`, select: "id" };
+    const answer = await this.#rest(
+      "PATCH",
+      table,
+      query,
+      timeoutMs,
+      change,
+      "return=representation",
+    );
+    return this.#oneRow(answer, 200);
+  }
+
+  /** Reads rows. */
+  async select(
+    table: string,
+    query: Record<string, string>,
+    timeoutMs: number,
+  ): Promise<Outcome<Row[]>> {
+    const answer = await this.#rest("GET", table, query, timeoutMs);
+    const rows = rowsOf(answer, 200);
+    return rows === null ? this.#problem(answer) : { ok: true, value: rows };
+  }
+
+  /** Calls an SQL function without arguments, by POST: by GET it would run read-only. */
+  call(rpc: string, timeoutMs: number): Promise<Answer> {
+    return this.#rest("POST", `rpc/${rpc}`, {}, timeoutMs, {});
+  }
+
+  /** Calls another Edge Function. */
+  invoke(slug: string, payload: Row, timeoutMs: number): Promise<Answer> {
+    const { url, jwt } = this.#project;
+    return this.#send("POST", `${url}/functions/v1/${slug}`, jwt, timeoutMs, payload);
+  }
+
+  /** Says what is wrong with an answer that is no success. */
+  problem(answer: Answer): Problem {
+    switch (answer.kind) {
+      case "timeout":
+        return { kind: "unreachable", cause: "timeout", detail: `${answer.ms / 1000} s` };
+      case "network":
+        return { kind: "unreachable", cause: "network", detail: answer.error };
+      case "empty":
+        return { kind: "unreachable", cause: "empty", status: answer.status, detail: "" };
+      case "foreign":
+        return {
+          kind: "unreachable",
+          cause: "foreign",
+          status: answer.status,
+          detail: this.#clean(answer.contentType),
+        };
+      case "json":
+        return this.#answered(answer.status, answer.body);
+    }
+  }
+
+  #answered(status: number, value: unknown): Problem {
+    const body = isRecord(value) ? value : {};
+    const message = [body.message, body.msg, body.error].find((text) => typeof text === "string");
+    const refused = status >= 400 && status < 500 && status !== 408 && status !== 429;
+    return {
+      kind: refused ? "rejected" : "unreachable",
+      cause: "answer",
+      status,
+      ...(typeof body.code === "string" ? { sqlstate: this.#clean(body.code) } : {}),
+      detail: this.#clean(message ?? ""),
+    };
+  }
+
+  #problem(answer: Answer): { ok: false; problem: Problem } {
+    return { ok: false, problem: this.problem(answer) };
+  }
+
+  #oneRow(answer: Answer, status: number): Outcome<Row> {
+    const rows = rowsOf(answer, status);
+    if (rows === null) return this.#problem(answer);
+    const [row] = rows;
+    if (row !== undefined && rows.length === 1) return { ok: true, value: row };
+    return {
+      ok: false,
+      problem: { kind: "rejected", cause: "rows", status, detail: String(rows.length) },
+    };
+  }
+
+  #rest(
+    method: string,
+    path: string,
+    query: Record<string, string>,
+    timeoutMs: number,
+    body?: Row,
+    prefer?: string,
+  ): Promise<Answer> {
+    const { url, key } = this.#project;
+    const search = new URLSearchParams(query).toString();
+    return this.#send(
+      method,
+      `${url}/rest/v1/${path}${search === "" ? "" : `?${search}`}`,
+      isJwt(key) ? key : null,
+      timeoutMs,
+      body,
+      prefer,
+    );
+  }
+
+  async #send(
+    method: string,
+    url: string,
+    bearer: string | null,
+    timeoutMs: number,
+    body?: Row,
+    prefer?: string,
+  ): Promise<Answer> {
+    const headers = new Headers({
+      "Accept": "application/json",
+      "User-Agent": USER_AGENT,
+      "apikey": this.#project.key,
+    });
+    if (bearer !== null) headers.set("Authorization", `Bearer ${bearer}`);
+    if (prefer !== undefined) headers.set("Prefer", prefer);
+    if (body !== undefined) headers.set("Content-Type", "application/json");
+
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), timeoutMs);
+    try {
+      const response = await this.#fetch(url, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        // A redirect would turn a POST into a GET, or carry the key to another host.
+        redirect: "manual",
+        signal: abort.signal,
+      });
+      return await readAnswer(response);
+    } catch (error) {
+      if (abort.signal.aborted) return { kind: "timeout", ms: timeoutMs };
+      // The runtime says the address first, and so long that the reason would be cut off.
+      const text = this.#clean(error).replace(/^error sending request for url \(.*?\): /, "");
+      return { kind: "network", error: text };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+async function readAnswer(response: Response): Promise<Answer> {
+  const { status } = response;
+  const contentType = (response.headers.get("content-type") ?? "").replace(/\s*;.*$/, "");
+  const bytes = await readBytes(response.body, contract.limits.response_bytes);
+  if (bytes?.length === 0) return { kind: "empty", status };
+  if (bytes === null || !/^application\/([\w.-]+\+)?json$/i.test(contentType)) {
+    return { kind: "foreign", status, contentType };
+  }
+  try {
+    return { kind: "json", status, body: JSON.parse(new TextDecoder().decode(bytes)) };
+  } catch {
+    return { kind: "foreign", status, contentType };
+  }
+}
+
+function rowsOf(answer: Answer, status: number): Row[] | null {
+  if (answer.kind !== "json" || answer.status !== status) return null;
+  return Array.isArray(answer.body) && answer.body.every(isRecord) ? answer.body : null;
+}
+
+/** The key named "default", or the first one, of SUPABASE_SECRET_KEYS. */
+function firstKey(text: string | undefined): string | null {
+  let keys: unknown;
+  try {
+    keys = JSON.parse(text ?? "");
+  } catch {
+    return null;
+  }
+  if (!isRecord(keys)) return null;
+  return [keys.default, ...Object.values(keys)].map(usableKey).find((key) => key !== null) ?? null;
+}
+
+/** A key that a header can carry. */
+function usableKey(key: unknown): string | null {
+  return typeof key === "string" && /^[\x21-\x7e]+$/.test(key) ? key : null;
+}

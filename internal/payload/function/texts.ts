@@ -1,0 +1,192 @@
+/**
+ * Every text that reaches the admin panel or an e-mail, in Brazilian Portuguese. The panel draws
+ * all rows that it does not know alike, so each text of backup_logs begins with "Backup
+ * automático".
+ */
+
+import { clip, plainText } from "./clean.ts";
+import contract from "./contract.json" with { type: "json" };
+import type { BackupRequest } from "./request.ts";
+import type { Problem } from "./supabase.ts";
+
+/** A failure's code, as in contract.json. */
+export type Code = keyof typeof contract.codes;
+
+const prefixes = contract.details_prefixes;
+
+/** details of backup_logs while the backup is running. The mark tells deliveries apart. */
+export function startedDetails(at: Date, timezone: string, mark: string): string {
+  return `${prefixes.started} em ${localTime(at.toISOString(), timezone)}, entrega ${mark}`;
+}
+
+/** details of backup_logs after a success. */
+export function successDetails(backupId: string, records: number): string {
+  return `${prefixes.success}${backupId} - Total: ${records} registros`;
+}
+
+/** details of backup_logs, and message of system_logs, after a failure. */
+export function failureDetails(code: Code, reason: string): string {
+  return (code === "interrupted" ? prefixes.interrupted : prefixes.failed) + reason;
+}
+
+/** message of system_logs after a success. */
+export function successMessage(records: number): string {
+  const count = records === 1 ? "1 registro salvo" : `${records} registros salvos`;
+  return `Backup automático concluído com sucesso: ${count}`;
+}
+
+/** Says in a few words why a call did not do what it should. */
+export function problemText(problem: Problem): string {
+  const http = `HTTP ${problem.status}`;
+  switch (problem.cause) {
+    case "timeout":
+      return `sem resposta em ${problem.detail.replace(".", ",")}`;
+    case "network":
+      return `falha de rede (${problem.detail})`;
+    case "empty":
+      return `${http} sem conteúdo`;
+    case "foreign":
+      return /json/i.test(problem.detail)
+        ? `${http} com JSON inválido`
+        : `${http} com ${problem.detail || "conteúdo sem tipo"} em vez de JSON`;
+    case "rows":
+      return problem.detail === "0"
+        ? "a linha não existe"
+        : `${problem.detail} linhas em vez de uma`;
+    case "answer":
+      return [http, problem.sqlstate, problem.detail].filter(Boolean).join(", ");
+  }
+}
+
+/** Why a run failed: one line for logs and e-mail, cut to limits.error_chars. */
+export const reasons = {
+  backupFailed: (rpc: string, error: string): string =>
+    clip(`${rpc} informou falha: ${error || "sem descrição do erro"}`),
+
+  backupEmpty: (rpc: string, what: string): string =>
+    clip(`${rpc} não devolveu um resultado válido: ${what}`),
+
+  unverified: (table: string, backupId: string): string =>
+    clip(`a tabela ${table} não tem linhas do backup ${backupId}`),
+
+  notVerifiable: (table: string, problem: Problem): string =>
+    clip(`não foi possível conferir a tabela ${table}: ${problemText(problem)}`),
+
+  rpcTimeout: (rpc: string, ms: number): string =>
+    clip(`${rpc} não respondeu em ${seconds(ms)}, e nenhum backup novo foi encontrado`),
+
+  rpcHttp: (rpc: string, problem: Problem): string =>
+    clip(`${rpc} respondeu com erro: ${problemText(problem)}`),
+
+  rpcUnreachable: (rpc: string, problem: Problem): string =>
+    clip(`${rpc} não pôde ser chamada: ${problemText(problem)}`),
+
+  logRejected: (table: string, problem: Problem): string =>
+    clip(`o banco recusou o registro em ${table}: ${problemText(problem)}`),
+
+  logUnreachable: (table: string, problem: Problem): string =>
+    clip(`não foi possível gravar em ${table}: ${problemText(problem)}`),
+
+  interrupted: (reason: string): string =>
+    clip(`a plataforma encerrou a função antes do fim (${stopReasons[reason] ?? reason})`),
+
+  internal: (error: string): string => clip(`erro interno da função: ${error}`),
+};
+
+function seconds(ms: number): string {
+  return `${new Intl.NumberFormat("pt-BR").format(ms / 1000)} s`;
+}
+
+/** Reasons that the platform gives in the event beforeunload. */
+const stopReasons: Readonly<Record<string, string>> = {
+  cpu: "limite de CPU",
+  memory: "limite de memória",
+  wall_clock: "limite de tempo de execução",
+  early_drop: "instância descartada",
+  termination: "instância encerrada",
+};
+
+/** What the reader of an alert should do, for an SQLSTATE or a code. No alert says "interrupted". */
+const advice: Readonly<Record<string, string>> = {
+  "21000": "ajuste a função do backup: pela API, DELETE e UPDATE precisam de WHERE",
+  "23514": "a restrição da tabela não aceita este registro; execute terraform apply",
+  "42501": "conceda à service_role as permissões que faltam; o erro diz em qual objeto",
+  "57014": "o backup passou do tempo limite do banco; aumente o statement_timeout da função",
+  "PGRST202": "confira se a função do backup existe no schema public",
+  backup_failed: "corrija a causa informada e execute um backup manual pelo painel",
+  backup_empty: "confira a função do backup no banco e execute um backup manual pelo painel",
+  backup_unverified: "não conte com este backup; execute um backup manual pelo painel e confira",
+  rpc_timeout: "veja se há consultas longas bloqueando o banco e execute um backup manual",
+  rpc_http: "corrija a causa informada e execute um backup manual pelo painel",
+  rpc_unreachable: "confira o estado do projeto no Supabase e execute um backup manual",
+  log_rejected: "confira as tabelas backup_logs e system_logs e as suas permissões",
+  log_unreachable: "confira o estado do projeto no Supabase e o último backup no painel",
+  internal: "consulte os logs da função no Supabase e execute um backup manual",
+};
+
+/**
+ * The alert's message. The alert function puts it into HTML as it stands, so it is plain text on
+ * one line.
+ *
+ * @param savedBackupId id of a backup that was made although the run failed
+ */
+export function alertMessage(
+  request: BackupRequest,
+  timezone: string,
+  failure: { code: Code; reason: string; sqlstate?: string | undefined },
+  savedBackupId?: string,
+): string {
+  const saved = savedBackupId === undefined
+    ? "Nenhum backup novo foi confirmado nesta execução."
+    : `O banco informou o backup ${savedBackupId}, mas a execução não pôde ser concluída.`;
+  const next = advice[failure.sqlstate ?? ""] ?? advice[failure.code];
+  return plainText(
+    `O backup automático ${request.backup} (agendamento ${request.schedule}, ` +
+      `tentativa ${request.attempt}), previsto para ${localTime(request.dueAt, timezone)}, ` +
+      `falhou. Motivo: ${failure.reason.replace(/[.…]?$/, (end) => end === "…" ? "…" : ".")} ` +
+      `${saved} O que fazer: ${next}.`,
+  );
+}
+
+/** Why an alert does not count as delivered. */
+export const alertReasons = {
+  missing: (slug: string): string => `a função ${slug} não existe no projeto`,
+  refused: (slug: string, status: number): string => `${slug} recusou a chamada (HTTP ${status})`,
+  failed: (slug: string, problem: Problem): string => clip(`${slug}: ${problemText(problem)}`),
+  nothingSent: (slug: string, message: string): string =>
+    clip(`${slug} não enviou nenhum e-mail${message === "" ? "" : `: ${message}`}`),
+  partly: (failed: number, sent: number): string =>
+    `${failed} de ${failed + sent} e-mails não foram enviados`,
+  interrupted: "a função foi encerrada antes de enviar o alerta",
+};
+
+/** Words for what a result lacks. */
+export const lacks = {
+  nothing: "resposta vazia",
+  null: "null",
+  noObject: "a resposta não é um objeto",
+  noFlag: "falta o campo success",
+  noBackupId: "falta um backup_id válido",
+};
+
+/** A time as its readers' clocks show it; in UTC where the runtime does not know the zone. */
+export function localTime(instant: string, timezone: string): string {
+  const at = new Date(instant);
+  try {
+    return `${formatTime(at, timezone)} (${timezone})`;
+  } catch {
+    return `${formatTime(at, "UTC")} (UTC)`;
+  }
+}
+
+function formatTime(at: Date, timeZone: string): string {
+  const format = new Intl.DateTimeFormat("pt-BR", {
+    timeZone,
+    day: "2-digit",
+    month: "2-digit",
+    year: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
+  return format.format(at).replace(/,?\s+/, " às ");
+}
