@@ -1,0 +1,172 @@
+// Package payload holds what the provider installs in a Supabase project: the
+// Edge Function's TypeScript (function/), the dispatcher's SQL (sql/) and the
+// constants that Go and TypeScript share (function/contract.json).
+//
+// The package only reads and describes these sources. What is compared with a
+// project, and in which order it is installed, is decided in package backup.
+package payload
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+//go:embed function/*.ts function/contract.json
+var functionFiles embed.FS
+
+//go:embed sql/*.sql sql/functions/*.sql
+var sqlFiles embed.FS
+
+// Entrypoint is the file of a function directory that is executed.
+const Entrypoint = "index.ts"
+
+// Contract is the part of function/contract.json that Go needs.
+type Contract struct {
+	FunctionVersion string `json:"function_version"`
+	TokenHeader     string `json:"token_header"`
+}
+
+// LoadContract returns the constants shared with the Edge Function.
+var LoadContract = sync.OnceValue(func() Contract {
+	var c Contract
+	text, err := functionFiles.ReadFile("function/contract.json")
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("payload: the embedded contract.json is broken: %v", err))
+	}
+	return c
+})
+
+// Source is the source code of one Edge Function.
+type Source struct {
+	// Files maps a slash-separated path, relative to the directory of the
+	// entry point, to the file's content. A path may begin with "../".
+	Files map[string][]byte
+	// ImportMap is the path of the import map (a deno.json or an
+	// import_map.json) in Files, or empty.
+	ImportMap string
+}
+
+// Digests maps every path of the source to the lower-case hexadecimal SHA-256
+// of its content.
+func (s Source) Digests() map[string]string {
+	digests := make(map[string]string, len(s.Files))
+	for name, content := range s.Files {
+		digests[name] = digest(content)
+	}
+	return digests
+}
+
+// AlertConfig says how the Edge Function reports a failed backup.
+type AlertConfig struct {
+	// Function is the slug of the Edge Function that sends the e-mail.
+	Function string `json:"function"`
+	// Source is the text that names the origin of the alert in the e-mail.
+	Source string `json:"source"`
+}
+
+// FunctionConfig is what the built-in Edge Function knows about its backup. It
+// is deployed beside the code as config.json.
+type FunctionConfig struct {
+	ManagedBy    string       `json:"managed_by"`
+	Backup       string       `json:"backup"`
+	Timezone     string       `json:"timezone"`
+	TokenSecret  string       `json:"token_secret"`
+	RPC          string       `json:"rpc"`
+	RPCTimeoutMS int          `json:"rpc_timeout_ms"`
+	VerifyTable  *string      `json:"verify_table"`
+	Alert        *AlertConfig `json:"alert"`
+}
+
+// Function returns the built-in Edge Function with its configuration.
+func Function(config FunctionConfig) (Source, error) {
+	files := map[string][]byte{}
+	entries, err := fs.ReadDir(functionFiles, "function")
+	if err != nil {
+		return Source{}, fmt.Errorf("read the built-in function: %w", err)
+	}
+	for _, entry := range entries {
+		content, err := functionFiles.ReadFile(path.Join("function", entry.Name()))
+		if err != nil {
+			return Source{}, fmt.Errorf("read the built-in function: %w", err)
+		}
+		files[entry.Name()] = content
+	}
+	text, err := json.MarshalIndent(config, "", "  ")
+	if err != nil {
+		return Source{}, fmt.Errorf("write the function's config.json: %w", err)
+	}
+	files["config.json"] = append(text, '\n')
+	return Source{Files: files}, nil
+}
+
+// Dispatcher is the SQL part of an installation.
+type Dispatcher struct {
+	// Version changes whenever a line of the installed SQL changes. Its form
+	// is the function's version, a plus sign and eight hexadecimal digits.
+	Version string
+	// Install creates or upgrades everything in schema auto_backup. It may be
+	// run again at any time and never touches rows.
+	Install string
+	// Remove drops schema auto_backup with everything in it.
+	Remove string
+	// Functions maps the name of each SQL function to the SHA-256 of its body
+	// as PostgreSQL keeps it in pg_proc.prosrc.
+	Functions map[string]string
+}
+
+var functionBody = regexp.MustCompile(`(?s)\$body\$(.*)\$body\$`)
+
+// LoadDispatcher returns the dispatcher's SQL.
+var LoadDispatcher = sync.OnceValue(func() Dispatcher {
+	read := func(name string) string {
+		text, err := sqlFiles.ReadFile(path.Join("sql", name))
+		if err != nil {
+			panic(fmt.Sprintf("payload: the embedded SQL is incomplete: %v", err))
+		}
+		return string(text)
+	}
+	entries, err := fs.ReadDir(sqlFiles, "sql/functions")
+	if err != nil {
+		panic(fmt.Sprintf("payload: the embedded SQL is incomplete: %v", err))
+	}
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		names = append(names, strings.TrimSuffix(entry.Name(), ".sql"))
+	}
+	slices.Sort(names)
+
+	d := Dispatcher{Remove: read("remove.sql"), Functions: map[string]string{}}
+	// A function may call one that stands behind it in the alphabet, so the
+	// bodies are checked when they run, not when they are created.
+	script := []string{"set local check_function_bodies = off;", read("owner.sql"), read("schema.sql")}
+	for _, name := range names {
+		text := read(path.Join("functions", name+".sql"))
+		body := functionBody.FindStringSubmatch(text)
+		if body == nil {
+			panic(fmt.Sprintf("payload: sql/functions/%s.sql has no $body$", name))
+		}
+		d.Functions[name] = digest([]byte(body[1]))
+		script = append(script, text)
+	}
+	script = append(script, read("grants.sql"))
+	d.Install = strings.Join(script, "\n")
+	d.Version = LoadContract().FunctionVersion + "+" + digest([]byte(d.Install + d.Remove))[:8]
+	return d
+})
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}

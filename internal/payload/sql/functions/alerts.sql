@@ -1,0 +1,132 @@
+-- Sees to it that people are told of every incident once. The Edge Function
+-- alerts first; the watchdog does when the function could not, and looks at
+-- later ticks whether its own alert was delivered. An alert that was not is
+-- repeated twice. One that reached some of the subscribers is not: they would
+-- get it again.
+create or replace function auto_backup.alerts(backup text, at timestamptz)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    most_attempts constant integer := 3;
+    enabled boolean;
+    incident auto_backup.incidents;
+    run auto_backup.runs;
+    answer jsonb;
+    emails_sent integer;
+    emails_failed integer;
+    status integer;
+    verdict text; -- what to do: wait, send, or a final state
+    alerted_by text;
+    reason text;
+    age interval;
+    tally jsonb := '{}';
+    problem text;
+    problems jsonb := '[]';
+begin
+    select coalesce((s.spec #>> '{alert,enabled}')::boolean, false) into enabled
+    from auto_backup.settings s
+    where s.backup = alerts.backup;
+
+    for incident in
+        select i.*
+        from auto_backup.incidents i
+        where i.backup = alerts.backup
+        and (i.recovered_at is null or i.alert_state in ('waiting', 'sent', 'not_delivered')) -- the index
+        and (
+            i.alert_state in ('waiting', 'sent')
+            or (i.alert_state = 'not_delivered' and i.alert_request_id is not null and i.opened_at > alerts.at - interval '1 day')
+        )
+        order by i.kind, i.incident_id -- 'failed' before 'overdue', which may depend on it
+    loop
+        verdict := null;
+        alerted_by := 'watchdog';
+        reason := null;
+        status := null;
+
+        if incident.alert_state = 'waiting' and not enabled then
+            verdict := 'off';
+            alerted_by := null;
+        elsif incident.alert_state = 'waiting' and incident.kind = 'failed' then
+            select r.* into run from auto_backup.runs r where r.run_id = incident.run_id;
+            if run.function_alert in ('delivered', 'partly') then
+                alerted_by := 'function';
+                verdict := case run.function_alert when 'delivered' then 'delivered' else 'not_delivered' end;
+                reason := case run.function_alert when 'partly' then 'only some of the e-mails were sent' end;
+            elsif run.function_alert = 'pending' and alerts.at < run.finished_at + interval '2 minutes' then
+                verdict := 'wait';
+            else
+                verdict := 'send';
+            end if;
+        elsif incident.alert_state = 'waiting' then
+            -- The failures of this time without a success may have been alerted already.
+            select case
+                when bool_or(i.alert_state = 'delivered') then 'suppressed'
+                when bool_or(i.alert_state in ('waiting', 'sent')) then 'wait'
+                else 'send'
+            end into verdict
+            from auto_backup.incidents i
+            where i.backup = incident.backup and i.kind = 'failed' and i.recovered_at is not distinct from incident.recovered_at
+            and i.opened_at <= alerts.at;
+            alerted_by := case verdict when 'suppressed' then null else 'watchdog' end;
+        else
+            age := alerts.at - incident.alert_requested_at;
+            answer := case
+                when incident.alert_request_id is null then '{"state": "gone"}'
+                else auto_backup.answer(
+                    incident.alert_request_id, incident.alert_posted_at, incident.backup || '/' || incident.incident_id
+                )
+            end;
+            status := (answer ->> 'status')::integer;
+            if answer ->> 'state' = 'answered' then
+                emails_sent := substring(answer #>> '{body,emails_sent}' from '^\d{1,9}$');
+                emails_failed := substring(answer #>> '{body,emails_failed}' from '^\d{1,9}$');
+                if status = 200 and emails_sent > 0 and emails_failed = 0 then
+                    verdict := 'delivered';
+                elsif status = 200 and emails_sent > 0 then
+                    verdict := 'not_delivered';
+                    reason := format('%s of %s e-mails were not sent', emails_failed, emails_sent + emails_failed);
+                else
+                    reason := case
+                        when status is null then answer ->> 'error'
+                        when status = 200 then 'the alert function sent no e-mail'
+                        else concat_ws(' ', 'HTTP ' || status, answer ->> 'code')
+                    end;
+                end if;
+            elsif answer ->> 'state' = 'queued' then
+                -- It goes out when pg_net's worker goes on; another one would be one too many.
+                verdict := case when age < interval '30 minutes' then 'wait' else 'not_delivered' end;
+                reason := 'pg_net has not sent the request';
+            elsif age < interval '2 minutes' then
+                verdict := 'wait';
+            else
+                reason := coalesce(incident.alert_error, answer ->> 'error', 'the request was lost');
+            end if;
+            verdict := coalesce(verdict, case
+                when incident.alert_attempts >= most_attempts then 'not_delivered'
+                when age < interval '5 minutes' then 'wait'
+                else 'send'
+            end);
+            -- One that was given up counts if it gets through after all.
+            if incident.alert_state = 'not_delivered' and verdict <> 'delivered' then
+                verdict := 'wait';
+            end if;
+        end if;
+
+        if verdict = 'send' then
+            perform auto_backup.send_alert(incident.incident_id, alerts.at);
+        elsif verdict <> 'wait' then
+            problem := auto_backup.settle_alert(incident.incident_id, verdict, alerted_by, alerts.at, status, reason);
+            if problem is not null then
+                problems := problems || to_jsonb(problem);
+            end if;
+        end if;
+        if verdict <> 'wait' then
+            verdict := case verdict when 'send' then 'sent' else verdict end;
+            tally := tally || jsonb_build_object(verdict, coalesce((tally ->> verdict)::integer, 0) + 1);
+        end if;
+    end loop;
+    return tally || case when problems = '[]' then '{}' else jsonb_build_object('problems', problems) end;
+end
+$body$;

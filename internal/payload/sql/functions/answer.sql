@@ -1,0 +1,65 @@
+-- What became of a pg_net request: {"state", and for an answer "status",
+-- "error", "timed_out", "code", "ours", "body", "at"}. The states:
+--   answered   there is an answer, or the reason why there is none
+--   queued     pg_net has not sent it, or waits for its answer
+--   gone       neither: lost in a crash, or pg_net has forgotten it
+--   unknown    pg_net's tables cannot be read
+-- pg_net's ids begin anew after a crash. So the answer must also have come
+-- after the request, and must not name another run than `marker`; `marker`
+-- stands in the request's body.
+create or replace function auto_backup.answer(request_id bigint, posted_at timestamptz, marker text)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+declare
+    queued boolean;
+    response record;
+    headers jsonb;
+    body jsonb;
+    ours boolean;
+begin
+    -- pg_net moves a request from the queue to the answers in one transaction.
+    -- The queue comes first: what leaves it in between is found in the answers.
+    select exists (
+        select from net.http_request_queue q
+        where q.id = answer.request_id
+        and position(convert_to(answer.marker, 'UTF8') in coalesce(q.body, '')) > 0
+    ) into queued;
+
+    for response in
+        select p.status_code, p.timed_out, p.error_msg, p.headers, p.content, p.created
+        from net._http_response p
+        where p.created >= answer.posted_at - interval '10 seconds'
+        and p.created < answer.posted_at + interval '6 hours'
+        and p.id = answer.request_id
+        order by p.created
+    loop
+        body := auto_backup.json(response.content);
+        continue when body ->> 'run_id' <> answer.marker;
+        headers := case when jsonb_typeof(response.headers) = 'object' then response.headers else '{}' end;
+        ours := exists (select from jsonb_each_text(headers) h where lower(h.key) = 'x-backup-function');
+        return jsonb_build_object(
+            'state', 'answered',
+            'status', response.status_code,
+            'error', auto_backup.plain(response.error_msg),
+            -- Before pg_net 0.19.6, timed_out is null for every error.
+            'timed_out', coalesce(response.timed_out, false) or coalesce(response.error_msg ilike 'timeout%', false),
+            -- Of an unknown server's words only a code is kept: anybody can read the logs.
+            'code', substring(coalesce(
+                case when ours then body ->> 'code' end,
+                (select h.value from jsonb_each_text(headers) h where lower(h.key) = 'sb-error-code' limit 1),
+                body ->> 'code'
+            ) from '^[A-Za-z][A-Za-z0-9_.-]{0,59}$'),
+            'ours', ours,
+            'body', body,
+            'at', response.created
+        );
+    end loop;
+    return jsonb_build_object('state', case when queued then 'queued' else 'gone' end);
+exception
+    when others then
+        return jsonb_build_object('state', 'unknown', 'error', auto_backup.plain(sqlerrm));
+end
+$body$;

@@ -1,0 +1,41 @@
+-- Writes what one backup is and makes its jobs so, in one transaction: no tick
+-- can see the jobs of one configuration and the settings of another.
+-- `jobs` is [{"name", "schedule", "command", "active"}], `surplus` the ids of
+-- jobs to remove; the answer maps every name to its job id.
+create or replace function auto_backup.configure(
+    backup text, spec jsonb, function_id text, jobs jsonb, surplus jsonb
+)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    job record;
+    id bigint;
+    ids jsonb := '{}';
+begin
+    update auto_backup.settings s
+    set spec = configure.spec, function_id = configure.function_id, updated_at = now()
+    where s.backup = configure.backup;
+    if not found then
+        raise exception 'no backup % is installed in this database', configure.backup;
+    end if;
+
+    for job in
+        select j.name, j.schedule, j.command, j.active
+        from jsonb_to_recordset(configure.jobs) as j (name text, schedule text, command text, active boolean)
+    loop
+        id := cron.schedule(job.name, job.schedule, job.command);
+        -- cron.schedule leaves `active` and, before pg_cron 1.6.3, `database` of an existing job as they are.
+        perform cron.alter_job(id, database := current_database()::text, active := job.active);
+        ids := ids || jsonb_build_object(job.name, id);
+    end loop;
+
+    -- A job that somebody has removed in the meantime is no error.
+    perform cron.unschedule(j.jobid)
+    from cron.job j
+    where j.username = current_user and configure.surplus @> to_jsonb(j.jobid);
+
+    return ids;
+end
+$body$;

@@ -1,0 +1,49 @@
+-- The whole command of a schedule's job. Answers with the run's id, or null
+-- when there is nothing to do: the schedule is switched off, the job ticks more
+-- often than the backup is due, or this due time has its run already. It raises
+-- when it cannot start a run that is due; pg_cron keeps the reason, and the
+-- watchdog finds the due time without a run.
+create or replace function auto_backup.dispatch(backup text, schedule text, at timestamptz default null)
+returns uuid
+language plpgsql
+set search_path = ''
+set lock_timeout = '10s'
+as $body$
+declare
+    tick constant timestamptz := date_trunc('minute', coalesce(dispatch.at, now()));
+    plan jsonb;
+    due timestamptz;
+begin
+    select coalesce(s.spec #> array['schedules', dispatch.schedule], 'null') into plan
+    from auto_backup.settings s
+    where s.backup = dispatch.backup;
+    if not found then
+        raise exception 'auto_backup: no backup "%" is installed', dispatch.backup using errcode = 'AB003';
+    end if;
+    if plan = 'null' then
+        raise exception 'auto_backup: backup "%" has no schedule "%"', dispatch.backup, dispatch.schedule
+        using errcode = 'AB003';
+    end if;
+    if not coalesce((plan ->> 'enabled')::boolean, true) then
+        return null;
+    end if;
+
+    begin
+        -- A tick can come late; a due time that has its run already gets no second one.
+        select max(d) into due from auto_backup.due_times(plan, tick - interval '5 minutes', tick) as d;
+    exception
+        when others then
+            -- Of a job that ticks only when the backup is due, the tick alone is enough.
+            if coalesce((plan ->> 'guarded')::boolean, false) then
+                raise;
+            end if;
+    end;
+    if due is null then
+        if coalesce((plan ->> 'guarded')::boolean, false) then
+            return null;
+        end if;
+        due := tick;
+    end if;
+    return auto_backup.start(dispatch.backup, dispatch.schedule, 'schedule', due, 1, false, dispatch.at);
+end
+$body$;

@@ -1,0 +1,29 @@
+-- Lets public.backup_logs.action_type hold 'auto_backup'. Every CHECK that
+-- `refusing` names is replaced by one of the same name that accepts what the
+-- old one accepted and 'auto_backup'. The old definitions are remembered, so
+-- that restore_log_constraint can put them back.
+create or replace function auto_backup.extend_log_constraint(refusing jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    k record;
+begin
+    for k in
+        select c.conname, pg_get_constraintdef(c.oid) as definition, pg_get_expr(c.conbin, c.conrelid) as expression
+        from jsonb_array_elements_text(refusing) as r (name)
+        inner join pg_catalog.pg_constraint c
+            on c.conname = r.name and c.conrelid = 'public.backup_logs'::regclass and c.contype = 'c'
+    loop
+        update auto_backup.installation i
+        set log_constraint = jsonb_build_object(k.conname, k.definition) || coalesce(i.log_constraint, '{}');
+        -- NOT VALID: the rows that are there met a narrower rule, and a scan
+        -- would only lock the table for longer.
+        execute format(
+            'alter table public.backup_logs drop constraint %1$I, add constraint %1$I check ((%2$s) or action_type = ''auto_backup'') not valid',
+            k.conname, k.expression
+        );
+    end loop;
+end
+$body$;

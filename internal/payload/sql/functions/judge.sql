@@ -1,0 +1,162 @@
+-- Decides what a run that is under way has come to, from the answer of pg_net
+-- and the rows of the logs. It reads nothing itself. Answers with the columns
+-- of auto_backup.runs that change; "state" is always among them.
+--
+-- The logs come first: an answer can get lost, and a request can arrive twice,
+-- but the row of backup_logs has one owner. The cases stand in order:
+--   the row says success                            succeeded
+--   the function logged its failure                 failed, with its code
+--   the function answered with its result           succeeded or failed, with its code
+--   the row says failed, nothing else after 5 min   failed  function_failed, interrupted
+--   the row exists, or 202, or a duplicate          running; after 12 min failed
+--   pg_net timed out                                requested; after 5 min failed  timeout
+--   pg_net got no answer                            failed  unreachable
+--   the function refused                            failed, with its code
+--   another answer                                  failed  http_<status>, unexpected_answer
+--   still in pg_net's queue                         requested; after 12 min failed  not_sent
+--   neither in the queue nor answered               requested; after 5 min failed  no_answer
+create or replace function auto_backup.judge(
+    run auto_backup.runs, answer jsonb, log_row jsonb, events jsonb, readable boolean, at timestamptz
+)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $body$
+declare
+    -- Times of the logs and of pg_net are real ones.
+    shift constant interval := run.requested_at - run.posted_at;
+    age constant interval := judge.at - run.requested_at;
+    success constant jsonb := judge.events -> 'auto_backup';
+    failure constant jsonb := judge.events -> 'auto_backup_error';
+    details constant text := judge.log_row ->> 'details';
+    body constant jsonb := case when judge.answer #>> '{body,run_id}' = run.run_id::text then judge.answer -> 'body' end;
+    status constant integer := judge.answer ->> 'status';
+    verdict jsonb := '{}';
+    ended timestamptz;
+    begun timestamptz;
+begin
+    if judge.answer ->> 'state' = 'answered' then
+        verdict := jsonb_build_object(
+            'answered_at', (judge.answer ->> 'at')::timestamptz + shift,
+            'http_status', status,
+            'http_error', coalesce(judge.answer ->> 'error', case when status >= 400 then judge.answer ->> 'code' end)
+        );
+    end if;
+    verdict := jsonb_strip_nulls(verdict);
+
+    if (judge.log_row ->> 'success')::boolean
+        or body -> 'success' = 'true'
+        -- The function was stopped between its two last writes: the backup is there.
+        or (success is not null and failure is null and age >= interval '12 minutes')
+    then
+        ended := coalesce(success ->> 'at', judge.answer ->> 'at')::timestamptz + shift;
+        return verdict || jsonb_build_object(
+            'state', 'succeeded',
+            'finished_at', greatest(run.requested_at, least(ended, judge.at)),
+            'backup_id', substring(
+                coalesce(success #>> '{context,backup_id}', body ->> 'backup_id', details)
+                from '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+            ),
+            'records', substring(
+                coalesce(
+                    case when (judge.log_row ->> 'success')::boolean then judge.log_row ->> 'records' end,
+                    success #>> '{context,total_records}', body ->> 'total_records'
+                ) from '^\d{1,18}$'
+            ),
+            -- It writes its row in system_logs first.
+            'logged_by', case when success is not null or (judge.log_row ->> 'success')::boolean then 'function' end
+        );
+    end if;
+
+    if failure is not null then
+        ended := (failure ->> 'at')::timestamptz + shift;
+        return verdict || jsonb_build_object(
+            'state', 'failed',
+            'finished_at', greatest(run.requested_at, least(ended, judge.at)),
+            'code', coalesce(failure #>> '{context,code}', 'function_failed'),
+            'error', auto_backup.plain(failure #>> '{context,error}'),
+            'logged_by', 'function',
+            'function_alert', case
+                when failure #> '{context,alert,emails_sent}' > '0' and failure #> '{context,alert,emails_failed}' > '0' then 'partly'
+                else failure #>> '{context,alert,state}'
+            end
+        );
+    end if;
+
+    -- What follows ends with the answer, or now.
+    ended := greatest(run.requested_at, least((judge.answer ->> 'at')::timestamptz + shift, judge.at));
+    verdict := verdict || jsonb_build_object('finished_at', ended);
+    if body -> 'success' = 'false' and body ->> 'code' <> 'duplicate' then
+        return verdict || jsonb_build_object(
+            'state', 'failed', 'code', body ->> 'code', 'error', auto_backup.plain(body ->> 'error'),
+            'function_alert', case
+                when body #> '{alert,emails_sent}' > '0' and body #> '{alert,emails_failed}' > '0' then 'partly'
+                else body #>> '{alert,state}'
+            end
+        );
+    end if;
+
+    if details like 'Backup automático falhou: %' or details like 'Backup automático interrompido: %' then
+        -- Its row in system_logs follows within seconds, or could not be written.
+        if age < interval '5 minutes' then
+            return (verdict - 'finished_at') || '{"state": "running"}';
+        end if;
+        return verdict || jsonb_build_object(
+            'state', 'failed',
+            'code', case when details like 'Backup automático interrompido: %' then 'interrupted' else 'function_failed' end,
+            'error', auto_backup.plain(substring(details from ': (.*)'))
+        );
+    end if;
+
+    if judge.log_row is not null
+        or run.state = 'running'
+        or (status = 202 and body is not null)
+        or (status = 409 and judge.answer ->> 'code' = 'duplicate')
+    then
+        -- The request may have been sent long after it was made.
+        begun := least(judge.at, greatest(
+            run.requested_at, run.answered_at, (judge.answer ->> 'at')::timestamptz + shift,
+            (judge.log_row ->> 'at')::timestamptz + shift
+        ));
+        if judge.at < begun + interval '12 minutes' then
+            return (verdict - 'finished_at') || '{"state": "running"}';
+        end if;
+        return verdict || jsonb_build_object(
+            'state', 'failed', 'finished_at', judge.at,
+            'code', case when judge.readable then 'interrupted' else 'log_unreadable' end
+        );
+    end if;
+
+    if judge.answer ->> 'state' = 'answered' then
+        if status is null then
+            if (judge.answer ->> 'timed_out')::boolean and age < interval '5 minutes' then
+                return (verdict - 'finished_at') || '{"state": "requested"}';
+            end if;
+            return verdict || jsonb_build_object(
+                'state', 'failed',
+                'code', case when (judge.answer ->> 'timed_out')::boolean then 'timeout' else 'unreachable' end,
+                'error', judge.answer ->> 'error'
+            );
+        end if;
+        return verdict || jsonb_build_object(
+            'state', 'failed',
+            'code', case
+                when status < 300 then 'unexpected_answer'
+                when (judge.answer ->> 'ours')::boolean and judge.answer ? 'code' then coalesce(judge.answer ->> 'code', 'http_' || status)
+                else 'http_' || status
+            end,
+            'error', concat_ws(', ', 'HTTP ' || status, judge.answer ->> 'code')
+        );
+    end if;
+
+    if age < (case judge.answer ->> 'state' when 'gone' then interval '5 minutes' else interval '12 minutes' end) then
+        return (verdict - 'finished_at') || jsonb_build_object('state', run.state);
+    end if;
+    return verdict || jsonb_build_object(
+        'state', 'failed', 'finished_at', judge.at,
+        'code', case judge.answer ->> 'state' when 'queued' then 'not_sent' else 'no_answer' end,
+        'error', judge.answer ->> 'error'
+    );
+end
+$body$;

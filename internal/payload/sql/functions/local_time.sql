@@ -1,0 +1,15 @@
+-- An instant as a Brazilian reader's clock in a time zone shows it; in UTC
+-- where the zone is not known to PostgreSQL.
+create or replace function auto_backup.local_time(at timestamptz, zone text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $body$
+begin
+    return to_char(local_time.at at time zone local_time.zone, 'DD/MM/YYYY "às" HH24:MI') || ' (' || local_time.zone || ')';
+exception
+    when others then
+        return to_char(local_time.at at time zone 'UTC', 'DD/MM/YYYY "às" HH24:MI') || ' (UTC)';
+end
+$body$;

@@ -1,0 +1,24 @@
+-- Has the Edge Function prove its token, its key and its tables, without a
+-- backup. Answers with the id of the pg_net request.
+create or replace function auto_backup.probe(backup text)
+returns bigint
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    spec jsonb;
+begin
+    select s.spec into spec from auto_backup.settings s where s.backup = probe.backup;
+    if not found then
+        raise exception 'auto_backup: no backup "%" is installed', probe.backup using errcode = 'AB003';
+    end if;
+    return net.http_post(
+        url := spec #>> '{function,url}',
+        headers := jsonb_build_object(
+            'Content-Type', 'application/json', 'X-Backup-Token', auto_backup.token(probe.backup)
+        ),
+        body := jsonb_build_object('action', 'probe', 'run_id', gen_random_uuid(), 'backup', probe.backup),
+        timeout_milliseconds := 30000
+    );
+end
+$body$;

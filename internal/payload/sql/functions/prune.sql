@@ -1,0 +1,64 @@
+-- Removes what is too old, a bounded number of rows at a time: this backup's
+-- rows of pg_cron's history, which pg_cron itself keeps for ever, after 14 days,
+-- and the ledger's after 400. The watchdog
+-- calls it once a day, and again at its next tick where a batch was full. Other jobs' history and the
+-- application's logs are not touched.
+create or replace function auto_backup.prune(backup text, at timestamptz)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+declare
+    batch constant integer := 1000;
+    removed_details integer;
+    removed_runs integer;
+    removed_incidents integer;
+begin
+    delete from cron.job_run_details d
+    where d.runid in (
+        select o.runid
+        from cron.job_run_details o
+        inner join cron.job j on j.jobid = o.jobid
+        where j.username = current_user
+        and o.username = current_user
+        and j.jobname in (
+            select prune.backup || '-watchdog'
+            union all
+            select prune.backup || '-' || k
+            from auto_backup.settings s
+            cross join jsonb_object_keys(s.spec -> 'schedules') as k
+            where s.backup = prune.backup
+        )
+        and coalesce(o.end_time, o.start_time) < prune.at - interval '14 days'
+        order by o.runid
+        limit batch
+    );
+    get diagnostics removed_details = row_count;
+
+    delete from auto_backup.runs r
+    where r.run_id in (
+        select o.run_id
+        from auto_backup.runs o
+        where o.backup = prune.backup and o.requested_at < prune.at - interval '400 days'
+        order by o.requested_at
+        limit batch
+    );
+    get diagnostics removed_runs = row_count;
+
+    delete from auto_backup.incidents i
+    where i.incident_id in (
+        select o.incident_id
+        from auto_backup.incidents o
+        where o.backup = prune.backup and o.opened_at < prune.at - interval '400 days'
+        order by o.opened_at
+        limit batch
+    );
+    get diagnostics removed_incidents = row_count;
+
+    return jsonb_strip_nulls(jsonb_build_object(
+        'cron_details', nullif(removed_details, 0), 'runs', nullif(removed_runs, 0), 'incidents', nullif(removed_incidents, 0),
+        'more', nullif(greatest(removed_details, removed_runs, removed_incidents) = batch, false)
+    ));
+end
+$body$;

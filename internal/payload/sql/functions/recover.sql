@@ -1,0 +1,32 @@
+-- Notes which success ended which incidents.
+create or replace function auto_backup.recover(backup text, at timestamptz)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    recovered integer;
+begin
+    with success as (
+        select
+            i.incident_id,
+            (
+                select r.run_id
+                from auto_backup.runs r
+                where r.backup = i.backup and r.state = 'succeeded' and r.finished_at >= i.opened_at
+                order by r.finished_at
+                limit 1
+            ) as run_id
+        from auto_backup.incidents i
+        where i.backup = recover.backup and i.recovered_at is null
+    )
+
+    update auto_backup.incidents i
+    set recovered_at = r.finished_at, recovered_by = r.run_id
+    from success s
+    inner join auto_backup.runs r on r.run_id = s.run_id
+    where i.incident_id = s.incident_id;
+    get diagnostics recovered = row_count;
+    return case when recovered > 0 then jsonb_build_object('incidents', recovered) else '{}' end;
+end
+$body$;

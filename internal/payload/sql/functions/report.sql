@@ -1,0 +1,17 @@
+-- Writes one row of type auto_backup_error into public.system_logs. Answers
+-- with null, or with the reason why that was not possible.
+create or replace function auto_backup.report(message text, context jsonb)
+returns text
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+begin
+    insert into public.system_logs (type, message, context)
+    values ('auto_backup_error', report.message, report.context || '{"reported_by": "watchdog"}');
+    return null;
+exception
+    when others then
+        return 'public.system_logs cannot be written: ' || auto_backup.plain(sqlerrm);
+end
+$body$;

@@ -1,0 +1,67 @@
+-- Tries a failed run again: only the last attempt at the latest due time of a
+-- schedule, only as often as the settings say, and only while no other run is
+-- under way. Runs that somebody asked for by hand are theirs to repeat.
+create or replace function auto_backup.retry(backup text, at timestamptz)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+declare
+    spec jsonb;
+    plan record;
+    last auto_backup.runs;
+    started jsonb;
+    runs jsonb := '[]';
+    problems jsonb := '[]';
+begin
+    select s.spec into spec from auto_backup.settings s where s.backup = retry.backup;
+    for plan in
+        select e.key
+        from jsonb_each(spec -> 'schedules') e
+        where coalesce((e.value ->> 'enabled')::boolean, true)
+        order by e.key
+    loop
+        exit when exists (
+            select from auto_backup.runs r
+            where r.backup = retry.backup and r.state in ('requested', 'running')
+        );
+        select r.* into last
+        from auto_backup.runs r
+        where r.backup = retry.backup and r.schedule = plan.key and r.trigger <> 'manual'
+        order by r.due_at desc, r.attempt desc
+        limit 1;
+        continue when last.state is distinct from 'failed'
+            or last.attempt > coalesce((spec #>> '{retry,attempts}')::integer, 0)
+            -- Another run has made the backup in the meantime.
+            or exists (
+                select from auto_backup.runs r
+                where r.backup = retry.backup and r.state = 'succeeded' and r.finished_at >= last.finished_at
+            )
+            -- The watchdog ticks in steps as long as the usual delay; a second decides about a whole step.
+            or retry.at + interval '30 seconds'
+                < last.finished_at + make_interval(secs => coalesce((spec #>> '{retry,delay_seconds}')::integer, 0));
+
+        if last.code = 'not_sent' then
+            -- When its worker goes on, pg_net must not send both requests.
+            begin
+                delete from net.http_request_queue q
+                where q.ctid in (
+                    select w.ctid
+                    from net.http_request_queue w
+                    where w.id = last.request_id
+                    and position(convert_to(last.run_id::text, 'UTF8') in coalesce(w.body, '')) > 0
+                    for update skip locked
+                );
+            exception
+                when others then
+                    problems := problems || to_jsonb('the unsent request cannot be withdrawn: ' || auto_backup.plain(sqlerrm));
+            end;
+        end if;
+        started := auto_backup.launch(retry.backup, plan.key, 'retry', last.due_at, last.attempt + 1, retry.at);
+        runs := runs || to_jsonb(started ->> 'run_id');
+        problems := problems || coalesce(started -> 'problems', '[]');
+    end loop;
+    return jsonb_strip_nulls(jsonb_build_object('runs', nullif(runs, '[]'), 'problems', nullif(problems, '[]')));
+end
+$body$;

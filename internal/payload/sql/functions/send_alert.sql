@@ -1,0 +1,100 @@
+-- Calls the alert function about an incident. That the call is under way, or
+-- why it could not be made, is noted with the incident; its outcome is
+-- auto_backup.alerts' to collect.
+create or replace function auto_backup.send_alert(incident_id bigint, at timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+declare
+    incident auto_backup.incidents;
+    run auto_backup.runs;
+    spec jsonb;
+    zone text;
+    key text;
+    message text;
+    request bigint;
+    problem text;
+begin
+    select i.* into incident from auto_backup.incidents i where i.incident_id = send_alert.incident_id;
+    select s.spec into spec from auto_backup.settings s where s.backup = incident.backup;
+    select r.* into run from auto_backup.runs r where r.run_id = incident.run_id;
+    zone := coalesce(
+        spec #>> array['schedules', incident.schedule, 'zone'], spec ->> 'timezone', 'UTC'
+    );
+
+    if incident.kind = 'overdue' then
+        message := format('O backup automático %s está atrasado: ', incident.backup)
+            || auto_backup.incident_reason(incident) || '.';
+    else
+        message := format(
+            'O backup automático %s (agendamento %s, tentativa %s), previsto para %s, %s. Motivo: %s.',
+            incident.backup, incident.schedule, run.attempt, auto_backup.local_time(incident.due_at, zone),
+            case incident.code when 'interrupted' then 'foi interrompido' else 'falhou' end,
+            rtrim(auto_backup.incident_reason(incident), '.')
+        );
+    end if;
+    if incident.recovered_at is not null then
+        message := message || format(
+            ' Depois disso, um backup terminou com sucesso em %s.', auto_backup.local_time(incident.recovered_at, zone)
+        );
+    else
+        message := message
+            || case
+                when incident.kind = 'failed' and run.trigger <> 'manual'
+                    and run.attempt <= coalesce((spec #>> '{retry,attempts}')::integer, 0)
+                    then ' Uma nova tentativa será feita automaticamente. Se ela também falhar: '
+                else ' O que fazer: '
+            end
+            || auto_backup.advice(incident.code) || '.';
+    end if;
+
+    begin
+        -- Without a key the alert function may refuse the call; its answer will tell.
+        begin
+            select btrim(v.decrypted_secret, E' \t\r\n') into key
+            from vault.decrypted_secrets v
+            where v.name = incident.backup || '/alert-key';
+            key := substring(key from '^[\x21-\x7e]+$');
+        exception
+            when others then
+                key := null;
+        end;
+        request := net.http_post(
+            url := spec #>> '{alert,url}',
+            headers := '{"Content-Type": "application/json"}'
+            || case when key is not null then jsonb_build_object('apikey', key) else '{}' end
+            || case when key ~ '^eyJ[^.]*\.[^.]+\.[^.]+$' then jsonb_build_object('Authorization', 'Bearer ' || key) else '{}' end,
+            body := jsonb_build_object(
+                'type', 'critical',
+                'source', auto_backup.plain(coalesce(spec #>> '{alert,source}', 'Falha no Backup Automático')),
+                'message', auto_backup.plain(message, 1000),
+                'timestamp', auto_backup.rfc3339(send_alert.at),
+                'details', jsonb_strip_nulls(jsonb_build_object(
+                    'incident', incident.backup || '/' || incident.incident_id,
+                    'backup', incident.backup,
+                    'schedule', incident.schedule,
+                    'due_at', auto_backup.rfc3339(incident.due_at),
+                    'run_id', incident.run_id,
+                    'attempt', run.attempt,
+                    'code', incident.code,
+                    'error', auto_backup.incident_reason(incident),
+                    'reported_by', 'watchdog'
+                ))
+            ),
+            timeout_milliseconds := 60000
+        );
+    exception
+        when others then
+            problem := auto_backup.plain(sqlerrm);
+    end;
+
+    update auto_backup.incidents i
+    set
+        alert_state = 'sent', alerted_by = 'watchdog', alert_attempts = i.alert_attempts + 1,
+        alert_request_id = request, alert_requested_at = send_alert.at, alert_posted_at = now(),
+        alert_http_status = null, alert_error = problem
+    where i.incident_id = send_alert.incident_id;
+end
+$body$;

@@ -1,0 +1,49 @@
+-- Writes down what became of the alert about an incident: in the incident, in
+-- the run that opened it, and in the watchdog's own row of public.system_logs.
+-- Answers with the reason why the latter was not possible, or null.
+create or replace function auto_backup.settle_alert(
+    incident_id bigint, state text, alerted_by text, at timestamptz, http_status integer default null, error text default null
+)
+returns text
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+declare
+    incident auto_backup.incidents;
+    posted_at timestamptz;
+begin
+    update auto_backup.incidents i
+    set
+        alert_state = settle_alert.state,
+        alerted_by = settle_alert.alerted_by,
+        alert_http_status = settle_alert.http_status,
+        alert_error = settle_alert.error,
+        alerted_at = case when settle_alert.state = 'delivered' then settle_alert.at end
+    where i.incident_id = settle_alert.incident_id
+    returning * into incident;
+    update auto_backup.runs r
+    set alert_state = settle_alert.state
+    where r.run_id = incident.run_id
+    returning r.posted_at into posted_at;
+
+    begin
+        update public.system_logs l
+        set context = l.context || jsonb_build_object('alert', jsonb_strip_nulls(jsonb_build_object(
+            'state', settle_alert.state, 'by', settle_alert.alerted_by, 'http_status', settle_alert.http_status,
+            'at', auto_backup.rfc3339(settle_alert.at)
+        )))
+        where l.type = 'auto_backup_error'
+        and l.created_at >= coalesce(posted_at, now() - interval '1 day') - interval '10 seconds'
+        and l.context ->> 'reported_by' = 'watchdog'
+        and case incident.kind
+            when 'failed' then l.context ->> 'run_id' = incident.run_id::text
+            else l.context ->> 'incident_id' = incident.incident_id::text
+        end;
+        return null;
+    exception
+        when others then
+            return 'public.system_logs cannot be written: ' || auto_backup.plain(sqlerrm);
+    end;
+end
+$body$;

@@ -1,0 +1,75 @@
+-- The whole command of the watchdog's job. It closes runs, makes up for what
+-- was missed, tries again what failed, and sees to alerts and history; each
+-- part by itself, so that none stands still because another cannot do its work.
+-- Answers with what it did, and with "problems" that stood in its way. Of two
+-- at a time, the second does nothing.
+create or replace function auto_backup.watch(backup text, at timestamptz default null)
+returns jsonb
+language plpgsql
+set search_path = ''
+set lock_timeout = '5s'
+as $body$
+#variable_conflict use_variable
+declare
+    moment constant timestamptz := coalesce(watch.at, now());
+    parts text[] := array['collect', 'catch_up', 'overdue'];
+    part text;
+    pruned_at timestamptz;
+    done jsonb;
+    problems jsonb := '[]';
+    result jsonb := jsonb_build_object('backup', watch.backup, 'at', auto_backup.rfc3339(moment));
+begin
+    select w.pruned_at into pruned_at
+    from auto_backup.settings s
+    left join auto_backup.watchdog w on w.backup = s.backup
+    where s.backup = watch.backup;
+    if not found then
+        raise exception 'auto_backup: no backup "%" is installed', watch.backup using errcode = 'AB003';
+    end if;
+    if not pg_try_advisory_xact_lock(hashtextextended('auto_backup.watch ' || watch.backup, 0)) then
+        return result || '{"skipped": "the watchdog is looking already"}';
+    end if;
+
+    while parts <> '{}' loop
+        part := parts[1];
+        parts := parts[2:];
+        begin
+            execute format('select auto_backup.%I($1, $2)', part) into done using watch.backup, moment;
+            problems := problems || coalesce(done -> 'problems', '[]');
+            done := done - 'problems';
+            if done <> '{}' then
+                result := result || jsonb_build_object(part, done);
+            end if;
+            if part = 'prune' and not done ? 'more' then
+                pruned_at := moment;
+            end if;
+        exception
+            when others then
+                problems := problems || to_jsonb(part || ': ' || auto_backup.plain(sqlerrm));
+        end;
+        if part = 'overdue' then
+            -- Most of the time there is nothing wrong, and nothing too old.
+            if exists (
+                select from auto_backup.incidents i
+                where i.backup = watch.backup
+                and (i.recovered_at is null or i.alert_state in ('waiting', 'sent', 'not_delivered'))
+                and (i.recovered_at is null or i.alert_state <> 'not_delivered' or i.opened_at > moment - interval '1 day')
+            ) then
+                parts := array['retry', 'recover', 'alerts'];
+            end if;
+            if pruned_at is null or pruned_at not between moment - interval '1 day' and moment then
+                parts := parts || text 'prune';
+            end if;
+        end if;
+    end loop;
+
+    if problems <> '[]' then
+        result := result || jsonb_build_object('problems', problems);
+    end if;
+    insert into auto_backup.watchdog as w (backup, watched_at, pruned_at, summary)
+    values (watch.backup, moment, pruned_at, result)
+    on conflict on constraint watchdog_pkey
+    do update set watched_at = excluded.watched_at, pruned_at = excluded.pruned_at, summary = excluded.summary;
+    return result;
+end
+$body$;
