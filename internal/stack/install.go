@@ -1,0 +1,359 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/go-version"
+	hcinstall "github.com/hashicorp/hc-install"
+	"github.com/hashicorp/hc-install/fs"
+	"github.com/hashicorp/hc-install/product"
+	"github.com/hashicorp/hc-install/releases"
+	"github.com/hashicorp/hc-install/src"
+)
+
+// ProgramPaths says where the programs are that a stack runs.
+type ProgramPaths struct {
+	// PostgresBin is the directory of PostgreSQL's programs, of a version to
+	// which pg_cron is installed.
+	PostgresBin string
+	// Deno is Deno's program.
+	Deno string
+}
+
+// ErrNotInstalled says that a program is missing which Install installs.
+var ErrNotInstalled = errors.New("not installed")
+
+const (
+	oldestPostgres   = 15
+	newestPostgres   = 99 // what Debian may come to have
+	installCommand   = "make install"
+	terraformVersion = "1.11.4"
+	terraformOldest  = "1.11.0"
+)
+
+// Programs finds the programs that a stack runs. An error wraps ErrNotInstalled
+// and names all that is missing and the command that installs it.
+func Programs() (ProgramPaths, error) { return newInstaller(io.Discard).programs() }
+
+// Install installs what Programs and Terraform do not find: PostgreSQL and
+// pg_cron from Debian's packages, which needs root or sudo, Deno from npm, and
+// Terraform from HashiCorp. It writes to log what it does.
+func Install(ctx context.Context, log io.Writer) error { return newInstaller(log).install(ctx) }
+
+// Terraform returns a Terraform program: the one that TF_ACC_TERRAFORM_PATH
+// names, or one on PATH that is new enough, or else one in the user's cache
+// directory, which is fetched when it is not there yet.
+func Terraform(ctx context.Context) (path string, err error) {
+	if path := os.Getenv("TF_ACC_TERRAFORM_PATH"); path != "" {
+		if _, err := exec.LookPath(path); err != nil {
+			return "", fmt.Errorf("TF_ACC_TERRAFORM_PATH: %w", err)
+		}
+		return path, nil
+	}
+	constraint, err := version.NewConstraint(">= " + terraformOldest)
+	if err != nil {
+		return "", err
+	}
+	onPath := &fs.Version{Product: product.Terraform, Constraints: constraint}
+	if path, err := hcinstall.NewInstaller().Ensure(ctx, []src.Source{onPath}); err == nil {
+		return path, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no Terraform %s or newer on PATH, and there is no directory to keep one in: %w", terraformOldest, err)
+	}
+	return cachedTerraform(ctx, filepath.Join(cache, "terraform-provider-aimindset"))
+}
+
+// cachedTerraform returns the program in a directory, and fetches it if need be.
+func cachedTerraform(ctx context.Context, cache string) (string, error) {
+	dir := filepath.Join(cache, "terraform-"+terraformVersion)
+	path := filepath.Join(dir, "terraform")
+	if _, err := exec.LookPath(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(cache, 0o750); err != nil {
+		return "", err
+	}
+	// Fetched beside its place and moved there, as others may be doing the same.
+	partial, err := os.MkdirTemp(cache, "terraform-partial-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(partial) }()
+	fetch := &releases.ExactVersion{
+		Product:    product.Terraform,
+		Version:    version.Must(version.NewVersion(terraformVersion)),
+		InstallDir: partial,
+	}
+	if _, err := hcinstall.NewInstaller().Ensure(ctx, []src.Source{fetch}); err != nil {
+		return "", fmt.Errorf("no Terraform %s or newer on PATH, and fetching %s failed: %w", terraformOldest, terraformVersion, err)
+	}
+	if err := os.Rename(partial, dir); err != nil {
+		if _, lookErr := exec.LookPath(path); lookErr != nil {
+			return "", err
+		}
+	}
+	return path, nil
+}
+
+// installer knows where things belong on a machine.
+type installer struct {
+	postgres string // the directory that holds one directory for each version
+	share    string // the same, for what is no program
+	common   string // the settings by which Debian makes a cluster
+	deno     string // where package.json of Deno is; empty if it is not found
+	root     bool   // whether this process is root's
+	log      io.Writer
+}
+
+func newInstaller(log io.Writer) *installer {
+	return &installer{
+		postgres: "/usr/lib/postgresql",
+		share:    "/usr/share/postgresql",
+		common:   "/etc/postgresql-common/createcluster.conf",
+		deno:     denoDir(),
+		root:     os.Geteuid() == 0,
+		log:      orDiscard(log),
+	}
+}
+
+// denoDir finds the package's directory deno, where its source was compiled or,
+// if that is gone, in the module of the working directory.
+func denoDir() string {
+	const below = "internal/stack/deno"
+	if _, file, _, ok := runtime.Caller(0); ok {
+		if dir := filepath.Join(filepath.Dir(file), "deno"); exists(filepath.Join(dir, "package.json")) {
+			return dir
+		}
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if exists(filepath.Join(dir, "go.mod")) && exists(filepath.Join(dir, below, "package.json")) {
+			return filepath.Join(dir, below)
+		}
+	}
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (i *installer) programs() (ProgramPaths, error) {
+	postgres, postgresErr := i.findPostgres()
+	deno, denoErr := i.findDeno()
+	if err := errors.Join(postgresErr, denoErr); err != nil {
+		return ProgramPaths{}, err
+	}
+	return ProgramPaths{PostgresBin: postgres, Deno: deno}, nil
+}
+
+// findPostgres finds the newest PostgreSQL that has pg_cron.
+func (i *installer) findPostgres() (string, error) {
+	for v := newestPostgres; v >= oldestPostgres; v-- {
+		dir := filepath.Join(i.postgres, strconv.Itoa(v))
+		if exists(filepath.Join(dir, "bin", "postgres")) && exists(filepath.Join(dir, "lib", "pg_cron.so")) &&
+			exists(filepath.Join(i.share, strconv.Itoa(v), "extension", "pg_cron.control")) {
+			return filepath.Join(dir, "bin"), nil
+		}
+	}
+	return "", fmt.Errorf("no PostgreSQL %d or newer with pg_cron in %s (Debian's postgresql-%d and postgresql-%d-cron): %w: run %q",
+		oldestPostgres, i.postgres, oldestPostgres, oldestPostgres, ErrNotInstalled, installCommand)
+}
+
+// findDeno finds the Deno that package.json pins.
+func (i *installer) findDeno() (string, error) {
+	if i.deno == "" {
+		return "", errors.New("no Deno: internal/stack/deno is not found: run from inside the module")
+	}
+	path := filepath.Join(i.deno, "node_modules", "deno", "deno")
+	var wanted struct {
+		Dependencies map[string]string `json:"dependencies"`
+	}
+	var found struct {
+		Version string `json:"version"`
+	}
+	if err := readJSONFile(filepath.Join(i.deno, "package.json"), &wanted); err != nil {
+		return "", err
+	}
+	err := readJSONFile(filepath.Join(i.deno, "node_modules", "deno", "package.json"), &found)
+	if pinned := wanted.Dependencies["deno"]; err != nil || found.Version != pinned || !exists(path) {
+		return "", fmt.Errorf("no Deno %s in %s (by npm): %w: run %q", pinned, i.deno, ErrNotInstalled, installCommand)
+	}
+	return path, nil
+}
+
+func readJSONFile(path string, into any) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(content, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func (i *installer) install(ctx context.Context) error {
+	if _, err := i.findPostgres(); err != nil {
+		if err := i.installPostgres(ctx); err != nil {
+			return fmt.Errorf("installing PostgreSQL and pg_cron: %w", err)
+		}
+	}
+	if _, err := i.findDeno(); err != nil {
+		if err := i.installDeno(ctx); err != nil {
+			return fmt.Errorf("installing Deno: %w", err)
+		}
+	}
+	programs, err := i.programs()
+	if err != nil {
+		return err
+	}
+	terraform, err := Terraform(ctx)
+	if err != nil {
+		return err
+	}
+	i.say("PostgreSQL %s\nDeno       %s\nTerraform  %s", programs.PostgresBin, programs.Deno, terraform)
+	return nil
+}
+
+func (i *installer) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(i.log, format+"\n", args...)
+}
+
+// installPostgres installs Debian's packages. They would start a cluster of
+// their own, which a setting prevents while they are installed.
+func (i *installer) installPostgres(ctx context.Context) error {
+	if err := i.mayInstall(ctx); err != nil {
+		return err
+	}
+	if err := i.apt(ctx, "update"); err != nil {
+		return err
+	}
+	newest, err := i.newestPackaged(ctx)
+	if err != nil {
+		return err
+	}
+	if !exists(i.common) {
+		if err := i.apt(ctx, "install", "postgresql-common"); err != nil {
+			return err
+		}
+	}
+	settings, err := os.ReadFile(i.common)
+	if err != nil {
+		return err
+	}
+	if err := i.write(ctx, i.common, string(settings)+"\ncreate_main_cluster = false\n"); err != nil {
+		return err
+	}
+	err = i.apt(ctx, "install", fmt.Sprintf("postgresql-%d", newest), fmt.Sprintf("postgresql-%d-cron", newest))
+	// Put back also if the context has ended.
+	return errors.Join(err, i.write(context.WithoutCancel(ctx), i.common, string(settings)))
+}
+
+// mayInstall says why packages cannot be installed, if so.
+func (i *installer) mayInstall(ctx context.Context) error {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("they are installed by apt-get, on Debian or Ubuntu; elsewhere install PostgreSQL %d or newer with pg_cron below %s yourself: %w",
+			oldestPostgres, i.postgres, err)
+	}
+	if i.root || exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
+		return nil
+	}
+	return fmt.Errorf("installing packages needs root, or sudo without a password, and there is neither: run \"sudo apt-get install postgresql-%d postgresql-%d-cron\" and then %q again",
+		oldestPostgres, oldestPostgres, installCommand)
+}
+
+// newestPackaged asks apt for the newest version for which there is pg_cron.
+func (i *installer) newestPackaged(ctx context.Context) (int, error) {
+	list, err := exec.CommandContext(ctx, "apt-cache", "search", "--names-only", `^postgresql-[0-9]+-cron$`).Output()
+	if err != nil {
+		return 0, fmt.Errorf("apt-cache search: %w", err)
+	}
+	newest := 0
+	for line := range strings.Lines(string(list)) {
+		var v int
+		if n, _ := fmt.Sscanf(line, "postgresql-%d-cron", &v); n == 1 {
+			newest = max(newest, v)
+		}
+	}
+	if newest < oldestPostgres {
+		return 0, fmt.Errorf("apt offers no package postgresql-%d-cron or newer", oldestPostgres)
+	}
+	return newest, nil
+}
+
+// apt runs apt-get as root, asking nothing.
+func (i *installer) apt(ctx context.Context, verb string, packages ...string) error {
+	args := []string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", verb}
+	if verb == "install" {
+		args = append(args, "--yes", "--no-install-recommends")
+		i.say("installing %s", strings.Join(packages, " "))
+	}
+	return i.asRoot(ctx, nil, append(args, packages...)...)
+}
+
+// write writes a file as root.
+func (i *installer) write(ctx context.Context, path, content string) error {
+	return i.asRoot(ctx, strings.NewReader(content), "tee", path)
+}
+
+// asRoot runs a command as root, and shows its output only if it fails.
+func (i *installer) asRoot(ctx context.Context, stdin io.Reader, args ...string) error {
+	if !i.root {
+		args = append([]string{"sudo", "-n"}, args...)
+	}
+	var output bytes.Buffer
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stdin = stdin
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(output.String()))
+	}
+	return nil
+}
+
+// installDeno installs what package-lock.json pins, without running scripts of
+// packages: all that Deno's would do is to put the program into its place.
+func (i *installer) installDeno(ctx context.Context) error {
+	if i.deno == "" {
+		return errors.New("internal/stack/deno is not found: run from inside the module")
+	}
+	if _, err := exec.LookPath("npm"); err != nil {
+		return fmt.Errorf("it is installed by npm, which comes with Node.js: %w", err)
+	}
+	i.say("installing Deno by npm ci")
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	cmd.Dir = i.deno
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci in %s: %w\n%s", i.deno, err, bytes.TrimSpace(output))
+	}
+	programs, err := filepath.Glob(filepath.Join(i.deno, "node_modules", "@deno", "*", "deno"))
+	if err != nil {
+		return err
+	}
+	if len(programs) != 1 {
+		return fmt.Errorf("npm has no Deno for %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	path := filepath.Join(i.deno, "node_modules", "deno", "deno")
+	if err := os.Link(programs[0], path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package stack
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// machine is a pretended machine for an installer: directories, and programs on
+// PATH that only write down how they were called, and do what matters.
+type machine struct {
+	t         *testing.T
+	dir       string
+	installer *installer
+	output    bytes.Buffer
+}
+
+func newMachine(t *testing.T, programs map[string]string) *machine {
+	t.Helper()
+	m := &machine{t: t, dir: t.TempDir()}
+	for name, script := range programs {
+		m.write("bin/"+name, "#!/bin/sh\necho \"${0##*/} $*\" >> \"$MACHINE/calls\"\n"+script, 0o755)
+	}
+	m.write("deno/package.json", `{"dependencies": {"deno": "1.2.3"}}`, 0o644)
+	t.Setenv("MACHINE", m.dir)
+	t.Setenv("PATH", filepath.Join(m.dir, "bin")+":/usr/bin:/bin")
+	m.installer = &installer{
+		postgres: filepath.Join(m.dir, "lib"),
+		share:    filepath.Join(m.dir, "share"),
+		common:   filepath.Join(m.dir, "common", "createcluster.conf"),
+		deno:     filepath.Join(m.dir, "deno"),
+		log:      &m.output,
+	}
+	return m
+}
+
+func (m *machine) write(name, content string, mode os.FileMode) {
+	m.t.Helper()
+	path := filepath.Join(m.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// postgres pretends that a version is installed, with pg_cron or without.
+func (m *machine) postgres(version int, cron bool) {
+	v := strconv.Itoa(version)
+	m.write("lib/"+v+"/bin/postgres", "", 0o755)
+	if cron {
+		m.write("lib/"+v+"/lib/pg_cron.so", "", 0o644)
+		m.write("share/"+v+"/extension/pg_cron.control", "", 0o644)
+	}
+}
+
+func (m *machine) read(name string) string {
+	content, _ := os.ReadFile(filepath.Join(m.dir, name))
+	return string(content)
+}
+
+// aptGet installs postgresql-common and PostgreSQL, and keeps the settings that
+// a cluster would have been made by.
+const aptGet = `
+case "$*" in
+*install*postgresql-common) mkdir -p "$MACHINE/common"; echo '# settings' > "$MACHINE/common/createcluster.conf" ;;
+*install*postgresql-17*)
+  cp "$MACHINE/common/createcluster.conf" "$MACHINE/settings"
+  mkdir -p "$MACHINE/lib/17/bin" "$MACHINE/lib/17/lib" "$MACHINE/share/17/extension"
+  touch "$MACHINE/lib/17/bin/postgres" "$MACHINE/lib/17/lib/pg_cron.so" "$MACHINE/share/17/extension/pg_cron.control" ;;
+esac`
+
+const aptCache = `
+echo 'postgresql-15-cron - Run periodic jobs in PostgreSQL'
+echo 'postgresql-17-cron - Run periodic jobs in PostgreSQL'
+echo 'postgresql-9-cron - Run periodic jobs in PostgreSQL'`
+
+const npm = `
+mkdir -p node_modules/deno node_modules/@deno/linux-x64-glibc
+echo '{"version": "1.2.3"}' > node_modules/deno/package.json
+echo program > node_modules/@deno/linux-x64-glibc/deno`
+
+// Proves which PostgreSQL is taken: the newest with pg_cron, and that what is
+// missing, or not what is pinned, is named with the command that installs it.
+func TestProgramsAreFound(t *testing.T) {
+	m := newMachine(t, nil)
+	_, err := m.installer.programs()
+	if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "make install") ||
+		!strings.Contains(err.Error(), "PostgreSQL 15") || !strings.Contains(err.Error(), "Deno 1.2.3") {
+		t.Errorf("nothing is there: %v", err)
+	}
+	m.postgres(14, true)
+	m.postgres(16, false)
+	if _, err := m.installer.findPostgres(); !errors.Is(err, ErrNotInstalled) {
+		t.Errorf("one is too old, one has no pg_cron: %v", err)
+	}
+	m.postgres(15, true)
+	m.postgres(17, true)
+	m.postgres(18, false)
+	m.write("deno/node_modules/deno/deno", "", 0o755)
+	m.write("deno/node_modules/deno/package.json", `{"version": "1.2.2"}`, 0o644)
+	if _, err := m.installer.findDeno(); !errors.Is(err, ErrNotInstalled) {
+		t.Errorf("an older Deno: %v", err)
+	}
+	m.write("deno/node_modules/deno/package.json", `{"version": "1.2.3"}`, 0o644)
+	programs, err := m.installer.programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if programs.PostgresBin != filepath.Join(m.dir, "lib/17/bin") || programs.Deno != filepath.Join(m.dir, "deno/node_modules/deno/deno") {
+		t.Errorf("%+v", programs)
+	}
+}
+
+// Proves that Install installs what is missing, the newest PostgreSQL that is
+// offered, by sudo where it is not root, without a cluster of Debian's own, and
+// Deno without running a script; and that it then has nothing more to do.
+func TestInstall(t *testing.T) {
+	for name, root := range map[string]bool{"as root": true, "by sudo": false} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, map[string]string{
+				"apt-get": aptGet, "apt-cache": aptCache, "npm": npm, "sudo": `shift; exec "$@"`, "terraform-here": "",
+			})
+			m.installer.root = root
+			t.Setenv("TF_ACC_TERRAFORM_PATH", filepath.Join(m.dir, "bin", "terraform-here"))
+			if err := m.installer.install(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			calls := m.read("calls")
+			for _, want := range []string{
+				"apt-get --quiet update",
+				"apt-get --quiet install --yes --no-install-recommends postgresql-common",
+				"apt-get --quiet install --yes --no-install-recommends postgresql-17 postgresql-17-cron",
+				"npm ci --ignore-scripts",
+			} {
+				if !strings.Contains(calls, want) {
+					t.Errorf("%q was not called:\n%s", want, calls)
+				}
+			}
+			if strings.Contains(calls, "sudo") == root {
+				t.Errorf("calls:\n%s", calls)
+			}
+			if !strings.Contains(m.read("settings"), "create_main_cluster = false") {
+				t.Error("Debian would have made a cluster")
+			}
+			if settings := m.read("common/createcluster.conf"); settings != "# settings\n" {
+				t.Errorf("the settings were left as %q", settings)
+			}
+			if m.read("deno/node_modules/deno/deno") != "program\n" {
+				t.Error("Deno is not in its place")
+			}
+			if !strings.Contains(m.output.String(), "lib/17/bin") || !strings.Contains(m.output.String(), "terraform-here") {
+				t.Errorf("it says:\n%s", m.output.String())
+			}
+			m.write("calls", "", 0o644)
+			if err := m.installer.install(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if calls := m.read("calls"); calls != "" {
+				t.Errorf("the second time it called:\n%s", calls)
+			}
+		})
+	}
+}
+
+// Proves that Install says what is in its way: neither root nor sudo, no npm, a
+// package manager that fails, none that is new enough, or none at all.
+func TestInstallSaysWhatIsMissing(t *testing.T) {
+	for name, test := range map[string]struct {
+		programs map[string]string
+		postgres bool
+		says     []string
+	}{
+		"neither root nor sudo": {
+			programs: map[string]string{"apt-get": "", "sudo": "exit 1"},
+			says:     []string{"needs root, or sudo", "sudo apt-get install postgresql-15 postgresql-15-cron"},
+		},
+		"apt-get fails": {
+			programs: map[string]string{"apt-get": "echo 'E: no space'; exit 100", "sudo": `shift; exec "$@"`},
+			says:     []string{"apt-get --quiet update", "E: no space"},
+		},
+		"only an old version": {
+			programs: map[string]string{"apt-get": "", "apt-cache": "echo 'postgresql-14-cron - x'", "sudo": `shift; exec "$@"`},
+			says:     []string{"no package postgresql-15-cron or newer"},
+		},
+		"npm fails": {
+			programs: map[string]string{"npm": "echo 'npm error integrity'; exit 1"},
+			postgres: true,
+			says:     []string{"npm ci", "npm error integrity"},
+		},
+		"no Deno for this machine": {
+			programs: map[string]string{"npm": "mkdir -p node_modules/deno"},
+			postgres: true,
+			says:     []string{"npm has no Deno for"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, test.programs)
+			if test.postgres {
+				m.postgres(15, true)
+			}
+			err := m.installer.install(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, text := range test.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%v does not say %q", err, text)
+				}
+			}
+		})
+	}
+	t.Run("no package manager, no npm", func(t *testing.T) {
+		m := newMachine(t, nil)
+		t.Setenv("PATH", filepath.Join(m.dir, "bin"))
+		if err := m.installer.install(t.Context()); err == nil || !strings.Contains(err.Error(), "apt-get") {
+			t.Errorf("without apt-get: %v", err)
+		}
+		m.postgres(15, true)
+		if err := m.installer.install(t.Context()); err == nil || !strings.Contains(err.Error(), "Node.js") {
+			t.Errorf("without npm: %v", err)
+		}
+	})
+}
+
+// Proves that the Terraform that is named is taken, that a wrong name is an
+// error, and that one on PATH or else one that was fetched before is found
+// without the network.
+func TestTerraform(t *testing.T) {
+	m := newMachine(t, map[string]string{
+		"terraform": `echo '{"terraform_version": "1.14.0"}' | if [ "$2" = -json ]; then cat; else echo 'Terraform v1.14.0'; fi`,
+		"named":     "",
+	})
+	named := filepath.Join(m.dir, "bin", "named")
+	t.Setenv("TF_ACC_TERRAFORM_PATH", named)
+	if path, err := Terraform(t.Context()); err != nil || path != named {
+		t.Errorf("named: %q, %v", path, err)
+	}
+	t.Setenv("TF_ACC_TERRAFORM_PATH", named+"-not")
+	if path, err := Terraform(t.Context()); err == nil {
+		t.Errorf("named wrongly: %q", path)
+	}
+	t.Setenv("TF_ACC_TERRAFORM_PATH", "")
+	if path, err := Terraform(t.Context()); err != nil || path != filepath.Join(m.dir, "bin", "terraform") {
+		t.Errorf("on PATH: %q, %v", path, err)
+	}
+	m.write("bin/terraform", "#!/bin/sh\necho 'Terraform v1.5.7'\n", 0o755)
+	t.Setenv("PATH", filepath.Join(m.dir, "bin"))
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(m.dir, "cache"))
+	fetched := "cache/terraform-provider-aimindset/terraform-" + terraformVersion + "/terraform"
+	m.write(fetched, "", 0o755)
+	if path, err := Terraform(t.Context()); err != nil || path != filepath.Join(m.dir, fetched) {
+		t.Errorf("fetched before: %q, %v", path, err)
+	}
+}

@@ -1,0 +1,318 @@
+package stack
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// netWorker stands for pg_net's background worker: it takes what is in
+// net.http_request_queue in batches, sends all of a batch at the same time, and
+// stores the answers, in one transaction. So nothing else is sent while one
+// request of a batch is running, none of its answers can be seen before, and all
+// bear the time at which the batch began. Old answers are deleted only when it
+// is awake.
+//
+// It leaves out the rest of a second which the real one takes after each batch,
+// and runs in this process instead of the server's: it sees the server's restart
+// only because cluster.restart tells it.
+type netWorker struct {
+	c   *cluster
+	end <-chan struct{} // closed: drop everything
+	log io.Writer
+
+	mu  sync.Mutex // held while it is started or stopped
+	run *netRun    // nil while it is down
+}
+
+// netRun is the worker from one start to the next stop.
+type netRun struct {
+	drain chan struct{}      // closed: end after the batch that is running
+	abort context.CancelFunc // end now
+	ready chan struct{}      // closed when it listens for the first time
+	done  chan struct{}      // closed when it has ended
+}
+
+// startNetWorker starts the worker and returns when it is up. It ends with the
+// context, then dropping what it is doing, or by stop, which waits.
+func startNetWorker(ctx context.Context, c *cluster, log io.Writer) (*netWorker, error) {
+	w := &netWorker{c: c, end: ctx.Done(), log: orDiscard(log)}
+	if err := w.start(ctx); err != nil {
+		return nil, err
+	}
+	c.attachNet(w)
+	return w, nil
+}
+
+// stop ends the worker after the batch that is running, as a stop of the server
+// does. It may be called again.
+func (w *netWorker) stop() {
+	w.c.attachNet(nil)
+	w.halt(nil)
+}
+
+// start brings the worker up, if it is down, and waits until it is.
+func (w *netWorker) start(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.run != nil {
+		return nil
+	}
+	life, abort := context.WithCancel(context.WithoutCancel(ctx))
+	run := &netRun{drain: make(chan struct{}), abort: abort, ready: make(chan struct{}), done: make(chan struct{})}
+	go w.loop(life, run)
+	go func() {
+		select {
+		case <-w.end:
+			abort()
+		case <-run.done:
+		}
+	}()
+	select {
+	case <-run.ready:
+		w.run = run
+		return nil
+	case <-run.done:
+	case <-ctx.Done():
+	}
+	abort()
+	<-run.done
+	return fmt.Errorf("starting pg_net's worker: %w", cmp.Or(ctx.Err(), context.Canceled))
+}
+
+// halt takes the worker down after its batch, or, when now is closed, at once:
+// what it is sending is lost then.
+func (w *netWorker) halt(now <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.run == nil {
+		return
+	}
+	close(w.run.drain)
+	select {
+	case <-w.run.done:
+	case <-now:
+	}
+	w.run.abort()
+	<-w.run.done
+	w.run = nil
+}
+
+// ended says whether the worker is to stay down for good.
+func (w *netWorker) ended() bool {
+	select {
+	case <-w.end:
+		return true
+	default:
+		return false
+	}
+}
+
+// loop keeps a session until the run ends.
+func (w *netWorker) loop(ctx context.Context, run *netRun) {
+	defer close(run.done)
+	for {
+		err := w.session(ctx, run)
+		select {
+		case <-run.drain:
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+		if err == nil {
+			continue // net.worker_restart()
+		}
+		_, _ = fmt.Fprintf(w.log, "pg_net's worker: %v\n", err)
+		select {
+		case <-run.drain:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// session works on one connection, until it is told to end, or to restart, or
+// the connection fails.
+func (w *netWorker) session(ctx context.Context, run *netRun) error {
+	config, err := pgx.ParseConfig(w.c.url("supabase_admin"))
+	if err != nil {
+		return err
+	}
+	config.RuntimeParams["application_name"] = "pg_net " + netVersion + " worker"
+	config.RuntimeParams["statement_timeout"] = "0"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, `listen pg_net`); err != nil {
+		return err
+	}
+	select {
+	case <-run.ready:
+	default:
+		close(run.ready)
+	}
+	client := &netClient{}
+	defer client.close()
+
+	waiting, wake := context.WithCancel(ctx)
+	defer wake()
+	go func() {
+		select {
+		case <-run.drain:
+			wake()
+		case <-waiting.Done():
+		}
+	}()
+	for {
+		for more := true; more; {
+			if more, err = w.batch(ctx, conn, client); err != nil {
+				return err
+			}
+			if waiting.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		n, err := conn.WaitForNotification(waiting)
+		if waiting.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if n.Payload == "restart" {
+			return nil
+		}
+	}
+}
+
+// batch does one round, and says whether there may be more to do.
+func (w *netWorker) batch(ctx context.Context, conn *pgx.Conn, client *netClient) (more bool, err error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	var installed bool
+	if err := tx.QueryRow(ctx, `select to_regclass('net.http_request_queue') is not null`).Scan(&installed); err != nil || !installed {
+		return false, err
+	}
+	expired, err := tx.Exec(ctx, `
+		delete from net._http_response
+		where ctid in (
+		  select ctid from net._http_response
+		  where created < now() - current_setting('pg_net.ttl')::interval
+		  order by created
+		  limit current_setting('pg_net.batch_size')::int)`)
+	if err != nil {
+		return false, err
+	}
+	requests, err := takeRequests(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	type outcome struct {
+		id       int64
+		response netResponse
+		err      error
+	}
+	// Ends with the batch: nothing is sent any more once that has failed.
+	sending, cancel := context.WithCancel(ctx)
+	outcomes := make(chan outcome)
+	var sent sync.WaitGroup
+	defer func() {
+		cancel()
+		sent.Wait()
+	}()
+	for _, r := range requests {
+		sent.Go(func() {
+			response, err := client.do(sending, r)
+			select {
+			case outcomes <- outcome{r.id, response, err}:
+			case <-sending.Done():
+			}
+		})
+	}
+	for range requests {
+		select {
+		case o := <-outcomes:
+			if o.err != nil {
+				return false, o.err
+			}
+			if err := storeResponse(ctx, tx, o.id, o.response); err != nil {
+				return false, err
+			}
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return false, err
+	}
+	return len(requests) > 0 || expired.RowsAffected() > 0, nil
+}
+
+// takeRequests takes a batch out of the queue. Until the batch ends, others
+// still see it there.
+func takeRequests(ctx context.Context, tx pgx.Tx) ([]netRequest, error) {
+	rows, err := tx.Query(ctx, `
+		with taken as (
+		  delete from net.http_request_queue
+		  where id in (
+		    select id from net.http_request_queue
+		    order by id
+		    limit current_setting('pg_net.batch_size')::int)
+		  returning *)
+		select id, method::text, url,
+		  array(select key || ': ' || value from jsonb_each_text(headers) where value is not null),
+		  body, timeout_milliseconds
+		from taken
+		order by id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (netRequest, error) {
+		var r netRequest
+		var body []byte
+		err := row.Scan(&r.id, &r.method, &r.url, &r.headers, &body, &r.timeout)
+		if body != nil {
+			s := string(body)
+			r.body = &s
+		}
+		return r, err
+	})
+}
+
+func storeResponse(ctx context.Context, tx pgx.Tx, id int64, r netResponse) error {
+	var headers *string
+	if r.headers != nil {
+		encoded, err := json.Marshal(r.headers)
+		if err != nil {
+			return err
+		}
+		s := string(encoded)
+		headers = &s
+	}
+	_, err := tx.Exec(ctx, `
+		insert into net._http_response (id, status_code, content_type, headers, content, timed_out, error_msg)
+		values ($1, $2, $3, $4::jsonb, $5, $6, $7)`,
+		id, r.status, r.contentType, headers, r.content, r.timedOut, r.errorMsg)
+	return err
+}
+
+// attachNet makes the cluster's restarts the worker's, too.
+func (c *cluster) attachNet(w *netWorker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.net = w
+}

@@ -1,0 +1,474 @@
+package stack
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed application
+var applicationFiles embed.FS
+
+// Options chooses what a stack is like. The zero value is a project as AIMindset
+// has it, with Supabase's limits.
+type Options struct {
+	// Articles is how many articles there are to back up; 0 means 1,000.
+	Articles int
+	// LegacyJobs adds the five pg_cron jobs that AIMindset had before. Two of
+	// them bear the names that a default installation wants.
+	LegacyJobs bool
+	// Log gets a line for each thing that happens to the stack itself. It may be
+	// nil.
+	Log io.Writer
+
+	// RateLimit is how many requests the Management API takes from one user in
+	// RateWindow, for each endpoint; 0 means 120, a negative number no limit.
+	RateLimit int
+	// RateWindow is the length of a window; 0 means one minute.
+	RateWindow time.Duration
+	// Intercept is around the Management API from the start: see InterceptAPI.
+	Intercept func(http.Handler) http.Handler
+
+	// FunctionWallClock is how long an instance of a function lives; 0 means
+	// 400 seconds, as on a paid plan.
+	FunctionWallClock time.Duration
+	// FunctionIdleTimeout is how long a function may take to begin its response;
+	// 0 means 150 seconds.
+	FunctionIdleTimeout time.Duration
+	// DataAPITimeout is when the gateway in front of PostgREST gives up; 0 means
+	// 60 seconds.
+	DataAPITimeout time.Duration
+}
+
+// withDefaults fills in what was left zero.
+func (o Options) withDefaults() Options {
+	setDefault(&o.Articles, 1000)
+	setDefault(&o.RateLimit, 120)
+	setDefault(&o.RateWindow, time.Minute)
+	setDefault(&o.FunctionWallClock, 400*time.Second)
+	setDefault(&o.FunctionIdleTimeout, 150*time.Second)
+	setDefault(&o.DataAPITimeout, time.Minute)
+	o.Log = &lockedWriter{w: orDiscard(o.Log)}
+	return o
+}
+
+func setDefault[T comparable](value *T, to T) {
+	var zero T
+	if *value == zero {
+		*value = to
+	}
+}
+
+// lockedWriter lets several goroutines write to one writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write implements io.Writer.
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// Stack is one running project.
+type Stack struct {
+	// ProjectRef is the project's reference: 20 lower-case letters.
+	ProjectRef string
+	// AccessToken has all privileges in the Management API, ReadOnlyAccessToken
+	// those to read. Both belong to one user.
+	AccessToken, ReadOnlyAccessToken string
+	// APIURL is the Management API's base, in the place of
+	// https://api.supabase.com.
+	APIURL string
+	// ProjectURL is in the place of https://<ref>.supabase.co: it serves
+	// /rest/v1/ and /functions/v1/.
+	ProjectURL string
+	// DatabaseURL connects as postgres, the role of a project's owner;
+	// AdminDatabaseURL as the superuser supabase_admin, whom nobody can be on
+	// Supabase; ReadOnlyDatabaseURL as supabase_read_only_user.
+	DatabaseURL, AdminDatabaseURL, ReadOnlyDatabaseURL string
+	// The project's API keys: the two legacy ones are JWTs.
+	AnonKey, ServiceRoleKey, PublishableKey, SecretKey string
+	// StartTime is how long Start took.
+	StartTime time.Duration
+
+	keys       keys
+	log        io.Writer
+	dir        string
+	cancel     context.CancelFunc
+	cluster    *cluster
+	net        *netWorker
+	store      *functionStore
+	gateway    *gateway
+	management *management
+	rest       *postgrest
+	mail       *mailbox
+	admin      *pgxpool.Pool
+	servers    []*http.Server
+	api        interceptor
+	project    interceptor
+
+	closing sync.Once
+	closed  error
+}
+
+// Start starts a stack, and closes it when the context ends. Programs that are
+// missing are an error: see Install.
+func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
+	begin := time.Now()
+	opts = opts.withDefaults()
+	programs, err := Programs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "aimindset-stack-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{keys: newKeys(begin), log: opts.Log, dir: dir}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+
+	var listeners [3]net.Listener // Management API, project, mail
+	var urls [3]string
+	for i := range listeners {
+		if listeners[i], err = (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0"); err != nil {
+			return nil, err
+		}
+		urls[i] = "http://" + listeners[i].Addr().String()
+		s.servers = append(s.servers, newServer())
+		defer func() {
+			if err != nil {
+				_ = listeners[i].Close()
+			}
+		}()
+	}
+	s.ProjectRef, s.AccessToken, s.ReadOnlyAccessToken = s.keys.ref, s.keys.accessToken, s.keys.readToken
+	s.AnonKey, s.ServiceRoleKey, s.PublishableKey, s.SecretKey = s.keys.anon, s.keys.serviceRole, s.keys.publishable, s.keys.secret
+	s.APIURL, s.ProjectURL = urls[0], urls[1]
+	s.mail = &mailbox{key: s.keys.resend}
+	s.api.set(opts.Intercept)
+	s.store, err = newFunctionStore(life, s.keys.ref, filepath.Join(dir, "functions"), programs.Deno)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.setSecrets(map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": urls[2]}); err != nil {
+		return nil, err
+	}
+
+	// The application's function is bundled while the database starts.
+	deployed := make(chan error, 1)
+	go func() { deployed <- s.deployApplication(ctx) }()
+	dbErr := s.startDatabase(ctx, life, opts)
+	if err := errors.Join(dbErr, <-deployed); err != nil {
+		return nil, err
+	}
+
+	s.store.setBuiltin(s.builtinEnvironment())
+	s.gateway, err = newGateway(&s.keys, s.store, limits{wallClock: opts.FunctionWallClock, idle: opts.FunctionIdleTimeout},
+		listeners[1].Addr().String(), s.store.dir,
+		func(cmd *exec.Cmd) (*process, error) { return s.cluster.super.start(cmd, "KILL", false) })
+	if err != nil {
+		return nil, err
+	}
+	s.rest, err = newPostgrest(life, &s.keys, s.cluster.url("authenticator"), opts.DataAPITimeout)
+	if err != nil {
+		return nil, err
+	}
+	s.management = newManagement(&s.keys, s.store, s.gateway, s.cluster.url, newLimiter(opts.RateLimit, opts.RateWindow))
+	project := http.NewServeMux()
+	project.Handle("/functions/v1/", s.gateway)
+	project.Handle("/rest/v1/", s.rest)
+	for i, handler := range []http.Handler{
+		s.management.record(s.api.wrap(s.management.mux)),
+		s.project.wrap(project),
+		s.mail,
+	} {
+		s.servers[i].Handler = handler
+		go func() { _ = s.servers[i].Serve(listeners[i]) }()
+	}
+	go func() {
+		select {
+		case <-ctx.Done():
+			_ = s.Close()
+		case <-life.Done():
+		}
+	}()
+	s.StartTime = time.Since(begin)
+	_, _ = fmt.Fprintf(s.log, "stack of project %s started in %.1f s\n", s.ProjectRef, s.StartTime.Seconds())
+	return s, nil
+}
+
+// newServer is an HTTP server that logs nothing: a handler that cuts the
+// connection is a test's doing.
+func newServer() *http.Server {
+	return &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+}
+
+// startDatabase starts PostgreSQL with the application's schema, and pg_net's
+// worker.
+func (s *Stack) startDatabase(ctx, life context.Context, opts Options) error {
+	var err error
+	if s.cluster, err = startCluster(ctx, s.dir, s.log); err != nil {
+		return err
+	}
+	s.DatabaseURL = s.cluster.url("postgres")
+	s.AdminDatabaseURL = s.cluster.url("supabase_admin")
+	s.ReadOnlyDatabaseURL = s.cluster.url("supabase_read_only_user")
+	if s.admin, err = newPool(life, s.AdminDatabaseURL, "stack"); err != nil {
+		return err
+	}
+	if err := s.cluster.createApplication(ctx, appOptions{
+		Articles: opts.Articles, LegacyJobs: opts.LegacyJobs, ProjectURL: s.ProjectURL,
+	}); err != nil {
+		return err
+	}
+	s.net, err = startNetWorker(life, s.cluster, s.log)
+	return err
+}
+
+// deployApplication deploys the functions that the application already has.
+func (s *Stack) deployApplication(ctx context.Context) error {
+	slugs, err := fs.ReadDir(applicationFiles, "application")
+	if err != nil {
+		return err
+	}
+	for _, slug := range slugs {
+		d := deployment{slug: slug.Name(), entrypoint: slug.Name() + "/index.ts", verifyJWT: true, files: map[string][]byte{}}
+		err := fs.WalkDir(applicationFiles, "application/"+slug.Name(), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			content, err := applicationFiles.ReadFile(path)
+			d.files[path[len("application/"):]] = content
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := s.store.deploy(ctx, d); err != nil {
+			return fmt.Errorf("deploying %s: %w", slug.Name(), err)
+		}
+	}
+	return nil
+}
+
+// builtinEnvironment is what Supabase gives to every function.
+func (s *Stack) builtinEnvironment() map[string]string {
+	named := func(key string) string {
+		text, _ := json.Marshal(map[string]string{"default": key})
+		return string(text)
+	}
+	return map[string]string{
+		"SUPABASE_URL":              s.ProjectURL,
+		"SUPABASE_ANON_KEY":         s.keys.anon,
+		"SUPABASE_SERVICE_ROLE_KEY": s.keys.serviceRole,
+		"SUPABASE_PUBLISHABLE_KEYS": named(s.keys.publishable),
+		"SUPABASE_SECRET_KEYS":      named(s.keys.secret),
+		"SUPABASE_DB_URL":           s.DatabaseURL,
+		"SUPABASE_JWKS":             `{"keys":[]}`,
+	}
+}
+
+// Close ends everything that the stack started and removes its files. It may be
+// called again; it then returns what it returned before.
+func (s *Stack) Close() error {
+	s.closing.Do(func() {
+		s.cancel()
+		for _, server := range s.servers {
+			_ = server.Close()
+		}
+		if s.store != nil {
+			s.store.bundling.Wait()
+		}
+		if s.gateway != nil {
+			s.gateway.close()
+		}
+		if s.net != nil {
+			s.net.stop()
+		}
+		var errs []error
+		if s.cluster != nil {
+			errs = append(errs, s.cluster.close())
+		}
+		// After the server, so that no query keeps them.
+		if s.rest != nil {
+			s.rest.close()
+		}
+		if s.admin != nil {
+			s.admin.Close()
+		}
+		errs = append(errs, os.RemoveAll(s.dir))
+		s.closed = errors.Join(errs...)
+	})
+	return s.closed
+}
+
+// Environ is the provider's settings, without a database URL: SQL goes through
+// the Management API.
+func (s *Stack) Environ() []string {
+	return []string{
+		"SUPABASE_ACCESS_TOKEN=" + s.AccessToken,
+		"SUPABASE_PROJECT_REF=" + s.ProjectRef,
+		"SUPABASE_API_URL=" + s.APIURL,
+		"SUPABASE_PROJECT_URL=" + s.ProjectURL,
+	}
+}
+
+// EnvironWithDatabase is Environ with a database URL: SQL goes there.
+func (s *Stack) EnvironWithDatabase() []string {
+	return append(s.Environ(), "SUPABASE_DB_URL="+s.DatabaseURL)
+}
+
+// Admin is a pool of connections as the superuser, for looking and for breaking
+// things.
+func (s *Stack) Admin() *pgxpool.Pool { return s.admin }
+
+// Emails is the mails that the application sent so far.
+func (s *Stack) Emails() []Email { return s.mail.list() }
+
+// FailEmails makes the mail service refuse mails with an HTTP status, or accept
+// them again with 0.
+func (s *Stack) FailEmails(status int) { s.mail.fail(status) }
+
+// APICalls is the requests that the Management API answered so far.
+func (s *Stack) APICalls() []Call { return s.management.log() }
+
+// FunctionLogs is what a function printed so far, in all of its processes: the
+// last megabyte of it.
+func (s *Stack) FunctionLogs(slug string) string { return s.gateway.log(slug) }
+
+// FunctionProcesses is how many processes a function has now: those that are
+// finishing their work included.
+func (s *Stack) FunctionProcesses(slug string) int { return s.gateway.processes(slug) }
+
+// KillFunction kills a function's processes in the middle of what they do, and
+// returns when they are gone. The next request starts a new one.
+func (s *Stack) KillFunction(slug string) { s.gateway.kill(slug) }
+
+// TerminateFunction ends a function's processes as a limit of the platform does:
+// the event beforeunload tells the reason (wall_clock, cpu, memory,
+// early_drop, termination), and after the grace they are killed.
+func (s *Stack) TerminateFunction(slug, reason string, grace time.Duration) {
+	s.gateway.terminate(slug, reason, grace)
+}
+
+// BreakFunction makes a function fail at its start, or no longer.
+func (s *Stack) BreakFunction(slug string, broken bool) { s.gateway.setBroken(slug, broken) }
+
+// SetFunctionStatus sets a function's status (ACTIVE, REMOVED, THROTTLED), as
+// only the platform can.
+func (s *Stack) SetFunctionStatus(slug, status string) error {
+	if s.store.update(slug, func(f *function) { f.Status = status }) == nil {
+		return fmt.Errorf("there is no function %q", slug)
+	}
+	return nil
+}
+
+// DeployFunction deploys a function past the Management API and its log, as
+// somebody else would. Files are by path, relative to the entry point index.ts.
+func (s *Stack) DeployFunction(ctx context.Context, slug string, files map[string]string, verifyJWT bool) error {
+	d := deployment{slug: slug, entrypoint: slug + "/index.ts", verifyJWT: verifyJWT, files: map[string][]byte{}}
+	for name, content := range files {
+		d.files[slug+"/"+name] = []byte(content)
+	}
+	_, err := s.store.deploy(ctx, d)
+	return err
+}
+
+// FunctionFiles is the source of a deployed function, by path, as it was
+// uploaded and as far as the entry point reaches it. It is nil if there is no
+// such function.
+func (s *Stack) FunctionFiles(slug string) map[string]string {
+	f := s.store.get(slug)
+	if f == nil || f.bundle == nil {
+		return nil
+	}
+	files := map[string]string{}
+	for name, content := range f.bundle.files {
+		files[name] = string(content)
+	}
+	return files
+}
+
+// SetSecret sets a project secret past the Management API and its log.
+func (s *Stack) SetSecret(name, value string) error {
+	return s.store.setSecrets(map[string]string{name: value})
+}
+
+// InterceptAPI puts a middleware around the Management API, in the place of the
+// one before; nil removes it. It sees requests before authentication and limits.
+// It may answer itself, change an answer, or cut the connection by
+// panic(http.ErrAbortHandler), before or after next did its work.
+func (s *Stack) InterceptAPI(middleware func(next http.Handler) http.Handler) { s.api.set(middleware) }
+
+// InterceptProject is InterceptAPI for the project's own URL: /rest/v1/ and
+// /functions/v1/, requests among functions included.
+func (s *Stack) InterceptProject(middleware func(next http.Handler) http.Handler) {
+	s.project.set(middleware)
+}
+
+// interceptor is a middleware that can be exchanged while it is in use.
+type interceptor struct {
+	middleware atomic.Pointer[func(http.Handler) http.Handler]
+}
+
+func (i *interceptor) set(middleware func(http.Handler) http.Handler) {
+	if middleware == nil {
+		i.middleware.Store(nil)
+		return
+	}
+	i.middleware.Store(&middleware)
+}
+
+func (i *interceptor) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if middleware := i.middleware.Load(); middleware != nil {
+			(*middleware)(next).ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// RestartPostgres restarts the server on the same port. Immediate is a crash:
+// unlogged tables, such as pg_net's, come back empty. Otherwise pg_net's worker
+// finishes its batch first.
+func (s *Stack) RestartPostgres(ctx context.Context, immediate bool) error {
+	return s.cluster.restart(ctx, immediate)
+}
+
+// StopNetWorker stops pg_net's worker after its batch: requests stay in the
+// queue.
+func (s *Stack) StopNetWorker() { s.net.stop() }
+
+// StartNetWorker starts pg_net's worker again.
+func (s *Stack) StartNetWorker(ctx context.Context) error {
+	if err := s.net.start(ctx); err != nil {
+		return err
+	}
+	s.cluster.attachNet(s.net)
+	return nil
+}
