@@ -1,0 +1,386 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// uploadRoot is where a function's directory lies in an upload. It leaves room
+// above it for modules that several functions share, as Supabase's CLI does.
+const uploadRoot = "supabase/functions"
+
+// PartError says which part of an installation could not be applied or removed.
+type PartError struct {
+	ID   ID
+	Part Part
+	// Verb is "install" or "remove".
+	Verb string
+	Err  error
+}
+
+func (e *PartError) Error() string {
+	return fmt.Sprintf("%s the %s of backup %s: %v", e.Verb, e.Part, e.ID, e.Err)
+}
+
+func (e *PartError) Unwrap() error { return e.Err }
+
+// Apply changes a project so that the backup found in it becomes what spec
+// wants. It works part by part: what stands first is needed by what follows,
+// and the jobs come last, so that no tick meets half a chain. After each part
+// that changed something, done is called with it.
+//
+// Applying the same spec again after an interruption continues where it
+// stopped. An installation that differs in nothing is not written to.
+func (s *Service) Apply(ctx context.Context, spec Spec, found State, done func(Part)) error {
+	if err := found.Foreign(spec); err != nil {
+		return err
+	}
+	changed := map[Part]bool{}
+	for _, difference := range Diff(spec, found) {
+		changed[difference.Part] = true
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	// The settings row is the stamp of everything that follows.
+	if !found.Stamped || len(surplusOrNew(spec, found)) > 0 {
+		changed[PartDispatcher] = true
+	}
+	functionID := ""
+	if found.Function != nil {
+		functionID = found.Function.ID
+	}
+	steps := []struct {
+		part Part
+		run  func() error
+	}{
+		{PartExtensions, func() error { return s.DB.Exec(ctx, postgres.Extensions) }},
+		{PartDispatcher, func() error { return s.applyDispatcher(ctx, spec, found) }},
+		{PartToken, func() error { return s.applyToken(ctx, spec, found) }},
+		{PartSecrets, func() error { return s.applySecrets(ctx, spec, found) }},
+		{PartFunction, func() error {
+			deployed, err := s.applyFunction(ctx, spec, found)
+			if err == nil && deployed.ID != functionID {
+				functionID = deployed.ID
+				changed[PartJobs] = true
+			}
+			return err
+		}},
+		{PartLogConstraint, func() error { return s.applyLogConstraint(ctx, spec, found) }},
+		{PartJobs, func() error { return s.applyJobs(ctx, spec, found, functionID) }},
+	}
+	for _, step := range steps {
+		if !changed[step.part] {
+			continue
+		}
+		if err := step.run(); err != nil {
+			return &PartError{ID: spec.ID, Part: step.part, Verb: "install", Err: err}
+		}
+		done(step.part)
+	}
+	return nil
+}
+
+// surplusOrNew are the secrets whose ownership the settings row must note
+// before they are written.
+func surplusOrNew(spec Spec, found State) []string {
+	var names []string
+	for _, name := range spec.Settings.Secrets {
+		if found.Settings == nil || !slices.Contains(found.Settings.Secrets, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (s *Service) applyDispatcher(ctx context.Context, spec Spec, found State) error {
+	dispatcher := payload.LoadDispatcher()
+	if found.Dispatcher() != dispatcher.Version {
+		if err := s.DB.Exec(ctx, dispatcher.Install); err != nil {
+			return err
+		}
+	}
+	settings, err := json.Marshal(spec.Settings)
+	if err != nil {
+		return err
+	}
+	_, err = s.DB.Query(ctx, postgres.ReadWrite, postgres.Stamp, Owner, dispatcher.Version, string(spec.ID.Name), string(settings))
+	return err
+}
+
+// applyToken brings one token into the vault and into the function. The
+// function accepts two, TokenSecret and NextTokenSecret, so the one in the
+// vault is accepted at every moment of a rotation:
+//
+//	the other slot := new token; vault := new token; TokenSecret := new token; NextTokenSecret is removed
+func (s *Service) applyToken(ctx context.Context, spec Spec, found State) error {
+	name := spec.ID.Name
+	if err := s.applyAlertKey(ctx, spec, found); err != nil {
+		return err
+	}
+	switch {
+	case found.Token.Intact() && !spec.RotateToken:
+		return nil
+	case found.Token.Vault != "" && found.Token.Vault == found.Token.Function && !spec.RotateToken:
+		// Only the last step of a rotation is missing.
+		return s.deleteSecrets(ctx, name.NextTokenSecret())
+	}
+	token, err := newToken()
+	if err != nil {
+		return err
+	}
+	// The slot whose token the vault holds is in use until the vault changes.
+	slot := name.NextTokenSecret()
+	if found.Token.Vault == "" || found.Token.Vault != found.Token.Function {
+		slot = name.TokenSecret()
+	}
+	if err := s.API.SetSecrets(ctx, s.Ref, map[string]string{slot: token}); err != nil {
+		return err
+	}
+	if _, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.PutVaultSecret, name.VaultToken(), token, name.vaultStamp()); err != nil {
+		return err
+	}
+	if slot != name.TokenSecret() {
+		if err := s.API.SetSecrets(ctx, s.Ref, map[string]string{name.TokenSecret(): token}); err != nil {
+			return err
+		}
+	}
+	if slot != name.TokenSecret() || found.Token.Next != "" {
+		return s.deleteSecrets(ctx, name.NextTokenSecret())
+	}
+	return nil
+}
+
+// applyAlertKey gives the watchdog a key with which it may call the alert
+// function by itself. The legacy anon key is taken first: it is a JWT, which a
+// function that verifies JWTs insists on. It is public by design.
+func (s *Service) applyAlertKey(ctx context.Context, spec Spec, found State) error {
+	name := spec.ID.Name
+	if _, ok := found.VaultStamps[name.VaultAlertKey()]; ok || !spec.Settings.Alert.Enabled {
+		return nil
+	}
+	keys, err := s.API.APIKeys(ctx, s.Ref)
+	if err != nil {
+		return err
+	}
+	var key string
+	for _, k := range keys {
+		switch {
+		case k.Type == "legacy" && k.Name == "anon":
+			key = k.Key
+		case k.Type == "publishable" && key == "":
+			key = k.Key
+		}
+	}
+	if key == "" {
+		return errors.New("the project has neither a legacy anon key nor a publishable key, so the watchdog could not call the alert function; create a publishable key in the project's API settings, or set alert = { enabled = false }")
+	}
+	_, err = s.DB.Query(ctx, postgres.ReadWrite, postgres.PutVaultSecret, name.VaultAlertKey(), key, name.vaultStamp())
+	return err
+}
+
+func (s *Service) applySecrets(ctx context.Context, spec Spec, found State) error {
+	changed := map[string]string{}
+	for name, value := range spec.Secrets {
+		if found.Secrets[name] != digestOf(value) {
+			changed[name] = value
+		}
+	}
+	if len(changed) > 0 {
+		if err := s.API.SetSecrets(ctx, s.Ref, changed); err != nil {
+			return err
+		}
+	}
+	return s.deleteSecrets(ctx, surplusSecrets(spec, found)...)
+}
+
+func (s *Service) deleteSecrets(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if err := s.API.DeleteSecrets(ctx, s.Ref, names); err != nil && !errors.Is(err, supabase.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+func (s *Service) applyFunction(ctx context.Context, spec Spec, found State) (supabase.Function, error) {
+	name := spec.ID.Name
+	if found.Function != nil && found.Function.Status == StatusActive && maps.Equal(found.Function.Files, spec.Source.Digests()) {
+		// The code is right, so only the way it is served can differ.
+		stamp, verify := name.functionStamp(), false
+		return s.API.UpdateFunction(ctx, s.Ref, name.Slug(), supabase.FunctionUpdate{Name: &stamp, VerifyJWT: &verify})
+	}
+	files := make(map[string][]byte, len(spec.Source.Files))
+	directory := path.Join(uploadRoot, name.Slug())
+	for file, content := range spec.Source.Files {
+		files[path.Join(directory, file)] = content
+	}
+	deployment := supabase.Deployment{
+		Slug: name.Slug(), Name: name.functionStamp(),
+		Entrypoint: path.Join(directory, payload.Entrypoint), Files: files,
+	}
+	if spec.Source.ImportMap != "" {
+		deployment.ImportMap = path.Join(directory, spec.Source.ImportMap)
+	}
+	return s.API.DeployFunction(ctx, s.Ref, deployment)
+}
+
+func (s *Service) applyLogConstraint(ctx context.Context, spec Spec, found State) error {
+	refusing := found.refusingConstraints()
+	if !spec.ExtendLogConstraint {
+		return fmt.Errorf("%w: %s", ErrLogRefused, strings.Join(refusing, ", "))
+	}
+	names, err := json.Marshal(refusing)
+	if err != nil {
+		return err
+	}
+	_, err = s.DB.Query(ctx, postgres.ReadWrite, postgres.ExtendLogConstraint, string(names))
+	return err
+}
+
+// ErrLogRefused says that a CHECK of public.backup_logs refuses the rows of
+// the automatic backup and that it may not be changed.
+var ErrLogRefused = errors.New("a CHECK of public.backup_logs refuses action_type 'auto_backup'")
+
+func (s *Service) applyJobs(ctx context.Context, spec Spec, found State, functionID string) error {
+	wanted := spec.Jobs()
+	jobs := make([]Job, 0, len(wanted))
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		jobs = append(jobs, wanted[key])
+	}
+	surplus := []int64{}
+	for key, job := range found.Jobs {
+		if _, ok := wanted[key]; !ok {
+			surplus = append(surplus, job.ID)
+		}
+	}
+	slices.Sort(surplus)
+	settings, errSettings := json.Marshal(spec.Settings)
+	list, errJobs := json.Marshal(jobs)
+	ids, errIDs := json.Marshal(surplus)
+	if err := errors.Join(errSettings, errJobs, errIDs); err != nil {
+		return err
+	}
+	_, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Configure,
+		string(spec.ID.Name), string(settings), functionID, string(list), string(ids))
+	return err
+}
+
+// Remove takes a backup out of its project, in the reverse order of Apply. It
+// removes only what carries the provider's stamp, and what is gone already is
+// no error. The application's tables, its log rows and its backups stay. It
+// answers with remarks for a person.
+func (s *Service) Remove(ctx context.Context, found State) ([]string, error) {
+	var remarks []string
+	name := found.ID.Name
+	last := len(found.Backups) == 0 || slices.Equal(found.Backups, []string{string(name)})
+	steps := []struct {
+		part Part
+		run  func() error
+	}{
+		{PartJobs, func() error { return s.removeJobs(ctx, found) }},
+		{PartLogConstraint, func() (err error) {
+			if last && found.Functions["restore_log_constraint"] != "" {
+				remarks, err = s.restoreLogConstraint(ctx)
+			}
+			return err
+		}},
+		{PartFunction, func() error {
+			if !found.ownsFunction() {
+				return nil
+			}
+			if err := s.API.DeleteFunction(ctx, s.Ref, name.Slug()); err != nil && !errors.Is(err, supabase.ErrNotFound) {
+				return err
+			}
+			return nil
+		}},
+		{PartSecrets, func() error { return s.deleteSecrets(ctx, ownedSecrets(found)...) }},
+		{PartToken, func() error {
+			if len(found.VaultStamps) == 0 {
+				return nil
+			}
+			_, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.vaultStamp())
+			return err
+		}},
+		{PartDispatcher, func() error { return s.removeDispatcher(ctx, found) }},
+	}
+	for _, step := range steps {
+		if err := step.run(); err != nil {
+			return remarks, &PartError{ID: found.ID, Part: step.part, Verb: "remove", Err: err}
+		}
+	}
+	return remarks, nil
+}
+
+func (s *Service) removeJobs(ctx context.Context, found State) error {
+	if len(found.Jobs) == 0 {
+		return nil
+	}
+	ids := []int64{}
+	for _, job := range found.Jobs {
+		ids = append(ids, job.ID)
+	}
+	slices.Sort(ids)
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	_, err = s.DB.Query(ctx, postgres.ReadWrite, postgres.Unschedule, string(list))
+	return err
+}
+
+func (s *Service) restoreLogConstraint(ctx context.Context) ([]string, error) {
+	answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.RestoreLogConstraint)
+	if err != nil {
+		return nil, err
+	}
+	var unchecked []string
+	if err := json.Unmarshal(answer, &unchecked); err != nil {
+		return nil, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	var remarks []string
+	for _, name := range unchecked {
+		remarks = append(remarks, fmt.Sprintf("The CHECK %s of public.backup_logs is as it was, but NOT VALID: the log keeps its rows of action_type 'auto_backup', which the rule refuses for new rows.", name))
+	}
+	return remarks, nil
+}
+
+// ownedSecrets are the function secrets that go with a backup.
+func ownedSecrets(found State) []string {
+	names := found.claimedSecrets()
+	if found.claimsToken() {
+		names = append(names, found.ID.Name.TokenSecret(), found.ID.Name.NextTokenSecret())
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, exists := found.Secrets[name]
+		return !exists
+	})
+}
+
+func (s *Service) removeDispatcher(ctx context.Context, found State) error {
+	remaining := len(found.Backups)
+	if found.Settings != nil {
+		answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Forget, string(found.ID.Name))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(answer, &remaining); err != nil {
+			return fmt.Errorf("the database's answer has an unexpected form: %w", err)
+		}
+	}
+	if remaining > 0 || found.DispatcherVersion == "" {
+		return nil
+	}
+	return s.DB.Exec(ctx, payload.LoadDispatcher().Remove)
+}

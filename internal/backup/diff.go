@@ -1,0 +1,182 @@
+package backup
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+)
+
+// Part is a part of an installation. Parts are applied in the order of these
+// constants and removed in the reverse one.
+type Part int
+
+// The parts of an installation.
+const (
+	PartExtensions Part = iota
+	PartDispatcher
+	PartToken
+	PartSecrets
+	PartFunction
+	PartLogConstraint
+	PartJobs
+)
+
+func (p Part) String() string {
+	return [...]string{"extensions", "dispatcher", "token", "secrets", "function", "log constraint", "jobs"}[p]
+}
+
+// Difference is one deviation of what was found from what is wanted.
+type Difference struct {
+	Part Part
+	// Object names what differs, for example a job or a file.
+	Object string
+	// Found and Wanted describe both sides. They hold no secret.
+	Found, Wanted string
+}
+
+// requiredExtensions are the extensions that the chain stands on.
+var requiredExtensions = []string{"pg_cron", "pg_net", "supabase_vault"}
+
+// Diff lists what has to change so that found becomes what spec wants, in the
+// order in which it is applied. It is a pure function; an intact installation
+// has no difference.
+//
+// The values of extra secrets are known only while a configuration is applied:
+// without them, only missing and surplus names are seen.
+func Diff(spec Spec, found State) []Difference {
+	var diffs []Difference
+	add := func(part Part, object, was, wanted string) {
+		if was != wanted {
+			diffs = append(diffs, Difference{Part: part, Object: object, Found: was, Wanted: wanted})
+		}
+	}
+	for _, name := range requiredExtensions {
+		if _, ok := found.Extensions[name]; !ok {
+			add(PartExtensions, name, "missing", "installed")
+		}
+	}
+	add(PartDispatcher, "dispatcher", found.Dispatcher(), payload.LoadDispatcher().Version)
+	if found.Settings == nil {
+		add(PartDispatcher, "settings", "missing", "installed")
+	}
+	diffs = append(diffs, diffToken(spec, found)...)
+	diffs = append(diffs, diffSecrets(spec, found)...)
+	diffs = append(diffs, diffFunction(spec, found)...)
+	if !found.AdmitsLog() {
+		add(PartLogConstraint, "backup_logs", "refuses auto_backup", "accepts auto_backup")
+	}
+	return append(diffs, diffJobs(spec, found)...)
+}
+
+func diffToken(spec Spec, found State) []Difference {
+	var diffs []Difference
+	switch name := spec.ID.Name; {
+	case !found.Token.Intact():
+		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), found.Token.Digest(), "one token in the vault and in the function"})
+	case spec.RotateToken:
+		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), "the present token", "a new token"})
+	}
+	if _, ok := found.VaultStamps[spec.ID.Name.VaultAlertKey()]; !ok && spec.Settings.Alert.Enabled {
+		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "missing", "present"})
+	}
+	return diffs
+}
+
+func diffSecrets(spec Spec, found State) []Difference {
+	var diffs []Difference
+	for _, name := range spec.Settings.Secrets {
+		digest, exists := found.Secrets[name]
+		value, known := spec.Secrets[name]
+		switch {
+		case !exists:
+			diffs = append(diffs, Difference{PartSecrets, name, "missing", "present"})
+		case known && digest != digestOf(value):
+			diffs = append(diffs, Difference{PartSecrets, name, "another value", "the configured value"})
+		}
+	}
+	for _, name := range surplusSecrets(spec, found) {
+		diffs = append(diffs, Difference{PartSecrets, name, "present", "absent"})
+	}
+	return diffs
+}
+
+// surplusSecrets are the secrets which belong to the backup and which the
+// spec no longer names.
+func surplusSecrets(spec Spec, found State) []string {
+	var names []string
+	for _, name := range found.claimedSecrets() {
+		if _, exists := found.Secrets[name]; exists && !slices.Contains(spec.Settings.Secrets, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func diffFunction(spec Spec, found State) []Difference {
+	slug := spec.ID.Name.Slug()
+	if found.Function == nil {
+		return []Difference{{PartFunction, slug, "missing", "deployed"}}
+	}
+	var diffs []Difference
+	add := func(object, was, wanted string) {
+		if was != wanted {
+			diffs = append(diffs, Difference{PartFunction, object, was, wanted})
+		}
+	}
+	add("status", found.Function.Status, StatusActive)
+	if found.Function.VerifyJWT {
+		add("verify_jwt", "true", "false")
+	}
+	wanted := spec.Source.Digests()
+	files := slices.Collect(maps.Keys(wanted))
+	for file := range found.Function.Files {
+		if _, ok := wanted[file]; !ok {
+			files = append(files, file)
+		}
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		add(file, found.Function.Files[file], wanted[file])
+	}
+	return diffs
+}
+
+func diffJobs(spec Spec, found State) []Difference {
+	var diffs []Difference
+	wanted := spec.Jobs()
+	keys := slices.Collect(maps.Keys(wanted))
+	for key := range found.Jobs {
+		if _, ok := wanted[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		want, isWanted := wanted[key]
+		job, exists := found.Jobs[key]
+		switch {
+		case !exists:
+			diffs = append(diffs, Difference{PartJobs, want.Name, "missing", want.Schedule})
+		case !isWanted:
+			diffs = append(diffs, Difference{PartJobs, job.Name, job.Schedule, "absent"})
+		case !job.same(want):
+			diffs = append(diffs, Difference{PartJobs, want.Name, describeJob(job), describeJob(want)})
+		}
+	}
+	if found.Settings != nil && !equalJSON(*found.Settings, spec.Settings) {
+		diffs = append(diffs, Difference{PartJobs, "settings", "other settings", "the configured settings"})
+	}
+	if found.Function != nil && found.FunctionID != found.Function.ID {
+		diffs = append(diffs, Difference{PartJobs, "function id", found.FunctionID, found.Function.ID})
+	}
+	return diffs
+}
+
+func describeJob(j Job) string {
+	active := "active"
+	if !j.Active {
+		active = "inactive"
+	}
+	return j.Schedule + " " + active + " in " + j.Database + " as " + j.Username + ": " + j.Command
+}

@@ -1,0 +1,239 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// API is what a backup needs of the Management API. *supabase.Client has it.
+type API interface {
+	ListFunctions(ctx context.Context, ref string) ([]supabase.Function, error)
+	FunctionSource(ctx context.Context, ref, slug string) (supabase.Source, error)
+	DeployFunction(ctx context.Context, ref string, d supabase.Deployment) (supabase.Function, error)
+	UpdateFunction(ctx context.Context, ref, slug string, u supabase.FunctionUpdate) (supabase.Function, error)
+	DeleteFunction(ctx context.Context, ref, slug string) error
+	ListSecrets(ctx context.Context, ref string) ([]supabase.Secret, error)
+	SetSecrets(ctx context.Context, ref string, values map[string]string) error
+	DeleteSecrets(ctx context.Context, ref string, names []string) error
+	APIKeys(ctx context.Context, ref string) ([]supabase.APIKey, error)
+}
+
+// Service observes, installs and removes backups in one project. It is safe
+// for use by several goroutines as long as each works on its own backup.
+type Service struct {
+	// Ref is the project's reference.
+	Ref string
+	API API
+	DB  postgres.DB
+}
+
+// Known is what an earlier observation learned about a function's source. It
+// spares reading the source while nobody has deployed the function again.
+type Known struct {
+	Revision string
+	Files    map[string]string
+	// Keys are the keys of the backup's jobs and Secrets the names of its
+	// extra secrets. They tell the backup's objects from others when the
+	// settings row, which lists them, is lost.
+	Keys, Secrets []string
+}
+
+// Observe reads one backup as it is in the project: one SQL statement and two
+// API reads, made at the same time, and a third read of the function's source
+// when it was deployed since it was last known. Nothing is written.
+func (s *Service) Observe(ctx context.Context, name Name, known Known) (State, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	var (
+		state     = State{ID: ID{ProjectRef: s.Ref, Name: name}}
+		database  observation
+		functions []supabase.Function
+		secrets   []supabase.Secret
+		group     sync.WaitGroup
+		errs      [3]error
+	)
+	read := func(i int, what func() error) {
+		group.Go(func() {
+			if errs[i] = what(); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	read(0, func() (err error) { database, err = s.observeDatabase(ctx, name); return err })
+	read(1, func() (err error) { functions, err = s.API.ListFunctions(ctx, s.Ref); return err })
+	read(2, func() (err error) { secrets, err = s.API.ListSecrets(ctx, s.Ref); return err })
+	group.Wait()
+	if err := firstCause(errs[:]); err != nil {
+		return State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+	}
+
+	if err := database.fill(&state, known); err != nil {
+		return State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+	}
+	state.Secrets = map[string]string{}
+	for _, secret := range secrets {
+		state.Secrets[secret.Name] = secret.Digest
+	}
+	state.Token.Function = state.Secrets[name.TokenSecret()]
+	state.Token.Next = state.Secrets[name.NextTokenSecret()]
+
+	at := slices.IndexFunc(functions, func(f supabase.Function) bool {
+		return f.Slug == name.Slug() && f.Status != "REMOVED"
+	})
+	if at < 0 {
+		return state, nil
+	}
+	function, err := s.observeFunction(ctx, functions[at], known)
+	if err != nil {
+		return State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+	}
+	state.Function = &function
+	return state, nil
+}
+
+// firstCause prefers the error that made the other reads be cancelled.
+func firstCause(errs []error) error {
+	var first error
+	for _, err := range errs {
+		if err != nil && (first == nil || errors.Is(first, context.Canceled)) {
+			first = err
+		}
+	}
+	return first
+}
+
+func (s *Service) observeFunction(ctx context.Context, f supabase.Function, known Known) (FunctionState, error) {
+	state := FunctionState{
+		ID: f.ID, Name: f.Name, Status: f.Status, VerifyJWT: f.VerifyJWT,
+		Revision: revision(f), Files: known.Files,
+	}
+	if known.Revision == state.Revision && known.Files != nil {
+		return state, nil
+	}
+	source, err := s.API.FunctionSource(ctx, s.Ref, f.Slug)
+	if err != nil {
+		return FunctionState{}, err
+	}
+	base := path.Dir(source.Entrypoint)
+	deployed := payload.Source{Files: map[string][]byte{}}
+	for file, content := range source.Files {
+		deployed.Files[relativePath(base, file)] = content
+	}
+	state.Files = deployed.Digests()
+	// The platform returns what the bundle reaches, which need not include
+	// the import map: nothing is known about it then, so it did not drift.
+	for file, digest := range known.Files {
+		if _, ok := state.Files[file]; !ok && isImportMap(file) {
+			state.Files[file] = digest
+		}
+	}
+	return state, nil
+}
+
+func isImportMap(file string) bool {
+	return slices.Contains([]string{"deno.json", "deno.jsonc", "import_map.json"}, path.Base(file))
+}
+
+// revision identifies a deployment. The bundle's hash alone would do, but the
+// API declares it optional.
+func revision(f supabase.Function) string {
+	return f.EzbrSHA256 + "@" + strconv.FormatInt(f.UpdatedAt, 10)
+}
+
+// relativePath expresses file relative to base, both slash-separated.
+func relativePath(base, file string) string {
+	from, to := strings.Split(path.Clean(base), "/"), strings.Split(path.Clean(file), "/")
+	if path.Clean(base) == "." {
+		from = nil
+	}
+	for len(from) > 0 && len(to) > 1 && from[0] == to[0] {
+		from, to = from[1:], to[1:]
+	}
+	return strings.Repeat("../", len(from)) + strings.Join(to, "/")
+}
+
+// observation is the answer of observe.sql.
+type observation struct {
+	Role         string            `json:"role"`
+	Extensions   map[string]string `json:"extensions"`
+	Installation *struct {
+		Owner   string `json:"owner"`
+		Version string `json:"version"`
+	} `json:"installation"`
+	Settings *struct {
+		Spec       json.RawMessage `json:"spec"`
+		Owner      string          `json:"owner"`
+		FunctionID string          `json:"function_id"`
+	} `json:"settings"`
+	Backups        []string          `json:"backups"`
+	Functions      map[string]string `json:"functions"`
+	Jobs           []Job             `json:"jobs"`
+	Vault          map[string]string `json:"vault"`
+	TokenDigest    string            `json:"token_digest"`
+	LogConstraints []LogConstraint   `json:"log_constraints"`
+}
+
+func (s *Service) observeDatabase(ctx context.Context, name Name) (observation, error) {
+	var found observation
+	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Observe, string(name))
+	if err != nil {
+		return found, err
+	}
+	if err := json.Unmarshal(answer, &found); err != nil {
+		return found, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	return found, nil
+}
+
+func (o observation) fill(state *State, known Known) error {
+	name := state.ID.Name
+	state.known = known
+	state.Role, state.Extensions, state.Backups = o.Role, o.Extensions, o.Backups
+	state.Functions, state.VaultStamps, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
+	state.Token.Vault = o.TokenDigest
+	if o.Installation != nil {
+		state.DispatcherVersion = o.Installation.Version
+	}
+	claimed := map[string]bool{}
+	for _, key := range known.Keys {
+		claimed[key] = true
+	}
+	if o.Settings != nil {
+		state.Stamped, state.FunctionID = o.Settings.Owner == Owner, o.Settings.FunctionID
+		state.Settings = &Settings{}
+		if err := json.Unmarshal(o.Settings.Spec, state.Settings); err != nil {
+			return fmt.Errorf("the settings of backup %s in auto_backup.settings have an unexpected form: %w", name, err)
+		}
+		claimed[WatchdogKey] = true
+		for key := range maps.Keys(state.Settings.Schedules) {
+			claimed[key] = true
+		}
+	}
+	state.Jobs, state.Namesakes = map[string]Job{}, map[string]Job{}
+	for _, job := range o.Jobs {
+		key, named := strings.CutPrefix(job.Name, string(name)+"-")
+		named = named && job.Username == JobOwner && keyPattern.MatchString(key)
+		switch {
+		case named && claimed[key]:
+			state.Jobs[key] = job
+		case named:
+			state.Namesakes[key] = job
+		default:
+			state.OtherJobs = append(state.OtherJobs, job)
+		}
+	}
+	return nil
+}

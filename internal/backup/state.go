@@ -1,0 +1,241 @@
+package backup
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+)
+
+// Job is a pg_cron job.
+type Job struct {
+	ID       int64  `json:"job_id"`
+	Name     string `json:"name"`
+	Schedule string `json:"schedule"`
+	Command  string `json:"command"`
+	Active   bool   `json:"active"`
+	Database string `json:"database"`
+	Username string `json:"username"`
+}
+
+// same reports whether two jobs do the same, whatever their ids.
+func (j Job) same(other Job) bool {
+	j.ID = other.ID
+	return j == other
+}
+
+// TokenState says where the invocation token stands in its two homes, the
+// database's vault and the function's secrets. The comparison is by SHA-256;
+// the token itself is never read.
+type TokenState struct {
+	// Vault is the digest of the vault's token, empty when there is none.
+	Vault string
+	// Function is the digest of the function's token, empty when there is none.
+	Function string
+	// Next is the digest of the function's second token during a rotation.
+	Next string
+}
+
+// Digest is the digest of the token when both homes agree on it and no
+// rotation is under way; else it is a sentence that says what is wrong.
+func (t TokenState) Digest() string {
+	switch {
+	case t.Vault == "" && t.Function == "":
+		return "missing"
+	case t.Vault == "":
+		return "missing in the vault"
+	case t.Function == "":
+		return "missing in the function's secrets"
+	case t.Vault != t.Function:
+		return "the vault and the function hold different tokens"
+	case t.Next != "":
+		return "a rotation is unfinished"
+	}
+	return t.Vault
+}
+
+// Intact reports whether the chain from the database to the function can be
+// trusted to hold one token.
+func (t TokenState) Intact() bool {
+	return t.Vault != "" && t.Vault == t.Function && t.Next == ""
+}
+
+// FunctionState is a deployed Edge Function.
+type FunctionState struct {
+	ID        string
+	Name      string
+	Status    string
+	VerifyJWT bool
+	// Revision changes with every deployment and at no other time.
+	Revision string
+	// Files maps the paths of the source to their digests.
+	Files map[string]string
+}
+
+// StatusActive is the status of a function that answers requests.
+const StatusActive = "ACTIVE"
+
+// LogConstraint is a CHECK of public.backup_logs.
+type LogConstraint struct {
+	Name       string `json:"name"`
+	Definition string `json:"definition"`
+	// Admits says whether it accepts the row that the Edge Function writes.
+	Admits bool `json:"admits"`
+}
+
+// State is one backup as it was found in its project.
+type State struct {
+	ID ID
+	// Role is the database role that looked.
+	Role string
+	// Extensions maps the installed ones of pg_cron, pg_net and
+	// supabase_vault to their versions.
+	Extensions map[string]string
+	// DispatcherVersion is the version noted at installation, empty when the
+	// dispatcher is not installed.
+	DispatcherVersion string
+	// Functions maps the dispatcher's SQL functions to the digests of their bodies.
+	Functions map[string]string
+	// Settings is nil when the backup has no settings row.
+	Settings *Settings
+	// Stamped says that the settings row carries the provider's stamp.
+	Stamped bool
+	// FunctionID is the id of the Edge Function that the settings row knows.
+	FunctionID string
+	// Backups are the names of all backups installed in the project.
+	Backups []string
+	// Jobs are this backup's jobs, by key.
+	Jobs map[string]Job
+	// Namesakes are jobs that are named as jobs of this backup are, by key,
+	// and that the backup does not know.
+	Namesakes map[string]Job
+	// OtherJobs are jobs that seem to run the same backup by another way, and
+	// jobs of a name of this backup that belong to another role.
+	OtherJobs []Job
+	Token     TokenState
+	// VaultStamps maps the backup's vault secrets to their descriptions.
+	VaultStamps map[string]string
+	// Secrets maps all of the project's function secrets to their digests.
+	Secrets map[string]string
+	// Function is nil when it is not deployed.
+	Function *FunctionState
+	// LogConstraints are the CHECKs of public.backup_logs.
+	LogConstraints []LogConstraint
+
+	// known is what was known of the backup before.
+	known Known
+}
+
+// Exists reports whether any part of the backup is there that the provider
+// would recognise as its own.
+func (s State) Exists() bool {
+	return s.Settings != nil || s.ownsFunction()
+}
+
+func (s State) ownsFunction() bool {
+	return s.Function != nil && (s.Function.Name == s.ID.Name.functionStamp() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
+}
+
+// AdmitsLog reports whether every CHECK of backup_logs accepts the function's rows.
+func (s State) AdmitsLog() bool {
+	return len(s.refusingConstraints()) == 0
+}
+
+func (s State) refusingConstraints() []string {
+	var names []string
+	for _, c := range s.LogConstraints {
+		if !c.Admits {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// Dispatcher describes the dispatcher as it is: its version, and after it what
+// deviates from the SQL of that version.
+func (s State) Dispatcher() string {
+	if s.DispatcherVersion == "" {
+		return "not installed"
+	}
+	wanted := payload.LoadDispatcher()
+	if s.DispatcherVersion != wanted.Version {
+		return s.DispatcherVersion
+	}
+	var missing, changed []string
+	for _, name := range slices.Sorted(maps.Keys(wanted.Functions)) {
+		switch found, ok := s.Functions[name]; {
+		case !ok:
+			missing = append(missing, name)
+		case found != wanted.Functions[name]:
+			changed = append(changed, name)
+		}
+	}
+	description := s.DispatcherVersion
+	if len(missing) > 0 {
+		description += ", missing: " + strings.Join(missing, ", ")
+	}
+	if len(changed) > 0 {
+		description += ", changed: " + strings.Join(changed, ", ")
+	}
+	return description
+}
+
+// foreign lists, for a person, the objects of the wanted names that do not
+// carry the provider's stamp.
+func (s State) foreign(spec Spec) []string {
+	var objects []string
+	name := s.ID.Name
+	if s.Settings != nil && !s.Stamped {
+		objects = append(objects, "the row "+string(name)+" in auto_backup.settings")
+	}
+	if s.Function != nil && !s.ownsFunction() {
+		objects = append(objects, "the Edge Function "+name.Slug())
+	}
+	for _, key := range slices.Sorted(maps.Keys(spec.Jobs())) {
+		if job, ok := s.Namesakes[key]; ok {
+			objects = append(objects, "the pg_cron job "+job.Name+" (id "+strconv.FormatInt(job.ID, 10)+", schedule "+job.Schedule+")")
+		}
+	}
+	for _, vault := range []string{name.VaultToken(), name.VaultAlertKey()} {
+		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.vaultStamp() {
+			objects = append(objects, "the vault secret "+vault)
+		}
+	}
+	if !s.claimsToken() && s.Token.Function != "" {
+		objects = append(objects, "the function secret "+name.TokenSecret())
+	}
+	for _, secret := range spec.Settings.Secrets {
+		if _, ok := s.Secrets[secret]; ok && !slices.Contains(s.claimedSecrets(), secret) {
+			objects = append(objects, "the function secret "+secret)
+		}
+	}
+	return objects
+}
+
+// claimedSecrets are the extra secrets that are this backup's, as its settings
+// row or an earlier look at it says. An API secret cannot carry a stamp.
+func (s State) claimedSecrets() []string {
+	names := slices.Clone(s.known.Secrets)
+	if s.Settings != nil {
+		names = append(names, s.Settings.Secrets...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// claimsToken reports whether the function's token secret is this backup's.
+func (s State) claimsToken() bool { return s.Settings != nil || len(s.known.Keys) > 0 }
+
+// Foreign returns a *ForeignError when objects without the provider's stamp
+// stand where the spec wants its own and the spec does not adopt them.
+func (s State) Foreign(spec Spec) error {
+	if spec.Adopt {
+		return nil
+	}
+	if objects := s.foreign(spec); len(objects) > 0 {
+		return &ForeignError{ID: spec.ID, Objects: objects}
+	}
+	return nil
+}
