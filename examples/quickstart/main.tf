@@ -1,0 +1,30 @@
+# The nightly backup of one Supabase project. The provider reads
+# SUPABASE_ACCESS_TOKEN and SUPABASE_PROJECT_REF from the environment.
+
+terraform {
+  required_version = ">= 1.11"
+  required_providers {
+    aimindset = {
+      source = "aimindset/aimindset"
+    }
+  }
+}
+
+provider "aimindset" {}
+
+variable "cron" {
+  description = "When the backup runs, as five cron fields in São Paulo's time."
+  type        = string
+  default     = "0 3 * * *"
+}
+
+resource "aimindset_auto_backup" "this" {
+  schedules = {
+    nightly = { cron = var.cron }
+  }
+}
+
+output "jobs" {
+  description = "The pg_cron jobs with their schedules in UTC."
+  value       = { for key, job in aimindset_auto_backup.this.jobs : key => job.utc }
+}

@@ -1,0 +1,420 @@
+package provider_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// nightly is a backup whose job names do not meet AIMindset's own jobs.
+const nightly = `schedules = { nightly = { cron = "0 3 * * *" } }`
+
+// bothTransports runs a test over each way to the database.
+func bothTransports(t *testing.T, test func(t *testing.T, p *project)) {
+	t.Helper()
+	for name, direct := range map[string]bool{"management_api": false, "database_url": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, stack.Options{LegacyJobs: true})
+			p.direct = direct
+			test(t, p)
+		})
+	}
+}
+
+func empty() resource.ConfigPlanChecks {
+	return resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+}
+
+func action(a plancheck.ResourceActionType) resource.ConfigPlanChecks {
+	return resource.ConfigPlanChecks{
+		PreApply:             []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, a)},
+		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+	}
+}
+
+// TestLifecycle proves the main job: an apply installs a backup that really
+// runs when its job's command runs, the next plan is empty, a change is
+// applied in place, an import ends in an empty plan, and destroy leaves the
+// project as it was, but for the log's rows and the backups.
+func TestLifecycle(t *testing.T) {
+	t.Parallel()
+	bothTransports(t, func(t *testing.T, p *project) {
+		jobs := p.value("select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j")
+		routines := "select md5(string_agg(pg_get_functiondef(p.oid), '' order by p.oid)) from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prokind = 'f'"
+		application := p.value(routines)
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{
+					Config:           p.config(nightly),
+					ConfigPlanChecks: action(plancheck.ResourceActionCreate),
+					ConfigStateChecks: []statecheck.StateCheck{
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("id"), knownvalue.StringExact(p.ProjectRef+"/auto-backup")),
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL+"/functions/v1/auto-backup")),
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("jobs").AtMapKey("nightly").AtMapKey("utc"), knownvalue.StringExact("0 6 * * *")),
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("jobs").AtMapKey("watchdog").AtMapKey("active"), knownvalue.Bool(true)),
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("alert").AtMapKey("overdue_after"), knownvalue.StringExact("26h")),
+					},
+				},
+				{
+					PreConfig: func() {
+						p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'nightly'); end $$")
+						p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
+						if rows := p.value("select count(*) from public.backup_articles a inner join public.system_logs s on s.context ->> 'backup_id' = a.backup_id::text where s.type = 'auto_backup'"); rows != "1000" {
+							p.t.Errorf("the backup holds %s articles", rows)
+						}
+						if got := p.value("select string_agg(success::text || ' ' || left(details, 21), ';') from public.backup_logs where action_type = 'auto_backup'"); got != "true Backup automático ID:" {
+							p.t.Errorf("backup_logs holds %q", got)
+						}
+					},
+					Config:           p.config(nightly),
+					ConfigPlanChecks: empty(),
+				},
+				{
+					Config: p.config(`
+						timezone  = "UTC"
+						schedules = { evening = { cron = "30 21 * * 1-5" }, hourly = { cron = "@hourly", enabled = false, timezone = "Asia/Kolkata" } }
+						retry     = { attempts = 2, delay = "15m" }
+						alert     = { source = "Backup da noite" }
+						verify    = "backup"`),
+					ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+					ConfigStateChecks: []statecheck.StateCheck{
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("jobs"), knownvalue.MapSizeExact(3)),
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("jobs").AtMapKey("hourly").AtMapKey("active"), knownvalue.Bool(false)),
+					},
+				},
+				{
+					ResourceName: address, ImportState: true, ImportStateVerify: true,
+					// What a project cannot know: how an apply is proved, and which timeouts apply.
+					ImportStateVerifyIgnore: []string{"verify", "timeouts"},
+				},
+				{
+					PreConfig: func() {
+						if got := p.value("select string_agg(jobname || ' ' || active, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got !=
+							"auto-backup-daily true,auto-backup-evening true,auto-backup-hourly false,auto-backup-secondary true,auto-backup-watchdog true" {
+							p.t.Errorf("the jobs are %s", got)
+						}
+						if got := p.value("select count(*) from public.system_logs where type = 'auto_backup'"); got != "2" {
+							p.t.Errorf("verify = \"backup\" left %s successes, not one more", got)
+						}
+					},
+					Config:  p.config(`schedules = { evening = { cron = "30 21 * * 1-5" } }`),
+					Destroy: true,
+				},
+			},
+			CheckDestroy: func(*terraform.State) error {
+				if got := p.value("select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j"); got != jobs {
+					p.t.Errorf("cron.job was\n%s\nand is\n%s", jobs, got)
+				}
+				if left := p.traces("auto-backup"); len(left) != 1 || !strings.Contains(left[0], "daily") {
+					p.t.Errorf("destroy left %v", left)
+				}
+				if got := p.value(routines); got != application {
+					p.t.Error("the application's functions are not what they were")
+				}
+				if got := p.value("select count(*) from public.backup_logs where action_type = 'auto_backup' and success"); got != "2" {
+					p.t.Errorf("destroy left %s rows of finished backups in the log, not 2", got)
+				}
+				if got := p.value("select count(*) filter (where convalidated) || ' of ' || count(*) from pg_constraint where conname = 'backup_logs_action_type_check'"); got != "0 of 1" {
+					p.t.Errorf("valid CHECKs after destroy: %s", got)
+				}
+				return nil
+			},
+		})
+	})
+}
+
+// TestDrift proves that what somebody else changes in the project is named at
+// its own attribute by the plan, repaired in place by the apply, and that the
+// plan after it is empty.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	bothTransports(t, func(t *testing.T, p *project) {
+		config := p.config(nightly + `
+			secrets = { OTHER_KEY = "first" }`)
+		steps := []resource.TestStep{{Config: config, ConfigPlanChecks: action(plancheck.ResourceActionCreate)}}
+		for _, d := range []struct {
+			tamper    func()
+			attribute tfjsonpath.Path
+			shown     knownvalue.Check
+		}{
+			{func() {
+				p.asPostgres("select cron.alter_job(jobid, schedule := '0 4 * * *') from cron.job where jobname = 'auto-backup-nightly'")
+			}, tfjsonpath.New("jobs").AtMapKey("nightly").AtMapKey("utc"), knownvalue.StringExact("0 6 * * *")},
+			{func() {
+				p.asPostgres("select cron.alter_job(jobid, active := false) from cron.job where jobname = 'auto-backup-watchdog'")
+			}, tfjsonpath.New("jobs").AtMapKey("watchdog").AtMapKey("active"), knownvalue.Bool(true)},
+			{func() { p.asPostgres("select cron.unschedule('auto-backup-nightly')") },
+				tfjsonpath.New("jobs").AtMapKey("nightly").AtMapKey("command"), knownvalue.StringExact("select auto_backup.dispatch('auto-backup', 'nightly')")},
+			{func() { p.overwriteSecret("AUTO_BACKUP_TOKEN", "by-hand") }, tfjsonpath.New("token_digest"), nil},
+			{func() {
+				p.asPostgres("do $$ begin perform vault.update_secret(id, 'by-hand') from vault.secrets where name = 'auto-backup/token'; end $$")
+			}, tfjsonpath.New("token_digest"), nil},
+			{func() { p.overwriteSecret("OTHER_KEY", "second") }, tfjsonpath.New("secret_fingerprints").AtMapKey("OTHER_KEY"), nil},
+			{func() {
+				if err := p.client().DeleteSecrets(p.t.Context(), p.ProjectRef, []string{"OTHER_KEY"}); err != nil {
+					p.t.Fatal(err)
+				}
+			}, tfjsonpath.New("secret_fingerprints").AtMapKey("OTHER_KEY"), nil},
+			{func() {
+				verify := true
+				if _, err := p.client().UpdateFunction(p.t.Context(), p.ProjectRef, "auto-backup", supabase.FunctionUpdate{VerifyJWT: &verify}); err != nil {
+					p.t.Fatal(err)
+				}
+			}, tfjsonpath.New("function_verify_jwt"), knownvalue.Bool(false)},
+			{func() {
+				if _, err := p.client().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{
+					Slug: "auto-backup", Name: "auto-backup", Entrypoint: "by-hand/index.ts", VerifyJWT: false,
+					Files: map[string][]byte{"by-hand/index.ts": []byte("Deno.serve(() => new Response())")},
+				}); err != nil {
+					p.t.Fatal(err)
+				}
+			}, tfjsonpath.New("source_files").AtMapKey("handler.ts"), knownvalue.NotNull()},
+			{func() {
+				if err := p.client().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
+					p.t.Fatal(err)
+				}
+			}, tfjsonpath.New("function_status"), knownvalue.StringExact("ACTIVE")},
+			{func() {
+				p.asPostgres("create or replace function auto_backup.token(backup text) returns text language sql as 'select ''x'''")
+			}, tfjsonpath.New("dispatcher_version"), knownvalue.NotNull()},
+			{func() {
+				p.sql("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check check (action_type in ('backup', 'restore')) not valid")
+			}, tfjsonpath.New("log_accepts_auto_backup"), knownvalue.Bool(true)},
+			{func() {
+				p.sql(`update auto_backup.settings set spec = jsonb_set(spec, '{retry,attempts}', '7')`)
+			}, tfjsonpath.New("retry").AtMapKey("attempts"), knownvalue.Int64Exact(1)},
+			{func() {
+				p.sql(`update auto_backup.settings set spec = jsonb_set(spec, '{function,url}', '"https://elsewhere.supabase.co/functions/v1/auto-backup"')`)
+			}, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL + "/functions/v1/auto-backup")},
+			{func() { p.sql("delete from auto_backup.settings") }, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL + "/functions/v1/auto-backup")},
+		} {
+			checks := action(plancheck.ResourceActionUpdate)
+			if d.shown != nil {
+				checks.PreApply = append(checks.PreApply, plancheck.ExpectKnownValue(address, d.attribute, d.shown))
+			} else {
+				checks.PreApply = append(checks.PreApply, plancheck.ExpectUnknownValue(address, d.attribute))
+			}
+			steps = append(steps, resource.TestStep{PreConfig: d.tamper, Config: config, ConfigPlanChecks: checks})
+		}
+		resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+	})
+}
+
+// TestNoDrift proves that what does not concern the backup is no drift: the
+// same source deployed by hand, other jobs, other secrets, rows of the logs.
+func TestNoDrift(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{LegacyJobs: true})
+	config := p.config(nightly)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: config},
+			{
+				PreConfig: func() {
+					source, err := p.client().FunctionSource(p.t.Context(), p.ProjectRef, "auto-backup")
+					if err != nil {
+						p.t.Fatal(err)
+					}
+					if _, err := p.client().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{
+						Slug: "auto-backup", Name: "auto-backup", Entrypoint: source.Entrypoint, Files: source.Files,
+					}); err != nil {
+						p.t.Fatal(err)
+					}
+					p.overwriteSecret("SOMEBODY_ELSES", "value")
+					p.asPostgres("select cron.schedule('another', '* * * * *', 'select 1')")
+					p.asPostgres("select cron.unschedule('auto-backup-secondary')")
+					p.sql("insert into public.backup_logs (action_type, details) values ('backup', 'manual')")
+					p.sql("update auto_backup.settings set updated_at = now() + interval '1 day'")
+				},
+				Config:           config,
+				ConfigPlanChecks: empty(),
+			},
+		},
+	})
+}
+
+// TestRotation proves that rotate_token replaces the token in the vault and in
+// the function, and that the backup runs with the new one.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	var before string
+	token := "select encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.config("")},
+			{
+				PreConfig:        func() { before = p.value(token) },
+				Config:           p.config(`rotate_token = "2026-11"`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+			{
+				PreConfig: func() {
+					if after := p.value(token); after == before || after == "" {
+						p.t.Error("the token was not replaced")
+					}
+					if left := p.traces("auto-backup"); strings.Contains(strings.Join(left, " "), "TOKEN_NEXT") {
+						p.t.Errorf("the rotation left %v", left)
+					}
+					p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'daily'); end $$")
+					p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
+				},
+				Config:           p.config(`rotate_token = "2026-11"`),
+				ConfigPlanChecks: empty(),
+			},
+		},
+	})
+}
+
+// TestForeignObjects proves that a plan refuses to take what another hand has
+// made, names it together with the import block, and takes it over when it is
+// told to.
+func TestForeignObjects(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{LegacyJobs: true})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.config(""), ExpectError: regexp.MustCompile(`(?s)auto-backup-daily.*adopt_existing.*import \{`)},
+			{
+				PreConfig: func() {
+					if left := p.value("select nspname from pg_namespace where nspname = 'auto_backup'"); left != "" {
+						p.t.Error("a refused plan wrote to the database")
+					}
+				},
+				Config:           p.config("adopt_existing = true"),
+				ConfigPlanChecks: action(plancheck.ResourceActionCreate),
+			},
+			{
+				PreConfig: func() {
+					if got := p.value("select string_agg(command, ';') from cron.job where jobname = 'auto-backup-daily'"); got != "select auto_backup.dispatch('auto-backup', 'daily')" {
+						p.t.Errorf("the adopted job runs %s", got)
+					}
+				},
+				Config:           p.config("adopt_existing = true"),
+				ConfigPlanChecks: empty(),
+			},
+		},
+	})
+}
+
+// TestOwnSource proves that a function directory of several files is deployed
+// with all that index.ts reaches, that an edit of a file's content alone is
+// planned at that file and applied, and that a missing file is refused.
+func TestOwnSource(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	dir := filepath.Join(t.TempDir(), "functions", "own")
+	put := func(name, text string) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("index.ts", `import { answer } from "./lib/answer.ts"; import "../_shared/x.ts"; Deno.serve(() => Response.json(answer));`)
+	put("lib/answer.ts", `export const answer = { success: true };`)
+	put("../_shared/x.ts", `export {};`)
+	config := p.config(`function = { source_dir = "` + dir + `" }`)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{
+				Config: config,
+				ConfigStateChecks: []statecheck.StateCheck{
+					statecheck.ExpectKnownValue(address, tfjsonpath.New("source_files"), knownvalue.MapSizeExact(3)),
+				},
+			},
+			{Config: config, ConfigPlanChecks: empty()},
+			{
+				PreConfig:        func() { put("lib/answer.ts", `export const answer = { success: true, edited: true };`) },
+				Config:           config,
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+			{
+				PreConfig:   func() { put("index.ts", `import "./gone.ts";`) },
+				Config:      config,
+				ExpectError: regexp.MustCompile(`imports\s+"./gone.ts"`),
+			},
+			{PreConfig: func() { put("index.ts", "") }, Config: config, Destroy: true},
+		},
+	})
+}
+
+// TestDestroyWithPartsGone proves that destroy ends well when other hands were
+// there before it.
+func TestDestroyWithPartsGone(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.config("")},
+			{
+				PreConfig: func() {
+					p.asPostgres("select cron.unschedule('auto-backup-daily')")
+					p.asPostgres("delete from vault.secrets where name = 'auto-backup/token'")
+					if err := p.client().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
+						p.t.Fatal(err)
+					}
+				},
+				Config:  p.config(""),
+				Destroy: true,
+			},
+		},
+		CheckDestroy: func(*terraform.State) error {
+			if left := p.traces("auto-backup"); len(left) > 0 {
+				p.t.Errorf("destroy left %v", left)
+			}
+			return nil
+		},
+	})
+}
+
+// TestPlanIsReadOnly proves that a token and a database role which may only
+// read are enough for a plan, over both transports: an empty one, one that
+// names a drift, and that of a backup which is not there yet.
+func TestPlanIsReadOnly(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{LegacyJobs: true})
+	reader := func(direct bool) string {
+		database := ""
+		if direct {
+			database = p.ReadOnlyDatabaseURL
+		}
+		return p.configAs(p.ReadOnlyAccessToken, database, nightly)
+	}
+	notYet := resource.ConfigPlanChecks{PostApplyPreRefresh: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, plancheck.ResourceActionCreate)}}
+	drifted := resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, plancheck.ResourceActionUpdate)}}
+	steps := []resource.TestStep{}
+	for _, direct := range []bool{false, true} {
+		steps = append(steps, resource.TestStep{Config: reader(direct), PlanOnly: true, ExpectNonEmptyPlan: true, ConfigPlanChecks: notYet})
+	}
+	steps = append(steps, resource.TestStep{Config: p.config(nightly)})
+	for _, direct := range []bool{false, true} {
+		steps = append(steps, resource.TestStep{Config: reader(direct), PlanOnly: true})
+	}
+	steps = append(steps, resource.TestStep{
+		PreConfig: func() { p.asPostgres("select cron.unschedule('auto-backup-nightly')") },
+		Config:    reader(false), PlanOnly: true, ExpectNonEmptyPlan: true, ConfigPlanChecks: drifted,
+	}, resource.TestStep{Config: p.config(nightly)})
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+}

@@ -1,0 +1,313 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+)
+
+// ValidateConfig checks what concerns several arguments at once.
+func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config autoBackupModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if _, _, diags := config.source(ctx, backup.Settings{}); diags.HasError() {
+		resp.Diagnostics.Append(diags...)
+	}
+	if config.Secrets.IsUnknown() {
+		return
+	}
+	lengths := map[string]int{}
+	for name, element := range config.Secrets.Elements() {
+		value, _ := element.(types.String)
+		if value.IsNull() {
+			resp.Diagnostics.AddAttributeError(path.Root("secrets").AtMapKey(name), "Invalid secret", "The value is null. Leave the name out to remove the secret.")
+		}
+		lengths[name] = len([]rune(value.ValueString()))
+	}
+	name := backup.Name(config.Name.ValueString())
+	if config.Name.IsNull() {
+		name = backup.DefaultName
+	}
+	faults := backup.ValidateSecrets(name, lengths)
+	for _, secret := range slices.Sorted(maps.Keys(faults)) {
+		at := path.Root("secrets")
+		if secret != "" {
+			at = at.AtMapKey(secret)
+		}
+		resp.Diagnostics.AddAttributeError(at, "Invalid secret", capitalise(faults[secret].Error())+".")
+	}
+}
+
+// ModifyPlan renders what the configuration wants as the plan's computed
+// values. Terraform compares them with what the last refresh found, so every
+// deviation of the project shows at its own attribute and is repaired in place.
+func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return
+	}
+	var plan, config autoBackupModel
+	var state *autoBackupModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if !req.State.Raw.IsNull() {
+		state = &autoBackupModel{}
+		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	r.planProject(config, state, &plan, resp)
+	settings, source, known := r.planWanted(ctx, config, &plan, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if !known {
+		plan.forgetComputed()
+	} else {
+		plan.render(settings, source, config, state, r.projects, &resp.Diagnostics)
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	if resp.Diagnostics.HasError() || !known || r.projects == nil {
+		return
+	}
+	spec := backup.Spec{ID: plan.id(), Settings: settings, Source: source, ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend, Adopt: plan.AdoptExisting.ValueBool()}
+	if state == nil || !plan.Schedules.Equal(state.Schedules) {
+		warnCrowding(settings, &resp.Diagnostics)
+	}
+	replaced := len(resp.RequiresReplace) > 0
+	if state == nil || replaced {
+		r.checkNewBackup(ctx, spec, &resp.Diagnostics)
+	} else if !state.LogAcceptsAutoBackup.ValueBool() {
+		checkLog(spec, &resp.Diagnostics)
+	}
+}
+
+// planProject decides which project a backup belongs to.
+func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBackupModel, plan *autoBackupModel, resp *resource.ModifyPlanResponse) {
+	switch {
+	case !config.ProjectRef.IsNull():
+		plan.ProjectRef = config.ProjectRef
+	case r.projects == nil:
+		plan.ProjectRef = types.StringUnknown()
+	case r.projects.settings.ProjectRef == "":
+		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Missing project",
+			"Neither the resource nor the provider names a project. Set `project_ref` here or in the provider block, or the environment variable "+envProjectRef+".")
+	default:
+		plan.ProjectRef = types.StringValue(r.projects.settings.ProjectRef)
+	}
+	plan.ID = types.StringUnknown()
+	if !plan.ProjectRef.IsUnknown() && !plan.Name.IsUnknown() {
+		plan.ID = types.StringValue(plan.id().String())
+	}
+	if state != nil && !plan.ProjectRef.Equal(state.ProjectRef) {
+		resp.RequiresReplace = append(resp.RequiresReplace, path.Root("project_ref"))
+	}
+}
+
+// planWanted reads the wanted settings and source. It answers false when they
+// are not known yet.
+func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupModel, plan *autoBackupModel, diags *diag.Diagnostics) (backup.Settings, payload.Source, bool) {
+	if diags.HasError() {
+		return backup.Settings{}, payload.Source{}, false
+	}
+	// An argument that is left out is computed from the schedules, and so is
+	// not what the state remembers.
+	if !config.Alert.IsUnknown() && !plan.Alert.IsUnknown() {
+		var own alertModel
+		if !config.Alert.IsNull() {
+			diags.Append(config.Alert.As(ctx, &own, basetypes.ObjectAsOptions{})...)
+		}
+		plan.setOverdueAfter(own.OverdueAfter)
+	}
+	unknownProject := r.projects == nil || plan.ProjectRef.IsUnknown() || plan.Name.IsUnknown()
+	url := ""
+	if !unknownProject {
+		url = r.projects.settings.projectURL(plan.ProjectRef.ValueString())
+	}
+	settings, known, more := plan.settings(ctx, url, time.Now())
+	diags.Append(more...)
+	if !known || config.Secrets.IsUnknown() {
+		return settings, payload.Source{}, false
+	}
+	source, known, more := plan.source(ctx, settings)
+	diags.Append(more...)
+	settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
+	if settings.Secrets == nil {
+		settings.Secrets = []string{}
+	}
+	return settings, source, known && !unknownProject
+}
+
+func (m *autoBackupModel) setOverdueAfter(value types.String) {
+	attributes := m.Alert.Attributes()
+	if value.IsNull() {
+		value = types.StringUnknown()
+	}
+	attributes["overdue_after"] = value
+	m.Alert = types.ObjectValueMust(alertType.AttrTypes, attributes)
+}
+
+// forgetComputed plans every computed value as known after apply.
+func (m *autoBackupModel) forgetComputed() {
+	m.FunctionURL, m.FunctionStatus, m.FunctionRevision = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.TokenDigest, m.DispatcherVersion = types.StringUnknown(), types.StringUnknown()
+	m.FunctionVerifyJWT, m.LogAcceptsAutoBackup = types.BoolUnknown(), types.BoolUnknown()
+	m.SourceFiles, m.SecretFingerprints = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
+	m.Jobs = types.MapUnknown(jobType)
+}
+
+// render plans the computed values. One that an apply has to find out is
+// unknown; every other one is what the project has to show afterwards.
+func (m *autoBackupModel) render(settings backup.Settings, source payload.Source, config autoBackupModel, state *autoBackupModel, p *projects, diags *diag.Diagnostics) {
+	if state == nil {
+		state = &autoBackupModel{}
+	}
+	if overdue, ok := m.Alert.Attributes()["overdue_after"]; ok && overdue.IsUnknown() {
+		m.setOverdueAfter(types.StringValue(formatDuration(time.Duration(settings.Alert.OverdueAfterSeconds) * time.Second)))
+	}
+	m.FunctionURL = types.StringValue(settings.Function.URL)
+	m.FunctionStatus = types.StringValue(backup.StatusActive)
+	m.FunctionVerifyJWT = types.BoolValue(false)
+	m.SourceFiles = mapOf(source.Digests())
+	m.FunctionRevision = types.StringUnknown()
+	if m.SourceFiles.Equal(state.SourceFiles) && m.FunctionStatus.Equal(state.FunctionStatus) && m.FunctionVerifyJWT.Equal(state.FunctionVerifyJWT) {
+		m.FunctionRevision = state.FunctionRevision
+	}
+	m.TokenDigest = types.StringUnknown()
+	if isDigest(state.TokenDigest.ValueString()) && m.RotateToken.Equal(state.RotateToken) {
+		m.TokenDigest = state.TokenDigest
+	}
+	m.DispatcherVersion = types.StringValue(payload.LoadDispatcher().Version)
+	m.LogAcceptsAutoBackup = types.BoolValue(true)
+
+	spec := backup.Spec{ID: m.id(), Settings: settings}
+	former := state.Jobs.Elements()
+	jobs := map[string]attr.Value{}
+	for key, job := range spec.Jobs() {
+		id := types.Int64Unknown()
+		if object, ok := former[key].(types.Object); ok {
+			id, _ = object.Attributes()["job_id"].(types.Int64)
+		}
+		jobs[key] = jobObject(job, id)
+	}
+	m.Jobs = types.MapValueMust(jobType, jobs)
+
+	fingerprints := map[string]attr.Value{}
+	known := stringsOf(state.SecretFingerprints)
+	for name, element := range config.Secrets.Elements() {
+		fingerprints[name] = types.StringUnknown()
+		value, _ := element.(types.String)
+		if value.IsUnknown() {
+			continue
+		}
+		same, err := p.fingerprints.Matches(known[name], value.ValueString())
+		if err != nil {
+			diags.AddError("Cannot fingerprint a secret", err.Error())
+			return
+		}
+		if same {
+			fingerprints[name] = types.StringValue(known[name])
+		}
+	}
+	m.SecretFingerprints = types.MapValueMust(types.StringType, fingerprints)
+}
+
+func isDigest(text string) bool { return len(text) == 64 }
+
+// checkNewBackup looks at the project before a backup is made in it: whether
+// something of its names is there, and what else runs the same backup.
+func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spec, diags *diag.Diagnostics) {
+	service, err := r.projects.service(spec.ID.ProjectRef)
+	if err != nil {
+		addError(diags, "Cannot reach the project", err)
+		return
+	}
+	found, err := service.Observe(ctx, spec.ID.Name, backup.Known{})
+	if err != nil {
+		addError(diags, "Cannot read the project", err)
+		return
+	}
+	if found.Exists() && found.Stamped && !spec.Adopt {
+		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
+		return
+	}
+	if err := found.Foreign(spec); err != nil {
+		addError(diags, "Objects of the backup's names exist", err)
+		return
+	}
+	if !found.AdmitsLog() {
+		checkLog(spec, diags)
+	}
+	for _, job := range found.OtherJobs {
+		warnOtherJob(job, diags)
+	}
+	for _, key := range slices.Sorted(maps.Keys(found.Namesakes)) {
+		if _, wanted := spec.Jobs()[key]; !wanted {
+			warnOtherJob(found.Namesakes[key], diags)
+		}
+	}
+}
+
+func warnOtherJob(job backup.Job, diags *diag.Diagnostics) {
+	if !job.Active {
+		return
+	}
+	diags.AddWarning("Another job may run the same backup",
+		fmt.Sprintf("The pg_cron job %q (id %d, schedule %q, role %s) stays as it is. If it makes the same backup, the backup runs twice; remove it with \"select cron.unschedule(%d)\", or name it as a schedule of this resource and set `adopt_existing = true`.",
+			job.Name, job.ID, job.Schedule, job.Username, job.ID))
+}
+
+// warnCrowding says which schedules come too close to each other.
+func warnCrowding(settings backup.Settings, diags *diag.Diagnostics) {
+	crowded, err := backup.Crowded(settings.Schedules)
+	if err != nil {
+		addError(diags, "Invalid schedule", err)
+		return
+	}
+	for _, c := range crowded {
+		at := path.Root("schedules").AtMapKey(c.Keys[0])
+		if len(c.Keys) == 1 {
+			diags.AddAttributeWarning(at, "The backup runs more often than hourly",
+				fmt.Sprintf("Two runs of %q are only %s apart. Every run copies all tables into the same database, which grows by as much.", c.Keys[0], formatDuration(c.Gap)))
+			continue
+		}
+		diags.AddAttributeWarning(at, "Two schedules meet",
+			fmt.Sprintf("A run of %q and one of %q are only %s apart, so one may start while the other still runs. Move one of them, or take it out.", c.Keys[0], c.Keys[1], formatDuration(c.Gap)))
+	}
+}
+
+func checkLog(spec backup.Spec, diags *diag.Diagnostics) {
+	at := path.Root("log_constraint")
+	if !spec.ExtendLogConstraint {
+		diags.AddAttributeError(at, "The log refuses automatic backups",
+			"A CHECK of public.backup_logs refuses action_type 'auto_backup', and `log_constraint = \"require\"` leaves it to others to admit it. Widen the CHECK in your own migrations, or set `log_constraint = \"extend\"`.")
+		return
+	}
+	diags.AddAttributeWarning(at, "A CHECK of the application is widened",
+		"A CHECK of public.backup_logs refuses action_type 'auto_backup'. Apply replaces it by one of the same name that also accepts 'auto_backup' (NOT VALID), and destroy puts the old rule back.")
+}
+
+// planFrom reads a plan together with the write-only arguments, which only the
+// configuration has.
+func planFrom(ctx context.Context, plan tfsdk.Plan, config tfsdk.Config) (autoBackupModel, map[string]string, diag.Diagnostics) {
+	var model, written autoBackupModel
+	diags := plan.Get(ctx, &model)
+	diags.Append(config.Get(ctx, &written)...)
+	return model, stringsOf(written.Secrets), diags
+}

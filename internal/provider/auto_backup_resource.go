@@ -1,0 +1,317 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*autoBackupResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*autoBackupResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*autoBackupResource)(nil)
+	_ resource.ResourceWithImportState    = (*autoBackupResource)(nil)
+	_ resource.ResourceWithIdentity       = (*autoBackupResource)(nil)
+)
+
+// defaultTimeout is how long an operation may take where the configuration
+// says nothing.
+const defaultTimeout = 10 * time.Minute
+
+// lastLook is how long the state is read after an operation that failed or
+// was interrupted, so that Terraform remembers what was done.
+const lastLook = 30 * time.Second
+
+type autoBackupResource struct {
+	// projects is nil until the provider is configured.
+	projects *projects
+}
+
+func newAutoBackupResource() resource.Resource { return &autoBackupResource{} }
+
+func (r *autoBackupResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_auto_backup"
+}
+
+func (r *autoBackupResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	if req.ProviderData == nil {
+		return
+	}
+	p, ok := req.ProviderData.(*projects)
+	if !ok {
+		resp.Diagnostics.AddError("Broken provider", fmt.Sprintf("The resource was configured with a %T.", req.ProviderData))
+		return
+	}
+	r.projects = p
+}
+
+func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
+	resp.Diagnostics.Append(diags...)
+	timeout, diags := plan.Timeouts.Create(ctx, defaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r.apply(ctx, plan, nil, secrets, storage{&resp.State, resp.Identity}, &resp.Diagnostics)
+}
+
+func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state autoBackupModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	service := r.service(state.ProjectRef.ValueString(), &resp.Diagnostics)
+	if service == nil {
+		return
+	}
+	found, err := service.Observe(ctx, state.id().Name, state.known())
+	if err != nil {
+		addError(&resp.Diagnostics, "Cannot read the backup", err)
+		return
+	}
+	if !found.Exists() {
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	resp.Diagnostics.Append(state.observe(ctx, found, &r.projects.fingerprints)...)
+	storage{&resp.State, resp.Identity}.put(ctx, state, &resp.Diagnostics)
+}
+
+func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
+	resp.Diagnostics.Append(diags...)
+	var state autoBackupModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	timeout, diags := plan.Timeouts.Update(ctx, defaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r.apply(ctx, plan, &state, secrets, storage{&resp.State, resp.Identity}, &resp.Diagnostics)
+}
+
+func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state autoBackupModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	timeout, diags := state.Timeouts.Delete(ctx, defaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	service := r.service(state.ProjectRef.ValueString(), &resp.Diagnostics)
+	if service == nil {
+		return
+	}
+	found, err := service.Observe(ctx, state.id().Name, state.known())
+	if err != nil {
+		addError(&resp.Diagnostics, "Cannot read the backup", err)
+		return
+	}
+	remarks, err := service.Remove(ctx, found)
+	for _, remark := range remarks {
+		resp.Diagnostics.AddWarning("The backup is removed, with a remark", remark)
+	}
+	if err != nil {
+		addError(&resp.Diagnostics, "Cannot remove the backup", err)
+	}
+}
+
+func (r *autoBackupResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	id := req.ID
+	if id == "" {
+		var identity identityModel
+		resp.Diagnostics.Append(req.Identity.Get(ctx, &identity)...)
+		id = backup.ID{ProjectRef: identity.ProjectRef.ValueString(), Name: backup.Name(identity.Name.ValueString())}.String()
+	}
+	parsed, err := backup.ParseID(id)
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid import ID", capitalise(err.Error())+".")
+		return
+	}
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("project_ref"), parsed.ProjectRef)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("name"), string(parsed.Name))...)
+}
+
+// service returns the backups of one project, or nil and a diagnostic.
+func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *backup.Service {
+	if r.projects == nil {
+		diags.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
+		return nil
+	}
+	service, err := r.projects.service(ref)
+	if err != nil {
+		addError(diags, "Cannot reach the project", err)
+		return nil
+	}
+	return service
+}
+
+// apply makes the project what the plan wants and stores what it then is,
+// whether or not everything succeeded.
+func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, state *autoBackupModel, secrets map[string]string, store storage, diags *diag.Diagnostics) {
+	service := r.service(plan.ProjectRef.ValueString(), diags)
+	if service == nil {
+		return
+	}
+	settings, known, more := plan.settings(ctx, r.projects.settings.projectURL(plan.ProjectRef.ValueString()), time.Now())
+	diags.Append(more...)
+	source, readable, more := plan.source(ctx, settings)
+	diags.Append(more...)
+	if diags.HasError() || !known || !readable {
+		return
+	}
+	settings.Secrets = sortedKeys(secrets)
+	spec := backup.Spec{
+		ID: plan.id(), Settings: settings, Source: source, Secrets: secrets,
+		ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend,
+		Adopt:               plan.AdoptExisting.ValueBool(),
+		RotateToken:         state != nil && !plan.RotateToken.Equal(state.RotateToken),
+	}
+	remembered := backup.Known{}
+	if state != nil {
+		remembered = state.known()
+	}
+	found, err := service.Observe(ctx, spec.ID.Name, remembered)
+	if err != nil {
+		addError(diags, "Cannot read the backup", err)
+		return
+	}
+	var changed []string
+	err = service.Apply(ctx, spec, found, func(part backup.Part) {
+		changed = append(changed, part.String())
+		tflog.Info(ctx, "applied a part of the backup", map[string]any{"backup": spec.ID.String(), "part": part.String()})
+	})
+	if err != nil {
+		addError(diags, "Cannot install the backup", err)
+	} else if len(changed) > 0 {
+		r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), diags)
+	}
+	if len(changed) == 0 && state == nil && diags.HasError() {
+		return // nothing was made, so there is nothing to remember
+	}
+	r.storeResult(context.WithoutCancel(ctx), service, plan, remembered, store, diags)
+}
+
+// prove has the installation show that it works, as far as the plan asks for it.
+func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, diags *diag.Diagnostics) {
+	if mode == verifyNone {
+		return
+	}
+	err := service.Probe(ctx, id)
+	if err == nil && mode == verifyBackup {
+		err = service.RunNow(ctx, id)
+	}
+	if err != nil {
+		addError(diags, "The backup is installed but does not work", err)
+	}
+}
+
+// storeResult reads the backup once more and stores it. It does so even after
+// a failure or an interrupt, so that nothing half-done is forgotten.
+func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Service, plan autoBackupModel, known backup.Known, store storage, diags *diag.Diagnostics) {
+	ctx, cancel := context.WithTimeout(ctx, lastLook)
+	defer cancel()
+	found, err := service.Observe(ctx, plan.id().Name, known)
+	if err != nil {
+		addError(diags, "Cannot read the backup", err)
+		return
+	}
+	result := plan
+	result.SecretFingerprints = keepKnown(plan.SecretFingerprints)
+	diags.Append(result.observe(ctx, found, &r.projects.fingerprints)...)
+	if !diags.HasError() {
+		for _, difference := range unexpected(plan, result) {
+			diags.AddError("The backup was changed while it was applied",
+				fmt.Sprintf("After the apply, `%s` is not what was planned, so somebody else has changed it at the same time. Plan and apply again.", difference))
+		}
+	}
+	store.put(ctx, result, diags)
+}
+
+// unexpected lists the attributes that were planned with a known value and
+// ended with another one.
+func unexpected(plan, result autoBackupModel) []string {
+	var names []string
+	for _, pair := range []struct {
+		name            string
+		wanted, present attr.Value
+	}{
+		{"timezone", plan.Timezone, result.Timezone},
+		{"schedules", plan.Schedules, result.Schedules},
+		{"function", plan.Function, result.Function},
+		{"alert", plan.Alert, result.Alert},
+		{"retry", plan.Retry, result.Retry},
+		{"function_url", plan.FunctionURL, result.FunctionURL},
+		{"function_status", plan.FunctionStatus, result.FunctionStatus},
+		{"function_verify_jwt", plan.FunctionVerifyJWT, result.FunctionVerifyJWT},
+		{"source_files", plan.SourceFiles, result.SourceFiles},
+		{"dispatcher_version", plan.DispatcherVersion, result.DispatcherVersion},
+		{"log_accepts_auto_backup", plan.LogAcceptsAutoBackup, result.LogAcceptsAutoBackup},
+		{"token_digest", plan.TokenDigest, result.TokenDigest},
+	} {
+		if !pair.wanted.IsUnknown() && !pair.wanted.Equal(pair.present) {
+			names = append(names, pair.name)
+		}
+	}
+	return names
+}
+
+// keepKnown drops the unknown elements of a map of strings.
+func keepKnown(m types.Map) types.Map {
+	return mapOf(stringsOf(m))
+}
+
+// storage is where an operation leaves its result: state and identity
+// together, because Terraform 1.11 demands both after every operation.
+type storage struct {
+	state    *tfsdk.State
+	identity *tfsdk.ResourceIdentity
+}
+
+func (s storage) put(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {
+	diags.Append(s.state.Set(ctx, &model)...)
+	if s.identity != nil {
+		diags.Append(s.identity.Set(ctx, identityModel{ProjectRef: model.ProjectRef, Name: model.Name})...)
+	}
+}
+
+func sortedKeys(values map[string]string) []string {
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// importBlock is the configuration that brings an installed backup into a state.
+func importBlock(id backup.ID) string {
+	return strings.Join([]string{
+		"To manage it here, add this to the configuration:",
+		"",
+		"import {",
+		"  to = aimindset_auto_backup.this",
+		fmt.Sprintf("  id = %q", id.String()),
+		"}",
+	}, "\n")
+}

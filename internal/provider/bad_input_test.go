@@ -1,0 +1,148 @@
+package provider_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+)
+
+// TestBadInput proves that bad input is refused before anything is reached
+// over the network, at the attribute's own path, with what to write instead.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	type object = map[string]any
+	daily := func(schedule object) object { return object{"schedules": object{"daily": schedule}} }
+	many := object{}
+	for i := range 99 {
+		many["K"+strings.Repeat("X", i)] = "v"
+	}
+	long := strings.Repeat("N", 257)
+	for what, c := range map[string]struct {
+		config     object
+		path, says string
+	}{
+		"unknown zone":             {object{"timezone": "America/Sao_Paolo"}, `timezone`, `America/Sao_Paulo`},
+		"unknown zone of schedule": {daily(object{"cron": "0 3 * * *", "timezone": "BRT"}), `schedules["daily"].timezone`, "America/Sao_Paulo"},
+		"six fields":               {daily(object{"cron": "0 0 3 * * *"}), `schedules["daily"].cron`, "five"},
+		"impossible date":          {daily(object{"cron": "0 3 31 2 *"}), `schedules["daily"].cron`, "never fire"},
+		"hour out of range":        {daily(object{"cron": "0 24 * * *"}), `schedules["daily"].cron`, "hour"},
+		"project ref":              {object{"project_ref": "Short"}, `project_ref`, "20 lower-case letters"},
+		"name":                     {object{"name": "Auto Backup"}, `name`, "words joined by single hyphens"},
+		"name for a secret":        {object{"name": "supabase-backup"}, `name`, "SUPABASE_"},
+		"long name":                {object{"name": strings.Repeat("a", 41)}, `name`, "limit is 40"},
+		"reserved key":             {object{"schedules": object{"watchdog": object{"cron": "0 3 * * *"}}}, `schedules["watchdog"]`, "choose another key"},
+		"key that is no name":      {object{"schedules": object{"Every Day": object{"cron": "0 3 * * *"}}}, `schedules["Every Day"]`, "lower-case letters"},
+		"no schedule":              {object{"schedules": object{}}, `schedules`, "at least 1"},
+		"reserved secret":          {object{"secrets": object{"SUPABASE_URL": "x"}}, `secrets["SUPABASE_URL"]`, "reserves"},
+		"own token":                {object{"secrets": object{"AUTO_BACKUP_TOKEN": "x"}}, `secrets["AUTO_BACKUP_TOKEN"]`, "own token"},
+		"own token of a name":      {object{"name": "night", "secrets": object{"NIGHT_TOKEN": "x"}}, `secrets["NIGHT_TOKEN"]`, "own token"},
+		"long secret name":         {object{"secrets": object{long: "x"}}, `secrets["` + long + `"]`, "limit is 256"},
+		"long secret":              {object{"secrets": object{"KEY": strings.Repeat("v", 24_577)}}, `secrets["KEY"]`, "limit is 24576"},
+		"null secret":              {object{"secrets": object{"KEY": nil}}, `secrets["KEY"]`, "Leave the name out"},
+		"too many secrets":         {object{"secrets": many}, `secrets`, "99 secrets are too many"},
+		"no index.ts":              {object{"function": object{"source_dir": t.TempDir()}}, `function.source_dir`, "index.ts"},
+		"rpc":                      {object{"function": object{"rpc": "public.backup"}}, `function.rpc`, "without a schema"},
+		"verify table":             {object{"function": object{"verify_table": "x;y"}}, `function.verify_table`, "without a schema"},
+		"delay":                    {object{"retry": object{"delay": "1 day"}}, `retry.delay`, "10m"},
+		"attempts":                 {object{"retry": object{"attempts": 11}}, `retry.attempts`, "between 0 and 10"},
+		"verify":                   {object{"verify": "always"}, `verify`, `"probe"`},
+		"log constraint":           {object{"log_constraint": "drop"}, `log_constraint`, `"extend"`},
+		"alert function":           {object{"alert": object{"function": "../x"}}, `alert.function`, "slug"},
+		"alert source":             {object{"alert": object{"source": "<b>"}}, `alert.source`, "HTML"},
+		"overdue":                  {object{"alert": object{"overdue_after": "5s"}}, `alert.overdue_after`, "one minute"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			diags := validate(t, c.config)
+			if len(diags) != 1 {
+				t.Fatalf("got %d diagnostics: %v", len(diags), diags)
+			}
+			if got := pathOf(diags[0].Attribute); got != c.path {
+				t.Errorf("the complaint is at %s, not at %s", got, c.path)
+			}
+			if !strings.Contains(diags[0].Detail, c.says) {
+				t.Errorf("the complaint does not say %q: %s", c.says, diags[0].Detail)
+			}
+		})
+	}
+	if diags := validate(t, object{}); len(diags) > 0 {
+		t.Errorf("an empty configuration is refused: %v", diags)
+	}
+}
+
+// validate has the provider check a configuration as Terraform does.
+func validate(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
+	t.Helper()
+	server, err := factories["aimindset"]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := schemas.ResourceSchemas["aimindset_auto_backup"].ValueType()
+	text, err := json.Marshal(withNulls(kind, config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := tfprotov6.DynamicValue{JSON: text}
+	value, err := raw.Unmarshal(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := tfprotov6.NewDynamicValue(kind, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := server.ValidateResourceConfig(t.Context(), &tfprotov6.ValidateResourceConfigRequest{
+		TypeName: "aimindset_auto_backup", Config: &packed,
+		ClientCapabilities: &tfprotov6.ValidateResourceConfigClientCapabilities{WriteOnlyAttributesAllowed: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Diagnostics
+}
+
+// withNulls adds to a configuration the attributes that it leaves out.
+func withNulls(kind tftypes.Type, value any) any {
+	values, ok := value.(map[string]any)
+	if !ok {
+		return value
+	}
+	filled := maps.Clone(values)
+	switch kind := kind.(type) {
+	case tftypes.Object:
+		for name, inner := range kind.AttributeTypes {
+			filled[name] = withNulls(inner, values[name])
+		}
+	case tftypes.Map:
+		for name, inner := range values {
+			filled[name] = withNulls(kind.ElementType, inner)
+		}
+	}
+	return filled
+}
+
+// pathOf writes a path as a configuration would.
+func pathOf(path *tftypes.AttributePath) string {
+	var text strings.Builder
+	for _, step := range path.Steps() {
+		switch step := step.(type) {
+		case tftypes.AttributeName:
+			if text.Len() > 0 {
+				text.WriteString(".")
+			}
+			text.WriteString(string(step))
+		case tftypes.ElementKeyString:
+			fmt.Fprintf(&text, "[%q]", string(step))
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,47 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// addError turns an error of the domain or of a client into a diagnostic: what
+// was tried, what the other side said and what to do next. The errors
+// themselves hold no secret.
+func addError(diags *diag.Diagnostics, summary string, err error) {
+	detail := capitalise(err.Error())
+	if !strings.HasSuffix(detail, ".") {
+		detail += "."
+	}
+	if advice := adviceFor(err); advice != "" {
+		detail += "\n\n" + advice
+	}
+	diags.AddError(summary, detail)
+}
+
+func adviceFor(err error) string {
+	var foreign *backup.ForeignError
+	switch {
+	case errors.As(err, &foreign):
+		return fmt.Sprintf("They do not carry this provider's stamp: %s.\n\nSet `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n%s",
+			strings.Join(foreign.Objects, "; "), importBlock(foreign.ID))
+	case errors.Is(err, backup.ErrLogRefused):
+		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."
+	case errors.Is(err, supabase.ErrUnauthorized):
+		return "Check the access token: it may be revoked, or be a key of the project instead of a token of your account (https://supabase.com/dashboard/account/tokens)."
+	case errors.Is(err, supabase.ErrForbidden):
+		return "The access token lacks a permission. The provider reads and writes Edge Functions and their secrets, and runs SQL."
+	case errors.Is(err, context.DeadlineExceeded):
+		return "The time granted by `timeouts` is over. What was done so far is in the state; apply again to continue."
+	case errors.Is(err, context.Canceled):
+		return "The operation was interrupted. What was done so far is in the state; apply again to continue."
+	}
+	return ""
+}

@@ -1,0 +1,118 @@
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+)
+
+// maxNextRuns bounds the work of one call.
+const maxNextRuns = 1000
+
+// readSchedule reads the two arguments that both functions begin with.
+func readSchedule(cron, zone string) (schedule.Expr, *time.Location, *function.FuncError) {
+	expression, err := schedule.Parse(cron)
+	if err != nil {
+		return schedule.Expr{}, nil, function.NewArgumentFuncError(0, capitalise(err.Error())+".")
+	}
+	location, err := schedule.LoadZone(zone)
+	if err != nil {
+		return schedule.Expr{}, nil, function.NewArgumentFuncError(1, capitalise(err.Error())+".")
+	}
+	return expression, location, nil
+}
+
+var scheduleParameters = []function.Parameter{
+	function.StringParameter{Name: "cron", MarkdownDescription: "Five cron fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`."},
+	function.StringParameter{Name: "timezone", MarkdownDescription: "IANA time zone in which they are read."},
+}
+
+// nextRuns is the function next_runs.
+type nextRuns struct{}
+
+func newNextRuns() function.Function { return nextRuns{} }
+
+func (nextRuns) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
+	resp.Name = "next_runs"
+}
+
+func (nextRuns) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
+	resp.Definition = function.Definition{
+		Summary: "The next times at which a schedule is due",
+		MarkdownDescription: "Lists the times after `after` at which a schedule is due, as RFC 3339 with the zone's offset. " +
+			"A local time that the clock skips is due at the first instant after the gap, one that it repeats is due once.",
+		Parameters: append(scheduleParameters[:2:2],
+			function.StringParameter{Name: "after", MarkdownDescription: "RFC 3339 time, for example that of `plantimestamp()`."},
+			function.Int64Parameter{Name: "count", MarkdownDescription: "How many times, 1 to 1000."},
+		),
+		Return: function.ListReturn{ElementType: types.StringType},
+	}
+}
+
+func (nextRuns) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
+	var cron, zone, after string
+	var count int64
+	if resp.Error = req.Arguments.Get(ctx, &cron, &zone, &after, &count); resp.Error != nil {
+		return
+	}
+	expression, location, failure := readSchedule(cron, zone)
+	if failure != nil {
+		resp.Error = failure
+		return
+	}
+	from, err := time.Parse(time.RFC3339, after)
+	if err != nil {
+		resp.Error = function.NewArgumentFuncError(2, "The time is not in the form of RFC 3339; write for example \"2026-11-23T03:00:00Z\".")
+		return
+	}
+	if count < 1 || count > maxNextRuns {
+		resp.Error = function.NewArgumentFuncError(3, "The count has to be between 1 and 1000.")
+		return
+	}
+	times := []string{}
+	for _, t := range expression.Next(location, from, int(count)) {
+		times = append(times, t.In(location).Format(time.RFC3339))
+	}
+	resp.Error = resp.Result.Set(ctx, times)
+}
+
+// cronUTC is the function cron_utc.
+type cronUTC struct{ now func() time.Time }
+
+func newCronUTC() function.Function { return cronUTC{now: time.Now} }
+
+func (cronUTC) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
+	resp.Name = "cron_utc"
+}
+
+func (cronUTC) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
+	resp.Definition = function.Definition{
+		Summary: "The pg_cron schedule of a local time",
+		MarkdownDescription: "The schedule that the pg_cron job of a backup gets, which pg_cron reads in UTC; the same as `jobs[*].utc`. " +
+			"Where the zone's offset changes, it has every tick that can be right, and the dispatcher lets through exactly those that are.",
+		Parameters: scheduleParameters,
+		Return:     function.StringReturn{},
+	}
+}
+
+func (f cronUTC) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
+	var cron, zone string
+	if resp.Error = req.Arguments.Get(ctx, &cron, &zone); resp.Error != nil {
+		return
+	}
+	expression, location, failure := readSchedule(cron, zone)
+	if failure != nil {
+		resp.Error = failure
+		return
+	}
+	compiled, err := schedule.Compile(expression, location, f.now())
+	if err != nil {
+		resp.Error = function.NewFuncError(capitalise(err.Error()) + ".")
+		return
+	}
+	resp.Error = resp.Result.Set(ctx, compiled.UTC)
+}

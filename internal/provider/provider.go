@@ -1,0 +1,164 @@
+// Package provider is Terraform's face of the backup: schemas, plans and
+// diagnostics. What a backup is and how it is installed stands in package
+// backup.
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+const typeName = "aimindset"
+
+// New returns a constructor of the provider.
+func New(version string) func() provider.Provider {
+	return func() provider.Provider { return &aimindset{version: version} }
+}
+
+var _ provider.ProviderWithFunctions = (*aimindset)(nil)
+
+type aimindset struct{ version string }
+
+type providerModel struct {
+	AccessToken types.String `tfsdk:"access_token"`
+	ProjectRef  types.String `tfsdk:"project_ref"`
+	DatabaseURL types.String `tfsdk:"database_url"`
+	APIURL      types.String `tfsdk:"api_url"`
+	ProjectURL  types.String `tfsdk:"project_url"`
+}
+
+func (p *aimindset) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName, resp.Version = typeName, p.version
+}
+
+func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Makes a Supabase project back itself up every night, and says so when it did not.",
+		Attributes: map[string]schema.Attribute{
+			"access_token": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "Token for the Supabase Management API. Default: the environment variable `" + envAccessToken + "`.",
+			},
+			"project_ref": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Project of the resources that name none: the 20 lower-case letters in the project's dashboard address. Default: `" + envProjectRef + "`.",
+			},
+			"database_url": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "PostgreSQL address of the project's database, as role `postgres`. Without it, SQL goes through the Management API. It is used for `project_ref` only. Default: `" + envDatabaseURL + "`.",
+			},
+			"api_url": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Address of the Management API. Default: `" + envAPIURL + "`, else `" + defaultAPIURL + "`.",
+			},
+			"project_url": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Address of a project's gateway, as the project's database sees it; `" + refPlaceholder + "` stands for the project's reference. Default: `" + envProjectURL + "`, else `" + defaultProjectURL + "`.",
+			},
+		},
+	}
+}
+
+func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var config providerModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	for _, value := range []types.String{config.AccessToken, config.ProjectRef, config.DatabaseURL, config.APIURL, config.ProjectURL} {
+		if value.IsUnknown() {
+			// A value that another resource has yet to make. Terraform
+			// configures the provider again when it is known.
+			return
+		}
+	}
+	resolved, faults := resolve(settings{
+		AccessToken: config.AccessToken.ValueString(), ProjectRef: config.ProjectRef.ValueString(),
+		DatabaseURL: config.DatabaseURL.ValueString(),
+		APIURL:      config.APIURL.ValueString(), ProjectURL: config.ProjectURL.ValueString(),
+	}, os.Getenv)
+	for _, f := range faults {
+		resp.Diagnostics.AddAttributeError(path.Root(f.attribute), "Invalid provider configuration", f.detail)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	client, err := supabase.New(supabase.Config{
+		BaseURL: resolved.APIURL, Token: resolved.AccessToken,
+		UserAgent: "terraform-provider-aimindset/" + p.version,
+		Logger:    slog.New(newLogHandler()),
+	})
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid provider configuration", err.Error())
+		return
+	}
+	resp.ResourceData = &projects{settings: resolved, client: client, services: map[string]*backup.Service{}}
+	resp.DataSourceData = resp.ResourceData
+}
+
+func (p *aimindset) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{newAutoBackupResource}
+}
+
+func (p *aimindset) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
+func (p *aimindset) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{newNextRuns, newCronUTC}
+}
+
+// projects gives the resources of one run their access to the projects.
+type projects struct {
+	settings     settings
+	client       *supabase.Client
+	fingerprints backup.Fingerprinter
+
+	mu       sync.Mutex
+	services map[string]*backup.Service
+}
+
+// service returns the backups of one project. Nothing is connected yet: the
+// database is reached when the first statement runs.
+func (p *projects) service(ref string) (*backup.Service, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.services[ref]; ok {
+		return s, nil
+	}
+	db := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
+	if p.settings.DatabaseURL != "" && ref == p.settings.ProjectRef {
+		direct, err := postgres.Open(p.settings.DatabaseURL)
+		if err != nil {
+			return nil, fmt.Errorf("open the database of project %s: %w", ref, err)
+		}
+		db = direct
+	}
+	s := &backup.Service{Ref: ref, API: p.client, DB: db}
+	p.services[ref] = s
+	return s, nil
+}
+
+// sqlEndpoint runs SQL in one project through the Management API.
+type sqlEndpoint struct {
+	client *supabase.Client
+	ref    string
+}
+
+func (e sqlEndpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
+	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
+}

@@ -1,0 +1,107 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+)
+
+// check is a string validator made of a function that says what is wrong.
+type check struct {
+	description string
+	complain    func(string) error
+}
+
+func checked(description string, complain func(string) error) validator.String {
+	return check{description, complain}
+}
+
+func (c check) Description(context.Context) string         { return c.description }
+func (c check) MarkdownDescription(context.Context) string { return c.description }
+
+func (c check) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if err := c.complain(req.ConfigValue.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", capitalise(err.Error())+".")
+	}
+}
+
+func validateCron(text string) error {
+	_, err := schedule.Parse(text)
+	return err
+}
+
+func validateZone(text string) error {
+	_, err := schedule.LoadZone(text)
+	return err
+}
+
+var (
+	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	slug       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+)
+
+func validateIdentifier(text string) error {
+	if !identifier.MatchString(text) {
+		return fmt.Errorf("%q is no plain SQL name; write it without a schema and quotes, in letters, digits and underscores", text)
+	}
+	return nil
+}
+
+func validateSlug(text string) error {
+	if !slug.MatchString(text) {
+		return fmt.Errorf("%q is no slug of an Edge Function; write the last part of its address, for example \"alert-processor\"", text)
+	}
+	return nil
+}
+
+// maxAlertSource keeps the subject of an e-mail readable.
+const maxAlertSource = 100
+
+// validateAlertSource refuses what the alert function would put into HTML as it is.
+func validateAlertSource(text string) error {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return errors.New("the alert function refuses an empty source; name the origin of the alert")
+	case len([]rune(text)) > maxAlertSource:
+		return fmt.Errorf("the source has %d characters, the limit is %d; it becomes part of an e-mail's subject", len([]rune(text)), maxAlertSource)
+	case strings.ContainsAny(text, "<>&") || strings.ContainsFunc(text, unicode.IsControl):
+		return errors.New("the source becomes part of an e-mail's subject and HTML; write it without <, >, & and control characters")
+	}
+	return nil
+}
+
+func validateDuration(text string) error {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is no duration; write hours, minutes or seconds, for example \"26h\" or \"10m\"", text)
+	case d < time.Minute:
+		return fmt.Errorf("%q is shorter than one minute; the watchdog looks every ten minutes", text)
+	case d%time.Second != 0:
+		return fmt.Errorf("%q has parts of a second; write whole seconds", text)
+	}
+	return nil
+}
+
+// formatDuration writes a duration without parts that are zero: 26h, 10m, 1h30m.
+func formatDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
