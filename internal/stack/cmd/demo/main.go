@@ -1,0 +1,483 @@
+// Demo shows the whole chain on a local stack: Terraform installs a nightly
+// backup, a real pg_cron tick runs it, other people's changes are seen and
+// repaired, a failure is reported by e-mail, and destroy leaves nothing.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo: failed:", err)
+		os.Exit(1)
+	}
+	fmt.Println("demo: ok")
+}
+
+type demo struct {
+	began     time.Time
+	dir       string // Terraform's working directory
+	terraform string
+	env       []string
+	stack     *stack.Stack
+	db        *pgxpool.Pool // as the role postgres
+}
+
+func run(ctx context.Context) (err error) {
+	d := &demo{began: time.Now()}
+	if d.dir, err = os.MkdirTemp("", "aimindset-demo-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+
+	d.say("Terraform and the provider")
+	if err := d.prepareTerraform(ctx); err != nil {
+		return err
+	}
+	d.say("the local stack starts: PostgreSQL with pg_cron, the Edge Functions' gateway, the APIs")
+	if d.stack, err = stack.Start(ctx, stack.Options{LegacyJobs: true}); err != nil {
+		return fmt.Errorf("start the stack: %w", err)
+	}
+	defer func() { err = errors.Join(err, d.stack.Close()) }()
+	d.env = append(d.env, d.stack.Environ()...)
+	if d.db, err = pgxpool.New(ctx, d.stack.DatabaseURL); err != nil {
+		return err
+	}
+	defer d.db.Close()
+	d.tell("project %s, Management API at %s", d.stack.ProjectRef, d.stack.APIURL)
+
+	before, err := d.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{
+		d.apply, d.firstBackup, d.emptyPlan, d.drift, d.failure,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return d.destroy(ctx, before)
+}
+
+// say narrates a step with the time since the start.
+func (d *demo) say(format string, args ...any) {
+	fmt.Printf("\n[%6.1f s] %s\n", time.Since(d.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (d *demo) tell(format string, args ...any) {
+	fmt.Printf("           %s\n", fmt.Sprintf(format, args...))
+}
+
+// prepareTerraform builds the provider, copies the quick start and writes a
+// Terraform configuration that finds the one for the other.
+func (d *demo) prepareTerraform(ctx context.Context) (err error) {
+	if d.terraform, err = stack.Terraform(ctx); err != nil {
+		return err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(d.dir, "terraform-provider-aimindset"), "github.com/aimindset/terraform-provider-aimindset")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the provider: %w: %s", err, out)
+	}
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("find the repository: %w", err)
+	}
+	if err := copyFile(filepath.Join(d.dir, "main.tf"), filepath.Join(strings.TrimSpace(string(root)), "examples", "quickstart", "main.tf")); err != nil {
+		return err
+	}
+	config := filepath.Join(d.dir, "terraform.rc")
+	text := fmt.Sprintf("provider_installation {\n  dev_overrides { %q = %q }\n  direct {}\n}\n", "aimindset/aimindset", d.dir)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "SUPABASE_") && !strings.HasPrefix(variable, "TF_") {
+			d.env = append(d.env, variable)
+		}
+	}
+	d.env = append(d.env, "TF_CLI_CONFIG_FILE="+config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1", "TF_VAR_cron=* * * * *")
+	return nil
+}
+
+func copyFile(to, from string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o600)
+}
+
+// tf runs Terraform and answers with its exit code and output.
+func (d *demo) tf(ctx context.Context, args ...string) (int, string, error) {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, d.terraform, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = d.dir, d.env, &out, &out
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), out.String(), nil
+	}
+	return 0, out.String(), err
+}
+
+func (d *demo) apply(ctx context.Context) error {
+	d.say("terraform apply of examples/quickstart; the demo's schedule is every minute")
+	return d.applyNow(ctx)
+}
+
+func (d *demo) applyNow(ctx context.Context) error {
+	code, out, err := d.tf(ctx, "apply", "-auto-approve", "-no-color")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "Apply complete!") {
+			d.tell("%s", strings.TrimSpace(line))
+		}
+	}
+	if code != 0 {
+		return fmt.Errorf("terraform apply ended with %d:\n%s", code, out)
+	}
+	return nil
+}
+
+// plan runs a plan and checks whether it finds something to do.
+func (d *demo) plan(ctx context.Context, wanted int) (string, error) {
+	code, out, err := d.tf(ctx, "plan", "-detailed-exitcode", "-no-color")
+	if err != nil {
+		return "", err
+	}
+	if code != wanted {
+		return "", fmt.Errorf("terraform plan -detailed-exitcode ended with %d, not with %d:\n%s", code, wanted, out)
+	}
+	return out, nil
+}
+
+func (d *demo) firstBackup(ctx context.Context) error {
+	d.say("waiting for a pg_cron tick, and for the backup that it starts")
+	var id string
+	var records int
+	err := await(ctx, 90*time.Second, "a finished backup", func() (bool, error) {
+		err := d.db.QueryRow(ctx, `
+			select context ->> 'backup_id', (context ->> 'total_records')::int
+			from public.system_logs where type = 'auto_backup' order by id desc limit 1`).Scan(&id, &records)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return err
+	}
+	d.tell("backup %s with %d records", id, records)
+	for _, table := range []string{"backup_articles", "backup_comments", "backup_feedbacks"} {
+		var rows int
+		query := "select count(*) from public." + pgx.Identifier{table}.Sanitize() + " where backup_id = $1"
+		if err := d.db.QueryRow(ctx, query, id).Scan(&rows); err != nil {
+			return err
+		}
+		d.tell("%-16s %6d rows of this backup", table, rows)
+		if table == "backup_articles" && rows < 1000 {
+			return fmt.Errorf("the backup holds %d articles, and the stack has at least 1000", rows)
+		}
+	}
+	var tick, details string
+	if err := d.db.QueryRow(ctx, `
+		select r.start_time::text, r.status || ', ' || r.return_message from cron.job_run_details r
+		inner join cron.job j on j.jobid = r.jobid and j.jobname = 'auto-backup-nightly' and r.status = 'succeeded' limit 1`).Scan(&tick, &details); err != nil {
+		return err
+	}
+	d.tell("cron.job_run_details: %s, %s", tick, details)
+	return nil
+}
+
+func (d *demo) emptyPlan(ctx context.Context) error {
+	d.say("terraform plan: nothing to do")
+	_, err := d.plan(ctx, 0)
+	return err
+}
+
+func (d *demo) drift(ctx context.Context) error {
+	for _, tampering := range []struct {
+		what    string
+		do      func(context.Context) error
+		naming  string
+		further []string
+	}{
+		{"somebody changes the job's schedule in SQL", d.tamperJob, "jobs", []string{"0 4 * * *"}},
+		{"somebody deploys another function by hand", d.tamperFunction, "source_files", []string{"index.ts"}},
+		{"somebody overwrites the function's token", d.tamperSecret, "token_digest", []string{"different tokens"}},
+	} {
+		d.say("%s", tampering.what)
+		if err := tampering.do(ctx); err != nil {
+			return err
+		}
+		out, err := d.plan(ctx, 2)
+		if err != nil {
+			return err
+		}
+		for _, word := range append(tampering.further, tampering.naming) {
+			if !strings.Contains(out, word) {
+				return fmt.Errorf("the plan does not name %q:\n%s", word, out)
+			}
+		}
+		d.tell("terraform plan -detailed-exitcode: 2")
+		for line := range strings.Lines(out) {
+			if text := strings.TrimSpace(line); strings.Contains(text, " -> ") || strings.HasPrefix(text, "~ "+tampering.naming) {
+				d.tell("  %s", text)
+			}
+		}
+		if err := d.applyNow(ctx); err != nil {
+			return err
+		}
+		if _, err := d.plan(ctx, 0); err != nil {
+			return fmt.Errorf("after the repair: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *demo) tamperJob(ctx context.Context) error {
+	_, err := d.db.Exec(ctx, `select cron.alter_job(jobid, schedule := '0 4 * * *') from cron.job where jobname = 'auto-backup-nightly'`)
+	return err
+}
+
+func (d *demo) tamperFunction(ctx context.Context) error {
+	client, err := d.client()
+	if err != nil {
+		return err
+	}
+	_, err = client.DeployFunction(ctx, d.stack.ProjectRef, supabase.Deployment{
+		Slug: "auto-backup", Name: "auto-backup", Entrypoint: "auto-backup/index.ts",
+		Files: map[string][]byte{"auto-backup/index.ts": []byte(`Deno.serve(() => new Response("not a backup"));`)},
+	})
+	return err
+}
+
+func (d *demo) tamperSecret(ctx context.Context) error {
+	client, err := d.client()
+	if err != nil {
+		return err
+	}
+	return client.SetSecrets(ctx, d.stack.ProjectRef, map[string]string{"AUTO_BACKUP_TOKEN": "overwritten-by-hand"})
+}
+
+// client is the hand of somebody else in the same project.
+func (d *demo) client() (*supabase.Client, error) {
+	return supabase.New(supabase.Config{BaseURL: d.stack.APIURL, Token: d.stack.AccessToken, UserAgent: "somebody-else"})
+}
+
+func (d *demo) failure(ctx context.Context) error {
+	d.say("somebody renames a column that the backup needs; the next tick has to fail, and say so")
+	if _, err := d.db.Exec(ctx, "alter table public.articles rename column title to headline"); err != nil {
+		return err
+	}
+	mails := len(d.stack.Emails())
+	var message, details string
+	err := await(ctx, 90*time.Second, "a row auto_backup_error", func() (bool, error) {
+		err := d.db.QueryRow(ctx, `
+			select message, context::text from public.system_logs
+			where type = 'auto_backup_error' and context -> 'alert' ->> 'state' <> 'pending' order by id desc limit 1`).Scan(&message, &details)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return err
+	}
+	d.tell("system_logs: %s", message)
+	if err := await(ctx, 10*time.Second, "the e-mail", func() (bool, error) { return len(d.stack.Emails()) > mails, nil }); err != nil {
+		return fmt.Errorf("%w; the log says %s", err, details)
+	}
+	for _, mail := range d.stack.Emails()[mails:] {
+		d.tell("e-mail to %v: %s", mail.To, mail.Subject)
+	}
+	if _, err := d.db.Exec(ctx, "alter table public.articles rename column headline to title"); err != nil {
+		return err
+	}
+	var claimed int
+	if err := d.db.QueryRow(ctx, `
+		select count(*) from public.backup_logs b inner join public.system_logs s on s.context ->> 'run_id' = b.id::text
+		where s.type = 'auto_backup_error' and b.success`).Scan(&claimed); err != nil {
+		return err
+	}
+	if claimed > 0 {
+		return errors.New("a failed backup left a row that claims success")
+	}
+	return nil
+}
+
+func (d *demo) destroy(ctx context.Context, before snapshot) error {
+	d.say("terraform destroy")
+	code, out, err := d.tf(ctx, "destroy", "-auto-approve", "-no-color")
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("terraform destroy ended with %d:\n%s", code, out)
+	}
+	after, err := d.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if before.jobs != after.jobs {
+		return fmt.Errorf("cron.job differs from before:\n%s\n%s", before.jobs, after.jobs)
+	}
+	d.tell("cron.job is as it was before the first apply")
+	var rows int
+	if err := d.db.QueryRow(ctx, "select count(*) from public.backup_logs where action_type = 'auto_backup'").Scan(&rows); err != nil {
+		return err
+	}
+	// The log keeps its rows, and a CHECK that refuses them cannot be valid.
+	d.tell("the log keeps %d rows auto_backup, so its old CHECK is back as NOT VALID; the schema dump differs in that alone:", rows)
+	for _, line := range differingLines(before.schema, after.schema) {
+		d.tell("  %s", line)
+	}
+	d.tell("a DBA who removes these rows and validates the CHECK has the schema dump of before, byte for byte:")
+	for _, statement := range []string{
+		"delete from public.backup_logs where action_type = 'auto_backup'",
+		"alter table public.backup_logs validate constraint backup_logs_action_type_check",
+	} {
+		d.tell("  %s", statement)
+		if _, err := d.db.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	if after, err = d.snapshot(ctx); err != nil {
+		return err
+	}
+	if difference := firstDifference(before.schema, after.schema); difference != "" {
+		return fmt.Errorf("the schema differs from before: %s", difference)
+	}
+	d.tell("equal: %d bytes", len(after.schema))
+	return nil
+}
+
+// snapshot is what a destroy has to leave as it was.
+type snapshot struct{ schema, jobs string }
+
+func (d *demo) snapshot(ctx context.Context) (snapshot, error) {
+	programs, err := stack.Programs()
+	if err != nil {
+		return snapshot{}, err
+	}
+	var dump, complaints bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(programs.PostgresBin, "pg_dump"), "--schema-only", "--dbname", d.stack.AdminDatabaseURL)
+	cmd.Stdout, cmd.Stderr = &dump, &complaints
+	if err := cmd.Run(); err != nil {
+		return snapshot{}, fmt.Errorf("pg_dump: %w: %s", err, complaints.String())
+	}
+	var jobs string
+	if err := d.db.QueryRow(ctx, "select coalesce(jsonb_agg(to_jsonb(j) order by j.jobid), '[]')::text from cron.job j").Scan(&jobs); err != nil {
+		return snapshot{}, err
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, []byte(jobs), "", " "); err != nil {
+		return snapshot{}, err
+	}
+	// Newer releases of pg_dump frame a dump with a key that is new each time.
+	return snapshot{schema: withoutLines(dump.String(), `\restrict`, `\unrestrict`), jobs: pretty.String()}, nil
+}
+
+// withoutLines drops the lines that begin with one of the words.
+func withoutLines(text string, words ...string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		begins := func(word string) bool { return strings.HasPrefix(line, word) }
+		if !slices.ContainsFunc(words, begins) {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// differingLines lists the lines that only one of two texts has, marked with
+// the side they are on.
+func differingLines(before, after string) []string {
+	count := map[string]int{}
+	for line := range strings.Lines(before) {
+		count[line]--
+	}
+	for line := range strings.Lines(after) {
+		count[line]++
+	}
+	var lines []string
+	for _, side := range []struct {
+		text, mark string
+		sign       int
+	}{{before, "- ", -1}, {after, "+ ", 1}} {
+		for line := range strings.Lines(side.text) {
+			if text := strings.TrimSpace(line); count[line]*side.sign > 0 && text != "" && text != "--" {
+				lines = append(lines, side.mark+text)
+				count[line] -= side.sign
+			}
+		}
+	}
+	return lines
+}
+
+// firstDifference shows where two texts part, or nothing when they are equal.
+func firstDifference(before, after string) string {
+	left, right := strings.Split(before, "\n"), strings.Split(after, "\n")
+	for i := range max(len(left), len(right)) {
+		var a, b string
+		if i < len(left) {
+			a = left[i]
+		}
+		if i < len(right) {
+			b = right[i]
+		}
+		if a != b {
+			return fmt.Sprintf("line %d was %q and is %q", i+1, a, b)
+		}
+	}
+	return ""
+}
+
+// await looks again and again until something is there.
+func await(ctx context.Context, patience time.Duration, what string, look func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		found, err := look()
+		switch {
+		case found:
+			return nil
+		case err != nil && ctx.Err() == nil:
+			return fmt.Errorf("look for %s: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not come within %s: %w", what, patience, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
