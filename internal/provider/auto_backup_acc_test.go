@@ -418,3 +418,42 @@ func TestPlanIsReadOnly(t *testing.T) {
 	}, resource.TestStep{Config: p.config(nightly)})
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 }
+
+// TestClockChanges proves that in a zone whose clock changes the job ticks at
+// both UTC times that can be right, and that the dispatcher lets through the
+// one that is, in summer and in winter.
+func TestClockChanges(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	run := func(at string) string {
+		return p.value("select auto_backup.dispatch('auto-backup', 'daily', $1::timestamptz) is not null", at)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{
+				Config: p.config(`timezone = "Europe/Berlin"`),
+				ConfigStateChecks: []statecheck.StateCheck{
+					statecheck.ExpectKnownValue(address, tfjsonpath.New("jobs").AtMapKey("daily").AtMapKey("utc"), knownvalue.StringExact("0 1,2 * * *")),
+					statecheck.ExpectKnownValue(address, tfjsonpath.New("alert").AtMapKey("overdue_after"), knownvalue.StringExact("27h")),
+				},
+			},
+			{
+				PreConfig: func() {
+					for at, want := range map[string]string{
+						"2026-01-15 01:00:00Z": "false", "2026-01-15 02:00:00Z": "true",
+						"2026-07-15 01:00:00Z": "true", "2026-07-15 02:00:00Z": "false",
+						// The clock goes back at 01:00 UTC: 03:00 comes once, 02:00 UTC.
+						"2026-10-25 01:00:00Z": "false", "2026-10-25 02:00:00Z": "true",
+					} {
+						if got := run(at); got != want {
+							p.t.Errorf("at %s the tick is let through: %s, want %s", at, got, want)
+						}
+					}
+				},
+				Config:           p.config(`timezone = "Europe/Berlin"`),
+				ConfigPlanChecks: empty(),
+			},
+		},
+	})
+}
