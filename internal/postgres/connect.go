@@ -108,7 +108,7 @@ func refusalAdvice(config *pgconn.Config, refused *pgconn.PgError) string {
 // happened without saying where.
 func innermost(err error) string {
 	for {
-		switch wrapped := err.(type) {
+		switch wrapped := err.(type) { //nolint:errorlint // the chain is walked link by link
 		case interface{ Unwrap() error }:
 			if wrapped.Unwrap() == nil {
 				return err.Error()

@@ -175,7 +175,7 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 		switch {
 		case ctx.Err() != nil:
 			e := interrupted(ctx, nil)
-			if !repeatable && !(isSQL && refused.Code == "57014") {
+			if canceled := isSQL && refused.Code == "57014"; !repeatable && !canceled {
 				e.kind = ErrOutcomeUnknown
 			}
 			return e

@@ -155,6 +155,22 @@ func TestBrokenConnection(t *testing.T) {
 	}
 }
 
+// A change whose commit was confirmed is made, whatever becomes of the
+// connection then.
+func TestConfirmedCommit(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	db := openDirect(t, p.url)
+	name := table(t)
+	for want := 1; want <= 2; want++ {
+		p.fail(cutLast)
+		must(t, db, ReadWrite, "insert into "+name+" values (1) returning to_jsonb(a) as result")
+		if n := count(t, name); n != want {
+			t.Errorf("%d rows, want %d", n, want)
+		}
+	}
+}
+
 // A read whose connection breaks every time is given up.
 func TestConnectionThatAlwaysBreaks(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -20,6 +21,9 @@ const (
 	// cutAfter passes the request on and ends the connection in the place of
 	// the answer.
 	cutAfter
+	// cutLast passes all of the answer on but its last message, which says that
+	// the server is ready for the next request.
+	cutLast
 	// silence neither passes the request on nor answers.
 	silence
 )
@@ -114,6 +118,7 @@ func (p *proxy) serve(client, server net.Conn) {
 	// muted is closed when no answer may reach the client any more.
 	muted := make(chan struct{})
 	answered := make(chan struct{})
+	var shorten atomic.Bool
 	p.group.Go(func() {
 		defer close(answered)
 		buffer := make([]byte, 1<<16)
@@ -124,6 +129,12 @@ func (p *proxy) serve(client, server net.Conn) {
 				// The server has done what it was asked.
 				return
 			default:
+			}
+			const ready = 6 // Bytes of the last message.
+			if n > ready && buffer[n-ready] == 'Z' && shorten.Load() {
+				_, _ = client.Write(buffer[:n-ready])
+				_ = client.Close()
+				return
 			}
 			if n > 0 {
 				_, _ = client.Write(buffer[:n])
@@ -182,6 +193,7 @@ func (p *proxy) serve(client, server net.Conn) {
 			continue
 		}
 		switch doing {
+		case none:
 		case cutBefore:
 			return
 		case cutAfter:
@@ -189,6 +201,8 @@ func (p *proxy) serve(client, server net.Conn) {
 			_, _ = server.Write(request)
 			<-answered
 			return
+		case cutLast:
+			shorten.Store(true)
 		case silence:
 			_, _ = io.Copy(io.Discard, client)
 			return

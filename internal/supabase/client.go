@@ -285,7 +285,7 @@ func (e *heldBackError) Unwrap() error { return e.error }
 // buffer reads the body of an answer into memory. A failure that is too long
 // is cut, an answer that is too long is an error.
 func buffer(response *http.Response) error {
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	limit, success := int64(largestFailure), response.StatusCode >= 200 && response.StatusCode <= 299
 	if success {
 		limit = largestBody
@@ -320,12 +320,13 @@ func (k *call) logAttempt(ctx context.Context, start time.Time, status int, err 
 
 func (k *call) redact(text string) string { return k.client.redactor.redact(text, k.hide) }
 
-// again decides whether to repeat a request, and when.
+// again decides whether to repeat a request, and when. An answer that has come
+// counts also when the context has ended since.
 func (k *call) again(ctx context.Context, response *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
 		if errors.As(err, new(*heldBackError)) {
 			return false, err
 		}
@@ -362,6 +363,9 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 	k.arrived = k.arrived || !full
 	if k.effect == adds && !full || k.failures >= mostAttempts(status) {
 		return false, nil
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
 	}
 	k.postpone(ctx, response)
 	return true, nil

@@ -63,7 +63,7 @@ func TestErrorKinds(t *testing.T) {
 				t.Fatal("no error")
 			}
 			for _, kind := range kinds {
-				if errors.Is(err, kind) != (kind == test.kind) {
+				if errors.Is(err, kind) != (kind == test.kind) { //nolint:errorlint // two sentinels, neither wrapped
 					t.Errorf("is %q: %t", kind, errors.Is(err, kind))
 				}
 			}

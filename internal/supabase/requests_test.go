@@ -164,7 +164,7 @@ func TestDeployAsksForWhatIsMissing(t *testing.T) {
 		var requests []string
 		c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
 			requests = append(requests, r.Method+" "+r.URL.RequestURI())
-			if r.Method == "POST" {
+			if r.Method == http.MethodPost {
 				if kind := r.Header.Get("Content-Type"); !strings.HasPrefix(kind, "multipart/form-data; boundary=aimindset-") {
 					t.Errorf("Content-Type is %q", kind)
 				}
@@ -222,7 +222,7 @@ func TestDeleteSecretsOfWhichOneIsMissing(t *testing.T) {
 	} {
 		var deletes []string
 		c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.Method == "GET" {
+			if r.Method == http.MethodGet {
 				return answer(r, 200, test.present), nil
 			}
 			body, _ := io.ReadAll(r.Body)
@@ -323,7 +323,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const value = "canary-0123456789-canary-0123456789"
 		c, log := newLoggedClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.Method == "POST" {
+			if r.Method == http.MethodPost {
 				return answer(r, 400, `{"message":"value `+value+` of A is too long"}`), nil
 			}
 			return nil, errors.New("proxy said " + value[5:25])

@@ -209,6 +209,25 @@ func TestInterruptedWrite(t *testing.T) {
 	})
 }
 
+// An answer that came before the context ended counts: a write that was
+// confirmed is not reported as interrupted.
+func TestAnswerAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	for name, operation := range operations {
+		for status, want := range map[int]bool{201: true, 400: false} {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+				cancel()
+				return answer(r, status, operation.success), nil
+			}))
+			err := operation.run(ctx, c)
+			if (err == nil) != want || errors.Is(err, context.Canceled) {
+				t.Errorf("%s, HTTP %d: got %v", name, status, err)
+			}
+		}
+	}
+}
+
 // A function whose removal lost its answer is not there at the second attempt:
 // that is success. A function that was not there from the start is ErrNotFound.
 func TestDeleteFunctionWhoseAnswerWasLost(t *testing.T) {

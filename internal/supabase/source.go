@@ -174,7 +174,7 @@ func parseSource(contentType string, body []byte) (Source, error) {
 	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for count := 0; ; count++ {
 		part, err := parts.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

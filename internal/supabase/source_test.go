@@ -55,7 +55,7 @@ func TestDeploymentEncoding(t *testing.T) {
 	var names []string
 	for {
 		part, err := parts.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
