@@ -133,18 +133,15 @@ func (s *Service) observeFunction(ctx context.Context, f supabase.Function, know
 		deployed.Files[relativePath(base, file)] = content
 	}
 	state.Files = deployed.Digests()
-	// The platform returns what the bundle reaches, which need not include
-	// the import map: nothing is known about it then, so it did not drift.
+	// The platform returns what the bundle reaches when it runs, which leaves
+	// out the import map and modules of types alone. Code that did need such a
+	// file would be other code, and show as that.
 	for file, digest := range known.Files {
-		if _, ok := state.Files[file]; !ok && isImportMap(file) {
+		if _, ok := state.Files[file]; !ok {
 			state.Files[file] = digest
 		}
 	}
 	return state, nil
-}
-
-func isImportMap(file string) bool {
-	return slices.Contains([]string{"deno.json", "deno.jsonc", "import_map.json"}, path.Base(file))
 }
 
 // revision identifies a deployment. The bundle's hash alone would do, but the

@@ -330,7 +330,9 @@ func TestOwnSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put("index.ts", `import { answer } from "./lib/answer.ts"; import "../_shared/x.ts"; Deno.serve(() => Response.json(answer));`)
+	put("deno.json", `{ "imports": { "@answer": "./lib/answer.ts" } }`)
+	put("types.ts", `export interface Answer { success: boolean }`)
+	put("index.ts", `import type { Answer } from "./types.ts"; import { answer } from "@answer"; import "../_shared/x.ts"; Deno.serve(() => Response.json(answer as Answer));`)
 	put("lib/answer.ts", `export const answer = { success: true };`)
 	put("../_shared/x.ts", `export {};`)
 	config := p.config(`function = { source_dir = "` + dir + `" }`)
@@ -340,7 +342,7 @@ func TestOwnSource(t *testing.T) {
 			{
 				Config: config,
 				ConfigStateChecks: []statecheck.StateCheck{
-					statecheck.ExpectKnownValue(address, tfjsonpath.New("source_files"), knownvalue.MapSizeExact(3)),
+					statecheck.ExpectKnownValue(address, tfjsonpath.New("source_files"), knownvalue.MapSizeExact(5)),
 				},
 			},
 			{Config: config, ConfigPlanChecks: empty()},

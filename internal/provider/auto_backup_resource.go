@@ -209,6 +209,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if len(changed) == 0 && state == nil && diags.HasError() {
 		return // nothing was made, so there is nothing to remember
 	}
+	remembered.Revision, remembered.Files = "", source.Digests() // read back what was deployed
 	r.storeResult(context.WithoutCancel(ctx), service, plan, remembered, store, diags)
 }
 

@@ -35,7 +35,7 @@ type functionStore struct {
 	dir  string // where bundles are laid out
 	deno string
 
-	life     context.Context // of the stack: bundling ends with it
+	closed   chan struct{} // ends what is being bundled
 	bundling sync.WaitGroup
 
 	mu        sync.Mutex
@@ -47,16 +47,22 @@ type functionStore struct {
 	epoch     int               // moves with every change of the secrets
 }
 
-// newFunctionStore makes an empty store, which works in dir until life ends.
-func newFunctionStore(life context.Context, ref, dir, deno string) (*functionStore, error) {
+// newFunctionStore makes an empty store, which works in dir until it is closed.
+func newFunctionStore(ref, dir, deno string) (*functionStore, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	return &functionStore{
-		ref: ref, dir: dir, deno: deno, life: life,
+		ref: ref, dir: dir, deno: deno, closed: make(chan struct{}),
 		functions: map[string]*function{}, staged: map[string]*function{},
 		secrets: map[string]secret{}, builtin: map[string]string{},
 	}, nil
+}
+
+// close ends what is being bundled, and waits for it. It is called once.
+func (s *functionStore) close() {
+	close(s.closed)
+	s.bundling.Wait()
 }
 
 // setBuiltin sets Supabase's own variables.
@@ -309,7 +315,13 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 	defer s.bundling.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
+	go func() {
+		select {
+		case <-s.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	cmd := exec.CommandContext(ctx, s.deno, append(args, entry)...)
 	cmd.Env = denoEnviron(s.dir)
 	cmd.Dir = source

@@ -15,6 +15,37 @@ import (
 	"time"
 )
 
+// private is a gateway with one function, f, and secrets of its own: in the
+// shared one, another test's secret starts a new process of every function.
+func private(t *testing.T, source string, l limits) (g *gateway, url string) {
+	t.Helper()
+	store, err := newFunctionStore(shared.ProjectRef, t.TempDir(), shared.store.deno)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.deploy(t.Context(), deployment{
+		slug: "f", entrypoint: "f/index.ts", files: map[string][]byte{"f/index.ts": []byte(source)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err = newGateway(&shared.keys, store, l, "project", store.dir,
+		func(cmd *exec.Cmd) (*process, error) { return shared.cluster.super.start(cmd, "KILL", false) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(g)
+	t.Cleanup(func() {
+		g.close()
+		server.Close()
+		store.close()
+	})
+	return g, server.URL + "/functions/v1/f"
+}
+
+// unlimited is limits that no test reaches.
+var unlimited = limits{wallClock: time.Hour, idle: time.Hour}
+
 // Proves what verify_jwt lets through: any JWT of the project, by whatever role,
 // and nothing else; with the code and the body of each refusal.
 func TestVerifyJWT(t *testing.T) {
@@ -191,8 +222,8 @@ func TestIsolation(t *testing.T) {
 // one (all that come at the same time wait for it), and keeps its state.
 func TestColdStart(t *testing.T) {
 	t.Parallel()
-	deploy(t, "cold-start", `let n = 0; console.log("cold start"); Deno.serve(() => new Response(String(++n)));`)
-	if n := shared.FunctionProcesses("cold-start"); n != 0 {
+	g, function := private(t, `let n = 0; console.log("cold start"); Deno.serve(() => new Response(String(++n)));`, unlimited)
+	if n := g.processes("f"); n != 0 {
 		t.Errorf("%d processes before the first request", n)
 	}
 	var wg sync.WaitGroup
@@ -200,7 +231,7 @@ func TestColdStart(t *testing.T) {
 	var seen []string
 	for range 8 {
 		wg.Go(func() {
-			got := invoke(t, "cold-start", "")
+			got := send(t, http.MethodPost, function, "")
 			mu.Lock()
 			defer mu.Unlock()
 			seen = append(seen, got.body)
@@ -211,10 +242,10 @@ func TestColdStart(t *testing.T) {
 	if want := []string{"1", "2", "3", "4", "5", "6", "7", "8"}; !slices.Equal(seen, want) {
 		t.Errorf("answers: %q", seen)
 	}
-	if n := shared.FunctionProcesses("cold-start"); n != 1 {
+	if n := g.processes("f"); n != 1 {
 		t.Errorf("%d processes", n)
 	}
-	if log := shared.FunctionLogs("cold-start"); strings.Count(log, "cold start") != 1 {
+	if log := g.log("f"); strings.Count(log, "cold start") != 1 {
 		t.Errorf("log: %q", log)
 	}
 }
@@ -225,32 +256,35 @@ func TestColdStart(t *testing.T) {
 func TestSecretsApplyAndOldProcessDrains(t *testing.T) {
 	t.Parallel()
 	url, calls := signals(t)
-	if err := shared.SetSecret("DRAIN_VALUE", "old"); err != nil {
-		t.Fatal(err)
-	}
-	deploy(t, "drain", `
+	source := `
 		const value = Deno.env.get("DRAIN_VALUE");
-		addEventListener("beforeunload", (e) => EdgeRuntime.waitUntil(fetch("`+url+`/unload/" + e.detail.reason + "/" + value)));
+		addEventListener("beforeunload", (e) => EdgeRuntime.waitUntil(fetch("` + url + `/unload/" + e.detail.reason + "/" + value)));
 		Deno.serve(async (r) => {
 			if (new URL(r.url).search === "?slow") {
 				EdgeRuntime.waitUntil((async () => {
-					await fetch("`+url+`/background/" + value);
-					await fetch("`+url+`/finished/" + value);
+					await fetch("` + url + `/background/" + value);
+					await fetch("` + url + `/finished/" + value);
 				})());
-				await fetch("`+url+`/request/" + value);
+				await fetch("` + url + `/request/" + value);
 			}
 			return new Response(value);
-		});`)
-	slow := make(chan reply, 1)
-	go func() { slow <- invoke(t, "drain?slow", "") }()
-	first := receive(t, calls) // it is busy with the old value
-	if err := shared.SetSecret("DRAIN_VALUE", "new"); err != nil {
-		t.Fatal(err)
+		});`
+	g, function := private(t, source, unlimited)
+	set := func(value string) {
+		t.Helper()
+		if err := g.store.setSecrets(map[string]string{"DRAIN_VALUE": value}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got := invoke(t, "drain", ""); got.body != "new" {
+	set("old")
+	slow := make(chan reply, 1)
+	go func() { slow <- send(t, http.MethodPost, function+"?slow", "") }()
+	first := receive(t, calls) // it is busy with the old value
+	set("new")
+	if got := send(t, http.MethodPost, function, ""); got.body != "new" {
 		t.Errorf("after the change: %q", got.body)
 	}
-	if n := shared.FunctionProcesses("drain"); n != 2 {
+	if n := g.processes("f"); n != 2 {
 		t.Errorf("%d processes, want the old and the new", n)
 	}
 	rest := []string{first, receive(t, calls), receive(t, calls)}
@@ -264,7 +298,7 @@ func TestSecretsApplyAndOldProcessDrains(t *testing.T) {
 	if got := receive(t, calls); got != "/unload/termination/old" {
 		t.Errorf("then %q", got)
 	}
-	eventually(t, "one process", func() bool { return shared.FunctionProcesses("drain") == 1 })
+	eventually(t, "one process", func() bool { return g.processes("f") == 1 })
 }
 
 // Proves that work under waitUntil goes on after the response, and that a caller
@@ -407,37 +441,23 @@ func TestTerminateFunction(t *testing.T) {
 func TestTimeLimits(t *testing.T) {
 	t.Parallel()
 	url, calls := signals(t)
-	deploy(t, "limits", `
-		addEventListener("beforeunload", (e) => EdgeRuntime.waitUntil(fetch("`+url+`/" + e.detail.reason)));
+	source := `
+		addEventListener("beforeunload", (e) => EdgeRuntime.waitUntil(fetch("` + url + `/" + e.detail.reason)));
 		Deno.serve(async (r) => {
-			if (new URL(r.url).search === "?busy") { await fetch("`+url+`/busy"); await new Promise(() => {}); }
+			if (new URL(r.url).search === "?busy") { await fetch("` + url + `/busy"); await new Promise(() => {}); }
 			return new Response("fine");
-		});`)
-	gateway := func(l limits) (*gateway, string) {
-		g, err := newGateway(&shared.keys, shared.store, l, "project", shared.store.dir,
-			func(cmd *exec.Cmd) (*process, error) { return shared.cluster.super.start(cmd, "KILL", false) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewServer(g)
-		t.Cleanup(func() {
-			g.close()
-			server.Close()
-		})
-		return g, server.URL + "/functions/v1/limits"
-	}
-
-	g, function := gateway(limits{wallClock: time.Second, idle: time.Minute})
+		});`
+	g, function := private(t, source, limits{wallClock: time.Second, idle: time.Minute})
 	if got := send(t, http.MethodPost, function, ""); got.body != "fine" {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	if got := receive(t, calls); got != "/early_drop" {
 		t.Errorf("an idle instance: %s", got)
 	}
-	eventually(t, "the idle instance is gone", func() bool { return g.processes("limits") == 0 })
+	eventually(t, "the idle instance is gone", func() bool { return g.processes("f") == 0 })
 
 	// What is left of its time, a tenth, must do for the function's last words.
-	_, function = gateway(limits{wallClock: 6 * time.Second, idle: time.Minute})
+	_, function = private(t, source, limits{wallClock: 6 * time.Second, idle: time.Minute})
 	killed := make(chan reply, 1)
 	go func() { killed <- send(t, http.MethodPost, function+"?busy", "") }()
 	if first, second := receive(t, calls), receive(t, calls); first != "/busy" || second != "/wall_clock" {
@@ -447,14 +467,14 @@ func TestTimeLimits(t *testing.T) {
 		t.Errorf("a busy instance: %d %s", got.status, got.body)
 	}
 
-	g, function = gateway(limits{wallClock: time.Minute, idle: 200 * time.Millisecond})
+	g, function = private(t, source, limits{wallClock: time.Minute, idle: 200 * time.Millisecond})
 	timedOut := make(chan reply, 1)
 	go func() { timedOut <- send(t, http.MethodPost, function+"?busy", "") }()
 	receive(t, calls)
 	if got := <-timedOut; got.status != 504 || got.header.Get("sb-error-code") != "IDLE_TIMEOUT" {
 		t.Errorf("no response: %d %s", got.status, got.body)
 	}
-	if n := g.processes("limits"); n != 1 {
+	if n := g.processes("f"); n != 1 {
 		t.Errorf("%d processes after the timeout", n)
 	}
 }

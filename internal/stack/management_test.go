@@ -329,8 +329,10 @@ func TestFunctionLife(t *testing.T) {
 	if got := invoke(t, "life", ""); got.body != "v1" {
 		t.Errorf("verify_jwt off: %d %s", got.status, got.body)
 	}
-	if got := api(t, http.MethodGet, "/functions/life", ""); got.body != patched.body {
-		t.Errorf("GET: %s, want %s", got.body, patched.body)
+	read := decode[function](t, api(t, http.MethodGet, "/functions/life", ""))
+	read.Version = p.Version // moves with the secrets of other tests
+	if read != p {
+		t.Errorf("GET: %+v, want %+v", read, p)
 	}
 	files["life/c.json"] = `{"n":2}`
 	again := decode[function](t, upload(t, "slug=life", metadata, files))
@@ -364,27 +366,42 @@ func TestFunctionLife(t *testing.T) {
 // the version moves without a deploy and stands still with one.
 func TestFingerprints(t *testing.T) {
 	t.Parallel()
-	const slug = "fingerprints"
-	get := func() function { return decode[function](t, api(t, http.MethodGet, "/functions/"+slug, "")) }
-	deploy(t, slug, `Deno.serve(() => new Response("1"));`)
-	first := get()
-	if second := get(); second.EzbrSHA256 != first.EzbrSHA256 || second.UpdatedAt != first.UpdatedAt {
-		t.Errorf("two readings differ: %+v, %+v", first, second)
-	}
-	deploy(t, slug, `Deno.serve(() => new Response("1"));`)
-	same := get()
-	if same.EzbrSHA256 == first.EzbrSHA256 || same.UpdatedAt <= first.UpdatedAt || same.EntrypointPath == first.EntrypointPath {
-		t.Errorf("the same source again: %+v, %+v", first, same)
-	}
-	if err := shared.SetSecret("FINGERPRINTS", "x"); err != nil {
+	store, err := newFunctionStore(shared.ProjectRef, t.TempDir(), shared.store.deno)
+	if err != nil {
 		t.Fatal(err)
 	}
-	secret := get()
-	if secret.EzbrSHA256 != same.EzbrSHA256 || secret.UpdatedAt != same.UpdatedAt || secret.EntrypointPath != same.EntrypointPath {
+	t.Cleanup(store.close)
+	put := func(source string) function {
+		t.Helper()
+		f, err := store.deploy(t.Context(), deployment{
+			slug: "f", entrypoint: "f/index.ts", files: map[string][]byte{"f/index.ts": []byte(source)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *f
+	}
+	first := put("export default 1;")
+	if again := *store.get("f"); again != first {
+		t.Errorf("another reading: %+v, %+v", first, again)
+	}
+	same := put("export default 1;")
+	if same.EzbrSHA256 == first.EzbrSHA256 || same.UpdatedAt <= first.UpdatedAt || same.EntrypointPath == first.EntrypointPath ||
+		same.ID != first.ID || same.Version != first.Version {
+		t.Errorf("the same source: %+v, %+v", first, same)
+	}
+	if err := store.setSecrets(map[string]string{"X": "x"}); err != nil {
+		t.Fatal(err)
+	}
+	secret := *store.get("f")
+	want := same
+	want.Version++
+	if secret != want {
 		t.Errorf("a secret changed: %+v, %+v", same, secret)
 	}
-	if secret.Version <= same.Version {
-		t.Errorf("a secret changed: version %d, %d", same.Version, secret.Version)
+	other := put("export default 2;")
+	if other.EzbrSHA256 == secret.EzbrSHA256 || other.UpdatedAt <= secret.UpdatedAt || other.Version <= secret.Version {
+		t.Errorf("another source: %+v, %+v", secret, other)
 	}
 }
 
@@ -394,7 +411,12 @@ func TestBundleErrors(t *testing.T) {
 	t.Parallel()
 	const slug = "bundle-errors"
 	deploy(t, slug, `Deno.serve(() => new Response("intact"));`)
-	before := api(t, http.MethodGet, "/functions/"+slug, "").body
+	read := func() function {
+		f := decode[function](t, api(t, http.MethodGet, "/functions/"+slug, ""))
+		f.Version = 0 // moves with the secrets of other tests
+		return f
+	}
+	before := read()
 	for name, test := range map[string]struct {
 		metadata string
 		files    map[string]string
@@ -427,8 +449,8 @@ func TestBundleErrors(t *testing.T) {
 	if got := upload(t, "slug=0-digit", `{"entrypoint_path":"f/index.ts"}`, map[string]string{"f/index.ts": ""}); got.status != 400 {
 		t.Errorf("a bad slug: %d %s", got.status, got.body)
 	}
-	if after := api(t, http.MethodGet, "/functions/"+slug, "").body; after != before {
-		t.Errorf("changed: %s, %s", before, after)
+	if after := read(); after != before {
+		t.Errorf("changed: %+v, %+v", before, after)
 	}
 	if got := invoke(t, slug, ""); got.body != "intact" {
 		t.Errorf("%d %s", got.status, got.body)
@@ -521,6 +543,7 @@ func TestFunctionBody(t *testing.T) {
 func TestBundleOnlyAndBulkUpdate(t *testing.T) {
 	t.Parallel()
 	const slug = "bundle-only"
+	t.Cleanup(func() { shared.store.remove(slug) })
 	files := map[string]string{"f/index.ts": `Deno.serve(() => new Response("staged"));`}
 	const metadata = `{"entrypoint_path":"f/index.ts","name":"n","verify_jwt":false}`
 	staged := upload(t, "slug="+slug+"&bundleOnly=true", metadata, files)
@@ -569,10 +592,11 @@ func TestBundleOnlyAndBulkUpdate(t *testing.T) {
 func TestFunctionQuota(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	store, err := newFunctionStore(t.Context(), "ref", dir, shared.store.deno)
+	store, err := newFunctionStore("ref", dir, shared.store.deno)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(store.close)
 	for i := range maxFunctions {
 		slug := fmt.Sprintf("f%d", i)
 		store.functions[slug] = &function{ID: newUUID(), Slug: slug}
@@ -591,6 +615,7 @@ func TestFunctionQuota(t *testing.T) {
 // Proves the older endpoints for a function of one file.
 func TestOlderEndpoints(t *testing.T) {
 	t.Parallel()
+	t.Cleanup(func() { shared.store.remove("older") })
 	const body = `{"slug":"older","name":"Older","body":"Deno.serve(() => new Response('1'))","verify_jwt":false}`
 	if got := api(t, http.MethodPost, "/functions", body); got.status != 201 || decode[function](t, got).Name != "Older" {
 		t.Errorf("POST: %d %s", got.status, got.body)

@@ -20,10 +20,29 @@ func rest(t *testing.T, method, path, body string, headers ...string) reply {
 	return send(t, method, shared.ProjectURL+"/rest/v1/"+path, body, headers...)
 }
 
-// admin runs SQL as the superuser.
-func admin(t *testing.T, sql string, args ...any) {
+// scratch makes tables and functions in schema public whose names begin with a
+// prefix, as the superuser, and drops all that do when the test ends.
+func scratch(t *testing.T, prefix, sql string) {
 	t.Helper()
-	if _, err := shared.Admin().Exec(t.Context(), sql, args...); err != nil {
+	t.Cleanup(func() {
+		_, err := shared.Admin().Exec(context.Background(), `do $$
+			declare command text;
+			begin
+				for command in
+					select format('drop routine %s', oid::regprocedure) from pg_proc
+					where pronamespace = 'public'::regnamespace and starts_with(proname, '`+prefix+`')
+					union all
+					select format('drop table %s', oid::regclass) from pg_class
+					where relnamespace = 'public'::regnamespace and relkind = 'r' and starts_with(relname, '`+prefix+`')
+				loop
+					execute command;
+				end loop;
+			end $$`)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := shared.Admin().Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -32,7 +51,7 @@ func admin(t *testing.T, sql string, args ...any) {
 // decides the role where there is one, and a key of the new kind is no JWT.
 func TestRestKeys(t *testing.T) {
 	t.Parallel()
-	admin(t, `create function public.who_am_i() returns json language sql stable as
+	scratch(t, "who_am_i", `create function public.who_am_i() returns json language sql stable as
 		$$ select json_build_object('role', current_user, 'session', session_user, 'claims', current_setting('request.jwt.claims')::json ->> 'role') $$`)
 	const noHeader = "X-None"
 	user := shared.keys.sign(map[string]any{"role": "authenticated", "sub": newUUID(), "exp": time.Now().Add(time.Hour).Unix()})
@@ -75,7 +94,7 @@ func TestRestKeys(t *testing.T) {
 // volatile and the request a POST, and committed at its end.
 func TestRestCalls(t *testing.T) {
 	t.Parallel()
-	admin(t, `
+	scratch(t, "rc_", `
 		create table public.rc_log (n int);
 		create function public.rc_add(a int, "B c" text, d int default 5) returns int language sql immutable as $$ select a + length("B c") + d $$;
 		create function public.rc_json(v json) returns json language sql stable as $$ select v $$;
@@ -149,7 +168,7 @@ func TestRestCalls(t *testing.T) {
 // with 401 for anon and 403 for others.
 func TestRestRights(t *testing.T) {
 	t.Parallel()
-	admin(t, `
+	scratch(t, "rr_", `
 		create table public.rr_closed (n int);
 		revoke all on public.rr_closed from anon, authenticated, service_role;
 		create table public.rr_rows (n int);
@@ -182,7 +201,7 @@ func TestRestRights(t *testing.T) {
 // that no name and no value can become part of the SQL.
 func TestRestTables(t *testing.T) {
 	t.Parallel()
-	admin(t, `
+	scratch(t, "rt", `
 		create table public.rt (id int primary key default 7, "Odd ""name" text, context jsonb, at timestamptz default '2026-01-01', ok bool);
 		grant all on public.rt to service_role;
 		create table public.rt_many (n int);
@@ -263,7 +282,7 @@ func TestRestTables(t *testing.T) {
 // stop what he began.
 func TestRestTimeouts(t *testing.T) {
 	t.Parallel()
-	admin(t, `
+	scratch(t, "to_", `
 		create function public.to_now() returns text language sql stable as $$ select current_setting('statement_timeout') $$;
 		create function public.to_hoisted() returns text language sql stable set statement_timeout = '55s' as $$ select current_setting('statement_timeout') $$;
 		create function public.to_hoisted_short() returns text language sql volatile set statement_timeout = '200ms' as $$ select pg_sleep(30)::text $$;

@@ -170,7 +170,7 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	s.APIURL, s.ProjectURL = urls[0], urls[1]
 	s.mail = &mailbox{key: s.keys.resend}
 	s.api.set(opts.Intercept)
-	s.store, err = newFunctionStore(life, s.keys.ref, filepath.Join(dir, "functions"), programs.Deno)
+	s.store, err = newFunctionStore(s.keys.ref, filepath.Join(dir, "functions"), programs.Deno)
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +301,7 @@ func (s *Stack) Close() error {
 			_ = server.Close()
 		}
 		if s.store != nil {
-			s.store.bundling.Wait()
+			s.store.close()
 		}
 		if s.gateway != nil {
 			s.gateway.close()

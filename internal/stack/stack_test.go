@@ -380,7 +380,10 @@ func TestStartFails(t *testing.T) {
 // after the work was done, and that it works again without it.
 func TestInterceptProject(t *testing.T) {
 	other := spare(t)
-	t.Cleanup(func() { other.InterceptProject(nil) })
+	t.Cleanup(func() {
+		other.InterceptProject(nil)
+		_, _ = other.Admin().Exec(context.Background(), `delete from public.system_logs where type = 'intercepted'`)
+	})
 	count := func() int {
 		var n int
 		if err := other.Admin().QueryRow(t.Context(), "select count(*) from public.system_logs where type = 'intercepted'").Scan(&n); err != nil {

@@ -89,7 +89,7 @@ let handler: Handler | undefined;
 Object.defineProperty(Deno, "serve", {
   configurable: true,
   value: (first: unknown, second?: unknown) => {
-    const options = first as { handler?: Handler; fetch?: Handler };
+    const options = first as { handler?: Handler };
     const given = [first, second, options?.handler].find((it) => typeof it === "function");
     if (given === undefined) throw new TypeError("Deno.serve: no handler was given");
     handler = given as Handler;
