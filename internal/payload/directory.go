@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -223,75 +224,100 @@ func relative(from, specifier string) (target, reason string) {
 	return target, ""
 }
 
-var (
-	importFrom    = regexp.MustCompile(`(?:^|[^\w$.])(?:import|export)\b[^"'();]*?\bfrom\s*["']([^"'\n]+)["']`)
-	importBare    = regexp.MustCompile(`(?:^|[^\w$.])import\s*["']([^"'\n]+)["']`)
-	importDynamic = regexp.MustCompile(`(?:^|[^\w$.])import\s*\(\s*["']([^"'\n]+)["']`)
-)
+// In the code that these patterns search, every quoted text is its number.
+var importPatterns = []*regexp.Regexp{
+	regexp.MustCompile(`(?:^|[^\w$.])(?:import|export)\b[^"();]*?\bfrom\s*"(\d+)"`),
+	regexp.MustCompile(`(?:^|[^\w$.])import\s*"(\d+)"`),
+	regexp.MustCompile(`(?:^|[^\w$.])import\s*\(\s*"(\d+)"`),
+}
 
 // specifiers lists the module specifiers of a TypeScript or JavaScript text in
 // a stable order. Specifiers that are computed at run time cannot be seen.
 func specifiers(text string) []string {
-	text = withoutComments(text)
+	var code strings.Builder
+	var quoted []string
+	scan(text, func(kind pieceKind, piece string) {
+		switch kind {
+		case pieceCode:
+			code.WriteString(piece)
+		case pieceComment, pieceTemplate:
+			code.WriteString(" ")
+		case pieceString:
+			fmt.Fprintf(&code, `"%d"`, len(quoted))
+			quoted = append(quoted, piece[1:len(piece)-1])
+		}
+	})
 	var found []string
-	for _, pattern := range []*regexp.Regexp{importFrom, importBare, importDynamic} {
-		for _, match := range pattern.FindAllStringSubmatch(text, -1) {
-			found = append(found, match[1])
+	for _, pattern := range importPatterns {
+		for _, match := range pattern.FindAllStringSubmatch(code.String(), -1) {
+			number, err := strconv.Atoi(match[1])
+			if err == nil && number < len(quoted) {
+				found = append(found, quoted[number])
+			}
 		}
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
 }
 
-// withoutComments blanks comments and the text of template literals, so that
-// neither is mistaken for code. A quoted string that does not end on its line
-// is taken to be none (it was part of a regular expression).
+// withoutComments turns JSON with comments, as Deno reads it, into JSON.
 func withoutComments(text string) string {
-	out := []byte(text)
-	blank := func(from, to int) {
-		for i := from; i < to; i++ {
-			if out[i] != '\n' {
-				out[i] = ' '
-			}
+	var plain strings.Builder
+	scan(text, func(kind pieceKind, piece string) {
+		if kind == pieceComment {
+			piece = " "
 		}
-	}
-	for i := 0; i < len(text); {
-		rest := text[i:]
-		switch {
-		case strings.HasPrefix(rest, "//"):
-			end := len(rest)
-			if at := strings.IndexByte(rest, '\n'); at >= 0 {
-				end = at
-			}
-			blank(i, i+end)
-			i += end
-		case strings.HasPrefix(rest, "/*"):
-			end := len(rest)
-			if at := strings.Index(rest[2:], "*/"); at >= 0 {
-				end = at + 4
-			}
-			blank(i, i+end)
-			i += end
-		case rest[0] == '`':
-			end := closing(rest, '`', false)
-			blank(i+1, i+end-1)
-			i += end
-		case rest[0] == '"' || rest[0] == '\'':
-			i += closing(rest, rest[0], true)
-		default:
-			i++
-		}
-	}
-	return string(out)
+		plain.WriteString(piece)
+	})
+	return plain.String()
 }
 
-// closing returns the length of the literal that text begins with.
-func closing(text string, quote byte, oneLine bool) int {
+type pieceKind int
+
+const (
+	pieceCode pieceKind = iota
+	pieceComment
+	pieceString
+	pieceTemplate
+)
+
+// scan cuts a text into code, comments, quoted strings and template literals.
+// A quoted string that does not end on its line is taken to be code: it was
+// part of a regular expression.
+func scan(text string, emit func(kind pieceKind, piece string)) {
+	for len(text) > 0 {
+		kind, length := pieceCode, 1
+		switch {
+		case strings.HasPrefix(text, "//"):
+			kind, length = pieceComment, len(text)
+			if at := strings.IndexByte(text, '\n'); at >= 0 {
+				length = at
+			}
+		case strings.HasPrefix(text, "/*"):
+			kind, length = pieceComment, len(text)
+			if at := strings.Index(text[2:], "*/"); at >= 0 {
+				length = at + 4
+			}
+		case text[0] == '`':
+			kind, length = pieceTemplate, closing(text, false)
+		case text[0] == '"' || text[0] == '\'':
+			if length = closing(text, true); length > 1 && text[length-1] == text[0] {
+				kind = pieceString
+			}
+		}
+		emit(kind, text[:length])
+		text = text[length:]
+	}
+}
+
+// closing returns the length of the literal that text begins with, up to and
+// with the quote that ends it.
+func closing(text string, oneLine bool) int {
 	for i := 1; i < len(text); i++ {
 		switch {
 		case text[i] == '\\':
 			i++
-		case text[i] == quote:
+		case text[i] == text[0]:
 			return i + 1
 		case oneLine && text[i] == '\n':
 			return i
