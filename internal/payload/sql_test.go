@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type ledger struct {
 	stack *stack.Stack
 	owner *pgxpool.Pool // role postgres, as which jobs run
 	admin *pgxpool.Pool // superuser
+	cases atomic.Int64
 }
 
 // startLedger starts a stack without pg_net's worker and installs the dispatcher.
@@ -159,18 +161,10 @@ type scenario struct {
 	spec   map[string]any
 }
 
-var names = struct {
-	sync.Mutex
-	next int
-}{}
-
 // newScenario installs a backup of its own at the time installed.
 func (l *ledger) newScenario(t *testing.T) *scenario {
 	t.Helper()
-	names.Lock()
-	names.next++
-	s := &scenario{T: t, ledger: l, backup: fmt.Sprintf("case-%d", names.next), spec: settings()}
-	names.Unlock()
+	s := &scenario{T: t, ledger: l, backup: fmt.Sprintf("case-%d", l.cases.Add(1)), spec: settings()}
 	s.exec(t, l.owner, `select vault.create_secret($1, $2 || '/token', 'managed')`, token, s.backup)
 	s.exec(t, l.owner, `select vault.create_secret($1, $2 || '/alert-key', 'managed')`, l.stack.AnonKey, s.backup)
 	s.exec(t, l.owner, `
@@ -514,6 +508,7 @@ var ledgerCases = []struct {
 		func(s *scenario) {
 			s.lose(s.dispatch("2 06:00"))
 			s.watch("2 06:04")
+			s.want("run 2 06:00 #1 schedule requested log:- alert:-")
 			s.watch("2 06:10")
 			s.watch("2 06:20")
 		},
@@ -631,6 +626,32 @@ var ledgerCases = []struct {
 			"backup_logs interrompido false 0",
 			"system_logs auto_backup_error interrupted by watchdog alert:pending",
 			"unsent alert",
+		},
+	},
+	{
+		"duplicate without a trace",
+		"a duplicate is waited for like a run that was taken, also where its row cannot be found",
+		func(s *scenario) {
+			run := s.dispatch("2 06:00")
+			s.respond(run, reply{status: 409, headers: ours(), body: fmt.Sprintf(`{"success":false,"code":"duplicate","run_id":%q}`, run)})
+			s.watch("2 06:10")
+		},
+		[]string{
+			"run 2 06:00 #1 schedule running log:- alert:-",
+		},
+	},
+	{
+		"answer forgotten",
+		"a run that was taken is not lost because pg_net has forgotten the answer in the meantime",
+		func(s *scenario) {
+			run := s.dispatch("2 06:00")
+			s.respond(run, reply{status: 202, headers: ours(), body: fmt.Sprintf(`{"success":null,"state":"running","run_id":%q}`, run)})
+			s.watch("2 06:01")
+			s.exec(s.T, s.admin, `delete from net._http_response where id = (select request_id from auto_backup.runs where run_id = $1::uuid)`, run)
+			s.watch("2 06:10")
+		},
+		[]string{
+			"run 2 06:00 #1 schedule running log:- alert:-",
 		},
 	},
 	{
@@ -791,6 +812,7 @@ var ledgerCases = []struct {
 			s.accept(run)
 			s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: sem espaço' where id = $1::uuid`, run)
 			s.watch("2 06:04")
+			s.want("run 2 06:00 #1 schedule running log:- alert:-", "backup_logs falhou false 0")
 			s.watch("2 06:10")
 		},
 		[]string{
@@ -799,6 +821,43 @@ var ledgerCases = []struct {
 			"backup_logs falhou false 0",
 			"system_logs auto_backup_error function_failed by watchdog alert:pending",
 			"unsent alert",
+		},
+	},
+	{
+		"failed row with its alert",
+		"a function that cannot write system_logs says in backup_logs that its alert was sent; people are not told again",
+		func(s *scenario) {
+			s.change(installed, retrySetting("attempts", 0))
+			run := s.dispatch("2 06:00")
+			s.accept(run)
+			s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: sem (espaço) (alerta enviado)' where id = $1::uuid`, run)
+			s.watch("2 06:10")
+			if got, want := one[string](s.T, s.owner, `select error from auto_backup.runs where run_id = $1::uuid`, run), "sem (espaço)"; got != want {
+				s.Errorf("the run's error is %q, want %q", got, want)
+			}
+		},
+		[]string{
+			"run 2 06:00 #1 schedule failed function_failed log:watchdog alert:delivered",
+			"incident failed 2 06:00 function_failed delivered by function calls:0",
+			"backup_logs falhou false 0",
+			"system_logs auto_backup_error function_failed by watchdog alert:delivered",
+		},
+	},
+	{
+		"failed row with its alert to some",
+		"where that alert reached some of the subscribers, it is not sent to them again, and counts as not delivered",
+		func(s *scenario) {
+			s.change(installed, retrySetting("attempts", 0))
+			run := s.dispatch("2 06:00")
+			s.accept(run)
+			s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: sem espaço (alerta enviado só a uma parte dos assinantes)' where id = $1::uuid`, run)
+			s.watch("2 06:10")
+		},
+		[]string{
+			"run 2 06:00 #1 schedule failed function_failed log:watchdog alert:not_delivered",
+			"incident failed 2 06:00 function_failed not_delivered by function calls:0",
+			"backup_logs falhou false 0",
+			"system_logs auto_backup_error function_failed by watchdog alert:not_delivered",
 		},
 	},
 	{
@@ -979,6 +1038,7 @@ var ledgerCases = []struct {
 			run := s.start("1 13:00", false)
 			s.accept(run)
 			s.fail(run, "backup_failed", `{"state":"delivered"}`)
+			s.exec(s.T, s.owner, `update auto_backup.runs set schedule = 'daily' where run_id = $1::uuid`, run)
 			s.watch("1 13:10")
 			s.watch("1 13:20")
 			s.watch("1 13:30")
@@ -1023,6 +1083,9 @@ var ledgerCases = []struct {
 			other := s.start("2 06:09", false)
 			s.accept(other)
 			s.watch("2 06:10")
+			if latest := s.latest(); latest != other {
+				s.Error("a retry did not wait for the run that was under way")
+			}
 			s.fail(other, "backup_failed", `{"state":"delivered"}`)
 			s.watch("2 06:20")
 		},
@@ -1062,6 +1125,25 @@ var ledgerCases = []struct {
 			"system_logs auto_backup_error no_answer by watchdog alert:delivered",
 			"system_logs auto_backup_error overdue by watchdog alert:suppressed",
 			"system_logs auto_backup by function",
+		},
+	},
+	{
+		"catch-up waits for its turn",
+		"what was missed is made up for when no other run of the backup is under way",
+		func(s *scenario) {
+			run := s.start("2 06:04", false)
+			s.accept(run)
+			s.watch("2 06:10")
+			s.want("run 2 06:04 #1 manual running log:- alert:-", "backup_logs iniciado false 0")
+			s.succeed(run)
+			s.watch("2 06:20")
+		},
+		[]string{
+			"run 2 06:00 #1 catch_up requested log:- alert:-",
+			"run 2 06:04 #1 manual succeeded log:function alert:-",
+			"backup_logs ID true 321",
+			"system_logs auto_backup by function",
+			"unsent run #1",
 		},
 	},
 	{
@@ -1180,9 +1262,10 @@ var ledgerCases = []struct {
 			s.watch("1 13:00")
 			s.watch("1 13:10")
 			s.answerAlert(delivered())
-			for _, at := range []string{"1 13:20", "1 14:00", "1 18:00"} {
-				s.watch(at)
-			}
+			s.watch("1 13:20")
+			s.change(installed, alertSetting("overdue_after_seconds", 3000))
+			s.watch("1 14:00")
+			s.watch("1 18:00")
 			run := s.start("1 19:00", false)
 			s.accept(run)
 			s.succeed(run)
@@ -1195,7 +1278,7 @@ var ledgerCases = []struct {
 		[]string{
 			"run 1 19:00 #1 manual succeeded log:function alert:-",
 			"incident overdue 1 13:00 overdue delivered by watchdog calls:1 over",
-			"incident overdue 1 20:00 overdue delivered by watchdog calls:1",
+			"incident overdue 1 19:50 overdue delivered by watchdog calls:1",
 			"backup_logs ID true 321",
 			"system_logs auto_backup_error overdue by watchdog alert:delivered",
 			"system_logs auto_backup by function",
@@ -1252,6 +1335,25 @@ var ledgerCases = []struct {
 			s.exec(s.T, s.owner, `select vault.update_secret(id, $2) from vault.secrets where name = $1 || '/token'`, s.backup, token+"\n")
 			s.refuseDispatch("2 06:00", "it contains white space or a line break")
 			s.watch("2 06:10", "line break")
+		},
+		[]string{
+			"run 2 06:00 #1 catch_up failed token_invalid log:watchdog alert:pending",
+			"incident failed 2 06:00 token_invalid sent by watchdog calls:1",
+			"system_logs auto_backup_error token_invalid by watchdog alert:pending",
+			"unsent alert",
+		},
+	},
+	{
+		"token of another project",
+		"a token that vault cannot decrypt, as in a database restored elsewhere, is a damaged one; its digest is no error",
+		func(s *scenario) {
+			s.change(installed, retrySetting("attempts", 0))
+			s.exec(s.T, s.admin, `update vault.secrets set secret = encode(sha256(secret::bytea) || sha256(secret::bytea), 'base64') where name = $1 || '/token'`, s.backup)
+			s.refuseDispatch("2 06:00", "vault cannot decrypt it")
+			if digest := one[*string](s.T, s.owner, `select auto_backup.token_digest($1)`, s.backup); digest != nil {
+				s.Errorf("the digest is %s, want null", *digest)
+			}
+			s.watch("2 06:10", "vault cannot decrypt it")
 		},
 		[]string{
 			"run 2 06:00 #1 catch_up failed token_invalid log:watchdog alert:pending",
@@ -1608,6 +1710,7 @@ func (l *ledger) testRequests(t *testing.T) {
 type contract struct {
 	LogTypes map[string]string `json:"log_types"`
 	Prefixes map[string]string `json:"details_prefixes"`
+	Suffixes map[string]string `json:"details_suffixes"`
 	Refusals map[string]any    `json:"refusals"`
 	Codes    map[string]any    `json:"codes"`
 	States   map[string]any    `json:"alert_states"`
@@ -1639,9 +1742,12 @@ func (l *ledger) testContract(t *testing.T) {
 		"answer":   {"'" + strings.ToLower(c.Version) + "'"},
 		"evidence": {success, failure},
 		"report":   {failure},
-		"judge":    {success, failure, "'" + c.Prefixes["failed"] + "%", "'" + c.Prefixes["interrupted"] + "%"},
-		"close":    {"'" + c.Prefixes["failed"] + "'", "'" + c.Prefixes["interrupted"] + "'", "'" + c.Prefixes["success"], "'" + c.Prefixes["started"] + "%"},
-		"alerts":   {"'pending'", "'delivered'"},
+		"judge": {
+			success, failure, "'" + c.Prefixes["failed"] + "%", "'" + c.Prefixes["interrupted"] + "%",
+			"%" + c.Suffixes["delivered"] + "' then 'delivered'", "%" + c.Suffixes["partly"] + "' then 'partly'",
+		},
+		"close":  {"'" + c.Prefixes["failed"] + "'", "'" + c.Prefixes["interrupted"] + "'", "'" + c.Prefixes["success"], "'" + c.Prefixes["started"] + "%"},
+		"alerts": {"'pending'", "'delivered'"},
 	} {
 		source := one[string](t, l.owner, `
 			select prosrc from pg_proc where pronamespace = 'auto_backup'::regnamespace and proname = $1`, function)
@@ -1770,7 +1876,7 @@ func (l *ledger) testHistory(t *testing.T) {
 		from auto_backup.history where backup = $1 order by due_at, attempt`, s.backup)
 	want := []string{
 		"02 06:00 | #1 | The backup was made: 321 records. | started by its job | made, pg_net id N | HTTP 202 | succeeded | written by the function",
-		"03 06:00 | #1 | The function refused the token: vault and function have different ones. HTTP 401, unauthorized No backup has succeeded since. | started by its job | made, pg_net id N | HTTP 401 unauthorized | did not run | written by the watchdog | delivered by the watchdog",
+		"03 06:00 | #1 | The function refused the token: vault and function have different ones (HTTP 401, unauthorized). No backup has succeeded since. | started by its job | made, pg_net id N | HTTP 401 unauthorized | did not run | written by the watchdog | delivered by the watchdog",
 		"03 06:00 | #2 | The request was lost: there is neither an answer nor a trace of the function. No backup has succeeded since. | tried again by the watchdog | made, pg_net id N | no answer seen | did not run | written by the watchdog | none: the first failure of this due time has one",
 		"04 06:00 | #1 | The request is made; there is no answer yet. | started by its job | made, pg_net id N | no answer yet",
 	}
@@ -2043,8 +2149,9 @@ const benchmarkLimit = 10 * time.Millisecond
 
 // BenchmarkDispatcherSQL measures dispatch and watch with a full ledger and full
 // logs, in a session that has called them before and, as pg_cron does, in a new
-// one. It fails where even the fastest quarter of the calls is above the limit:
-// the rest tells more about what else the machine does.
+// one, where most of the time goes into filling the session's caches. It fails
+// where even the fastest quarter of the calls in a warm session is above the
+// limit: the rest tells more about what else the machine does.
 func BenchmarkDispatcherSQL(b *testing.B) {
 	l := startLedger(b)
 	ctx := context.Background()
@@ -2083,9 +2190,18 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 	}
 	calls := []call{
 		{"watch, idle", `select auto_backup.watch('bench', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Millisecond)} }},
+		{"watch, a run under way", `select auto_backup.watch('bench', $1)`, func(n int) []any {
+			if n == 0 {
+				// Many rows of the logs are newer than the request, as in a busy application.
+				l.exec(b, l.owner, `
+					insert into auto_backup.runs (run_id, backup, schedule, trigger, due_at, attempt, state, request_id, requested_at, posted_at)
+					values ($1::uuid, 'bench', 'daily', 'manual', $2, 1, 'running', 1, $2, '2020-01-01') on conflict do nothing`, backupID, at)
+			}
+			return []any{at.Add(time.Duration(n) * time.Millisecond)}
+		}},
 		{"dispatch", `select auto_backup.dispatch('bench', 'daily', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Minute)} }},
 	}
-	measure := func(b *testing.B, conn func() *pgx.Conn, c call) {
+	measure := func(b *testing.B, limited bool, conn func() *pgx.Conn, c call) {
 		var costs []time.Duration
 		for n := 0; b.Loop(); n++ {
 			b.StopTimer()
@@ -2102,7 +2218,7 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		for _, p := range []int{25, 50, 95} {
 			b.ReportMetric(float64(percentile(p).Microseconds())/1000, fmt.Sprintf("p%d-ms", p))
 		}
-		if cost := percentile(25); cost > benchmarkLimit {
+		if cost := percentile(25); limited && cost > benchmarkLimit {
 			b.Errorf("a quarter of the calls took %s or less, the limit is %s", cost, benchmarkLimit)
 		}
 	}
@@ -2117,11 +2233,11 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		b.Run(c.name+", warm session", func(b *testing.B) {
 			conn := connect(b)
 			defer func() { _ = conn.Close(ctx) }()
-			measure(b, func() *pgx.Conn { return conn }, c)
+			measure(b, true, func() *pgx.Conn { return conn }, c)
 		})
 		b.Run(c.name+", new session", func(b *testing.B) {
 			var conn *pgx.Conn
-			measure(b, func() *pgx.Conn {
+			measure(b, false, func() *pgx.Conn {
 				if conn != nil {
 					_ = conn.Close(ctx)
 				}

@@ -11,6 +11,7 @@ import { Ledger, type Limits, type Sleep } from "./ledger.ts";
 import type { BackupRequest } from "./request.ts";
 import type { Answer, Problem, Row, Supabase } from "./supabase.ts";
 import {
+  alertedSuffix,
   alertMessage,
   alertReasons,
   type Code,
@@ -336,7 +337,12 @@ export class Run {
         clean,
       );
       alert = { ...outcome, at: now().toISOString() };
-      await this.#writeSystemLog(failure, alert);
+      const logged = await this.#writeSystemLog(failure, alert);
+      const suffix = alertedSuffix(alert.emails_sent ?? 0, alert.emails_failed ?? 0);
+      if (!logged && this.#claimed && suffix !== "") {
+        const details = failureDetails(failure.code, failure.reason) + suffix;
+        this.#report("backup_logs", await this.#ledger.setBackupLog({ details }));
+      }
     }
     this.#context.log(
       `run ${this.#request.runId}: failed, ${failure.code}: ${failure.reason}; ` +
@@ -366,7 +372,8 @@ export class Run {
     this.#report("backup_logs", problem);
   }
 
-  async #writeSystemLog(failure: Failure, alert: AlertRecord): Promise<void> {
+  /** Whether system_logs now says this of the run. */
+  async #writeSystemLog(failure: Failure, alert: AlertRecord): Promise<boolean> {
     const problem = await this.#ledger.setSystemLog({
       type: contract.log_types.failure,
       message: failureDetails(failure.code, failure.reason),
@@ -381,6 +388,7 @@ export class Run {
       },
     });
     this.#report("system_logs", problem);
+    return problem === null;
   }
 
   /** A failure that cannot be logged is still said in the function's own log. */

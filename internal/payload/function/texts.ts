@@ -29,6 +29,15 @@ export function failureDetails(code: Code, reason: string): string {
   return (code === "interrupted" ? prefixes.interrupted : prefixes.failed) + reason;
 }
 
+/**
+ * End of details of backup_logs when an alert was sent and system_logs could not take its outcome.
+ * The watchdog reads it, and does not alert once more.
+ */
+export function alertedSuffix(sent: number, failed: number): string {
+  if (sent < 1) return "";
+  return failed > 0 ? contract.details_suffixes.partly : contract.details_suffixes.delivered;
+}
+
 /** message of system_logs after a success. */
 export function successMessage(records: number): string {
   const count = records === 1 ? "1 registro salvo" : `${records} registros salvos`;

@@ -468,8 +468,10 @@ for (const { name, setting, arrange, code, error, context, row, event } of CASES
 
     assert(project.runs.every(({ success }) => success === false));
     assert.equal(project.runs.length, row === false ? 0 : 1);
+    // Where system_logs cannot say that the alert was delivered, the panel's row does.
+    const suffix = event === false ? contract.details_suffixes.delivered : "";
     for (const { details, records_affected } of project.runs) {
-      assert.deepEqual([details, records_affected], [body.message, 0]);
+      assert.deepEqual([details, records_affected], [body.message + suffix, 0]);
     }
 
     assert.equal(project.events.length, event === false ? 0 : 1);
@@ -505,6 +507,23 @@ for (const { name, setting, arrange, code, error, context, row, event } of CASES
 Deno.test("failures: every code is covered", () => {
   const covered = new Set<string>([...CASES.map(({ code }) => code), "interrupted"]);
   assert.deepEqual([...covered].sort(), Object.keys(contract.codes).sort());
+});
+
+// An alert that reached only some, or nobody, is not told as one that reached everybody.
+Deno.test("failure: the alert's outcome without system_logs", async () => {
+  const outcomes: [number, number, string][] = [
+    [2, 0, contract.details_suffixes.delivered],
+    [1, 1, contract.details_suffixes.partly],
+    [0, 2, ""],
+  ];
+  for (const [emails_sent, emails_failed, suffix] of outcomes) {
+    const { project, post } = harness();
+    project.rpc = () => json(200, null);
+    project.fault(EVENT, () => pgError(403, "42501", "permission denied"), 9);
+    project.alert = () => json(200, { emails_sent, emails_failed });
+    const { message } = await (await post({ wait: true })).json();
+    assert.equal(project.runs[0]?.details, message + suffix);
+  }
 });
 
 // Without waiting, the same rows and the same alert come after the 202.

@@ -98,8 +98,6 @@ begin
                 -- It goes out when pg_net's worker goes on; another one would be one too many.
                 verdict := case when age < interval '30 minutes' then 'wait' else 'not_delivered' end;
                 reason := 'pg_net has not sent the request';
-            elsif age < interval '2 minutes' then
-                verdict := 'wait';
             else
                 reason := coalesce(incident.alert_error, answer ->> 'error', 'the request was lost');
             end if;

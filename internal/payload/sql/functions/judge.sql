@@ -30,6 +30,11 @@ declare
     success constant jsonb := judge.events -> 'auto_backup';
     failure constant jsonb := judge.events -> 'auto_backup_error';
     details constant text := judge.log_row ->> 'details';
+    -- Where the function could not write its alert's outcome into system_logs.
+    alerted constant text := case
+        when details like '% (alerta enviado)' then 'delivered'
+        when details like '% (alerta enviado só a uma parte dos assinantes)' then 'partly'
+    end;
     body constant jsonb := case when judge.answer #>> '{body,run_id}' = run.run_id::text then judge.answer -> 'body' end;
     status constant integer := judge.answer ->> 'status';
     verdict jsonb := '{}';
@@ -78,6 +83,7 @@ begin
             'error', auto_backup.plain(failure #>> '{context,error}'),
             'logged_by', 'function',
             'function_alert', case
+                when alerted is not null then alerted
                 when failure #> '{context,alert,emails_sent}' > '0' and failure #> '{context,alert,emails_failed}' > '0' then 'partly'
                 else failure #>> '{context,alert,state}'
             end
@@ -105,7 +111,8 @@ begin
         return verdict || jsonb_build_object(
             'state', 'failed',
             'code', case when details like 'Backup automático interrompido: %' then 'interrupted' else 'function_failed' end,
-            'error', auto_backup.plain(substring(details from ': (.*)'))
+            'error', auto_backup.plain(substring(details from ': (.*?)(?: \(alerta enviado[^)]*\))?$')),
+            'function_alert', alerted
         );
     end if;
 

@@ -21,7 +21,6 @@ begin
         from cron.job_run_details o
         inner join cron.job j on j.jobid = o.jobid
         where j.username = current_user
-        and o.username = current_user
         and j.jobname in (
             select prune.backup || '-watchdog'
             union all

@@ -11,7 +11,14 @@ declare
     secret constant text := token.backup || '/token';
     value text;
 begin
-    select v.decrypted_secret into value from vault.decrypted_secrets v where v.name = secret;
+    begin
+        select v.decrypted_secret into value from vault.decrypted_secrets v where v.name = secret;
+    exception
+        -- A database restored into another project has another key.
+        when internal_error or data_exception then
+            raise exception 'auto_backup: the vault secret "%" is damaged, so no backup can be started: vault cannot decrypt it', secret
+            using errcode = 'AB002', hint = 'Run "terraform apply".';
+    end;
     if value is null then
         raise exception 'auto_backup: the vault secret "%" is missing, so no backup can be started', secret
         using errcode = 'AB001', hint = 'Run "terraform apply".';

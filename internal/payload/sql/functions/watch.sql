@@ -17,7 +17,7 @@ declare
     pruned_at timestamptz;
     done jsonb;
     problems jsonb := '[]';
-    result jsonb := jsonb_build_object('backup', watch.backup, 'at', auto_backup.rfc3339(moment));
+    result jsonb := jsonb_build_object('backup', watch.backup, 'at', moment);
 begin
     select w.pruned_at into pruned_at
     from auto_backup.settings s

@@ -1,0 +1,334 @@
+// Package failures_test brings about every way in which a backup is known to
+// fail, on the local stack, and shows what is left of each: the table of the
+// guide docs/guides/failures.md.
+package failures_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+var (
+	out    = flag.String("failures.out", "", "write the guide to this file instead of comparing it")
+	only   = flag.String("failures.only", "", "run only the rows whose cause contains this text")
+	timing = flag.Bool("failures.timing", false, "log how long each row takes")
+)
+
+const guide = "../../docs/guides/failures.md"
+
+// sites is how many projects the rows share.
+const sites = 3
+
+// result is what came of a row.
+type result struct {
+	seen  outcome
+	wrong []string
+	took  time.Duration
+}
+
+// TestFailures proves for every known cause of failure, on a real PostgreSQL and
+// with the function in a real Deno: which rows are left; that none of them
+// claims a success that did not happen; that people are told of every incident
+// exactly once, or that it is recorded that they were not; and that a backup
+// succeeds again, and ends the incident without another mail, once the cause is
+// gone. It also proves that the guide shows exactly this.
+func TestFailures(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	table := rows()
+	results := make([]result, len(table))
+	chosen := func(r row) bool { return strings.Contains(r.cause, *only) }
+
+	var work sync.WaitGroup
+	// Rows that only wait come first, so that the others use the time.
+	queue := make(chan int, len(table))
+	for _, slow := range []bool{true, false} {
+		for i, r := range table {
+			if r.clock == "" && r.slow == slow && chosen(r) {
+				queue <- i
+			}
+		}
+	}
+	close(queue)
+	for _, c := range []clock{ticking, cannotTick, standing} {
+		var together []int
+		for i, r := range table {
+			if r.clock == c && chosen(r) {
+				together = append(together, i)
+			}
+		}
+		if len(together) == 0 {
+			continue
+		}
+		work.Go(func() {
+			if err := onTheClock(ctx, c, table, together, results); err != nil {
+				for _, i := range together {
+					results[i].wrong = append(results[i].wrong, err.Error())
+				}
+			}
+		})
+	}
+	for range min(sites, len(queue)) {
+		work.Go(func() {
+			err := onProject(ctx, false, func(project *stack.Stack) error {
+				s, err := newSite(ctx, project, "auto-backup", time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC))
+				if err != nil {
+					return err
+				}
+				defer s.owner.Close()
+				for i := range queue {
+					results[i] = table[i].run(s, func() { s.begin(s.wants(table[i], "0 3 * * *", backup.DefaultTimezone)) }, func() error { return s.tick(s.due) })
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+
+	for i, r := range table {
+		if !chosen(r) {
+			continue
+		}
+		t.Run(fmt.Sprintf("%d %s", i+1, r.cause), func(t *testing.T) {
+			got := results[i]
+			if got.seen != r.wanted {
+				t.Errorf("left are\n\t%q\n\t%q\n\t%q\nwanted\n\t%q\n\t%q\n\t%q", got.seen.runs, got.seen.rows, got.seen.alert, r.wanted.runs, r.wanted.rows, r.wanted.alert)
+			}
+			for _, wrong := range got.wrong {
+				t.Error(wrong)
+			}
+			if *timing {
+				t.Logf("%.1f s", got.took.Seconds())
+			}
+		})
+	}
+	if *only != "" {
+		return
+	}
+	text := render(table, results)
+	if *out != "" {
+		if err := os.WriteFile(*out, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	stands, err := os.ReadFile(guide)
+	if err != nil || string(stands) != text {
+		t.Errorf("docs/guides/failures.md does not show what the rows left (%v); \"make failures\" writes it", err)
+	}
+}
+
+// onProject runs something in a project of its own.
+func onProject(ctx context.Context, ticks bool, do func(*stack.Stack) error) error {
+	project, err := newProject(ctx, ticks)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(project), project.Close())
+}
+
+// wants is what the backup of a row is.
+func (s *site) wants(r row, cron, timezone string) backup.Settings {
+	settings := s.defaults(cron, timezone)
+	if r.settings != nil {
+		r.settings(&settings)
+	}
+	return settings
+}
+
+// onTheClock runs rows whose tick is the real pg_cron's: all at the same minute,
+// each on a backup of its own.
+func onTheClock(ctx context.Context, c clock, table []row, together []int, results []result) error {
+	return onProject(ctx, c != cannotTick, func(project *stack.Stack) error {
+		due := time.Now().UTC().Add(20 * time.Second).Truncate(time.Minute).Add(time.Minute)
+		var all []*site
+		for n := range together {
+			s, err := newSite(ctx, project, backup.Name(fmt.Sprintf("backup-%c", 'a'+n)), due)
+			if err != nil {
+				return err
+			}
+			defer s.owner.Close()
+			all = append(all, s)
+		}
+		cron := fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour())
+		for n, i := range together {
+			err := guarded(func() { all[n].begin(all[n].wants(table[i], cron, "UTC")) })
+			if err != nil {
+				return err
+			}
+		}
+		if !time.Now().Before(due.Add(-time.Second)) {
+			return errors.New("the installation took too long for the tick")
+		}
+		var work sync.WaitGroup
+		for n, i := range together {
+			s := all[n]
+			work.Go(func() {
+				results[i] = table[i].run(s, func() {
+					// The watchdog looks when the row says so.
+					s.exec(s.owner, `select cron.alter_job(jobid, active := false) from cron.job where jobname = $1`, s.name.Job(backup.WatchdogKey))
+				}, func() error {
+					s.until(due)
+					s.awaitFor(time.Minute, "pg_cron's tick", func() bool {
+						return s.holds(`count(*) = count(*) filter (where d.status in ('succeeded', 'failed'))
+							from cron.job j left join cron.job_run_details d on d.jobid = j.jobid where j.jobname = $1`, s.name.Job("daily"))
+					})
+					return nil
+				})
+			})
+		}
+		work.Wait()
+		return nil
+	})
+}
+
+// guarded runs steps of which one may give up.
+func guarded(do func()) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			f, ok := problem.(failure)
+			if !ok {
+				panic(problem)
+			}
+			err = f.error
+		}
+	}()
+	do()
+	return nil
+}
+
+// run brings the row's cause about and looks at what is left; then it ends the
+// cause and sees whether a backup succeeds again.
+func (r row) run(s *site, begin func(), tick func() error) (got result) {
+	started := time.Now()
+	defer func() { got.took = time.Since(started) }()
+	err := guarded(func() {
+		begin()
+		if r.broken != nil {
+			r.broken(s)
+		}
+		if r.due != nil {
+			r.due(s)
+		} else if err := tick(); err != nil && !strings.HasPrefix(r.wanted.runs, "catch_up") {
+			s.failf("the tick: %w", err)
+		}
+		if r.meanwhile != nil {
+			r.meanwhile(s)
+		}
+		at := s.due.Add(r.absent)
+		for n := range watches {
+			s.settle()
+			if r.between != nil {
+				r.between(s, n)
+			}
+			at = at.Add(10 * time.Minute)
+			s.must(s.watch(at))
+		}
+		s.settle()
+		if r.expectsNothingMore(s) {
+			s.must(s.watch(at.Add(time.Minute)))
+		}
+		got.seen, got.wrong = s.look()
+		got.wrong = append(got.wrong, r.countMails(s, 0)...)
+		got.wrong = append(got.wrong, r.recovers(s, at)...)
+	})
+	if err != nil {
+		got.wrong = append(got.wrong, err.Error())
+	}
+	return got
+}
+
+// expectsNothingMore says whether the last outcome is still to be collected.
+func (r row) expectsNothingMore(s *site) bool {
+	return s.holds(`exists (select from auto_backup.incidents i where i.backup = $1 and i.alert_state = 'sent')`, s.name)
+}
+
+// countMails compares the e-mails of each subscriber with the alerts that count
+// as delivered.
+func (r row) countMails(s *site, late int) (wrong []string) {
+	wanted := strings.Count(r.wanted.alert, "one, by the")
+	if n, _, found := strings.Cut(r.wanted.alert, " × one, by the"); found {
+		_, _ = fmt.Sscan(n, &wanted)
+	}
+	subscribers := map[string]int{"admin@aimindset.example": wanted + late, "equipe@aimindset.example": wanted + late}
+	if r.rounds != nil {
+		for address := range subscribers {
+			subscribers[address] = r.rounds[address]
+		}
+	}
+	got := s.rounds()
+	for address, n := range subscribers {
+		if got[address] != n {
+			wrong = append(wrong, fmt.Sprintf("%s got %d e-mails, not %d", address, got[address], n))
+		}
+	}
+	for _, mail := range s.stack.Emails()[s.mails:] {
+		if found := personal.FindString(mail.HTML); found != "" {
+			wrong = append(wrong, fmt.Sprintf("a mail shows %.6s…", found))
+		}
+	}
+	return wrong
+}
+
+// recovers ends the cause and has the next backup run: it succeeds, ends every
+// incident, and nobody gets another mail for it.
+func (r row) recovers(s *site, at time.Time) (wrong []string) {
+	s.mend()
+	s.settle()
+	next := s.due.Add(24 * time.Hour)
+	for !next.After(at) || s.holds(`exists (select from auto_backup.runs where backup = $1 and due_at >= $2)`, s.name, next) {
+		next = next.Add(24 * time.Hour)
+	}
+	s.must(s.watch(next.Add(-10 * time.Minute)))
+	s.settle()
+	s.must(s.tick(next))
+	s.settle()
+	s.must(s.watch(next.Add(10 * time.Minute)))
+	s.settle()
+	if got := s.texts(`select state || coalesce(' ' || code, '') || coalesce(': ' || error, '') from auto_backup.runs
+		where backup = $1 and due_at = $2`, s.name, next); strings.Join(got, ", ") != "succeeded" {
+		wrong = append(wrong, fmt.Sprintf("the backup after the repair: %v", got))
+	}
+	wrong = append(wrong, s.texts(`select 'incident ' || kind || ' ' || code || ' goes on after a success'
+		from auto_backup.incidents where backup = $1 and recovered_at is null`, s.name)...)
+	wrong = append(wrong, s.texts(`
+		select 'anybody can read ' || left(m[1], 6) || '… in system_logs'
+		from public.system_logs, regexp_match(message || context::text, $1) m
+		where type like 'auto\_backup%' and m is not null`, personal.String())...)
+	return append(wrong, r.countMails(s, r.late)...)
+}
+
+// render is the guide.
+func render(table []row, results []result) string {
+	var b strings.Builder
+	b.WriteString(introduction)
+	b.WriteString("| # | Cause | Runs | Log rows | Alert | What to do |\n|--:|---|---|---|---|---|\n")
+	for i, r := range table {
+		seen, mark := results[i].seen, ""
+		if seen != r.wanted || len(results[i].wrong) > 0 {
+			mark = "**Does not hold:** "
+		}
+		fmt.Fprintf(&b, "| %d | %s%s | %s | %s | %s | %s |\n", i+1, mark, r.cause, seen.runs, seen.rows, seen.alert, r.todo)
+	}
+	b.WriteString(portuguese)
+	return b.String()
+}
+
+// update switches the platform's check of JWTs.
+func update(verifyJWT bool) supabase.FunctionUpdate {
+	return supabase.FunctionUpdate{VerifyJWT: &verifyJWT}
+}
