@@ -173,6 +173,10 @@ func (t *ticks) superset(e Expr) Expr {
 			}
 		}
 	}
+	// An either whose dates do not exist is due by weekday alone.
+	if utc.either && utc.days == 0 {
+		utc.days, utc.either = allDays, false
+	}
 	// Days that no month of the list has can be added for a shorter text.
 	longest := 0
 	for m := 1; m <= 12; m++ {

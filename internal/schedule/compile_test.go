@@ -46,6 +46,10 @@ func TestCompile(t *testing.T) {
 		{"0 22 1 6 1", "America/Sao_Paulo", "0 1 2 6,7 2", true},
 		{"0 22 */2 * 1", "America/Sao_Paulo", "0 1 */29,2-28/2 * 2", true},
 		{"0 22 2-30/2 * */7", "America/Sao_Paulo", "0 1 */2 * 1", true},
+		{"0 22 2-20/2 * */7", "America/Sao_Paulo", "0 1 */20,3-19/2 * 1", true}, // one date more
+		{"0 22 5 * */4", "America/Sao_Paulo", "0 1 6 * */5,1", true},            // one weekday more
+		{"0 22 31 2,4 3", "America/Sao_Paulo", "0 1 * 2-5 4", true},             // no such dates, so by weekday
+		{"0 12 31 2,4 3", "America/Sao_Paulo", "0 15 * 2,4 3", false},
 		{"0 0,22 * * 1", "America/Sao_Paulo", "0 1,3 * * 1,2", true},
 		{"0 3 */2 * 1", "America/Sao_Paulo", "0 6 */2 * 1", false},
 		// Times that no one expression names.
@@ -57,6 +61,7 @@ func TestCompile(t *testing.T) {
 		{"30 2 * * *", "Europe/Berlin", "0,30 0,1 * * *", true}, // 01:00 when skipped
 		{"30 2 * * *", "America/New_York", "0,30 6,7 * * *", true},
 		{"30 0 * * *", "America/Santiago", "0,30 3,4 * * *", true},
+		{"30 0 * * 5", "Africa/Cairo", "0,30 21,22 * * 4", true}, // Thursday 22:00 when skipped
 		{"0 3 * * *", "Australia/Lord_Howe", "0,30 16 * * *", true},
 		{"0 2 * * *", "Antarctica/Troll", "0 0-2 * * *", true},
 		{"0 3 * * *", "Africa/Casablanca", "0 2,3 * * *", true},
@@ -87,7 +92,7 @@ func TestCompileIsSteady(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for hours := time.Duration(0); hours < 2*365*24; hours += 31 {
+			for hours := time.Duration(0); hours < 2*365*24; hours += 97 {
 				if got, err := schedule.Compile(e, loc, testNow.Add(hours*time.Hour)); err != nil || got != first {
 					t.Fatalf("%s in %s: %+v, and %v later %+v, %v", expr, name, first, hours*time.Hour, got, err)
 				}

@@ -487,6 +487,9 @@ func (f field) fault(item, reason, hint string) *ParseError {
 // checkFires refuses expressions that name no date, or one that comes too
 // seldom to be meant.
 func checkFires(e Expr) *ParseError {
+	if e.either || e.days == allDays {
+		return nil // every month has every weekday
+	}
 	gap := longestDayGap(e)
 	switch {
 	case gap == 0:

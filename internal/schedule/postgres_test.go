@@ -233,7 +233,7 @@ func testGuard(t *testing.T, db *pgx.Conn) {
 	}
 	exprs := []string{"* * * * *", "*/15 * * * *", "30 1,2 * * *", "0 0 * * *", "0 3 * * 0", "15 0-3 * * *", "45 2 1-7,25-31 * */7", "59 23 1-15 * 6"}
 	instants, due := 0, 0
-	for _, c := range changes {
+	for n, c := range changes {
 		from, to := c.near-4*day, c.near+3*day
 		offsets := serverOffsets(t, db, c.zone, from, to, 1)
 		b := newBrute(from, offsets)
@@ -276,7 +276,11 @@ func testGuard(t *testing.T, db *pgx.Conn) {
 				compareMinutes(t, "Next of "+expr+" in "+c.zone, mine, want)
 			}
 
-			// Single minutes, each asked at some second of it.
+			// Single minutes, each asked at some second of it, for some of the
+			// expressions in turn.
+			if (i+n)%3 != 0 {
+				continue
+			}
 			first, last := at-95, at+95
 			verdicts := query[[]bool](t, db, `
 				select array_agg(exists (

@@ -141,7 +141,7 @@ func unixMinute(year int, month time.Month, day int) int64 {
 }
 
 // TestReplay proves for every minute of the years 2025 to 2028, 52 zones and 60
-// expressions that pg_cron's ticks, and of a guarded schedule those that the
+// expressions, and 20 generated ones for each zone, that pg_cron's ticks, and of a guarded schedule those that the
 // guard lets through, are exactly the due times of a brute-force reading of
 // local time. It fails at the first minute that differs.
 func TestReplay(t *testing.T) {
@@ -156,7 +156,8 @@ func TestReplay(t *testing.T) {
 	var lock sync.Mutex
 	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wait sync.WaitGroup
-	for _, name := range replayZones {
+	for i, name := range replayZones {
+		expressions := append(slices.Clone(expressions), generatedExpressions()[20*i:20*i+20]...)
 		limit <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-limit }()
@@ -184,7 +185,7 @@ func TestReplay(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if guarded < 1000 || exact < 500 {
+	if guarded < 2000 || exact < 1000 {
 		t.Errorf("%d guarded and %d exact schedules: both kinds have to be tried", guarded, exact)
 	}
 	t.Logf("%d guarded and %d exact schedules, %d minutes each", guarded, exact, to-from)
@@ -202,8 +203,12 @@ func replay(b *brute, expr string, e schedule.Expr, loc *time.Location, compiled
 	if newer, ok := readCron(compiled.UTC, cron167); !ok || newer != tick {
 		return fmt.Errorf("pg_cron 1.6.7 reads the compiled expression otherwise")
 	}
-	if again, err := schedule.Parse(compiled.UTC); err != nil || again.String() != compiled.UTC {
-		return fmt.Errorf("the compiled expression is not in its normal form: %v, %v", again, err)
+	again, err := schedule.Parse(compiled.UTC)
+	if err != nil {
+		return fmt.Errorf("the parser refuses the compiled expression: %w", err)
+	}
+	if again.String() != compiled.UTC {
+		return fmt.Errorf("the compiled expression is not in its normal form %s", again)
 	}
 	want, fires := b.dueBy(&entry, from, to), tick.fires(from, to)
 	guard := newMinutes(from, to)
@@ -228,21 +233,8 @@ func replay(b *brute, expr string, e schedule.Expr, loc *time.Location, compiled
 	}
 	if m, ok := fires.missing(want); ok && !compiled.Guarded {
 		return fmt.Errorf("an unguarded tick at %s", clock(m))
-	} else if !ok && compiled.Guarded && slices.Equal(want.words, fires.words) && isFixed(b) {
-		return fmt.Errorf("guarded without need")
 	}
 	return nil
-}
-
-// isFixed tells whether the clock never changes.
-func isFixed(b *brute) bool {
-	shift := b.due[0] - b.localFrom
-	for i, due := range b.due {
-		if due-b.localFrom-int64(i) != shift {
-			return false
-		}
-	}
-	return true
 }
 
 // TestHistoricChanges proves the rule on the oddest changes of the past, minute
