@@ -31,28 +31,51 @@ func (e Expr) due(loc *time.Location, after int64) iter.Seq[int64] {
 		if e == (Expr{}) {
 			return
 		}
+		const month = 30 * minutesPerDay
+		for {
+			after = e.quiet(after)
+			end := after + month
+			for minute := range e.dueUntil(loc, after, end) {
+				if !yield(minute) {
+					return
+				}
+			}
+			after = end
+		}
+	}
+}
+
+// quiet returns a minute of UTC, not before the given one, up to which e is not
+// due in any zone after the given one. It makes long ways to rare days short.
+func (e Expr) quiet(after int64) int64 {
+	// Clocks are less than a day ahead of or behind UTC.
+	day := floorDiv(after, minutesPerDay) - 2
+	for d := dateOf(day); !e.on(d.month, d.day, d.weekday); d = d.next() {
+		day++
+	}
+	return max(after, (day-1)*minutesPerDay-1)
+}
+
+// dueUntil yields the minutes of UTC within (after, until] at which e is due.
+func (e Expr) dueUntil(loc *time.Location, after, until int64) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
 		// No clock has ever gone back by more than a day, so what it has
 		// shown since two days ago decides what is a repetition.
-		first := true
-		var reached int64 // the first local minute that the clock has not shown
-		for s := range spans(loc, after-2*minutesPerDay) {
-			if first {
-				reached, first = s.start+s.offset, false
+		start := after - 2*minutesPerDay
+		reached := start + offsetAt(loc, start) // the first local minute that the clock has not shown
+		for s := range spans(loc, start) {
+			if s.start > until {
+				return
 			}
 			from := reached
-			if reached = max(reached, s.end+s.offset); from == reached {
-				continue
-			}
-			if s.end <= after {
-				continue
-			}
+			reached = max(reached, s.end+s.offset)
 			if s.start <= after {
 				from = max(from, after+1+s.offset)
 			}
-			for local := range e.local(from, reached) {
+			for local := range e.local(from, min(reached, until+1+s.offset)) {
 				minute := max(s.start, local-s.offset)
 				if minute <= after {
-					continue
+					continue // several skipped times are due together
 				}
 				after = minute
 				if !yield(minute) {
