@@ -24,7 +24,7 @@ func intact(t *testing.T) (Spec, State) {
 	dispatcher := payload.LoadDispatcher()
 	found := settings
 	state := State{
-		ID: id, Role: JobOwner, Extensions: map[string]string{"pg_cron": "1.6", "pg_net": "0.20.4", "supabase_vault": "0.3.1"},
+		ID: id, Extensions: map[string]string{"pg_cron": "1.6", "pg_net": "0.20.4", "supabase_vault": "0.3.1"},
 		DispatcherVersion: dispatcher.Version, Functions: dispatcher.Functions,
 		Settings: &found, Stamped: true, FunctionID: "f", Backups: []string{DefaultName},
 		Jobs:        map[string]Job{},

@@ -164,7 +164,6 @@ func relativePath(base, file string) string {
 
 // observation is the answer of observe.sql.
 type observation struct {
-	Role         string            `json:"role"`
 	Extensions   map[string]string `json:"extensions"`
 	Installation *struct {
 		Owner   string `json:"owner"`
@@ -198,7 +197,7 @@ func (s *Service) observeDatabase(ctx context.Context, name Name) (observation, 
 func (o observation) fill(state *State, known Known) error {
 	name := state.ID.Name
 	state.known = known
-	state.Role, state.Extensions, state.Backups = o.Role, o.Extensions, o.Backups
+	state.Extensions, state.Backups = o.Extensions, o.Backups
 	state.Functions, state.VaultStamps, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
 	state.Token.Vault = o.TokenDigest
 	if o.Installation != nil {

@@ -88,8 +88,6 @@ type LogConstraint struct {
 // State is one backup as it was found in its project.
 type State struct {
 	ID ID
-	// Role is the database role that looked.
-	Role string
 	// Extensions maps the installed ones of pg_cron, pg_net and
 	// supabase_vault to their versions.
 	Extensions map[string]string

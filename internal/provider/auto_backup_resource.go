@@ -76,13 +76,8 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	service := r.service(state.ProjectRef.ValueString(), &resp.Diagnostics)
-	if service == nil {
-		return
-	}
-	found, err := service.Observe(ctx, state.id().Name, state.known())
-	if err != nil {
-		addError(&resp.Diagnostics, "Cannot read the backup", err)
+	_, found, ok := r.observe(ctx, state, &resp.Diagnostics)
+	if !ok {
 		return
 	}
 	if !found.Exists() {
@@ -118,13 +113,8 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	service := r.service(state.ProjectRef.ValueString(), &resp.Diagnostics)
-	if service == nil {
-		return
-	}
-	found, err := service.Observe(ctx, state.id().Name, state.known())
-	if err != nil {
-		addError(&resp.Diagnostics, "Cannot read the backup", err)
+	service, found, ok := r.observe(ctx, state, &resp.Diagnostics)
+	if !ok {
 		return
 	}
 	remarks, err := service.Remove(ctx, found)
@@ -164,6 +154,20 @@ func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *backu
 		return nil
 	}
 	return service
+}
+
+// observe reads a backup that a state knows, or adds a diagnostic and answers false.
+func (r *autoBackupResource) observe(ctx context.Context, state autoBackupModel, diags *diag.Diagnostics) (*backup.Service, backup.State, bool) {
+	service := r.service(state.ProjectRef.ValueString(), diags)
+	if service == nil {
+		return nil, backup.State{}, false
+	}
+	found, err := service.Observe(ctx, state.id().Name, state.known())
+	if err != nil {
+		addError(diags, "Cannot read the backup", err)
+		return nil, backup.State{}, false
+	}
+	return service, found, true
 }
 
 // apply makes the project what the plan wants and stores what it then is,

@@ -92,9 +92,6 @@ with part (name, present, query) as (
 
 select
     jsonb_build_object(
-        'role', current_user,
-        'database', current_database(),
-        'server_version', current_setting('server_version_num')::int,
         'extensions', (
             select coalesce(jsonb_object_agg(e.extname, e.extversion), '{}')
             from pg_extension e where e.extname in ('pg_cron', 'pg_net', 'supabase_vault')
