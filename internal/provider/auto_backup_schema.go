@@ -32,6 +32,8 @@ const (
 	verifyNone   = "none"
 	verifyProbe  = "probe"
 	verifyBackup = "backup"
+
+	timeoutText = "How long it may take, such as `5m` or `1h30m`. Default: `10m`."
 )
 
 var (
@@ -103,9 +105,13 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			},
 			"rotate_token": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Any change of this text makes a new invocation token.",
+				MarkdownDescription: "Any change of this text makes a new invocation token, without a tick that fails in between. A date is a good text.",
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{Create: true, Update: true, Delete: true}),
+			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+				Create: true, CreateDescription: timeoutText,
+				Update: true, UpdateDescription: timeoutText,
+				Delete: true, DeleteDescription: timeoutText,
+			}),
 
 			"function_url": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Address at which the database calls the Edge Function.",
@@ -170,7 +176,7 @@ func schedulesAttribute() schema.Attribute {
 			"cron": schema.StringAttribute{
 				Required:            true,
 				Validators:          []validator.String{checked("must be a cron expression", validateCron)},
-				MarkdownDescription: "Five cron fields, read in the schedule's time zone.",
+				MarkdownDescription: "Five cron fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, read in the schedule's time zone. What pg_cron would accept and never fire, or fire otherwise than it reads, is refused.",
 			},
 			"timezone": schema.StringAttribute{
 				Optional:            true,
@@ -191,7 +197,7 @@ func functionAttribute() schema.Attribute {
 		Default: objectdefault.StaticValue(types.ObjectValueMust(functionType.AttrTypes, map[string]attr.Value{
 			"source_dir": types.StringNull(), "rpc": types.StringValue(backup.DefaultRPC), "verify_table": types.StringNull(),
 		})),
-		MarkdownDescription: "The Edge Function.",
+		MarkdownDescription: "The Edge Function, and what it calls. By default the built-in one, which calls `" + backup.DefaultRPC + "()`.",
 		Attributes: map[string]schema.Attribute{
 			"source_dir": schema.StringAttribute{
 				Optional:            true,

@@ -1,0 +1,7 @@
+import {
+  to = aimindset_auto_backup.this
+  identity = {
+    project_ref = "abcdefghijklmnopqrst"
+    name        = "auto-backup"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = aimindset_auto_backup.this
+  id = "abcdefghijklmnopqrst/auto-backup"
+}
