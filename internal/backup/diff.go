@@ -167,6 +167,9 @@ func diffJobs(spec Spec, found State) []Difference {
 	if found.Settings != nil && !equalJSON(*found.Settings, spec.Settings) {
 		diffs = append(diffs, Difference{PartJobs, "settings", "other settings", "the configured settings"})
 	}
+	if found.Unfinished {
+		diffs = append(diffs, Difference{PartJobs, "installation", "unfinished", "finished"})
+	}
 	if found.Function != nil && found.FunctionID != found.Function.ID {
 		diffs = append(diffs, Difference{PartJobs, "function id", found.FunctionID, found.Function.ID})
 	}

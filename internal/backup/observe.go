@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -173,6 +174,10 @@ type observation struct {
 		Spec       json.RawMessage `json:"spec"`
 		Owner      string          `json:"owner"`
 		FunctionID string          `json:"function_id"`
+		Unfinished bool            `json:"unfinished"`
+		// Age is in seconds since the installation was finished, null when it
+		// was not, or nobody noted it.
+		Age *float64 `json:"age"`
 	} `json:"settings"`
 	Backups        []string          `json:"backups"`
 	Functions      map[string]string `json:"functions"`
@@ -209,6 +214,10 @@ func (o observation) fill(state *State, known Known) error {
 	}
 	if o.Settings != nil {
 		state.Stamped, state.FunctionID = o.Settings.Owner == Owner, o.Settings.FunctionID
+		state.Unfinished = o.Settings.Unfinished
+		if o.Settings.Age != nil {
+			state.Age = time.Duration(*o.Settings.Age * float64(time.Second))
+		}
 		state.Settings = &Settings{}
 		if err := json.Unmarshal(o.Settings.Spec, state.Settings); err != nil {
 			return fmt.Errorf("the settings of backup %s in auto_backup.settings have an unexpected form: %w", name, err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
@@ -100,6 +101,12 @@ type State struct {
 	Settings *Settings
 	// Stamped says that the settings row carries the provider's stamp.
 	Stamped bool
+	// Unfinished says that the apply which began the installation did not come
+	// to its end.
+	Unfinished bool
+	// Age is how long ago the installation was finished, by the database's
+	// clock. It is zero when that is not known.
+	Age time.Duration
 	// FunctionID is the id of the Edge Function that the settings row knows.
 	FunctionID string
 	// Backups are the names of all backups installed in the project.
@@ -134,6 +141,17 @@ func (s State) Exists() bool {
 
 func (s State) ownsFunction() bool {
 	return s.Function != nil && (s.Function.Name == s.ID.Name.functionStamp() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
+}
+
+// youth is how long after the end of an installation a state that does not
+// know it is taken for the state of an apply which died before it could write.
+const youth = time.Hour
+
+// LeftBehind reports whether the backup looks like what an apply has left that
+// died before its state knew of it: it is not finished, or was so a short time
+// ago. One that works for longer has a state of its own somewhere.
+func (s State) LeftBehind() bool {
+	return s.Stamped && (s.Unfinished || 0 < s.Age && s.Age < youth)
 }
 
 // AdmitsLog reports whether every CHECK of backup_logs accepts the function's rows.

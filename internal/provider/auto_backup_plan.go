@@ -243,8 +243,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		addError(diags, "Cannot read the project", err)
 		return
 	}
-	if found.Exists() && found.Stamped && !spec.Adopt {
-		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
+	if checkInstalled(spec, found, diags); diags.HasError() {
 		return
 	}
 	if err := found.Foreign(spec); err != nil {
@@ -261,6 +260,24 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		if _, wanted := spec.Jobs()[key]; !wanted {
 			warnOtherJob(found.Namesakes[key], diags)
 		}
+	}
+}
+
+// checkInstalled decides about a backup that is to be made and is there, with
+// this provider's stamp: what a dead apply seems to have left is taken over,
+// anything else refused.
+func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
+	switch {
+	case !found.Exists() || !found.Stamped || spec.Adopt:
+	case found.LeftBehind():
+		when := "its installation was begun and not finished"
+		if !found.Unfinished {
+			when = "its installation was finished only " + formatDuration(found.Age.Round(time.Second)) + " ago"
+		}
+		diags.AddWarning("An interrupted apply is continued",
+			fmt.Sprintf("Backup %s is in the project, but not in this state, and %s. It looks like what an apply has left that died before it could save its state, so it is taken over and made what the configuration says. If another configuration manages it, do not apply; choose another `name`.", spec.ID, when))
+	default:
+		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
 	}
 }
 

@@ -200,6 +200,12 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		addError(diags, "Cannot read the backup", err)
 		return
 	}
+	if state == nil {
+		// The project may be another one than when the plan was made.
+		if checkInstalled(spec, found, diags); diags.HasError() {
+			return
+		}
+	}
 	var changed []string
 	err = service.Apply(ctx, spec, found, func(part backup.Part) {
 		changed = append(changed, part.String())

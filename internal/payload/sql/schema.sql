@@ -23,8 +23,13 @@ create table if not exists auto_backup.settings (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 );
+-- What was installed before this column was there had come to its end.
+alter table auto_backup.settings add column if not exists completed_at timestamptz default now();
+alter table auto_backup.settings alter column completed_at drop default;
 comment on table auto_backup.settings is
 'What each backup is: schedules, function, alert and retry. Written by Terraform; a change by hand is undone at the next apply.';
+comment on column auto_backup.settings.completed_at is
+'When the installation came to its end; null: the apply that began it did not.';
 
 -- One row per attempt. requested_at and what follows from it are on the clock
 -- of dispatch and watch, which a test may set; posted_at is the real time, by

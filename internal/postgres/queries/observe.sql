@@ -15,7 +15,16 @@ with part (name, present, query) as (
     (
         'settings',
         to_regclass('auto_backup.settings') is not null,
-        format($q$select to_jsonb(s) as d from auto_backup.settings s where s.backup = %L$q$, $1::text)
+        -- Older installations have no completed_at: whoever made them came to the end.
+        format(
+            $q$
+                select to_jsonb(s) || jsonb_build_object(
+                    'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false),
+                    'age', extract(epoch from now() - (to_jsonb(s) ->> 'completed_at')::timestamptz)
+                ) as d
+                from auto_backup.settings s where s.backup = %L
+            $q$, $1::text
+        )
     ),
     (
         'backups',

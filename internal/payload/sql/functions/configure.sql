@@ -1,5 +1,6 @@
 -- Writes what one backup is and makes its jobs so, in one transaction: no tick
--- can see the jobs of one configuration and the settings of another.
+-- can see the jobs of one configuration and the settings of another. It is the
+-- last step of an installation, and notes that.
 -- `jobs` is [{"name", "schedule", "command", "active"}], `surplus` the ids of
 -- jobs to remove; the answer maps every name to its job id.
 create or replace function auto_backup.configure(
@@ -15,7 +16,9 @@ declare
     ids jsonb := '{}';
 begin
     update auto_backup.settings s
-    set spec = configure.spec, function_id = configure.function_id, updated_at = now()
+    set
+        spec = configure.spec, function_id = configure.function_id, updated_at = now(),
+        completed_at = coalesce(s.completed_at, now())
     where s.backup = configure.backup;
     if not found then
         raise exception 'no backup % is installed in this database', configure.backup;
