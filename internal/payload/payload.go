@@ -20,7 +20,7 @@ import (
 	"sync"
 )
 
-//go:embed function/*.ts function/contract.json
+//go:embed function/*.ts function/contract.json function/tokens.json
 var functionFiles embed.FS
 
 //go:embed sql/*.sql sql/functions/*.sql
@@ -28,6 +28,11 @@ var sqlFiles embed.FS
 
 // Entrypoint is the file of a function directory that is executed.
 const Entrypoint = "index.ts"
+
+// TokensFile is the file beside the entry point in which a function finds the
+// SHA-256 digests of the tokens that it accepts, by the names of their
+// secrets, where functions are files. Its source is an empty JSON object.
+const TokensFile = "tokens.json"
 
 // Contract is the part of function/contract.json that Go needs.
 type Contract struct {

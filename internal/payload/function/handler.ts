@@ -14,6 +14,8 @@ import { acceptedTokens, type Env, matchToken } from "./token.ts";
 export interface Dependencies {
   /** The content of config.json. */
   readonly config: unknown;
+  /** The content of tokens.json: digests of accepted tokens by the names of their secrets. */
+  readonly tokens?: unknown;
   readonly env: Env;
   readonly fetch: Fetch;
   readonly now: () => Date;
@@ -48,7 +50,7 @@ export function createHandler(deps: Dependencies): Handler {
     if (request.method !== "POST") {
       return refuse("method_not_allowed", "send a POST", {}, { Allow: "POST" });
     }
-    const tokens = acceptedTokens(deps.env, config.tokenSecret);
+    const tokens = acceptedTokens(deps.env, config.tokenSecret, deps.tokens);
     if (tokens.length === 0) {
       return refuse("token_not_configured", `the secret ${config.tokenSecret} is not set`);
     }

@@ -2,6 +2,7 @@
 
 import config from "./config.json" with { type: "json" };
 import { createHandler } from "./handler.ts";
+import tokens from "./tokens.json" with { type: "json" };
 
 /** The part of Supabase's global that is used; other runtimes have none. */
 interface EdgeRuntime {
@@ -16,6 +17,7 @@ function waitUntil(work: Promise<unknown>): void {
 
 const handler = createHandler({
   config,
+  tokens,
   env: (name) => Deno.env.get(name),
   fetch: (url, init) => fetch(url, init),
   now: () => new Date(),

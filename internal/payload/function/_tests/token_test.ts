@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { acceptedTokens, matchToken } from "../token.ts";
 import { NEXT_TOKEN, TOKEN } from "./project.ts";
 
@@ -23,4 +24,22 @@ Deno.test("token: only the exact value matches", async () => {
   for (const miss of misses) assert.equal(await matchToken(miss, accepted), null);
   assert.equal(await matchToken(TOKEN, acceptedTokens(env({ T: TOKEN + "\n" }), "T")), null);
   assert.equal(await matchToken(null, [{ secret: "T", value: "" }]), null);
+});
+
+// A digest in tokens.json admits its token under the secret's name, and nothing else: not a text that
+// is no digest, not another name, and never the digest itself.
+Deno.test("token: a digest beside the function admits its token", async () => {
+  const hash = (text: string) => createHash("sha256").update(text).digest("hex");
+  const digests = { T: hash(TOKEN), T_NEXT: "", OTHER: hash(NEXT_TOKEN), X: 1 };
+  const accepted = acceptedTokens(env({}), "T", digests);
+  assert.equal((await matchToken(TOKEN, accepted))?.secret, "T");
+  for (const miss of [NEXT_TOKEN, digests.T, ""]) {
+    assert.equal(await matchToken(miss, accepted), null);
+  }
+  for (const broken of [null, [], "x", { T: digests.T.toUpperCase() }, { T: [digests.T] }]) {
+    assert.deepEqual(acceptedTokens(env({}), "T", broken), []);
+  }
+  const both = acceptedTokens(env({ T: NEXT_TOKEN }), "T", { T_NEXT: digests.T });
+  assert.equal((await matchToken(NEXT_TOKEN, both))?.secret, "T");
+  assert.equal((await matchToken(TOKEN, both))?.secret, "T_NEXT");
 });
