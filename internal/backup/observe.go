@@ -32,12 +32,24 @@ type API interface {
 }
 
 // Service observes, installs and removes backups in one project. It is safe
-// for use by several goroutines as long as each works on its own backup.
+// for use by several goroutines as long as each writes to its own backup.
+//
+// What is read to refresh and to plan is read once for all backups of the
+// project; see Recall and shared. API and DB go past that, but the writes
+// through them are noticed there.
 type Service struct {
 	// Ref is the project's reference.
 	Ref string
-	API API
-	DB  postgres.DB
+	API watchedAPI
+	DB  watchedDB
+
+	shared *shared
+}
+
+// NewService makes the Service of a project. The DB stays the caller's to close.
+func NewService(ref string, api API, db postgres.DB) *Service {
+	s := &shared{ref: ref, api: api, db: db, asked: map[Name]bool{}}
+	return &Service{Ref: ref, API: watchedAPI{s}, DB: watchedDB{s}, shared: s}
 }
 
 // Known is what an earlier observation learned about a function's source. It
@@ -51,10 +63,21 @@ type Known struct {
 	Keys, Secrets []string
 }
 
-// Observe reads one backup as it is in the project: one SQL statement and two
-// API reads, made at the same time, and a third read of the function's source
-// when it was deployed since it was last known. Nothing is written.
+// Observe reads one backup as it is in the project now: one SQL statement and
+// two API reads, made at the same time, and a third read of the function's
+// source when it was deployed since it was last known. Nothing is written.
+//
+// It is for whoever is about to write, or has to see what others wrote.
 func (s *Service) Observe(ctx context.Context, name Name, known Known) (State, error) {
+	s.shared.forget()
+	return s.Recall(ctx, name, known)
+}
+
+// Recall is Observe for a refresh and for a plan, in which the project may be
+// taken for as it was when it was first looked at. It shares its reads with all
+// who recall a backup of this project, now or before: two API reads and one SQL
+// statement for all of them, until this process writes to the project.
+func (s *Service) Recall(ctx context.Context, name Name, known Known) (State, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -73,9 +96,9 @@ func (s *Service) Observe(ctx context.Context, name Name, known Known) (State, e
 			}
 		})
 	}
-	read(0, func() (err error) { database, err = s.observeDatabase(ctx, name); return err })
-	read(1, func() (err error) { functions, err = s.API.ListFunctions(ctx, s.Ref); return err })
-	read(2, func() (err error) { secrets, err = s.API.ListSecrets(ctx, s.Ref); return err })
+	read(0, func() (err error) { database, err = s.shared.Database(ctx, name); return err })
+	read(1, func() (err error) { functions, err = s.shared.Functions(ctx); return err })
+	read(2, func() (err error) { secrets, err = s.shared.Secrets(ctx); return err })
 	group.Wait()
 	if err := firstCause(errs[:]); err != nil {
 		return State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
@@ -163,13 +186,25 @@ func relativePath(base, file string) string {
 	return strings.Repeat("../", len(from)) + strings.Join(to, "/")
 }
 
-// observation is the answer of observe.sql.
+// observation is what observe.sql answers about one backup: the project's part,
+// which all backups share and nobody may change, and the backup's own.
 type observation struct {
+	projectObservation
+	backupObservation
+}
+
+type projectObservation struct {
 	Extensions   map[string]string `json:"extensions"`
 	Installation *struct {
 		Owner   string `json:"owner"`
 		Version string `json:"version"`
 	} `json:"installation"`
+	Backups        []string          `json:"backups"`
+	Functions      map[string]string `json:"functions"`
+	LogConstraints []LogConstraint   `json:"log_constraints"`
+}
+
+type backupObservation struct {
 	Settings *struct {
 		Spec       json.RawMessage `json:"spec"`
 		Owner      string          `json:"owner"`
@@ -179,24 +214,9 @@ type observation struct {
 		// was not, or nobody noted it.
 		Age *float64 `json:"age"`
 	} `json:"settings"`
-	Backups        []string          `json:"backups"`
-	Functions      map[string]string `json:"functions"`
-	Jobs           []Job             `json:"jobs"`
-	Vault          map[string]string `json:"vault"`
-	TokenDigest    string            `json:"token_digest"`
-	LogConstraints []LogConstraint   `json:"log_constraints"`
-}
-
-func (s *Service) observeDatabase(ctx context.Context, name Name) (observation, error) {
-	var found observation
-	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Observe, string(name))
-	if err != nil {
-		return found, err
-	}
-	if err := json.Unmarshal(answer, &found); err != nil {
-		return found, fmt.Errorf("the database's answer has an unexpected form: %w", err)
-	}
-	return found, nil
+	Jobs        []Job             `json:"jobs"`
+	Vault       map[string]string `json:"vault"`
+	TokenDigest string            `json:"token_digest"`
 }
 
 func (o observation) fill(state *State, known Known) error {

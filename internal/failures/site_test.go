@@ -94,7 +94,7 @@ func newSite(ctx context.Context, project *stack.Stack, name backup.Name, due ti
 	}
 	s := &site{
 		ctx: ctx, gone: map[string]bool{}, stack: project, owner: owner, admin: project.Admin(), name: name, due: due,
-		service: &backup.Service{Ref: project.ProjectRef, API: client, DB: postgres.OverAPI(endpoint{client, project.ProjectRef})},
+		service: backup.NewService(project.ProjectRef, client, postgres.OverAPI(endpoint{client, project.ProjectRef})),
 	}
 	err = s.admin.QueryRow(ctx, `select pg_get_functiondef('public.backup_all_data()'::regprocedure)`).Scan(&s.rpc)
 	return s, err

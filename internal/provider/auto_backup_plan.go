@@ -238,7 +238,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
-	found, err := service.Observe(ctx, spec.ID.Name, backup.Known{})
+	found, err := service.Recall(ctx, spec.ID.Name, backup.Known{})
 	if err != nil {
 		addError(diags, "Cannot read the project", err)
 		return

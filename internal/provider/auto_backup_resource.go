@@ -76,7 +76,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	_, found, ok := r.observe(ctx, state, &resp.Diagnostics)
+	_, found, ok := r.observe(ctx, state, (*backup.Service).Recall, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -113,7 +113,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	service, found, ok := r.observe(ctx, state, &resp.Diagnostics)
+	service, found, ok := r.observe(ctx, state, (*backup.Service).Observe, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -157,12 +157,16 @@ func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *backu
 }
 
 // observe reads a backup that a state knows, or adds a diagnostic and answers false.
-func (r *autoBackupResource) observe(ctx context.Context, state autoBackupModel, diags *diag.Diagnostics) (*backup.Service, backup.State, bool) {
+func (r *autoBackupResource) observe(
+	ctx context.Context, state autoBackupModel,
+	read func(*backup.Service, context.Context, backup.Name, backup.Known) (backup.State, error),
+	diags *diag.Diagnostics,
+) (*backup.Service, backup.State, bool) {
 	service := r.service(state.ProjectRef.ValueString(), diags)
 	if service == nil {
 		return nil, backup.State{}, false
 	}
-	found, err := service.Observe(ctx, state.id().Name, state.known())
+	found, err := read(service, ctx, state.id().Name, state.known())
 	if err != nil {
 		addError(diags, "Cannot read the backup", err)
 		return nil, backup.State{}, false

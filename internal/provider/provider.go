@@ -148,7 +148,7 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 		}
 		db = direct
 	}
-	s := &backup.Service{Ref: ref, API: p.client, DB: db}
+	s := backup.NewService(ref, p.client, db)
 	p.services[ref] = s
 	return s, nil
 }

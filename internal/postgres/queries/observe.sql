@@ -1,37 +1,42 @@
--- Everything that one backup has in a database, as one JSON document and in
--- one round trip. $1 is the backup's name.
+-- Everything that backups have in a database, as one JSON document and in one
+-- round trip. $1 is a JSON array of names; the answer has these backups and
+-- those with a row in auto_backup.settings. What belongs to one of them stands
+-- under "each" and its name, what they share beside that.
 --
 -- A part that is not installed must not make the statement fail, so each part
 -- is a query of its own, run by query_to_xml only where its tables exist. Its
 -- result travels through XML as hexadecimal digits, because XML would escape
 -- the text.
-with part (name, present, query) as (
+with backup (name) as (
+    select asked.name from jsonb_array_elements_text($1::jsonb) as asked (name)
+    union
+    select convert_from(decode(hex.text::text, 'hex'), 'UTF8')
+    from unnest(xpath('//d/text()', case
+        when to_regclass('auto_backup.settings') is not null then
+            query_to_xml(
+                $q$select encode(convert_to(s.backup, 'UTF8'), 'hex') as d from auto_backup.settings s$q$,
+                false, false, ''
+            )
+    end)) as hex (text)
+),
+
+part (backup, name, present, query) as (
+    -- What the backups of a project share.
     values
     (
+        null,
         'installation',
         to_regclass('auto_backup.installation') is not null,
         $q$select to_jsonb(i) as d from auto_backup.installation i$q$
     ),
     (
-        'settings',
-        to_regclass('auto_backup.settings') is not null,
-        -- Older installations have no completed_at: whoever made them came to the end.
-        format(
-            $q$
-                select to_jsonb(s) || jsonb_build_object(
-                    'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false),
-                    'age', extract(epoch from now() - (to_jsonb(s) ->> 'completed_at')::timestamptz)
-                ) as d
-                from auto_backup.settings s where s.backup = %L
-            $q$, $1::text
-        )
-    ),
-    (
+        null,
         'backups',
         to_regclass('auto_backup.settings') is not null,
         $q$select jsonb_agg(s.backup order by s.backup) as d from auto_backup.settings s$q$
     ),
     (
+        null,
         'functions',
         to_regnamespace('auto_backup') is not null,
         $q$
@@ -40,38 +45,7 @@ with part (name, present, query) as (
         $q$
     ),
     (
-        'jobs',
-        to_regclass('cron.job') is not null,
-        format(
-            $q$
-                select jsonb_agg(jsonb_build_object(
-                    'job_id', j.jobid, 'name', j.jobname, 'schedule', j.schedule, 'command', j.command,
-                    'active', j.active, 'database', j.database, 'username', j.username
-                ) order by j.jobname, j.username, j.jobid) as d
-                from cron.job j
-                where left(j.jobname, length(%1$L) + 1) = %1$L || '-'
-                or strpos(j.command, quote_literal(%1$L)) > 0
-                or strpos(j.command, '/functions/v1/' || %1$L) > 0
-                or strpos(j.command, 'backup_all_data') > 0
-            $q$, $1::text
-        )
-    ),
-    (
-        'vault',
-        to_regclass('vault.secrets') is not null,
-        format(
-            $q$
-                select jsonb_object_agg(v.name, v.description) as d
-                from vault.secrets v where v.name in (%1$L || '/token', %1$L || '/alert-key')
-            $q$, $1::text
-        )
-    ),
-    (
-        'token_digest',
-        coalesce(has_function_privilege(to_regprocedure('auto_backup.token_digest(text)'), 'execute'), false),
-        format($q$select to_jsonb(auto_backup.token_digest(%L)) as d$q$, $1::text)
-    ),
-    (
+        null,
         'log_constraints',
         to_regclass('public.backup_logs') is not null,
         -- Each CHECK is evaluated with a row as the Edge Function writes it:
@@ -97,6 +71,87 @@ with part (name, present, query) as (
             where k.conrelid = to_regclass('public.backup_logs') and k.contype = 'c'
         )
     )
+    union all
+    -- What belongs to one.
+    select backup.name, own.part, own.present, own.query
+    from backup
+    cross join lateral (
+        values
+        (
+            'settings',
+            to_regclass('auto_backup.settings') is not null,
+            -- Older installations have no completed_at: whoever made them came to the end.
+            format(
+                $q$
+                    select to_jsonb(s) || jsonb_build_object(
+                        'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false),
+                        'age', extract(epoch from now() - (to_jsonb(s) ->> 'completed_at')::timestamptz)
+                    ) as d
+                    from auto_backup.settings s where s.backup = %L
+                $q$, backup.name
+            )
+        ),
+        (
+            'jobs',
+            to_regclass('cron.job') is not null,
+            format(
+                $q$
+                    select jsonb_agg(jsonb_build_object(
+                        'job_id', j.jobid, 'name', j.jobname, 'schedule', j.schedule, 'command', j.command,
+                        'active', j.active, 'database', j.database, 'username', j.username
+                    ) order by j.jobname, j.username, j.jobid) as d
+                    from cron.job j
+                    where left(j.jobname, length(%1$L) + 1) = %1$L || '-'
+                    or strpos(j.command, quote_literal(%1$L)) > 0
+                    or strpos(j.command, '/functions/v1/' || %1$L) > 0
+                    or strpos(j.command, 'backup_all_data') > 0
+                $q$, backup.name
+            )
+        ),
+        (
+            'vault',
+            to_regclass('vault.secrets') is not null,
+            format(
+                $q$
+                    select jsonb_object_agg(v.name, v.description) as d
+                    from vault.secrets v where v.name in (%1$L || '/token', %1$L || '/alert-key')
+                $q$, backup.name
+            )
+        ),
+        (
+            'token_digest',
+            coalesce(has_function_privilege(to_regprocedure('auto_backup.token_digest(text)'), 'execute'), false),
+            format($q$select to_jsonb(auto_backup.token_digest(%L)) as d$q$, backup.name)
+        )
+    ) as own (part, present, query)
+),
+
+found as (
+    select
+        part.backup,
+        jsonb_object_agg(
+            part.name,
+            case
+                when part.present then
+                    convert_from(
+                        decode(
+                            (
+                                xpath(
+                                    '//d/text()',
+                                    query_to_xml(
+                                        format(
+                                            $q$select encode(convert_to(q.d::text, 'UTF8'), 'hex') as d from (%s) as q$q$,
+                                            part.query
+                                        ), false, false, ''
+                                    )
+                                )
+                            )[1]::text, 'hex'
+                        ), 'UTF8'
+                    )::jsonb
+            end
+        ) as parts
+    from part
+    group by part.backup
 )
 
 select
@@ -106,25 +161,10 @@ select
             from pg_extension e where e.extname in ('pg_cron', 'pg_net', 'supabase_vault')
         )
     )
-    || jsonb_object_agg(
-        part.name,
-        case
-            when part.present then
-                convert_from(
-                    decode(
-                        (
-                            xpath(
-                                '//d/text()',
-                                query_to_xml(
-                                    format(
-                                        $q$select encode(convert_to(q.d::text, 'UTF8'), 'hex') as d from (%s) as q$q$,
-                                        part.query
-                                    ), false, false, ''
-                                )
-                            )
-                        )[1]::text, 'hex'
-                    ), 'UTF8'
-                )::jsonb
-        end
+    || (select found.parts from found where found.backup is null)
+    || jsonb_build_object(
+        'each', (
+            select coalesce(jsonb_object_agg(found.backup, found.parts), '{}')
+            from found where found.backup is not null
+        )
     ) as result
-from part

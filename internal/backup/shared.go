@@ -1,0 +1,236 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// shared is what one process has read of a project in one run. Whatever is
+// asked for at the same time, or again later, is read once: the functions, the
+// secrets, and the database's part of all backups in one statement.
+//
+// What was read is forgotten when this process writes to the project, at the
+// beginning of the write and at its end, so nothing that was read before or
+// during a write is an answer after it. A read that failed is not remembered.
+// An asker who gives up takes only his own answer away from the others: one of
+// them reads in his place.
+type shared struct {
+	ref string
+	api API
+	db  postgres.DB
+
+	mu        sync.Mutex
+	functions *reading[[]supabase.Function]
+	secrets   *reading[[]supabase.Secret]
+	database  *reading[map[Name]observation]
+	// asked are the names that anybody has asked the database for.
+	asked map[Name]bool
+}
+
+// A reading is one read, under way or done. It may only be looked at when done
+// is closed.
+type reading[T any] struct {
+	done  chan struct{}
+	value T
+	err   error
+}
+
+// Functions lists the project's Edge Functions. The list is shared and must
+// not be changed.
+func (s *shared) Functions(ctx context.Context) ([]supabase.Function, error) {
+	r, err := join(ctx, s, &s.functions, func(ctx context.Context) ([]supabase.Function, error) {
+		return s.api.ListFunctions(ctx, s.ref)
+	})
+	return r.value, err
+}
+
+// Secrets lists the project's function secrets with their digests. The list is
+// shared and must not be changed.
+func (s *shared) Secrets(ctx context.Context) ([]supabase.Secret, error) {
+	r, err := join(ctx, s, &s.secrets, func(ctx context.Context) ([]supabase.Secret, error) {
+		return s.api.ListSecrets(ctx, s.ref)
+	})
+	return r.value, err
+}
+
+// Database is the database's part of one backup. One statement answers for
+// everybody who asked before it was sent, and for every backup that has a
+// settings row.
+func (s *shared) Database(ctx context.Context, name Name) (observation, error) {
+	s.mu.Lock()
+	s.asked[name] = true
+	s.mu.Unlock()
+	for {
+		r, err := join(ctx, s, &s.database, s.observe)
+		if err != nil {
+			return observation{}, err
+		}
+		if found, ok := r.value[name]; ok {
+			return found, nil
+		}
+		// The statement was sent before this name was asked for, and the
+		// backup is not installed. The next statement has it.
+		s.mu.Lock()
+		if s.database == r {
+			s.database = nil
+		}
+		s.mu.Unlock()
+	}
+}
+
+// observe reads the database's part of all backups that are installed or were
+// asked for.
+func (s *shared) observe(ctx context.Context) (map[Name]observation, error) {
+	s.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.asked))
+	s.mu.Unlock()
+	list, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.db.Query(ctx, postgres.ReadOnly, postgres.Observe, string(list))
+	if err != nil {
+		return nil, err
+	}
+	var found struct {
+		projectObservation
+		Each map[Name]backupObservation `json:"each"`
+	}
+	if err := json.Unmarshal(answer, &found); err != nil {
+		return nil, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	all := make(map[Name]observation, len(found.Each))
+	for name, own := range found.Each {
+		all[name] = observation{found.projectObservation, own}
+	}
+	for _, name := range names {
+		if _, ok := all[name]; !ok {
+			return nil, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
+		}
+	}
+	return all, nil
+}
+
+// forget makes the next asker read again.
+func (s *shared) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.functions, s.secrets, s.database = nil, nil, nil
+}
+
+// writing is called before a write to the project; what it returns, after it.
+func (s *shared) writing() (done func()) {
+	s.forget()
+	return s.forget
+}
+
+// join takes part in the read that slot holds, or begins one.
+func join[T any](ctx context.Context, s *shared, slot **reading[T], read func(context.Context) (T, error)) (*reading[T], error) {
+	for {
+		s.mu.Lock()
+		r := *slot
+		mine := r == nil
+		if mine {
+			r = &reading[T]{done: make(chan struct{})}
+			*slot = r
+		}
+		s.mu.Unlock()
+		if mine {
+			r.value, r.err = read(ctx)
+			if r.err != nil {
+				s.mu.Lock()
+				if *slot == r {
+					*slot = nil
+				}
+				s.mu.Unlock()
+			}
+			close(r.done)
+			return r, r.err
+		}
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return &reading[T]{}, ctx.Err()
+		}
+		// Who read may have given up, or have had less time.
+		gaveUp := errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded)
+		if !gaveUp || ctx.Err() != nil {
+			return r, r.err
+		}
+	}
+}
+
+// watchedAPI is the Management API with its writes noticed by the shared reads.
+// It does not embed API, so that a method that is added there has to be put
+// among the reads or the writes here.
+type watchedAPI struct{ shared *shared }
+
+// Reads that each asker makes for himself.
+
+func (w watchedAPI) ListFunctions(ctx context.Context, ref string) ([]supabase.Function, error) {
+	return w.shared.api.ListFunctions(ctx, ref)
+}
+
+func (w watchedAPI) ListSecrets(ctx context.Context, ref string) ([]supabase.Secret, error) {
+	return w.shared.api.ListSecrets(ctx, ref)
+}
+
+func (w watchedAPI) FunctionSource(ctx context.Context, ref, slug string) (supabase.Source, error) {
+	return w.shared.api.FunctionSource(ctx, ref, slug)
+}
+
+func (w watchedAPI) APIKeys(ctx context.Context, ref string) ([]supabase.APIKey, error) {
+	return w.shared.api.APIKeys(ctx, ref)
+}
+
+// Writes.
+
+func (w watchedAPI) DeployFunction(ctx context.Context, ref string, d supabase.Deployment) (supabase.Function, error) {
+	defer w.shared.writing()()
+	return w.shared.api.DeployFunction(ctx, ref, d)
+}
+
+func (w watchedAPI) UpdateFunction(ctx context.Context, ref, slug string, u supabase.FunctionUpdate) (supabase.Function, error) {
+	defer w.shared.writing()()
+	return w.shared.api.UpdateFunction(ctx, ref, slug, u)
+}
+
+func (w watchedAPI) DeleteFunction(ctx context.Context, ref, slug string) error {
+	defer w.shared.writing()()
+	return w.shared.api.DeleteFunction(ctx, ref, slug)
+}
+
+func (w watchedAPI) SetSecrets(ctx context.Context, ref string, values map[string]string) error {
+	defer w.shared.writing()()
+	return w.shared.api.SetSecrets(ctx, ref, values)
+}
+
+func (w watchedAPI) DeleteSecrets(ctx context.Context, ref string, names []string) error {
+	defer w.shared.writing()()
+	return w.shared.api.DeleteSecrets(ctx, ref, names)
+}
+
+// watchedDB is the database with its writes noticed by the shared reads.
+type watchedDB struct{ shared *shared }
+
+func (w watchedDB) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
+	if access != postgres.ReadOnly {
+		defer w.shared.writing()()
+	}
+	return w.shared.db.Query(ctx, access, sql, args...)
+}
+
+func (w watchedDB) Exec(ctx context.Context, script string) error {
+	defer w.shared.writing()()
+	return w.shared.db.Exec(ctx, script)
+}
+
+func (w watchedDB) Close(ctx context.Context) error { return w.shared.db.Close(ctx) }
