@@ -219,6 +219,23 @@ type backupObservation struct {
 	TokenDigest string            `json:"token_digest"`
 }
 
+// Installed lists the names of the backups that this provider has installed in
+// the project. Nothing is written.
+func (s *Service) Installed(ctx context.Context) ([]Name, error) {
+	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Backups, Owner)
+	if err != nil {
+		return nil, fmt.Errorf("list the backups of project %s: %w", s.Ref, err)
+	}
+	if answer == nil {
+		return nil, nil
+	}
+	var names []Name
+	if err := json.Unmarshal(answer, &names); err != nil {
+		return nil, fmt.Errorf("list the backups of project %s: the database's answer has an unexpected form: %w", s.Ref, err)
+	}
+	return names, nil
+}
+
 func (o observation) fill(state *State, known Known) error {
 	name := state.ID.Name
 	state.known = known

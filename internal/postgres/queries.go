@@ -7,6 +7,8 @@ import _ "embed"
 var (
 	//go:embed queries/observe.sql
 	Observe string
+	//go:embed queries/backups.sql
+	Backups string
 	//go:embed queries/extensions.sql
 	Extensions string
 	//go:embed queries/stamp.sql

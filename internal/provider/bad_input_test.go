@@ -87,27 +87,32 @@ func validate(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
 		t.Fatal(err)
 	}
 	kind := schemas.ResourceSchemas["aimindset_auto_backup"].ValueType()
-	text, err := json.Marshal(withNulls(kind, config))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := tfprotov6.DynamicValue{JSON: text}
-	value, err := raw.Unmarshal(kind)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed, err := tfprotov6.NewDynamicValue(kind, value)
-	if err != nil {
-		t.Fatal(err)
-	}
 	answer, err := server.ValidateResourceConfig(t.Context(), &tfprotov6.ValidateResourceConfigRequest{
-		TypeName: "aimindset_auto_backup", Config: &packed,
+		TypeName: "aimindset_auto_backup", Config: dynamic(t, kind, config),
 		ClientCapabilities: &tfprotov6.ValidateResourceConfigClientCapabilities{WriteOnlyAttributesAllowed: true},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer.Diagnostics
+}
+
+// dynamic packs a value as Terraform does.
+func dynamic(t *testing.T, kind tftypes.Type, value map[string]any) *tfprotov6.DynamicValue {
+	t.Helper()
+	text, err := json.Marshal(withNulls(kind, value))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacked, err := tfprotov6.DynamicValue{JSON: text}.Unmarshal(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := tfprotov6.NewDynamicValue(kind, unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &packed
 }
 
 // withNulls adds to a configuration the attributes that it leaves out.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -31,7 +32,10 @@ func New(version string) func() provider.Provider {
 	return func() provider.Provider { return &aimindset{version: version} }
 }
 
-var _ provider.ProviderWithFunctions = (*aimindset)(nil)
+var (
+	_ provider.ProviderWithFunctions     = (*aimindset)(nil)
+	_ provider.ProviderWithListResources = (*aimindset)(nil)
+)
 
 type aimindset struct{ version string }
 
@@ -110,6 +114,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	}
 	resp.ResourceData = &projects{settings: resolved, client: client, services: map[string]*backup.Service{}}
 	resp.DataSourceData = resp.ResourceData
+	resp.ListResourceData = resp.ResourceData
 }
 
 func (p *aimindset) Resources(context.Context) []func() resource.Resource {
@@ -117,6 +122,10 @@ func (p *aimindset) Resources(context.Context) []func() resource.Resource {
 }
 
 func (p *aimindset) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
+func (p *aimindset) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{newAutoBackupList}
+}
 
 func (p *aimindset) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{newNextRuns, newCronUTC}

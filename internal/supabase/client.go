@@ -158,7 +158,9 @@ const (
 type call struct {
 	// op and resource are for people; see Error.
 	op, resource string
-	ref          string
+	// ref is the project's, empty for a call about the whole account.
+	ref     string
+	account bool
 	// endpoint is the method and the path with its variables by name: what the
 	// API counts requests by, within a project.
 	endpoint string
@@ -194,7 +196,7 @@ func (c *Client) do(ctx context.Context, k *call, request func(*api.Client) (*ht
 	if c.timeout > 0 {
 		k.timeout = c.timeout
 	}
-	if !refPattern.MatchString(k.ref) {
+	if !k.account && !refPattern.MatchString(k.ref) {
 		return nil, nil, k.invalid("a project ref is 20 lower-case letters")
 	}
 	response, err := request(&api.Client{Server: c.server, Client: k, RequestEditors: []api.RequestEditorFn{k.dress}})

@@ -65,6 +65,39 @@ type Project struct {
 	PostgresVersion string
 }
 
+// Projects lists the projects that the token can see, of all organizations.
+func (c *Client) Projects(ctx context.Context) ([]Project, error) {
+	k := &call{
+		op: "list the projects", resource: "the account", account: true,
+		endpoint: "GET /v1/projects", permission: "projects_read (OAuth: projects:read)", timeout: 30 * time.Second,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1ListAllProjects(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list, err := decode[[]api.V1ProjectWithDatabaseResponse](k, body)
+	if err != nil {
+		return nil, err
+	}
+	projects := make([]Project, len(list))
+	for i, p := range list {
+		projects[i] = projectOf(p)
+	}
+	return projects, nil
+}
+
+func projectOf(p api.V1ProjectWithDatabaseResponse) Project {
+	if p.Ref == "" {
+		p.Ref = p.Id // what it was called before
+	}
+	return Project{
+		Ref: p.Ref, Name: p.Name, Region: p.Region, Status: string(p.Status),
+		DatabaseHost: p.Database.Host, PostgresVersion: p.Database.Version,
+	}
+}
+
 // Project reads a project.
 func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 	k := &call{
@@ -81,14 +114,9 @@ func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 	if err != nil {
 		return Project{}, err
 	}
-	if p.Ref == "" {
-		p.Ref = p.Id
-	}
-	if p.Ref != ref {
+	project := projectOf(p)
+	if project.Ref != ref {
 		return Project{}, k.malformed("it is not about this project")
 	}
-	return Project{
-		Ref: p.Ref, Name: p.Name, Region: p.Region, Status: string(p.Status),
-		DatabaseHost: p.Database.Host, PostgresVersion: p.Database.Version,
-	}, nil
+	return project, nil
 }

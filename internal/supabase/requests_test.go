@@ -107,6 +107,19 @@ func TestRequests(t *testing.T) {
 				})
 			},
 		},
+		"projects": {
+			run:    func(ctx context.Context, c *Client) (any, error) { return c.Projects(ctx) },
+			method: "GET", path: "/v1/projects", status: 200,
+			answer: `[{"id":"` + testRef + `","ref":"` + testRef + `","organization_slug":"x","name":"n","region":"us-east-1","status":"INACTIVE",
+				"database":{"host":"db.x.supabase.co","version":"17.6.1.111","postgres_engine":"17","release_channel":"ga"},"created_at":"2000-01-01T00:00:00Z"},
+				{"id":"older","name":"m","status":"A_NEW_STATUS","database":{"host":"db.y"}}]`,
+			check: func(got any) bool {
+				return slices.Equal(got.([]Project), []Project{
+					{Ref: testRef, Name: "n", Region: "us-east-1", Status: "INACTIVE", DatabaseHost: "db.x.supabase.co", PostgresVersion: "17.6.1.111"},
+					{Ref: "older", Name: "m", Status: "A_NEW_STATUS", DatabaseHost: "db.y"},
+				})
+			},
+		},
 		"project": {
 			run:    func(ctx context.Context, c *Client) (any, error) { return c.Project(ctx, testRef) },
 			method: "GET", path: project, status: 200,

@@ -174,6 +174,9 @@ func TestAgainstTheStack(t *testing.T) {
 		if err != nil || p.Ref != ref || p.Status != "ACTIVE_HEALTHY" || p.DatabaseHost == "" {
 			t.Errorf("project %+v, %v", p, err)
 		}
+		if all, err := c.Projects(t.Context()); err != nil || !slices.Equal(all, []Project{p}) {
+			t.Errorf("projects %+v, %v", all, err)
+		}
 	})
 
 	// SQL gives its rows, reads cannot write, and its errors come in parts.

@@ -1,0 +1,14 @@
+# In a file such as backups.tfquery.hcl; then:
+#   terraform query -generate-config-out=backups.tf
+list "aimindset_auto_backup" "all" {
+  provider         = aimindset
+  include_resource = true
+}
+
+list "aimindset_auto_backup" "shop" {
+  provider = aimindset
+
+  config {
+    project_refs = ["abcdefghijklmnopqrst"]
+  }
+}

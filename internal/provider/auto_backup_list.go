@@ -1,0 +1,178 @@
+package provider
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/list"
+	"github.com/hashicorp/terraform-plugin-framework/list/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+var _ list.ListResourceWithConfigure = (*autoBackupList)(nil)
+
+// statusPaused is the status of a project whose database does not run.
+const statusPaused = "INACTIVE"
+
+// autoBackupList finds the installed backups for "terraform query".
+type autoBackupList struct{ resource autoBackupResource }
+
+func newAutoBackupList() list.ListResource { return &autoBackupList{} }
+
+func (l *autoBackupList) Metadata(ctx context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	l.resource.Metadata(ctx, req, resp)
+}
+
+func (l *autoBackupList) Configure(ctx context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	l.resource.Configure(ctx, req, resp)
+}
+
+func (l *autoBackupList) ListResourceConfigSchema(_ context.Context, _ list.ListResourceSchemaRequest, resp *list.ListResourceSchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Finds the backups that this provider has installed, in every project that the access token can see, for `terraform query` of Terraform 1.14. " +
+			"Nothing is written, so a token that may only read is enough.\n\n" +
+			"The configuration that `terraform query -generate-config-out` writes plans empty, but for what no project can tell: " +
+			"the values of `secrets`, and the `source_dir` of an own function. Add these before you apply.",
+		Attributes: map[string]schema.Attribute{
+			"project_refs": schema.ListAttribute{
+				ElementType: types.StringType, Optional: true,
+				Validators: []validator.List{
+					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(),
+					listvalidator.ValueStringsAre(checked("must be a project reference", backup.ValidateProjectRef)),
+				},
+				MarkdownDescription: "Look in these projects only. Default: every project that the token can see and that is not paused.",
+			},
+		},
+	}
+}
+
+type autoBackupListModel struct {
+	ProjectRefs types.List `tfsdk:"project_refs"`
+}
+
+// List finds the backups project by project, as far as the results are wanted.
+func (l *autoBackupList) List(ctx context.Context, req list.ListRequest, stream *list.ListResultsStream) {
+	var config autoBackupListModel
+	diags := req.Config.Get(ctx, &config)
+	var refs []string
+	diags.Append(config.ProjectRefs.ElementsAs(ctx, &refs, false)...)
+	if !diags.HasError() && l.resource.projects == nil {
+		diags.AddError("The provider is not configured", "A query needs the provider's arguments to be known.")
+	}
+	if diags.HasError() {
+		stream.Results = list.ListResultsStreamDiagnostics(diags)
+		return
+	}
+	stream.Results = func(push func(list.ListResult) bool) {
+		left := req.Limit // 0 means all
+		emit := func(result list.ListResult) bool {
+			if !push(result) {
+				return false
+			}
+			if result.Identity == nil {
+				return true // a remark
+			}
+			left--
+			return left != 0
+		}
+		projects, ok := l.projects(ctx, refs, emit)
+		if !ok {
+			return
+		}
+		for _, project := range projects {
+			if !l.listProject(ctx, req, project, len(refs) > 0, emit) {
+				return
+			}
+		}
+	}
+}
+
+// projects are the projects to look in. It answers false when the listing is over.
+func (l *autoBackupList) projects(ctx context.Context, refs []string, emit func(list.ListResult) bool) ([]supabase.Project, bool) {
+	if len(refs) > 0 {
+		var named []supabase.Project
+		for _, ref := range refs {
+			named = append(named, supabase.Project{Ref: ref})
+		}
+		return named, true
+	}
+	all, err := l.resource.projects.client.Projects(ctx)
+	if err != nil {
+		var diags diag.Diagnostics
+		addError(&diags, "Cannot list the projects", err)
+		emit(list.ListResult{Diagnostics: diags})
+		return nil, false
+	}
+	slices.SortFunc(all, func(a, b supabase.Project) int { return cmp.Compare(a.Ref, b.Ref) })
+	return all, true
+}
+
+// listProject emits the backups of one project. What is wrong with a project
+// that was not asked for by its name is a remark, and the listing goes on. It
+// answers false when no more results are wanted.
+func (l *autoBackupList) listProject(ctx context.Context, req list.ListRequest, project supabase.Project, asked bool, emit func(list.ListResult) bool) bool {
+	var diags diag.Diagnostics
+	leaveOut := func(why string) bool {
+		diags.AddWarning("A project is left out", fmt.Sprintf("Project %s (%s) is not looked at: %s.", project.Ref, project.Name, why))
+		return emit(list.ListResult{Diagnostics: diags})
+	}
+	if project.Status == statusPaused {
+		return leaveOut("it is paused")
+	}
+	service := l.resource.service(project.Ref, &diags)
+	if service == nil {
+		return emit(list.ListResult{Diagnostics: diags})
+	}
+	names, err := service.Installed(ctx)
+	switch {
+	case err != nil && asked:
+		addError(&diags, "Cannot look for backups", err)
+		return emit(list.ListResult{Diagnostics: diags})
+	case err != nil:
+		return leaveOut("its status is " + project.Status + "; " + err.Error())
+	}
+	for _, name := range names {
+		if !emit(l.result(ctx, req, backup.ID{ProjectRef: project.Ref, Name: name}, project.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// result describes one backup, as an import of it would.
+func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id backup.ID, projectName string) list.ListResult {
+	result := req.NewListResult(ctx)
+	result.DisplayName = id.String()
+	if projectName != "" {
+		result.DisplayName += " (" + projectName + ")"
+	}
+	ref, name := types.StringValue(id.ProjectRef), types.StringValue(string(id.Name))
+	result.Diagnostics.Append(result.Identity.Set(ctx, identityModel{ProjectRef: ref, Name: name})...)
+	if !req.IncludeResource || result.Diagnostics.HasError() {
+		return result
+	}
+	result.Diagnostics.Append(result.Resource.SetAttribute(ctx, path.Root("project_ref"), ref)...)
+	result.Diagnostics.Append(result.Resource.SetAttribute(ctx, path.Root("name"), name)...)
+	var model autoBackupModel
+	result.Diagnostics.Append(result.Resource.Get(ctx, &model)...)
+	if result.Diagnostics.HasError() {
+		return result
+	}
+	_, found, ok := l.resource.observe(ctx, model, (*backup.Service).Recall, &result.Diagnostics)
+	if !ok {
+		return result
+	}
+	result.Diagnostics.Append(model.observe(ctx, found, &l.resource.projects.fingerprints)...)
+	result.Diagnostics.Append(result.Resource.Set(ctx, &model)...)
+	return result
+}
