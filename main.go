@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
 	"log"
 
+	tfprovider "github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
@@ -19,11 +21,19 @@ func main() {
 	debug := flag.Bool("debug", false, "run for a debugger such as delve")
 	flag.Parse()
 
-	err := providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
-		Address: "registry.terraform.io/aimindset/aimindset",
-		Debug:   *debug,
-	})
-	if err != nil {
+	if err := serve(*debug); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// serve serves the provider until Terraform has no more use for it.
+func serve(debug bool) error {
+	p := provider.New(version)()
+	if c, ok := p.(io.Closer); ok {
+		defer func() { _ = c.Close() }()
+	}
+	return providerserver.Serve(context.Background(), func() tfprovider.Provider { return p }, providerserver.ServeOpts{
+		Address: "registry.terraform.io/aimindset/aimindset",
+		Debug:   debug,
+	})
 }

@@ -20,12 +20,17 @@ const (
 	patience = 30 * time.Second
 	// farewell bounds what is done after a context has ended.
 	farewell = 5 * time.Second
+	// restAfter is how long a connection is kept that nobody uses. Terraform
+	// does not tell a provider that a run is over, and one that serves several
+	// runs must not hold a connection between them.
+	restAfter = 10 * time.Second
 )
 
 // Open makes a DB that connects to the database at a URL of the form
 // postgresql://user:password@host:port/database, directly or through a pooler
 // in session or transaction mode. It connects when it is first used, holds one
-// connection at most, and connects again when that one breaks.
+// connection at most, closes it when it has not been used for a while, and
+// connects again when there is none.
 //
 // Other than with PostgreSQL's own programs the connection is encrypted unless
 // the URL says sslmode=disable or the host is a loopback address, and neither
@@ -35,7 +40,10 @@ func Open(url string) (DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &direct{config: config, turn: make(chan struct{}, 1)}, nil
+	d := &direct{config: config, turn: make(chan struct{}, 1), restAfter: restAfter}
+	d.idle = time.AfterFunc(time.Hour, d.rest)
+	d.idle.Stop()
+	return d, nil
 }
 
 type direct struct {
@@ -48,6 +56,11 @@ type direct struct {
 	// connected says that there has been a connection, so that a failure to
 	// connect is likely to pass.
 	connected, closed bool
+	// used is when the connection was last used. When that is restAfter ago,
+	// idle sees to it that the connection is closed.
+	used      time.Time
+	idle      *time.Timer
+	restAfter time.Duration
 }
 
 // Query implements DB.
@@ -148,6 +161,10 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 	if d.closed {
 		return ErrClosed
 	}
+	defer func() {
+		d.used = time.Now()
+		d.idle.Reset(d.restAfter)
+	}()
 	for attempt := 1; ; attempt++ {
 		if err := d.connect(ctx); err != nil {
 			return err
@@ -235,6 +252,19 @@ func gone(conn *pgconn.PgConn) bool {
 	}
 }
 
+// rest closes a connection that is not used any more.
+func (d *direct) rest() {
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	default:
+		return // It is in use, and the timer is set again after that.
+	}
+	if !d.closed && time.Since(d.used) >= d.restAfter {
+		d.drop(context.Background())
+	}
+}
+
 // Close implements DB.
 func (d *direct) Close(ctx context.Context) error {
 	select {
@@ -244,6 +274,7 @@ func (d *direct) Close(ctx context.Context) error {
 		return interrupted(ctx, nil)
 	}
 	d.closed = true
+	d.idle.Stop()
 	d.drop(ctx)
 	for _, conn := range d.leaving {
 		// It says goodbye to the server. One that does not listen is left.

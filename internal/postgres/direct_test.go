@@ -75,6 +75,26 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
+// A connection that is not used any more is closed, and made again when it is
+// needed. What is used is not closed.
+func TestUnusedConnectionIsClosed(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t)
+	db, err := Open(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close(context.Background()) })
+	db.(*direct).restAfter = 100 * time.Millisecond
+	for made := 1; made <= 2; made++ {
+		must(t, db, ReadOnly, "select to_jsonb(1) as result from pg_sleep(0.3)")
+		if got, _ := p.counts(); got != made {
+			t.Errorf("%d connections were made, want %d", got, made)
+		}
+		waitFor(t, "the connection is closed", func() bool { _, open := p.counts(); return open == 0 })
+	}
+}
+
 // A query is one round trip: begin, search path, statement and commit go out
 // together, so that a transaction pooler keeps them on one session, and without
 // names, so that nothing stays there. A script is one message.

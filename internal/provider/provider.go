@@ -6,10 +6,12 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/function"
@@ -27,7 +29,9 @@ import (
 
 const typeName = "aimindset"
 
-// New returns a constructor of the provider.
+// New returns a constructor of the provider. What it constructs is an io.Closer
+// too: Terraform does not tell a provider that a run is over, so whoever serves
+// one closes its connections when it is not served any more.
 func New(version string) func() provider.Provider {
 	return func() provider.Provider { return &aimindset{version: version} }
 }
@@ -37,7 +41,26 @@ var (
 	_ provider.ProviderWithListResources = (*aimindset)(nil)
 )
 
-type aimindset struct{ version string }
+type aimindset struct {
+	version string
+
+	mu sync.Mutex
+	// projects are those of the last configuration.
+	projects *projects
+}
+
+// Close ends the connections of a provider that is not served any more.
+func (p *aimindset) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.projects == nil {
+		return nil
+	}
+	// Terraform kills a provider that has not gone two seconds later.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return p.projects.close(ctx)
+}
 
 type providerModel struct {
 	AccessToken types.String `tfsdk:"access_token"`
@@ -112,7 +135,11 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 		resp.Diagnostics.AddError("Invalid provider configuration", err.Error())
 		return
 	}
-	resp.ResourceData = &projects{settings: resolved, client: client, services: map[string]*backup.Service{}}
+	configured := &projects{settings: resolved, client: client, services: map[string]*backup.Service{}}
+	p.mu.Lock()
+	p.projects = configured
+	p.mu.Unlock()
+	resp.ResourceData = configured
 	resp.DataSourceData = resp.ResourceData
 	resp.ListResourceData = resp.ResourceData
 }
@@ -160,6 +187,20 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 	s := backup.NewService(ref, p.client, db)
 	p.services[ref] = s
 	return s, nil
+}
+
+// close ends the connections to all projects. What is still under way fails.
+func (p *projects) close(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for ref, s := range p.services {
+		if err := s.DB.Close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close the database of project %s: %w", ref, err))
+		}
+	}
+	p.client.Close()
+	return errors.Join(errs...)
 }
 
 // sqlEndpoint runs SQL in one project through the Management API.
