@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path"
 	"slices"
@@ -42,6 +43,14 @@ type Service struct {
 	Ref string
 	API watchedAPI
 	DB  watchedDB
+	// Who names this process to people whose apply has to wait for it.
+	Who string
+	// LeaseTime is how long another apply waits for one that died; 0 means
+	// DefaultLeaseTime.
+	LeaseTime time.Duration
+	// Log receives what the service waits for and repeats. Nothing in it is
+	// secret. It may be nil.
+	Log *slog.Logger
 
 	shared *shared
 }

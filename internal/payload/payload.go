@@ -124,7 +124,12 @@ type Dispatcher struct {
 	// Install creates or upgrades everything in schema auto_backup. It may be
 	// run again at any time and never touches rows.
 	Install string
-	// Remove drops schema auto_backup with everything in it.
+	// Lease creates what guards an installation against two applies at once:
+	// the functions acquire and hold. It is the first part of Install, and may
+	// be run by itself.
+	Lease string
+	// Remove drops schema auto_backup with everything in it, unless another
+	// backup needs it.
 	Remove string
 	// Functions maps the name of each SQL function to the SHA-256 of its body
 	// as PostgreSQL keeps it in pg_proc.prosrc.
@@ -152,10 +157,11 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	}
 	slices.Sort(names)
 
-	d := Dispatcher{Remove: read("remove.sql"), Functions: map[string]string{}}
+	d := Dispatcher{Remove: read("lock.sql") + read("remove.sql"), Functions: map[string]string{}}
 	// A function may call one that stands behind it in the alphabet, so the
 	// bodies are checked when they run, not when they are created.
-	script := []string{"set local check_function_bodies = off;", read("owner.sql"), read("schema.sql")}
+	lease := []string{"set local check_function_bodies = off;", read("owner.sql"), read("lock.sql"), read("lease.sql")}
+	script := append(slices.Clone(lease), read("schema.sql"))
 	for _, name := range names {
 		text := read(path.Join("functions", name+".sql"))
 		body := functionBody.FindStringSubmatch(text)
@@ -164,8 +170,12 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 		}
 		d.Functions[name] = digest([]byte(body[1]))
 		script = append(script, text)
+		if name == "acquire" || name == "hold" {
+			lease = append(lease, text)
+		}
 	}
 	script = append(script, read("grants.sql"))
+	d.Lease = strings.Join(lease, "\n")
 	d.Install = strings.Join(script, "\n")
 	d.Version = LoadContract().FunctionVersion + "+" + digest([]byte(d.Install + d.Remove))[:8]
 	return d

@@ -1506,6 +1506,8 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("logs missing", l.testBrokenLogs)
 	t.Run("pg_net missing", l.testBrokenNet)
 	t.Run("crash of PostgreSQL", l.testCrash)
+	t.Run("lease", l.testLease)
+	t.Run("upgrade", l.testUpgrade)
 	t.Run("install again and remove", l.testInstallAgainAndRemove)
 }
 
@@ -2093,9 +2095,91 @@ func (l *ledger) testCrash(t *testing.T) {
 	)
 }
 
+// leaseState is who has a lease.
+type leaseState struct {
+	Held    bool    `json:"held"`
+	Who     string  `json:"who"`
+	Since   string  `json:"since"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (l *ledger) acquire(t testing.TB, backup, holder string, term time.Duration) (got leaseState) {
+	t.Helper()
+	text := one[string](t, l.owner, `select auto_backup.acquire($1, $2, 'user of ' || $2, $3)::text`, backup, holder, term)
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// testLease proves that a backup has one holder at a time, and others learn who
+// it is; that a lease that has ended goes to who asks for it, and goes on when
+// nobody does; and that who lost it cannot change anything any more.
+func (l *ledger) testLease(t *testing.T) {
+	const backup = "leased"
+	hold := func(holder string) (code string) {
+		_, err := l.owner.Exec(context.Background(), `select auto_backup.hold($1, $2)`, backup, holder)
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) {
+			code = refused.Code + " " + refused.Detail
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}
+	end := func() {
+		l.exec(t, l.owner, `update auto_backup.leases set expires_at = clock_timestamp() where backup = $1`, backup)
+	}
+	if code := hold("a"); !strings.HasPrefix(code, "AB004 Nobody") {
+		t.Errorf("a lease that nobody has is held: %q", code)
+	}
+	first := l.acquire(t, backup, "a", time.Minute)
+	if !first.Held || first.Who != "user of a" || first.Seconds < 30 || first.Seconds > 60 {
+		t.Errorf("the first gets %+v", first)
+	}
+	if other := l.acquire(t, backup, "b", time.Minute); other.Held || other.Who != "user of a" || other.Since != first.Since {
+		t.Errorf("the second gets %+v", other)
+	}
+	if again := l.acquire(t, backup, "a", time.Hour); !again.Held || again.Seconds < 3000 {
+		t.Errorf("the holder gets %+v when it asks again", again)
+	}
+	end()
+	if code := hold("a"); code != "" {
+		t.Errorf("a lease that nobody took has ended with %s", code)
+	}
+	if other := l.acquire(t, backup, "b", time.Minute); other.Held {
+		t.Error("the lease was not lengthened by its term")
+	}
+	end()
+	if other := l.acquire(t, backup, "b", time.Minute); !other.Held || other.Who != "user of b" {
+		t.Errorf("a lease that has ended is not given away: %+v", other)
+	}
+	if code := hold("a"); !strings.HasPrefix(code, `AB004 It went to "user of b"`) {
+		t.Errorf("who lost the lease gets %q", code)
+	}
+}
+
+// testUpgrade proves that an installation of a version that did not note the
+// end of installations counts as finished after an upgrade, and one that was
+// interrupted does not.
+func (l *ledger) testUpgrade(t *testing.T) {
+	s := l.newScenario(t)
+	l.exec(t, l.owner, `alter table auto_backup.settings drop column completed_at`)
+	l.install(t)
+	if !one[bool](t, l.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, s.backup) {
+		t.Error("an old installation counts as unfinished")
+	}
+	young := l.newScenario(t)
+	l.install(t)
+	if one[bool](t, l.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, young.backup) {
+		t.Error("an interrupted installation counts as finished")
+	}
+}
+
 // testInstallAgainAndRemove proves that the script may run over an installation
-// at work without losing a row or a grant, and that nothing is left in the
-// database when it is removed.
+// at work without losing a row or a grant, that it is not removed as long as a
+// backup or an apply needs it, and that nothing is left in the database when it
+// is removed.
 func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
 	s := l.newScenario(t)
 	s.lose(s.dispatch("2 06:00"))
@@ -2127,6 +2211,19 @@ func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
 	}
 
 	remove := payload.LoadDispatcher().Remove
+	for _, needed := range []struct{ by, end string }{
+		{"a backup", "delete from auto_backup.settings"},
+		{"an apply", "update auto_backup.leases set expires_at = now()"},
+	} {
+		if needed.by == "an apply" {
+			l.acquire(t, "another", "somebody", time.Minute)
+		}
+		l.exec(t, l.owner, remove)
+		if one[int](t, l.admin, `select count(*) from pg_namespace where nspname = 'auto_backup'`) != 1 {
+			t.Fatalf("what %s needs is removed", needed.by)
+		}
+		l.exec(t, l.owner, needed.end)
+	}
 	l.exec(t, l.owner, remove)
 	l.exec(t, l.owner, remove)
 	left := one[int](t, l.admin, `

@@ -9,6 +9,12 @@ var (
 	Observe string
 	//go:embed queries/backups.sql
 	Backups string
+	//go:embed queries/acquire.sql
+	Acquire string
+	//go:embed queries/hold.sql
+	Hold string
+	//go:embed queries/release.sql
+	Release string
 	//go:embed queries/extensions.sql
 	Extensions string
 	//go:embed queries/stamp.sql

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
@@ -28,7 +29,14 @@ func addError(diags *diag.Diagnostics, summary string, err error) {
 
 func adviceFor(err error) string {
 	var foreign *backup.ForeignError
+	var busy *backup.BusyError
 	switch {
+	case errors.As(err, &busy):
+		return fmt.Sprintf("Let the other apply come to its end and apply again, or grant this one more time with `timeouts`. If the other one died, its lease ends by itself within %s.", formatDuration(max(busy.Ends, time.Second).Round(time.Second)))
+	case errors.Is(err, backup.ErrLeaseLost):
+		return "What was done so far is in the state. Let the other apply come to its end, then plan and apply again."
+	case errors.Is(err, backup.ErrInstalledMeanwhile):
+		return "Plan again: the plan shows what is there, and how to bring it into this state."
 	case errors.As(err, &foreign):
 		return fmt.Sprintf("They do not carry this provider's stamp: %s.\n\nSet `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n%s",
 			strings.Join(foreign.Objects, "; "), importBlock(foreign.ID))

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
 	"sync"
 	"time"
 
@@ -185,6 +186,7 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 		db = direct
 	}
 	s := backup.NewService(ref, p.client, db)
+	s.Who, s.Log = whoami(), slog.New(newLogHandler())
 	p.services[ref] = s
 	return s, nil
 }
@@ -201,6 +203,19 @@ func (p *projects) close(ctx context.Context) error {
 	}
 	p.client.Close()
 	return errors.Join(errs...)
+}
+
+// whoami names this process to people whose apply has to wait for it, as
+// Terraform names who holds the lock of a state.
+func whoami() string {
+	name, host := "somebody", "an unnamed machine"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return fmt.Sprintf("%s@%s, process %d", name, host, os.Getpid())
 }
 
 // sqlEndpoint runs SQL in one project through the Management API.

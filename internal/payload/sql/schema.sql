@@ -1,7 +1,6 @@
 -- What the dispatcher and the watchdog keep. The script may be run again at any
 -- time: it changes no row.
 
-create schema if not exists auto_backup;
 comment on schema auto_backup is
 'Automatic backups: settings, history, dispatcher and watchdog. Managed by terraform-provider-aimindset. To see what happened to a backup: select * from auto_backup.history.';
 

@@ -1,5 +1,11 @@
 -- The extensions that a backup stands on. Each is created where Supabase keeps
--- it; one that is there is left as it is.
+-- it; one that is there is left as it is. Two applies at once would fail over
+-- one that neither finds.
+do $do$
+begin
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('auto_backup', 0));
+end
+$do$;
 create extension if not exists pg_cron with schema pg_catalog;
 create extension if not exists pg_net with schema extensions;
 create extension if not exists supabase_vault with schema vault cascade;

@@ -1,5 +1,5 @@
 -- Removes the settings and the history of one backup, whose name is $1, and
--- answers with the number of backups that remain.
+-- answers with the number of backups that remain. $2 is the holder of its lease.
 with gone as (
     delete from auto_backup.settings s where s.backup = $1::text returning s.backup
 ),
@@ -9,4 +9,4 @@ history as (
 )
 
 select to_jsonb((select count(*) from auto_backup.settings s where s.backup <> $1::text)) as result
-from (select count(*) from gone) as g, (select count(*) from history) as h
+from (select count(*) from gone) as g, (select count(*) from history) as h, auto_backup.hold($1::text, $2::text)

@@ -1,5 +1,6 @@
 -- Creates or replaces one vault secret and answers with its id.
--- $1 is its name, $2 its value, $3 its description.
+-- $1 is its name, $2 its value, $3 its description, $4 the backup that it
+-- belongs to, $5 the holder of the backup's lease.
 with existing as (
     select s.id, vault.update_secret(s.id, $2::text, null, $3::text) as updated
     from vault.secrets s
@@ -12,3 +13,4 @@ select to_jsonb(coalesce(
         then vault.create_secret($2::text, $1::text, $3::text)
     end
 )) as result
+from auto_backup.hold($4::text, $5::text)

@@ -3,7 +3,8 @@
 -- An existing backup keeps its settings, but the names of the secrets that are
 -- about to be written become its own.
 -- $1 is the owner, $2 the version of the dispatcher, $3 the name of the
--- backup, $4 the settings of a backup that has none yet.
+-- backup, $4 the settings of a backup that has none yet, $5 the holder of the
+-- backup's lease.
 with installed as (
     insert into auto_backup.installation (owner, version, installed_at)
     values ($1::text, $2::text, now())
@@ -13,6 +14,7 @@ with installed as (
 
 insert into auto_backup.settings (backup, spec, owner)
 select $3::text, $4::jsonb, $1::text from installed
+cross join auto_backup.hold($3::text, $5::text)
 on conflict (backup) do update
 set owner = excluded.owner, spec = jsonb_set(settings.spec, '{secrets}', (
     select coalesce(jsonb_agg(distinct n.name order by n.name), '[]'::jsonb)

@@ -1,7 +1,8 @@
 -- Lets public.backup_logs.action_type hold 'auto_backup'. Every CHECK that
 -- `refusing` names is replaced by one of the same name that accepts what the
 -- old one accepted and 'auto_backup'. The old definitions are remembered, so
--- that restore_log_constraint can put them back.
+-- that restore_log_constraint can put them back. Running it again changes
+-- nothing.
 create or replace function auto_backup.extend_log_constraint(refusing jsonb)
 returns void
 language plpgsql
@@ -9,6 +10,7 @@ set search_path = ''
 as $body$
 declare
     k record;
+    admits boolean;
 begin
     for k in
         select c.conname, pg_get_constraintdef(c.oid) as definition, pg_get_expr(c.conbin, c.conrelid) as expression
@@ -16,6 +18,13 @@ begin
         inner join pg_catalog.pg_constraint c
             on c.conname = r.name and c.conrelid = 'public.backup_logs'::regclass and c.contype = 'c'
     loop
+        execute format(
+            'select coalesce((%s), true) from jsonb_populate_record(null::public.backup_logs, $1)', k.expression
+        ) into admits using jsonb_build_object(
+            'id', '00000000-0000-0000-0000-000000000000', 'action_type', 'auto_backup', 'created_at', now(),
+            'records_affected', 0, 'details', 'Backup automático', 'success', false
+        );
+        continue when admits;
         update auto_backup.installation i
         set log_constraint = jsonb_build_object(k.conname, k.definition) || coalesce(i.log_constraint, '{}');
         -- NOT VALID: the rows that are there met a narrower rule, and a scan
