@@ -1,0 +1,41 @@
+# One configuration for many projects, with one token that can see them all. The
+# keys of the map are Terraform's addresses, so a project keeps its backup when
+# others come and go.
+
+terraform {
+  required_version = ">= 1.11"
+  required_providers {
+    aimindset = {
+      source = "aimindset/aimindset"
+    }
+  }
+}
+
+# Only the token: each backup names its project.
+provider "aimindset" {}
+
+variable "projects" {
+  description = "The projects to back up, by a name of your choice."
+  type = map(object({
+    ref      = string
+    cron     = optional(string, "0 3 * * *")
+    timezone = optional(string, "America/Sao_Paulo")
+  }))
+}
+
+resource "aimindset_auto_backup" "site" {
+  for_each = var.projects
+
+  project_ref = each.value.ref
+  timezone    = each.value.timezone
+  schedules   = { nightly = { cron = each.value.cron } }
+  alert       = { source = "Falha no backup de ${each.key}" }
+}
+
+output "jobs" {
+  description = "The pg_cron jobs of each project, with their schedules in UTC."
+  value = {
+    for name, backup in aimindset_auto_backup.site :
+    name => { for key, job in backup.jobs : key => job.utc }
+  }
+}

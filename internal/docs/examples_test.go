@@ -1,0 +1,366 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// module is what the test of a directory below examples needs to know of it
+// beyond its files.
+type module struct {
+	// stack is the project that the example is meant for.
+	stack stack.Options
+	// others is how many more projects the example needs.
+	others int
+	// prepare does what the example asks of a user before the apply, and
+	// returns further settings of the environment.
+	prepare func(t *testing.T, u *user, projects ...*stack.Stack) []string
+	// check looks at the project after the apply.
+	check func(t *testing.T, u *user, s *stack.Stack)
+	// left is what destroy leaves of the jobs; nothing if empty.
+	left string
+}
+
+const applicationJobs = "alert_overdue_publications_every_5_minutes */5 * * * * true, cleanup_old_logs_job 0 2 * * * true, publish_due_articles_every_minute * * * * * true"
+
+var modules = map[string]module{
+	"quickstart": {
+		check: func(t *testing.T, _ *user, s *stack.Stack) {
+			if got := jobs(t, s); got != "auto-backup-nightly 0 6 * * * true, auto-backup-watchdog */10 * * * * true" {
+				t.Errorf("the jobs are %s", got)
+			}
+		},
+	},
+	"existing-project": {
+		stack: stack.Options{LegacyJobs: true},
+		prepare: func(_ *testing.T, u *user, _ ...*stack.Stack) []string {
+			out := u.run(1, "terraform plan -input=false -no-color -var adopt_existing=false")
+			for _, name := range []string{"auto-backup-daily", "auto-backup-secondary", "adopt_existing = true"} {
+				if !strings.Contains(out, name) {
+					u.t.Errorf("a plan without adoption does not name %s: %s", name, out)
+				}
+			}
+			return nil
+		},
+		check: func(t *testing.T, _ *user, s *stack.Stack) {
+			if got := jobs(t, s); !strings.HasSuffix(got, "auto-backup-daily 0 6 * * * true, auto-backup-secondary 0 18 * * * true, auto-backup-watchdog */10 * * * * true, "+
+				"cleanup_old_logs_job 0 2 * * * true, publish_due_articles_every_minute * * * * * true") {
+				t.Errorf("the jobs are %s", got)
+			}
+			if got := value(t, s, "select count(*) from public.backup_logs where action_type = 'auto_backup' and success"); got != "1" {
+				t.Errorf("%s backups were made", got)
+			}
+		},
+		left: applicationJobs,
+	},
+	"two-schedules": {
+		prepare: func(_ *testing.T, u *user, projects ...*stack.Stack) []string {
+			s := projects[0]
+			u.run(0, fmt.Sprintf("psql -qX -v ON_ERROR_STOP=1 -f backup_success.sql '%s'", s.DatabaseURL))
+			if got := value(u.t, s, "select public.check_backup_health() ->> 'system_healthy'"); got != "false" {
+				u.t.Errorf("the panel calls a project without a backup healthy: %s", got)
+			}
+			return nil
+		},
+		check: func(t *testing.T, _ *user, s *stack.Stack) {
+			if got := value(t, s, "select public.check_backup_health()"); !strings.Contains(got, `"system_healthy": true`) {
+				t.Errorf("the panel shows %s", got)
+			}
+			if got := value(t, s, "select string_agg(jobname, ' ') from public.get_backup_cron_status() where active"); got != "auto-backup-daily auto-backup-secondary" {
+				t.Errorf("the panel lists the jobs %s", got)
+			}
+			if got := value(t, s, "select has_function_privilege('anon', 'public.backup_all_data_for_panel()', 'execute')"); got != "false" {
+				t.Error("a visitor of the site may start a backup")
+			}
+		},
+	},
+	"own-function-source": {
+		check: func(t *testing.T, _ *user, s *stack.Stack) {
+			run := func(succeeds bool) string {
+				id := value(t, s, "select auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1, true)")
+				await(t, s, "select state in ('succeeded', 'failed') from auto_backup.runs where run_id = '"+id+"'", "auto_backup.collect('auto-backup')")
+				if got := value(t, s, "select state = 'succeeded' from auto_backup.runs where run_id = '"+id+"'"); got != fmt.Sprint(succeeds) {
+					t.Errorf("a run succeeded: %s; %s", got, value(t, s, "select to_jsonb(r) from auto_backup.runs r where run_id = '"+id+"'"))
+				}
+				return id
+			}
+			id := run(true)
+			if got := value(t, s, "select message from public.system_logs where type = 'auto_backup' and context ->> 'run_id' = '"+id+"'"); got != "Backup automático de AIMindset concluído" {
+				t.Errorf("the log says %q", got)
+			}
+			exec(t, s, "alter table public.articles rename column title to heading")
+			id = run(false)
+			exec(t, s, "alter table public.articles rename column heading to title")
+			if got := value(t, s, "select context ->> 'code' from public.system_logs where type = 'auto_backup_error' and context ->> 'run_id' = '"+id+"'"); got != "backup_failed" {
+				t.Errorf("the failure is logged as %q", got)
+			}
+			// The source is deployed as it stands, and nobody else may call it.
+			answer, err := http.Post(s.ProjectURL+"/functions/v1/auto-backup", "application/json", strings.NewReader(`{"action":"probe"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode != http.StatusUnauthorized {
+				t.Errorf("without a token the function answers %s", answer.Status)
+			}
+		},
+	},
+	"many-projects": {
+		others: 1,
+		prepare: func(t *testing.T, _ *user, projects ...*stack.Stack) []string {
+			address := account(t, projects...)
+			variable, err := json.Marshal(map[string]map[string]string{
+				"shop": {"ref": projects[0].ProjectRef}, "blog": {"ref": projects[1].ProjectRef, "cron": "30 2 * * *", "timezone": "Europe/Lisbon"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return []string{
+				"SUPABASE_PROJECT_REF=", "SUPABASE_ACCESS_TOKEN=" + accountToken,
+				"SUPABASE_API_URL=" + address, "SUPABASE_PROJECT_URL=" + address + "/project/{ref}", "TF_VAR_projects=" + string(variable),
+			}
+		},
+		check: func(t *testing.T, u *user, _ *stack.Stack) {
+			out := u.run(0, "terraform output -json jobs")
+			if !strings.Contains(out, `"blog":{"nightly":"30 1,2 * * *"`) || !strings.Contains(out, `"shop":{"nightly":"0 6 * * *"`) {
+				t.Errorf("the jobs are %s", out)
+			}
+		},
+	},
+}
+
+// snippets are the directories below examples whose files stand on the
+// reference pages. TestSnippets has them.
+var snippets = []string{"provider", "resources", "data-sources", "functions", "list-resources", "actions", "ephemeral-resources"}
+
+// TestExamples proves for every module below examples that a user who copies
+// it has a working backup: init from a filesystem mirror, apply, an empty plan
+// after it, and a destroy that leaves nothing. A directory that is not in the
+// table fails.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir(filepath.Join(root, "examples"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := maps.Clone(modules)
+	for _, entry := range entries {
+		name := entry.Name()
+		m, ok := modules[name]
+		delete(missing, name)
+		if slices.Contains(snippets, name) {
+			continue
+		}
+		if !ok {
+			t.Errorf("examples/%s is in no test: add it to the table", name)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			projects := []*stack.Stack{start(t, m.stack)}
+			for range m.others {
+				projects = append(projects, start(t, stack.Options{Articles: 1}))
+			}
+			s := projects[0]
+			u := newUser(t, s.Environ()...)
+			if err := os.CopyFS(u.dir, os.DirFS(filepath.Join(root, "examples", name))); err != nil {
+				t.Fatal(err)
+			}
+			u.run(0, "terraform init -input=false")
+			if m.prepare != nil {
+				u.env = append(u.env, m.prepare(t, u, projects...)...)
+			}
+			u.run(0, "terraform apply -input=false -auto-approve")
+			u.run(0, "terraform plan -input=false -detailed-exitcode")
+			if m.check != nil {
+				m.check(t, u, s)
+			}
+			u.run(0, "terraform plan -input=false -detailed-exitcode")
+			u.run(0, "terraform destroy -input=false -auto-approve")
+			if m.left == "" {
+				m.left = "none"
+			}
+			for _, s := range projects {
+				if got := jobs(t, s); got != m.left {
+					t.Errorf("destroy left the jobs %s", got)
+				}
+				if got := value(t, s, "select count(*) from pg_namespace where nspname = 'auto_backup'"); got != "0" {
+					t.Error("destroy left the schema auto_backup")
+				}
+			}
+		})
+	}
+	for name := range missing {
+		t.Errorf("examples/%s is in the table, and there is no such directory", name)
+	}
+}
+
+// accountToken is the access token of an account that sees several stacks.
+const accountToken = "sbp_0123456789abcdef0123456789abcdef01234567"
+
+// account is the Management API of an account with several projects, and at
+// /project/<ref> the projects' own addresses. Each stack serves one project.
+func account(t *testing.T, stacks ...*stack.Stack) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	for _, s := range stacks {
+		forward := func(to, prefix string) http.Handler {
+			target, err := url.Parse(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return http.StripPrefix(prefix, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(target)
+				if r.In.Header.Get("Authorization") == "Bearer "+accountToken {
+					r.Out.Header.Set("Authorization", "Bearer "+s.AccessToken)
+				}
+			}})
+		}
+		mux.Handle("/v1/projects/"+s.ProjectRef+"/", forward(s.APIURL, ""))
+		mux.Handle("/project/"+s.ProjectRef+"/", forward(s.ProjectURL, "/project/"+s.ProjectRef))
+	}
+	return server.URL
+}
+
+// TestSnippets proves that what the reference pages show works: the
+// configurations apply and then plan empty, and an import plans empty with
+// nothing but the configuration that Terraform generates for it. What the
+// Terraform at hand is too old for is left to the newest one, which CI runs.
+func TestSnippets(t *testing.T) {
+	t.Parallel()
+	s := start(t, stack.Options{})
+	settings := s.Environ()
+	known := map[string]func(u *user, text string){
+		"provider/provider.tf": func(u *user, text string) { appliesAndDestroys(u, text) },
+		"resources/aimindset_auto_backup/resource.tf": func(u *user, text string) {
+			appliesAndDestroys(u, requiredProviders+text)
+		},
+		"functions/next_runs/function.tf": func(u *user, text string) {
+			u.write("main.tf", requiredProviders+text)
+			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+			if out := u.run(0, "terraform output -json next_runs"); strings.Count(out, "T03:00:00-03:00") != 3 {
+				u.t.Errorf("next_runs is %s", out)
+			}
+		},
+		"functions/cron_utc/function.tf": func(u *user, text string) {
+			u.write("main.tf", requiredProviders+text)
+			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+			if out := u.run(0, "terraform output -raw schedule"); out != "0 6 * * *" {
+				u.t.Errorf("the schedule is %s", out)
+			}
+		},
+		"resources/aimindset_auto_backup/import-by-string-id.tf": func(u *user, text string) { imports(u, s, text, "") },
+		"resources/aimindset_auto_backup/import-by-identity.tf": func(u *user, text string) {
+			if atLeast("1.12") {
+				imports(u, s, text, "")
+			}
+		},
+		"resources/aimindset_auto_backup/import.sh": func(u *user, text string) {
+			imports(u, s, "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n", text)
+		},
+		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
+			if !atLeast("1.14") {
+				return
+			}
+			installed(u)
+			there := u.at()
+			there.write("main.tf", requiredProviders+"provider \"aimindset\" {}\n")
+			there.write("backups.tfquery.hcl", text)
+			there.run(0, "terraform init -input=false && terraform query -generate-config-out=backups.tf")
+			if out := there.run(0, "cat backups.tf"); strings.Count(out, "import {") < 1 {
+				u.t.Errorf("the query generated\n%s", out)
+			}
+			u.run(0, "terraform destroy -input=false -auto-approve")
+		},
+	}
+	var found []string
+	for _, kind := range snippets {
+		err := filepath.WalkDir(filepath.Join(root, "examples", kind), func(path string, entry os.DirEntry, err error) error {
+			if os.IsNotExist(err) || (err == nil && entry.IsDir()) {
+				return nil
+			}
+			name, _ := filepath.Rel(filepath.Join(root, "examples"), path)
+			found = append(found, filepath.ToSlash(name))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range found {
+		try, ok := known[name]
+		if !ok {
+			t.Errorf("examples/%s is in no test: add it to the table", name)
+			continue
+		}
+		delete(known, name)
+		// One after the other, in one project.
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t, settings...)
+			try(u, example(t, s.ProjectRef, "examples", name))
+			if got := jobs(t, s); got != "none" {
+				t.Errorf("the jobs %s are left", got)
+			}
+		})
+	}
+	for name := range known {
+		t.Errorf("examples/%s is in the table, and there is no such file", name)
+	}
+}
+
+const requiredProviders = "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n\n"
+
+// appliesAndDestroys goes once through the life of a configuration.
+func appliesAndDestroys(u *user, text string) {
+	u.t.Helper()
+	u.write("main.tf", text)
+	u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+	u.run(0, "terraform plan -input=false -detailed-exitcode")
+	u.run(0, "terraform destroy -input=false -auto-approve")
+}
+
+// installed installs the quick start's backup.
+func installed(u *user) {
+	u.t.Helper()
+	u.write("main.tf", example(u.t, "", "examples", "quickstart", "main.tf"))
+	u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+}
+
+// imports installs a backup from one directory and brings it into the state of
+// another one, with the configuration that Terraform generates or, with a
+// script, by that script.
+func imports(u *user, s *stack.Stack, text, script string) {
+	u.t.Helper()
+	installed(u)
+	there := u.at()
+	there.write("main.tf", requiredProviders+text)
+	there.run(0, "terraform init -input=false")
+	if script != "" {
+		there.run(0, script)
+	} else {
+		out := there.run(0, "terraform plan -input=false -no-color -generate-config-out=generated.tf")
+		if !strings.Contains(out, "1 to import, 0 to add, 0 to change, 0 to destroy") {
+			u.t.Errorf("the import is no mere import: %s\n%s", out, there.run(0, "cat generated.tf"))
+		}
+		there.run(0, "terraform apply -input=false -auto-approve")
+	}
+	there.run(0, "terraform plan -input=false -detailed-exitcode")
+	if got := jobs(u.t, s); got == "none" {
+		u.t.Error("there are no jobs after an import")
+	}
+	there.run(0, "terraform destroy -input=false -auto-approve")
+}
