@@ -45,23 +45,32 @@ func (s *Service) Apply(ctx context.Context, spec Spec, found State, done func(P
 	if err := found.Foreign(spec); err != nil {
 		return err
 	}
-	if len(Diff(spec, found)) == 0 {
+	if len(Diff(spec.completed(found), found)) == 0 {
 		return nil
 	}
 	return s.exclusively(ctx, found, func(ctx context.Context, l *lease, now State) error {
-		if found.Settings == nil && now.Stamped && !now.Unfinished && !spec.Adopt {
+		if now.supersedes(found) || found.Settings == nil && now.Stamped && !now.Unfinished && !spec.Adopt {
 			return fmt.Errorf("backup %s: %w", spec.ID, ErrInstalledMeanwhile)
 		}
 		if err := now.Foreign(spec); err != nil {
 			return err
 		}
-		return l.apply(ctx, spec, now, done)
+		return l.apply(ctx, spec.completed(now), now, done)
 	})
 }
 
 // ErrInstalledMeanwhile says that another apply has installed a backup between
 // the look at the project and the first change.
 var ErrInstalledMeanwhile = errors.New("another apply has installed it in the meantime")
+
+// completed adds to a spec what only the project knows.
+func (s Spec) completed(found State) Spec {
+	s.Settings.AdoptedSecrets = found.adopting(s)
+	if s.Settings.Instance == "" && found.Settings != nil {
+		s.Settings.Instance = found.Settings.Instance
+	}
+	return s
+}
 
 // apply is Apply under a lease.
 func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Part)) error {
@@ -73,7 +82,7 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 		return nil
 	}
 	// The settings row is the stamp of everything that follows.
-	if !found.Stamped || len(surplusOrNew(spec, found)) > 0 {
+	if !found.Stamped || len(surplusOrNew(spec, found)) > 0 || found.Settings.Instance != spec.Settings.Instance {
 		changed[PartDispatcher] = true
 	}
 	functionID := ""
@@ -186,7 +195,7 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 // function that verifies JWTs insists on. It is public by design.
 func (l *lease) applyAlertKey(ctx context.Context, spec Spec, found State) error {
 	name := spec.ID.Name
-	if _, ok := found.VaultStamps[name.VaultAlertKey()]; ok || !spec.Settings.Alert.Enabled {
+	if found.VaultStamps[name.VaultAlertKey()] == name.vaultStamp() || !spec.Settings.Alert.Enabled {
 		return nil
 	}
 	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)
@@ -320,6 +329,10 @@ func (s *Service) Remove(ctx context.Context, found State) (remarks []string, er
 		return nil, nil
 	}
 	err = s.exclusively(ctx, found, func(ctx context.Context, l *lease, now State) (err error) {
+		if now.supersedes(found) {
+			remarks = []string{"Another apply has made the backup anew in the meantime. What is there belongs to it and stays."}
+			return nil
+		}
 		remarks, err = l.remove(ctx, now)
 		return err
 	})
@@ -412,14 +425,13 @@ func (l *lease) restoreLogConstraint(ctx context.Context) ([]string, error) {
 
 // ownedSecrets are the function secrets that go with a backup.
 func ownedSecrets(found State) []string {
-	names := found.claimedSecrets()
-	if found.claimsToken() {
-		names = append(names, found.ID.Name.TokenSecret(), found.ID.Name.NextTokenSecret())
+	names := found.ownSecrets()
+	for _, name := range []string{found.ID.Name.TokenSecret(), found.ID.Name.NextTokenSecret()} {
+		if _, exists := found.Secrets[name]; exists && found.claimsToken() {
+			names = append(names, name)
+		}
 	}
-	return slices.DeleteFunc(names, func(name string) bool {
-		_, exists := found.Secrets[name]
-		return !exists
-	})
+	return names
 }
 
 func (l *lease) removeDispatcher(ctx context.Context, found State) error {

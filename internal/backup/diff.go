@@ -77,8 +77,12 @@ func diffToken(spec Spec, found State) []Difference {
 	case spec.RotateToken:
 		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), "the present token", "a new token"})
 	}
-	if _, ok := found.VaultStamps[spec.ID.Name.VaultAlertKey()]; !ok && spec.Settings.Alert.Enabled {
+	switch stamp, ok := found.VaultStamps[spec.ID.Name.VaultAlertKey()]; {
+	case !spec.Settings.Alert.Enabled:
+	case !ok:
 		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "missing", "present"})
+	case stamp != spec.ID.Name.vaultStamp():
+		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "without a stamp", "stamped"})
 	}
 	return diffs
 }
@@ -102,15 +106,11 @@ func diffSecrets(spec Spec, found State) []Difference {
 }
 
 // surplusSecrets are the secrets which belong to the backup and which the
-// spec no longer names.
+// spec no longer names. Adopted ones are left to those who made them.
 func surplusSecrets(spec Spec, found State) []string {
-	var names []string
-	for _, name := range found.claimedSecrets() {
-		if _, exists := found.Secrets[name]; exists && !slices.Contains(spec.Settings.Secrets, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(found.ownSecrets(), func(name string) bool {
+		return slices.Contains(spec.Settings.Secrets, name)
+	})
 }
 
 func diffFunction(spec Spec, found State) []Difference {

@@ -93,6 +93,10 @@ func newToken() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(random), nil
 }
 
+// NewInstance makes the mark by which one creation of a backup is told from
+// the next.
+func NewInstance() string { return rand.Text() }
+
 // equalJSON reports whether two values have the same JSON form.
 func equalJSON(a, b any) bool {
 	left, errLeft := json.Marshal(a)

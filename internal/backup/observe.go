@@ -273,6 +273,7 @@ func (o observation) fill(state *State, known Known) error {
 			claimed[key] = true
 		}
 	}
+	others := slices.DeleteFunc(slices.Clone(o.Backups), func(other string) bool { return other == string(name) })
 	state.Jobs, state.Namesakes = map[string]Job{}, map[string]Job{}
 	for _, job := range o.Jobs {
 		key, named := strings.CutPrefix(job.Name, string(name)+"-")
@@ -282,7 +283,7 @@ func (o observation) fill(state *State, known Known) error {
 			state.Jobs[key] = job
 		case named:
 			state.Namesakes[key] = job
-		default:
+		case !isJobOf(job, others):
 			state.OtherJobs = append(state.OtherJobs, job)
 		}
 	}

@@ -44,6 +44,13 @@ type Settings struct {
 	// Secrets are the sorted names of the extra function secrets that belong
 	// to this backup.
 	Secrets []string `json:"secrets"`
+	// AdoptedSecrets are those of Secrets that were there before the backup.
+	// Other functions may use them, so they stay when the backup goes.
+	AdoptedSecrets []string `json:"adopted_secrets,omitempty"`
+	// Instance is a random text that each creation of the backup makes anew.
+	// Who knows another one knows a backup that was replaced by this one, and
+	// must not remove it.
+	Instance string `json:"instance,omitempty"`
 }
 
 // Schedule is one schedule of a backup: as it was written, and compiled for

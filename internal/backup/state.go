@@ -133,6 +133,18 @@ type State struct {
 	known Known
 }
 
+// supersedes reports whether the backup was made anew since it was found
+// before.
+func (s State) supersedes(before State) bool {
+	return before.Settings != nil && s.Superseded(before.Settings.Instance)
+}
+
+// Superseded reports whether the backup was made anew since it was known as an
+// instance. The empty instance is that of who never knew.
+func (s State) Superseded(instance string) bool {
+	return instance != "" && s.Settings != nil && s.Settings.Instance != "" && s.Settings.Instance != instance
+}
+
 // Exists reports whether any part of the backup is there that the provider
 // would recognise as its own.
 func (s State) Exists() bool {
@@ -198,36 +210,58 @@ func (s State) Dispatcher() string {
 	return description
 }
 
+// foreignObject is an object of a wanted name without the provider's stamp.
+type foreignObject struct {
+	what string
+	// fate is what a backup that adopts the object does to it.
+	fate string
+}
+
 // foreign lists, for a person, the objects of the wanted names that do not
 // carry the provider's stamp.
-func (s State) foreign(spec Spec) []string {
-	var objects []string
-	name := s.ID.Name
+func (s State) foreign(spec Spec) []foreignObject {
+	var objects []foreignObject
+	add := func(what, fate string) { objects = append(objects, foreignObject{what, fate}) }
+	name, jobs := s.ID.Name, spec.Jobs()
 	if s.Settings != nil && !s.Stamped {
-		objects = append(objects, "the row "+string(name)+" in auto_backup.settings")
+		add("the row "+string(name)+" in auto_backup.settings", "gets the configured settings")
 	}
 	if s.Function != nil && !s.ownsFunction() {
-		objects = append(objects, "the Edge Function "+name.Slug())
+		add("the Edge Function "+name.Slug(), "gets the source of this backup; keep a copy of the present one if you need it")
 	}
-	for _, key := range slices.Sorted(maps.Keys(spec.Jobs())) {
+	for _, key := range slices.Sorted(maps.Keys(jobs)) {
 		if job, ok := s.Namesakes[key]; ok {
-			objects = append(objects, "the pg_cron job "+job.Name+" (id "+strconv.FormatInt(job.ID, 10)+", schedule "+job.Schedule+")")
+			add("the pg_cron job "+job.Name+" (id "+strconv.FormatInt(job.ID, 10)+", schedule "+job.Schedule+")",
+				"gets the schedule "+jobs[key].Schedule+" and calls the dispatcher instead of what it calls now")
 		}
 	}
 	for _, vault := range []string{name.VaultToken(), name.VaultAlertKey()} {
 		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.vaultStamp() {
-			objects = append(objects, "the vault secret "+vault)
+			add("the vault secret "+vault, "gets a new value")
 		}
 	}
 	if !s.claimsToken() && s.Token.Function != "" {
-		objects = append(objects, "the function secret "+name.TokenSecret())
+		add("the function secret "+name.TokenSecret(), "gets a new token")
 	}
 	for _, secret := range spec.Settings.Secrets {
 		if _, ok := s.Secrets[secret]; ok && !slices.Contains(s.claimedSecrets(), secret) {
-			objects = append(objects, "the function secret "+secret)
+			add("the function secret "+secret, "gets the configured value, for every function of the project; it stays when the backup no longer names it")
 		}
 	}
 	return objects
+}
+
+// Adopts lists, for a person, what spec takes over from other hands and what
+// becomes of it.
+func (s State) Adopts(spec Spec) []string {
+	if !spec.Adopt {
+		return nil
+	}
+	var lines []string
+	for _, object := range s.foreign(spec) {
+		lines = append(lines, object.what+" "+object.fate)
+	}
+	return lines
 }
 
 // claimedSecrets are the extra secrets that are this backup's, as its settings
@@ -241,6 +275,43 @@ func (s State) claimedSecrets() []string {
 	return slices.Compact(names)
 }
 
+// ownSecrets are the existing extra secrets that this backup has made.
+func (s State) ownSecrets() []string {
+	return slices.DeleteFunc(s.claimedSecrets(), func(name string) bool {
+		_, exists := s.Secrets[name]
+		return !exists || slices.Contains(s.adoptedSecrets(), name)
+	})
+}
+
+// adoptedSecrets are the extra secrets that were there before this backup.
+func (s State) adoptedSecrets() []string {
+	if s.Settings == nil {
+		return nil
+	}
+	return s.Settings.AdoptedSecrets
+}
+
+// Abandons lists the adopted secrets that spec no longer names. They stay in
+// the project with the value that they have.
+func (s State) Abandons(spec Spec) []string {
+	return slices.DeleteFunc(slices.Clone(s.adoptedSecrets()), func(name string) bool {
+		_, exists := s.Secrets[name]
+		return !exists || slices.Contains(spec.Settings.Secrets, name)
+	})
+}
+
+// adopting are the secrets of spec that were or are taken over.
+func (s State) adopting(spec Spec) []string {
+	var names []string
+	for _, name := range spec.Settings.Secrets {
+		_, exists := s.Secrets[name]
+		if slices.Contains(s.adoptedSecrets(), name) || (exists && !slices.Contains(s.claimedSecrets(), name)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // claimsToken reports whether the function's token secret is this backup's.
 func (s State) claimsToken() bool { return s.Settings != nil || len(s.known.Keys) > 0 }
 
@@ -250,7 +321,11 @@ func (s State) Foreign(spec Spec) error {
 	if spec.Adopt {
 		return nil
 	}
-	if objects := s.foreign(spec); len(objects) > 0 {
+	var objects []string
+	for _, object := range s.foreign(spec) {
+		objects = append(objects, object.what)
+	}
+	if len(objects) > 0 {
 		return &ForeignError{ID: spec.ID, Objects: objects}
 	}
 	return nil

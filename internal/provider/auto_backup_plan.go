@@ -59,6 +59,7 @@ func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.Va
 // deviation of the project shows at its own attribute and is repaired in place.
 func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
+		r.planRemoval(ctx, req, resp)
 		return
 	}
 	var plan, config autoBackupModel
@@ -87,15 +88,31 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		return
 	}
 	spec := backup.Spec{ID: plan.id(), Settings: settings, Source: source, ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend, Adopt: plan.AdoptExisting.ValueBool()}
+	if state != nil && state.id() != spec.ID {
+		// Terraform asks again, for the backup that is to come in its place.
+		resp.Diagnostics.Append(resp.Private.SetKey(ctx, replannedKey, []byte("true"))...)
+		return
+	}
+	replanned, more := req.Private.GetKey(ctx, replannedKey)
+	resp.Diagnostics.Append(more...)
+	switch {
+	case state != nil:
+		resp.Diagnostics.Append(resp.Private.SetKey(ctx, replannedKey, []byte("true"))...)
+		r.planOnce(spec.ID, keeps, &resp.Diagnostics)
+	case replanned == nil:
+		r.planOnce(spec.ID, makes, &resp.Diagnostics)
+	}
 	if state == nil || !plan.Schedules.Equal(state.Schedules) {
 		warnCrowding(settings, &resp.Diagnostics)
 	}
-	replaced := len(resp.RequiresReplace) > 0
-	if state == nil || replaced {
+	if state == nil {
 		r.checkNewBackup(ctx, spec, &resp.Diagnostics)
-	} else if !state.LogAcceptsAutoBackup.ValueBool() {
+		return
+	}
+	if !state.LogAcceptsAutoBackup.ValueBool() {
 		checkLog(spec, &resp.Diagnostics)
 	}
+	r.checkPresentBackup(ctx, spec, *state, &resp.Diagnostics)
 }
 
 // planProject decides which project a backup belongs to.
@@ -243,7 +260,9 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		addError(diags, "Cannot read the project", err)
 		return
 	}
-	if checkInstalled(spec, found, diags); diags.HasError() {
+	if r.projects.run.saw(spec.ID) {
+		tellReplacement(spec.ID, diags)
+	} else if checkInstalled(spec, found, diags); diags.HasError() {
 		return
 	}
 	if err := found.Foreign(spec); err != nil {
@@ -253,14 +272,35 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 	if !found.AdmitsLog() {
 		checkLog(spec, diags)
 	}
-	for _, job := range found.OtherJobs {
-		warnOtherJob(job, diags)
+	tellOwnership(spec, found, diags)
+}
+
+// checkPresentBackup looks at what a known backup adds to itself and at what
+// runs beside it. Without a refresh it looks only when something is added.
+func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, diags *diag.Diagnostics) {
+	jobs, secrets := state.Jobs.Elements(), state.SecretFingerprints.Elements()
+	added := slices.ContainsFunc(spec.Settings.Secrets, func(name string) bool { return secrets[name] == nil })
+	for key := range spec.Jobs() {
+		added = added || jobs[key] == nil
 	}
-	for _, key := range slices.Sorted(maps.Keys(found.Namesakes)) {
-		if _, wanted := spec.Jobs()[key]; !wanted {
-			warnOtherJob(found.Namesakes[key], diags)
-		}
+	if !added && !r.projects.run.saw(spec.ID) {
+		return
 	}
+	service, err := r.projects.service(spec.ID.ProjectRef)
+	if err != nil {
+		addError(diags, "Cannot reach the project", err)
+		return
+	}
+	found, err := service.Recall(ctx, spec.ID.Name, state.known())
+	if err != nil {
+		addError(diags, "Cannot read the project", err)
+		return
+	}
+	if err := found.Foreign(spec); err != nil {
+		addError(diags, "Objects of the backup's names exist", err)
+		return
+	}
+	tellOwnership(spec, found, diags)
 }
 
 // checkInstalled decides about a backup that is to be made and is there, with
@@ -279,15 +319,6 @@ func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostic
 	default:
 		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
 	}
-}
-
-func warnOtherJob(job backup.Job, diags *diag.Diagnostics) {
-	if !job.Active {
-		return
-	}
-	diags.AddWarning("Another job may run the same backup",
-		fmt.Sprintf("The pg_cron job %q (id %d, schedule %q, role %s) stays as it is. If it makes the same backup, the backup runs twice; remove it with \"select cron.unschedule(%d)\", or name it as a schedule of this resource and set `adopt_existing = true`.",
-			job.Name, job.ID, job.Schedule, job.Username, job.ID))
 }
 
 // warnCrowding says which schedules come too close to each other.

@@ -67,7 +67,7 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, nil, secrets, storage{&resp.State, resp.Identity}, &resp.Diagnostics)
+	r.apply(ctx, plan, nil, secrets, storage{&resp.State, resp.Identity, resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -84,8 +84,17 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		resp.State.RemoveResource(ctx)
 		return
 	}
+	if found.Superseded(instanceOf(ctx, req.Private, &resp.Diagnostics)) {
+		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was made anew since this state has known it, so what the state knew is gone. What is there now is left alone.", found.ID))
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	r.projects.run.see(found.ID)
 	resp.Diagnostics.Append(state.observe(ctx, found, &r.projects.fingerprints)...)
-	storage{&resp.State, resp.Identity}.put(ctx, state, &resp.Diagnostics)
+	storage{&resp.State, resp.Identity, resp.Private}.put(ctx, state, &resp.Diagnostics)
+	if found.Settings != nil {
+		keepInstance(ctx, resp.Private, found.Settings.Instance, &resp.Diagnostics)
+	}
 }
 
 func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -100,7 +109,7 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, &state, secrets, storage{&resp.State, resp.Identity}, &resp.Diagnostics)
+	r.apply(ctx, plan, &state, secrets, storage{&resp.State, resp.Identity, resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -115,6 +124,10 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	defer cancel()
 	service, found, ok := r.observe(ctx, state, (*backup.Service).Observe, &resp.Diagnostics)
 	if !ok {
+		return
+	}
+	if found.Superseded(instanceOf(ctx, req.Private, &resp.Diagnostics)) {
+		resp.Diagnostics.AddWarning("Nothing was removed", fmt.Sprintf("Backup %s was made anew since this state has known it. What is there belongs to the state that made it, and stays.", found.ID))
 		return
 	}
 	remarks, err := service.Remove(ctx, found)
@@ -204,12 +217,19 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		addError(diags, "Cannot read the backup", err)
 		return
 	}
-	if state == nil {
+	instance := instanceOf(ctx, store.private, diags)
+	switch {
+	case state == nil:
 		// The project may be another one than when the plan was made.
-		if checkInstalled(spec, found, diags); diags.HasError() {
-			return
-		}
+		checkInstalled(spec, found, diags)
+		instance = backup.NewInstance()
+	case found.Superseded(instance):
+		diags.AddError("The backup belongs to another state now", fmt.Sprintf("Backup %s was made anew since this state has known it. Plan again.", spec.ID))
 	}
+	if diags.HasError() {
+		return
+	}
+	spec.Settings.Instance = instance
 	var changed []string
 	err = service.Apply(ctx, spec, found, func(part backup.Part) {
 		changed = append(changed, part.String())
@@ -261,6 +281,9 @@ func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Se
 		}
 	}
 	store.put(ctx, result, diags)
+	if found.Settings != nil {
+		keepInstance(ctx, store.private, found.Settings.Instance, diags)
+	}
 }
 
 // unexpected lists the attributes that were planned with a known value and
@@ -297,10 +320,12 @@ func keepKnown(m types.Map) types.Map {
 }
 
 // storage is where an operation leaves its result: state and identity
-// together, because Terraform 1.11 demands both after every operation.
+// together, because Terraform 1.11 demands both after every operation, and
+// what the provider alone remembers.
 type storage struct {
 	state    *tfsdk.State
 	identity *tfsdk.ResourceIdentity
+	private  privateState
 }
 
 func (s storage) put(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {

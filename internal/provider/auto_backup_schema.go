@@ -91,11 +91,12 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 				ElementType: types.StringType,
 				Optional:    true, WriteOnly: true, Sensitive: true,
 				MarkdownDescription: "Extra secrets of the project's Edge Functions, by name. Write-only: the values are in no state and no plan; " +
-					"a changed value is found by its fingerprint. Removing a name removes the secret.",
+					"a changed value is found by its fingerprint. Removing a name removes the secret, but for one that was adopted.",
 			},
 			"adopt_existing": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Take over jobs, functions and secrets of the backup's names which this provider did not make. Default: `false`, which refuses to plan.",
+				MarkdownDescription: "Take over jobs, functions and secrets of the backup's names which this provider did not make; the plan lists them. " +
+					"A job of another key stays as it is, and the plan warns of it. Adopted jobs and functions go with the backup, adopted secrets stay. Default: `false`, which refuses to plan.",
 			},
 			"verify": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(verifyProbe),

@@ -164,6 +164,7 @@ type projects struct {
 	settings     settings
 	client       *supabase.Client
 	fingerprints backup.Fingerprinter
+	run          run
 
 	mu       sync.Mutex
 	services map[string]*backup.Service

@@ -102,8 +102,8 @@ part (backup, name, present, query) as (
                     ) order by j.jobname, j.username, j.jobid) as d
                     from cron.job j
                     where left(j.jobname, length(%1$L) + 1) = %1$L || '-'
-                    or strpos(j.command, quote_literal(%1$L)) > 0
-                    or strpos(j.command, '/functions/v1/' || %1$L) > 0
+                    -- The name as a whole text or as the last part of an address.
+                    or j.command ~ ('[''"/]' || %1$L || '([''"/?]|$)')
                     or strpos(j.command, 'backup_all_data') > 0
                 $q$, backup.name
             )

@@ -1,7 +1,7 @@
 -- Notes that the dispatcher and one backup are installed, before any other
 -- object of the backup is made: whatever is found later carries this stamp.
 -- An existing backup keeps its settings, but the names of the secrets that are
--- about to be written become its own.
+-- about to be written become its own, and from now on it is the given instance.
 -- $1 is the owner, $2 the version of the dispatcher, $3 the name of the
 -- backup, $4 the settings of a backup that has none yet, $5 the holder of the
 -- backup's lease.
@@ -16,12 +16,16 @@ insert into auto_backup.settings (backup, spec, owner)
 select $3::text, $4::jsonb, $1::text from installed
 cross join auto_backup.hold($3::text, $5::text)
 on conflict (backup) do update
-set owner = excluded.owner, spec = jsonb_set(settings.spec, '{secrets}', (
-    select coalesce(jsonb_agg(distinct n.name order by n.name), '[]'::jsonb)
-    from (
-        select jsonb_array_elements_text(settings.spec -> 'secrets') as name
-        union
-        select jsonb_array_elements_text(excluded.spec -> 'secrets')
-    ) as n
-))
+set owner = excluded.owner, spec = settings.spec
+    || (select coalesce(jsonb_object_agg(l.list, (
+            select coalesce(jsonb_agg(distinct n.name order by n.name), '[]'::jsonb)
+            from (
+                select jsonb_array_elements_text(settings.spec -> l.list) as name
+                union
+                select jsonb_array_elements_text(excluded.spec -> l.list)
+            ) as n
+        )), '{}'::jsonb)
+        from (values ('secrets'), ('adopted_secrets')) as l (list)
+        where settings.spec ? l.list or excluded.spec ? l.list)
+    || jsonb_strip_nulls(jsonb_build_object('instance', excluded.spec -> 'instance'))
 returning to_jsonb(backup) as result

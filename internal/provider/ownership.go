@@ -1,0 +1,204 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+)
+
+// Keys of a resource's private state.
+const (
+	// instanceKey holds the instance of the backup that the state knows.
+	instanceKey = "instance"
+	// replannedKey marks a plan that Terraform may ask for a second time,
+	// without the prior state, because the resource is to be replaced.
+	replannedKey = "replanned"
+)
+
+// privateState is what a request or a response keeps beside a resource's state.
+type privateState interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+// instanceOf reads the instance that a state knows. It is empty in a state
+// that was not refreshed since its import.
+func instanceOf(ctx context.Context, private privateState, diags *diag.Diagnostics) string {
+	text, more := private.GetKey(ctx, instanceKey)
+	diags.Append(more...)
+	var instance string
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &instance); err != nil {
+			diags.AddError("Broken state", "The private state of the resource has an unexpected form: "+err.Error())
+		}
+	}
+	return instance
+}
+
+func keepInstance(ctx context.Context, private privateState, instance string, diags *diag.Diagnostics) {
+	if instance != "" {
+		diags.Append(private.SetKey(ctx, instanceKey, []byte(fmt.Sprintf("%q", instance)))...)
+	}
+}
+
+// intent is what a resource plans for a backup.
+type intent int
+
+const (
+	makes intent = 1 << iota
+	keeps
+	removes
+)
+
+// run is what the resources of one run of Terraform tell each other.
+type run struct {
+	mu sync.Mutex
+	// seen are the backups that a state of this run knows.
+	seen map[backup.ID]bool
+	// intents are what the resources of this run have planned.
+	intents map[backup.ID]intent
+}
+
+// see notes that a state knows a backup.
+func (r *run) see(id backup.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = map[backup.ID]bool{}
+	}
+	r.seen[id] = true
+}
+
+// saw reports whether a refresh of this run has come across a backup.
+func (r *run) saw(id backup.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[id]
+}
+
+// plan notes what one resource plans for a backup, and answers with what
+// others plan for the same one.
+func (r *run) plan(id backup.ID, what intent) (others intent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.intents == nil {
+		r.intents = map[backup.ID]intent{}
+	}
+	others = r.intents[id]
+	r.intents[id] |= what
+	return others
+}
+
+// planOnce notes that a resource makes, keeps or removes a backup. It refuses
+// a second resource for the same one: each would undo what the other one does,
+// and Terraform, which does not know that they are the same, might do so at the
+// same time.
+func (r *autoBackupResource) planOnce(id backup.ID, what intent, diags *diag.Diagnostics) {
+	at := path.Root("name")
+	switch others := r.projects.run.plan(id, what); {
+	case what&(makes|keeps) != 0 && others&(makes|keeps) != 0:
+		diags.AddAttributeError(at, "Two resources describe the same backup",
+			fmt.Sprintf("Another resource of this configuration is the backup %s as well. Give each its own `name`, or keep one of them. "+
+				"If one is in the state and has to leave it without removing the backup, write a `removed` block with `lifecycle { destroy = false }`.", id))
+	case what|others == makes|removes:
+		diags.AddAttributeError(at, "The backup is removed under one address and made under another",
+			fmt.Sprintf("Backup %s stands in the state under an address which the configuration no longer has, and in the configuration under one which the state does not have. "+
+				"Tell Terraform that they are the same:\n\nmoved {\n  from = <the former address>\n  to   = <the present address>\n}", id))
+	}
+}
+
+// planRemoval takes note of a backup that is to be removed.
+func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state autoBackupModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if r.projects != nil && !resp.Diagnostics.HasError() {
+		r.planOnce(state.id(), removes, &resp.Diagnostics)
+	}
+}
+
+// tellReplacement says what it means that a backup is replaced by itself, as
+// after a create that failed, or with -replace.
+func tellReplacement(id backup.ID, diags *diag.Diagnostics) {
+	diags.AddWarning("The backup is replaced by itself",
+		fmt.Sprintf("Backup %s is removed and installed anew under the same name. Until it is installed again no backup runs, and the history of its runs goes. "+
+			"A change in place keeps both: if the resource is tainted because an apply failed, \"terraform untaint\" and another apply repair what differs. "+
+			"With `create_before_destroy` the apply is refused, because the new backup cannot stand beside the old one under one name.", id))
+}
+
+// tellOwnership says what the plan takes over, what it leaves behind, and which
+// other jobs make the same backup.
+func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
+	if objects := found.Adopts(spec); len(objects) > 0 {
+		diags.AddAttributeWarning(path.Root("adopt_existing"), "Objects of other hands are taken over",
+			fmt.Sprintf("As `adopt_existing` is set, these become part of backup %s, and go when it is destroyed:\n\n- %s", spec.ID, strings.Join(objects, "\n- ")))
+	}
+	if names := found.Abandons(spec); len(names) > 0 {
+		diags.AddAttributeWarning(path.Root("secrets"), "Adopted secrets stay in the project",
+			fmt.Sprintf("Backup %s no longer names %s. They were there before it, and other functions may use them, so they keep the value that they have now. To remove them: supabase secrets unset --project-ref %s %s",
+				spec.ID, strings.Join(names, ", "), spec.ID.ProjectRef, strings.Join(names, " ")))
+	}
+	for _, rival := range found.Rivals(spec) {
+		tellRival(spec, rival, diags)
+	}
+}
+
+// tellRival names one job that makes the same backup. Its command is not
+// quoted, because such commands have been seen to hold keys.
+func tellRival(spec backup.Spec, job backup.Rival, diags *diag.Diagnostics) {
+	name := job.Name
+	if name == "" {
+		name = "(without a name)"
+	}
+	text := []string{
+		fmt.Sprintf("The pg_cron job %s has the id %d, the schedule %q (UTC) and the role %s. As its name or its command says, it makes the same backup. It stays as it is, so more backups run than this configuration declares.",
+			name, job.ID, job.Schedule, job.Username),
+	}
+	var times string
+	if job.Readable {
+		times = fmt.Sprintf("{ cron = %q, timezone = \"UTC\" }", job.Schedule)
+	} else {
+		times = "{ cron = \"…\", timezone = \"UTC\" }   # five fields; pg_cron's own form of this job's schedule has no equal"
+	}
+	if job.Key != "" {
+		text = append(text, "To make it a schedule of this backup, write:",
+			"  adopt_existing = true\n  schedules = {"+otherSchedules(spec)+"\n    "+job.Key+" = "+times+"\n  }")
+	} else {
+		text = append(text, fmt.Sprintf("It cannot be adopted, because it is not a job named %s of role %s. To run the backup at its times, add a schedule under a key of your own and remove the job:", spec.ID.Name.Job("<key>"), backup.JobOwner),
+			"  schedules = {"+otherSchedules(spec)+"\n    other = "+times+"\n  }")
+	}
+	text = append(text, fmt.Sprintf("To remove it, run as role %s:", job.Username), fmt.Sprintf("  select cron.unschedule(%d);", job.ID))
+	// Terraform folds warnings of one summary into one, so each has its own.
+	diags.AddAttributeWarning(path.Root("schedules"), fmt.Sprintf("Job %s (id %d) makes the same backup", name, job.ID), strings.Join(text, "\n\n"))
+}
+
+// otherSchedules are the lines of the declared schedules, in the form of a
+// configuration.
+func otherSchedules(spec backup.Spec) string {
+	var lines strings.Builder
+	keys := make([]string, 0, len(spec.Settings.Schedules))
+	for key := range spec.Settings.Schedules {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		s := spec.Settings.Schedules[key]
+		fmt.Fprintf(&lines, "\n    %s = { cron = %q", key, s.Cron)
+		if s.Timezone != nil {
+			fmt.Fprintf(&lines, ", timezone = %q", *s.Timezone)
+		}
+		if !s.Enabled {
+			lines.WriteString(", enabled = false")
+		}
+		lines.WriteString(" }")
+	}
+	return lines.String()
+}
