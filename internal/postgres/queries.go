@@ -15,6 +15,8 @@ var (
 	Hold string
 	//go:embed queries/release.sql
 	Release string
+	//go:embed queries/status.sql
+	Status string
 	//go:embed queries/extensions.sql
 	Extensions string
 	//go:embed queries/stamp.sql

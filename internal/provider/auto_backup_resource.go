@@ -157,16 +157,7 @@ func (r *autoBackupResource) ImportState(ctx context.Context, req resource.Impor
 
 // service returns the backups of one project, or nil and a diagnostic.
 func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *backup.Service {
-	if r.projects == nil {
-		diags.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
-		return nil
-	}
-	service, err := r.projects.service(ref)
-	if err != nil {
-		addError(diags, "Cannot reach the project", err)
-		return nil
-	}
-	return service
+	return serviceOf(r.projects, ref, diags)
 }
 
 // observe reads a backup that a state knows, or adds a diagnostic and answers false.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -149,7 +150,9 @@ func (p *aimindset) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{newAutoBackupResource}
 }
 
-func (p *aimindset) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *aimindset) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newAutoBackupStatus}
+}
 
 func (p *aimindset) ListResources(context.Context) []func() list.ListResource {
 	return []func() list.ListResource{newAutoBackupList}
@@ -190,6 +193,21 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 	s.Who, s.Log = whoami(), slog.New(newLogHandler())
 	p.services[ref] = s
 	return s, nil
+}
+
+// serviceOf returns the backups of one project, or nil and a diagnostic.
+// projects is nil as long as the provider is not configured.
+func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *backup.Service {
+	if p == nil {
+		diags.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
+		return nil
+	}
+	service, err := p.service(ref)
+	if err != nil {
+		addError(diags, "Cannot reach the project", err)
+		return nil
+	}
+	return service
 }
 
 // close ends the connections to all projects. What is still under way fails.

@@ -1,0 +1,321 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// Condition says in one word how a backup is doing.
+type Condition string
+
+// The conditions of a backup, the worst first. A backup is in the worst one
+// that anything found in the project speaks for.
+const (
+	// ConditionNotInstalled: no backup of this name is there, neither this
+	// provider's nor an older job's.
+	ConditionNotInstalled Condition = "not_installed"
+	// ConditionSchedulerDown: nothing ticks, so nothing starts a backup and
+	// nobody would be told.
+	ConditionSchedulerDown Condition = "scheduler_down"
+	// ConditionFailing: the latest attempt failed, or something is broken
+	// because of which the next one will.
+	ConditionFailing Condition = "failing"
+	// ConditionLate: a due time passed without a backup, or the next one comes
+	// only because the watchdog makes up for it.
+	ConditionLate Condition = "late"
+	// ConditionRunning: a backup is under way and nothing is wrong.
+	ConditionRunning Condition = "running"
+	// ConditionNeverRan: the first backup is still to come.
+	ConditionNeverRan Condition = "never_ran"
+	// ConditionHealthy: the latest backup that was due succeeded and nothing
+	// stands in the way of the next one.
+	ConditionHealthy Condition = "healthy"
+)
+
+// Conditions are all conditions, the worst first.
+var Conditions = []Condition{
+	ConditionNotInstalled, ConditionSchedulerDown, ConditionFailing, ConditionLate,
+	ConditionRunning, ConditionNeverRan, ConditionHealthy,
+}
+
+func (c Condition) rank() int { return slices.Index(Conditions, c) }
+
+// Installation says whose a backup is.
+type Installation string
+
+// The kinds of installations.
+const (
+	InstallationNone     Installation = "none"
+	InstallationProvider Installation = "provider"
+	// InstallationLegacy is a pg_cron job that makes backups without the
+	// dispatcher, so without ledger, retry and watchdog.
+	InstallationLegacy Installation = "legacy"
+)
+
+// Problem is one thing that is wrong, or that will be.
+type Problem struct {
+	// Code names the kind of problem. It does not change between versions.
+	Code string
+	// Means is the condition that the problem speaks for. It is
+	// ConditionHealthy for a remark: backups are made nevertheless.
+	Means Condition
+	// Message says what is wrong and with what, Remedy what to do. Both are
+	// whole sentences and hold no secret.
+	Message, Remedy string
+}
+
+// Remark reports whether backups are made in spite of the problem.
+func (p Problem) Remark() bool { return p.Means == ConditionHealthy }
+
+// Status is the answer to the question whether the last backup happened, and
+// whether the next one will.
+type Status struct {
+	ID           ID
+	Installation Installation
+	Condition    Condition
+	// Summary is one sentence.
+	Summary string
+	// Problems are sorted: the worst first, and of equal ones causes before
+	// what came of them.
+	Problems []Problem
+	// CheckedAt is the time as of which all this is so, by the database's clock.
+	CheckedAt time.Time
+	// WatchedAt is when the watchdog looked last; zero: never.
+	WatchedAt time.Time
+	// LastSuccess is the newest backup that succeeded, and LastRun the newest
+	// attempt; nil when there is none.
+	LastSuccess, LastRun *Run
+	// Failures is the number of attempts that failed since the last success.
+	Failures int64
+	// RetryAt is when the watchdog will try again; zero: it will not.
+	RetryAt time.Time
+	// NextRuns are the next due times of all enabled schedules, ascending.
+	NextRuns []NextRun
+	// Generations is nil when the reader may not read the backups' tables, or
+	// there are none.
+	Generations *Generations
+	// History are the newest attempts and incidents, newest first.
+	History []Run
+}
+
+// Healthy reports whether backups happen as they should.
+func (s Status) Healthy() bool {
+	return s.Condition == ConditionHealthy || s.Condition == ConditionRunning
+}
+
+// Run is one attempt to make a backup, with each link of the chain. Zero times
+// and empty texts stand for what did not happen or is not known.
+type Run struct {
+	RunID    string `json:"run_id"`
+	Schedule string `json:"schedule"`
+	// Trigger is schedule, retry, catch_up or manual.
+	Trigger string `json:"trigger"`
+	Attempt int64  `json:"attempt"`
+	// State is requested, running, succeeded, failed or overdue.
+	State string `json:"state"`
+	// Code names the reason of a failure, Error is what was said of it.
+	Code  string `json:"code"`
+	Error string `json:"error"`
+
+	DueAt       time.Time `json:"due_at"`
+	RequestedAt time.Time `json:"requested_at"`
+	FinishedAt  time.Time `json:"finished_at"`
+
+	BackupID string `json:"backup_id"`
+	// Records is the number of rows that were saved; nil: unknown.
+	Records *int64 `json:"records"`
+
+	// What happened, and what became of each link, in plain words.
+	WhatHappened string `json:"what_happened"`
+	Tick         string `json:"tick"`
+	Request      string `json:"request"`
+	HTTP         string `json:"http"`
+	Function     string `json:"function"`
+	Log          string `json:"log"`
+	Alert        string `json:"alert"`
+}
+
+// Duration is the time from the request to the end; zero while it runs.
+func (r Run) Duration() time.Duration {
+	if r.FinishedAt.IsZero() || r.RequestedAt.IsZero() {
+		return 0
+	}
+	return r.FinishedAt.Sub(r.RequestedAt)
+}
+
+// NextRun is a due time to come.
+type NextRun struct {
+	// Schedule is the key of the schedule, or the name of a legacy job.
+	Schedule string
+	// DueAt is a time of the schedule's zone.
+	DueAt time.Time
+}
+
+// Generations are the backups that the application's tables hold.
+type Generations struct {
+	Count    int64     `json:"count"`
+	NewestID string    `json:"newest_id"`
+	Newest   time.Time `json:"newest"`
+	Oldest   time.Time `json:"oldest"`
+	// Bytes is the size of the tables on disk, indexes and TOAST included.
+	Bytes int64 `json:"bytes"`
+	// Tables are the tables that were counted.
+	Tables []string `json:"tables"`
+
+	// HasLast says whether the last success's generation is among them; nil:
+	// there is no last success, or it named none.
+	HasLast *bool `json:"has_last"`
+}
+
+// StatusQuery asks for the status of one backup.
+type StatusQuery struct {
+	Name Name
+	// History is how many attempts to give.
+	History int
+	// FunctionURL is where the function should be called. Empty: not compared.
+	FunctionURL string
+	// Clock is the asker's time, which is compared with the database's. Zero:
+	// not compared.
+	Clock time.Time
+	// At asks as of another time than the database's present one.
+	At time.Time
+}
+
+// statusDocument is the answer of status.sql.
+type statusDocument struct {
+	projectObservation
+	backupObservation
+
+	Now       time.Time         `json:"now"`
+	Reader    string            `json:"reader"`
+	Database  string            `json:"database"`
+	Relations map[string]string `json:"relations"`
+	Activity  struct {
+		Complete bool `json:"complete"`
+		PgCron   bool `json:"pg_cron"`
+		PgNet    bool `json:"pg_net"`
+	} `json:"activity"`
+	CronTimezone  *string  `json:"cron_timezone"`
+	RunIDSequence *int64   `json:"run_id_sequence"`
+	ReadOnly      bool     `json:"read_only"`
+	Lacking       []string `json:"lacking"`
+	Orphans       []string `json:"orphans"`
+
+	// Times of the settings row, whose rest observation knows.
+	Times *struct {
+		CreatedAt time.Time `json:"created_at"`
+		UpdatedAt time.Time `json:"updated_at"`
+	} `json:"times"`
+	Since    map[string]time.Time `json:"since"`
+	Watchdog *struct {
+		At       time.Time `json:"at"`
+		Problems []string  `json:"problems"`
+	} `json:"watchdog"`
+	LastSuccess *Run           `json:"last_success"`
+	Latest      map[string]Run `json:"latest"`
+	Failures    int64          `json:"failures"`
+	UnderWay    []openRun      `json:"under_way"`
+	Incident    *incident      `json:"incident"`
+	LastRun     *Run           `json:"last_run"`
+	History     []Run          `json:"history"`
+	Ticks       map[int64]tick `json:"ticks"`
+	NewestTick  *struct {
+		At    time.Time `json:"at"`
+		RunID *int64    `json:"run_id"`
+	} `json:"newest_tick"`
+	Queue   []int64 `json:"queue"`
+	LastLog *struct {
+		Newest  *logRow `json:"newest"`
+		Success *logRow `json:"success"`
+	} `json:"last_log"`
+	Subscribers *int64 `json:"subscribers"`
+	Token       *struct {
+		Digest string `json:"digest"`
+	} `json:"token"`
+	Routine *struct {
+		Exists     bool `json:"exists"`
+		Executable bool `json:"executable"`
+	} `json:"routine"`
+	Generations *Generations `json:"generations"`
+}
+
+type openRun struct {
+	Run
+	RequestID *int64 `json:"request_id"`
+}
+
+// incident is a row of auto_backup.incidents.
+type incident struct {
+	Kind        string    `json:"kind"`
+	Code        string    `json:"code"`
+	OpenedAt    time.Time `json:"opened_at"`
+	AlertState  string    `json:"alert_state"`
+	AlertError  string    `json:"alert_error"`
+	AlertedBy   string    `json:"alerted_by"`
+	RecoveredAt time.Time `json:"recovered_at"`
+}
+
+// tick is the latest run of a job in pg_cron's history.
+type tick struct {
+	Status  string    `json:"status"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// logRow is a row of the application's backup_logs.
+type logRow struct {
+	At      time.Time `json:"at"`
+	Success bool      `json:"success"`
+	Records *int64    `json:"records"`
+	Details string    `json:"details"`
+}
+
+// Status tells how a backup is doing: one SQL statement and two API reads, made
+// at the same time; the API reads are shared with Recall. Nothing is written,
+// and nothing has to be there: what is missing, or may not be read, is a
+// problem in the answer. An error says that the database or the API could not
+// be asked.
+func (s *Service) Status(ctx context.Context, q StatusQuery) (Status, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	id := ID{ProjectRef: s.Ref, Name: q.Name}
+	var (
+		document  statusDocument
+		functions []supabase.Function
+		secrets   []supabase.Secret
+		group     sync.WaitGroup
+		errs      [3]error
+	)
+	read := func(i int, what func() error) {
+		group.Go(func() {
+			if errs[i] = what(); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	read(0, func() error {
+		answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Status, string(q.Name), max(q.History, 0))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(answer, &document); err != nil {
+			return fmt.Errorf("the database's answer has an unexpected form: %w", err)
+		}
+		return nil
+	})
+	read(1, func() (err error) { functions, err = s.shared.Functions(ctx); return err })
+	read(2, func() (err error) { secrets, err = s.shared.Secrets(ctx); return err })
+	group.Wait()
+	if err := firstCause(errs[:]); err != nil {
+		return Status{}, fmt.Errorf("read the status of backup %s: %w", id, err)
+	}
+	return assess(id, q, document, functions, secrets), nil
+}

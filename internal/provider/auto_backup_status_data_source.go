@@ -1,0 +1,400 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+)
+
+const (
+	defaultHistory = 10
+	mostHistory    = 200
+)
+
+// The values of a problem's severity.
+const (
+	severityError   = "error"
+	severityWarning = "warning"
+)
+
+var _ datasource.DataSourceWithConfigure = (*autoBackupStatus)(nil)
+
+// autoBackupStatus is the data source aimindset_auto_backup_status.
+type autoBackupStatus struct {
+	// projects is nil until the provider is configured.
+	projects *projects
+}
+
+func newAutoBackupStatus() datasource.DataSource { return &autoBackupStatus{} }
+
+type statusModel struct {
+	ProjectRef   types.String `tfsdk:"project_ref"`
+	Name         types.String `tfsdk:"name"`
+	HistoryLimit types.Int64  `tfsdk:"history_limit"`
+
+	ID                  string            `tfsdk:"id"`
+	Installation        string            `tfsdk:"installation"`
+	State               string            `tfsdk:"state"`
+	Healthy             bool              `tfsdk:"healthy"`
+	Summary             string            `tfsdk:"summary"`
+	Problems            []problemModel    `tfsdk:"problems"`
+	CheckedAt           string            `tfsdk:"checked_at"`
+	WatchdogAt          *string           `tfsdk:"watchdog_at"`
+	LastSuccess         *successModel     `tfsdk:"last_success"`
+	LastRun             *runModel         `tfsdk:"last_run"`
+	ConsecutiveFailures int64             `tfsdk:"consecutive_failures"`
+	RetryAt             *string           `tfsdk:"retry_at"`
+	NextRuns            []nextRunModel    `tfsdk:"next_runs"`
+	Generations         *generationsModel `tfsdk:"generations"`
+	History             []runModel        `tfsdk:"history"`
+}
+
+type problemModel struct {
+	Code     string `tfsdk:"code"`
+	Severity string `tfsdk:"severity"`
+	Message  string `tfsdk:"message"`
+	Remedy   string `tfsdk:"remedy"`
+}
+
+type successModel struct {
+	FinishedAt      string  `tfsdk:"finished_at"`
+	AgeSeconds      int64   `tfsdk:"age_seconds"`
+	DurationSeconds *int64  `tfsdk:"duration_seconds"`
+	BackupID        *string `tfsdk:"backup_id"`
+	Records         *int64  `tfsdk:"records"`
+	RunID           *string `tfsdk:"run_id"`
+	Schedule        *string `tfsdk:"schedule"`
+	DueAt           *string `tfsdk:"due_at"`
+}
+
+type runModel struct {
+	RunID           *string `tfsdk:"run_id"`
+	Schedule        *string `tfsdk:"schedule"`
+	Trigger         *string `tfsdk:"trigger"`
+	Attempt         *int64  `tfsdk:"attempt"`
+	State           string  `tfsdk:"state"`
+	DueAt           *string `tfsdk:"due_at"`
+	RequestedAt     *string `tfsdk:"requested_at"`
+	FinishedAt      *string `tfsdk:"finished_at"`
+	DurationSeconds *int64  `tfsdk:"duration_seconds"`
+	BackupID        *string `tfsdk:"backup_id"`
+	Records         *int64  `tfsdk:"records"`
+	Code            *string `tfsdk:"code"`
+	Error           *string `tfsdk:"error"`
+	WhatHappened    *string `tfsdk:"what_happened"`
+	Tick            *string `tfsdk:"tick"`
+	Request         *string `tfsdk:"request"`
+	HTTP            *string `tfsdk:"http"`
+	Function        *string `tfsdk:"function"`
+	Log             *string `tfsdk:"log"`
+	Alert           *string `tfsdk:"alert"`
+}
+
+type nextRunModel struct {
+	Schedule string `tfsdk:"schedule"`
+	DueAt    string `tfsdk:"due_at"`
+}
+
+type generationsModel struct {
+	Count     int64    `tfsdk:"count"`
+	NewestID  *string  `tfsdk:"newest_id"`
+	NewestAt  *string  `tfsdk:"newest_at"`
+	OldestAt  *string  `tfsdk:"oldest_at"`
+	SizeBytes int64    `tfsdk:"size_bytes"`
+	Tables    []string `tfsdk:"tables"`
+}
+
+func (d *autoBackupStatus) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_auto_backup_status"
+}
+
+func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "How a backup is doing: whether the last one that was due happened, whether the next one will, and what is wrong.\n\n" +
+			"It reads one SQL statement and at most two lists of the Management API, and writes nothing, so a read-only token and a read-only database role are enough. " +
+			"It reads every installation of the name, also one that another state manages, and the pg_cron jobs that AIMindset had before. " +
+			"What is missing, broken or not readable is a problem in the result; an error says only that the API or the database could not be asked.",
+		Attributes: map[string]schema.Attribute{
+			"project_ref": schema.StringAttribute{
+				Optional: true, Computed: true,
+				Validators:          []validator.String{checked("must be a project reference", backup.ValidateProjectRef)},
+				MarkdownDescription: "Project of the backup. Default: the provider's `project_ref`.",
+			},
+			"name": schema.StringAttribute{
+				Optional: true, Computed: true,
+				Validators:          []validator.String{checked("must be the name of a backup", func(s string) error { return backup.Name(s).Validate() })},
+				MarkdownDescription: "Name of the backup. Default: `" + backup.DefaultName + "`.",
+			},
+			"history_limit": schema.Int64Attribute{
+				Optional: true, Computed: true,
+				Validators:          []validator.Int64{int64validator.Between(0, mostHistory)},
+				MarkdownDescription: fmt.Sprintf("How many entries `history` has at most, 0 to %d. Default: %d.", mostHistory, defaultHistory),
+			},
+
+			"id": schema.StringAttribute{Computed: true, MarkdownDescription: "`<project_ref>/<name>`."},
+			"installation": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "Whose the backup is: `provider`, installed by an `aimindset_auto_backup` of this or another state; `legacy`, a pg_cron job that makes backups by itself; `none`. " +
+					"Of a legacy job's backups, `backup_logs` is the only trace, so the links of the chain are null.",
+			},
+			"state": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "One word, the worst of what is the case: " +
+					"`not_installed`; " +
+					"`scheduler_down`, pg_cron or the watchdog does not tick, so nothing starts a backup and nobody would be told; " +
+					"`failing`, the latest attempt failed, or something is broken because of which the next one will; " +
+					"`late`, a due time passed without a backup, or its job does not start it and the watchdog has to make up for it; " +
+					"`running`, a backup is under way; " +
+					"`never_ran`, the first one is still to come; " +
+					"`healthy`.",
+			},
+			"healthy": schema.BoolAttribute{
+				Computed: true, MarkdownDescription: "Whether backups happen as they should: `state` is `healthy` or `running`, and no problem is an `error`.",
+			},
+			"summary": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "The state in one sentence, with the first problem or the age of the last success. Made for `error_message`.",
+			},
+			"problems": schema.ListNestedAttribute{
+				Computed:            true,
+				MarkdownDescription: "What is wrong, the worst first, and causes before what came of them. Empty when nothing is.",
+				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+					"code": schema.StringAttribute{
+						Computed: true,
+						MarkdownDescription: "Kind of the problem, such as `job_missing` or `function_missing`; of a failed attempt the code of its run, such as `http_404`. " +
+							"Codes stay the same between versions.",
+					},
+					"severity": schema.StringAttribute{
+						Computed:            true,
+						MarkdownDescription: "`" + severityError + "`, because of which `healthy` is false, or `" + severityWarning + "`: backups are made nevertheless.",
+					},
+					"message": schema.StringAttribute{Computed: true, MarkdownDescription: "What is wrong and with what, in whole sentences."},
+					"remedy":  schema.StringAttribute{Computed: true, MarkdownDescription: "What to do."},
+				}},
+			},
+			"checked_at": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Time as of which all this is so, by the database's clock. RFC 3339, UTC.",
+			},
+			"watchdog_at": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "When the watchdog looked last; it is due every ten minutes. RFC 3339, UTC; null if never.",
+			},
+			"last_success": schema.SingleNestedAttribute{
+				Computed:            true,
+				MarkdownDescription: "The newest backup that succeeded, whoever started it; null when there is none.",
+				Attributes: map[string]schema.Attribute{
+					"finished_at":      schema.StringAttribute{Computed: true, MarkdownDescription: "When it ended. RFC 3339, UTC."},
+					"age_seconds":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from then to `checked_at`, in seconds."},
+					"duration_seconds": schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from the request to the end, in seconds, rounded down; null when not known."},
+					"backup_id":        schema.StringAttribute{Computed: true, MarkdownDescription: "UUID under which the backup tables hold its rows; null when not known."},
+					"records":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of rows that were saved; null when not known."},
+					"run_id":           schema.StringAttribute{Computed: true, MarkdownDescription: "UUID of the attempt, also the id of its row in `backup_logs`; null for a legacy job."},
+					"schedule":         schema.StringAttribute{Computed: true, MarkdownDescription: "Key of its schedule, `manual` for one that was asked for by hand; null for a legacy job."},
+					"due_at":           schema.StringAttribute{Computed: true, MarkdownDescription: "When it was due. RFC 3339, UTC; null for a legacy job."},
+				},
+			},
+			"last_run": schema.SingleNestedAttribute{
+				Computed: true, Attributes: runAttributes(),
+				MarkdownDescription: "The newest attempt, with each link of the chain; null when there is none.",
+			},
+			"consecutive_failures": schema.Int64Attribute{
+				Computed: true, MarkdownDescription: "Number of attempts that failed since the last success, retries included.",
+			},
+			"retry_at": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "When the watchdog will try the failed attempt again, at the earliest. RFC 3339, UTC; null when it will not.",
+			},
+			"next_runs": schema.ListNestedAttribute{
+				Computed:            true,
+				MarkdownDescription: "The next due time of each enabled schedule, the nearest first.",
+				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+					"schedule": schema.StringAttribute{Computed: true, MarkdownDescription: "Key of the schedule, or the name of a legacy job."},
+					"due_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When it is due. RFC 3339, with the offset of the schedule's time zone."},
+				}},
+			},
+			"generations": schema.SingleNestedAttribute{
+				Computed: true,
+				MarkdownDescription: "The backups that the project holds: the distinct `backup_id` in the tables of schema `public` that have the columns `backup_id` and `backup_created_at`. " +
+					"Null when there is no such table, or none that the reader may read.",
+				Attributes: map[string]schema.Attribute{
+					"count":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of backups."},
+					"newest_id":  schema.StringAttribute{Computed: true, MarkdownDescription: "UUID of the newest one; null when there is none."},
+					"newest_at":  schema.StringAttribute{Computed: true, MarkdownDescription: "When it was made. RFC 3339, UTC; null when there is none."},
+					"oldest_at":  schema.StringAttribute{Computed: true, MarkdownDescription: "When the oldest one was made. RFC 3339, UTC; null when there is none."},
+					"size_bytes": schema.Int64Attribute{Computed: true, MarkdownDescription: "Size of the tables on disk in bytes, with their indexes."},
+					"tables":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "The tables that were counted."},
+				},
+			},
+			"history": schema.ListNestedAttribute{
+				Computed:            true,
+				MarkdownDescription: "The newest attempts, and the incidents of being overdue, the newest first; as `auto_backup.history` has them.",
+				NestedObject:        schema.NestedAttributeObject{Attributes: runAttributes()},
+			},
+		},
+	}
+}
+
+func runAttributes() map[string]schema.Attribute {
+	text := func(description string) schema.Attribute {
+		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
+	}
+	number := func(description string) schema.Attribute {
+		return schema.Int64Attribute{Computed: true, MarkdownDescription: description}
+	}
+	return map[string]schema.Attribute{
+		"run_id":           text("UUID of the attempt, also the id of its row in `backup_logs`; null when being overdue is all there is."),
+		"schedule":         text("Key of the schedule; `manual` for an attempt that was asked for by hand."),
+		"trigger":          text("What started it: `schedule`, its job; `retry`, the watchdog after a failure; `catch_up`, the watchdog because the job did not; `manual`, somebody."),
+		"attempt":          number("Which attempt at its due time it is, from 1."),
+		"state":            text("`requested`, `running`, `succeeded`, `failed`; or `overdue`, an incident without an attempt."),
+		"due_at":           text("When it was due. RFC 3339, UTC."),
+		"requested_at":     text("When the function was asked. RFC 3339, UTC."),
+		"finished_at":      text("When it ended. RFC 3339, UTC; null while it runs."),
+		"duration_seconds": number("Time from the request to the end, in seconds, rounded down; null while it runs."),
+		"backup_id":        text("UUID of the backup that it made."),
+		"records":          number("Number of rows that it saved."),
+		"code":             text("Why it failed, in one word; null if it did not."),
+		"error":            text("What was said of the failure, as the admin panel and the e-mails have it; null if it did not fail."),
+		"what_happened":    text("What happened, in one or two sentences."),
+		"tick":             text("First link: what started it, or why its job did not."),
+		"request":          text("Second link: whether the database made the request."),
+		"http":             text("Third link: what the request was answered."),
+		"function":         text("Fourth link: how far the Edge Function came."),
+		"log":              text("Fifth link: who wrote the outcome into `backup_logs` and `system_logs`."),
+		"alert":            text("Sixth link: what became of the alert about a failure; null when none was needed."),
+	}
+}
+
+func (d *autoBackupStatus) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
+	if req.ProviderData == nil {
+		return
+	}
+	p, ok := req.ProviderData.(*projects)
+	if !ok {
+		resp.Diagnostics.AddError("Broken provider", fmt.Sprintf("The data source was configured with a %T.", req.ProviderData))
+		return
+	}
+	d.projects = p
+}
+
+func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var model statusModel
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("project_ref"), &model.ProjectRef)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("name"), &model.Name)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("history_limit"), &model.HistoryLimit)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if d.projects != nil && model.ProjectRef.IsNull() && d.projects.settings.ProjectRef != "" {
+		model.ProjectRef = types.StringValue(d.projects.settings.ProjectRef)
+	}
+	if d.projects != nil && model.ProjectRef.IsNull() {
+		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "No project",
+			"Neither the data source nor the provider names a project. Set `project_ref` here or in the provider, or the environment variable "+envProjectRef+".")
+		return
+	}
+	if model.Name.IsNull() {
+		model.Name = types.StringValue(backup.DefaultName)
+	}
+	if model.HistoryLimit.IsNull() {
+		model.HistoryLimit = types.Int64Value(defaultHistory)
+	}
+	service := serviceOf(d.projects, model.ProjectRef.ValueString(), &resp.Diagnostics)
+	if service == nil {
+		return
+	}
+	name := backup.Name(model.Name.ValueString())
+	found, err := service.Status(ctx, backup.StatusQuery{
+		Name: name, History: int(model.HistoryLimit.ValueInt64()),
+		FunctionURL: backup.FunctionURL(d.projects.settings.projectURL(service.Ref), name.Slug()),
+		Clock:       time.Now(),
+	})
+	if err != nil {
+		addError(&resp.Diagnostics, "Cannot read the status of the backup", err)
+		return
+	}
+	model.fill(found)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+}
+
+// fill puts a status into the attributes.
+func (m *statusModel) fill(s backup.Status) {
+	m.ID, m.Installation, m.State = s.ID.String(), string(s.Installation), string(s.Condition)
+	m.Healthy, m.Summary, m.ConsecutiveFailures = s.Healthy(), s.Summary, s.Failures
+	m.CheckedAt, m.WatchdogAt, m.RetryAt = rfc3339(s.CheckedAt), optionalTime(s.WatchedAt), optionalTime(s.RetryAt)
+	m.Problems = []problemModel{}
+	for _, p := range s.Problems {
+		severity := severityError
+		if p.Remark() {
+			severity = severityWarning
+		}
+		m.Problems = append(m.Problems, problemModel{p.Code, severity, p.Message, p.Remedy})
+	}
+	if r := s.LastSuccess; r != nil {
+		m.LastSuccess = &successModel{
+			FinishedAt: rfc3339(r.FinishedAt), AgeSeconds: int64(s.CheckedAt.Sub(r.FinishedAt).Seconds()),
+			DurationSeconds: duration(*r), BackupID: optional(r.BackupID), Records: r.Records,
+			RunID: optional(r.RunID), Schedule: optional(r.Schedule), DueAt: optionalTime(r.DueAt),
+		}
+	}
+	if s.LastRun != nil {
+		run := runOf(*s.LastRun)
+		m.LastRun = &run
+	}
+	m.NextRuns = []nextRunModel{}
+	for _, n := range s.NextRuns {
+		m.NextRuns = append(m.NextRuns, nextRunModel{n.Schedule, n.DueAt.Format(time.RFC3339)})
+	}
+	if g := s.Generations; g != nil {
+		m.Generations = &generationsModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
+	}
+	m.History = []runModel{}
+	for _, r := range s.History {
+		m.History = append(m.History, runOf(r))
+	}
+}
+
+func runOf(r backup.Run) runModel {
+	m := runModel{
+		RunID: optional(r.RunID), Schedule: optional(r.Schedule), Trigger: optional(r.Trigger), State: r.State,
+		DueAt: optionalTime(r.DueAt), RequestedAt: optionalTime(r.RequestedAt), FinishedAt: optionalTime(r.FinishedAt),
+		DurationSeconds: duration(r), BackupID: optional(r.BackupID), Records: r.Records,
+		Code: optional(r.Code), Error: optional(r.Error), WhatHappened: optional(r.WhatHappened),
+		Tick: optional(r.Tick), Request: optional(r.Request), HTTP: optional(r.HTTP),
+		Function: optional(r.Function), Log: optional(r.Log), Alert: optional(r.Alert),
+	}
+	if r.Attempt > 0 {
+		m.Attempt = &r.Attempt
+	}
+	return m
+}
+
+func duration(r backup.Run) *int64 {
+	if r.FinishedAt.IsZero() || r.RequestedAt.IsZero() {
+		return nil
+	}
+	seconds := int64(r.Duration().Seconds())
+	return &seconds
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+
+func optionalTime(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return optional(rfc3339(t))
+}
