@@ -15,11 +15,12 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // only tests and the demo use stand in none of the lists.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
+	"internal/provider":            {"internal/backup", "internal/payload", "internal/postgres", "internal/schedule", "internal/selfhosted", "internal/supabase"},
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/backup":              {"internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
 	"internal/schedule":            {},
 	"internal/payload":             {},
+	"internal/selfhosted":          {"internal/payload", "internal/supabase"},
 	"internal/supabase":            {},
 	"internal/postgres":            {},
 	"internal/stack":               {"internal/payload"},

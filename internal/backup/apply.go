@@ -106,7 +106,12 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 			return err
 		}},
 		{PartLogConstraint, func() error { return l.applyLogConstraint(ctx, spec, found) }},
-		{PartJobs, func() error { return l.applyJobs(ctx, spec, found, functionID) }},
+		{PartJobs, func() error {
+			if err := l.service.settle(ctx); err != nil {
+				return err
+			}
+			return l.applyJobs(ctx, spec, found, functionID)
+		}},
 	}
 	for _, step := range steps {
 		if !changed[step.part] {
@@ -116,6 +121,9 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 			return &PartError{ID: spec.ID, Part: step.part, Verb: "install", Err: err}
 		}
 		done(step.part)
+	}
+	if err := l.service.settle(ctx); err != nil {
+		return &PartError{ID: spec.ID, Part: PartFunction, Verb: "install", Err: err}
 	}
 	return nil
 }
@@ -162,7 +170,7 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 		return nil
 	case found.Token.Vault != "" && found.Token.Vault == found.Token.Function && !spec.RotateToken:
 		// Only the last step of a rotation is missing.
-		return l.deleteSecrets(ctx, name.NextTokenSecret())
+		return l.deleteToken(ctx, name, name.NextTokenSecret())
 	}
 	token, err := newToken()
 	if err != nil {
@@ -173,19 +181,25 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 	if found.Token.Vault == "" || found.Token.Vault != found.Token.Function {
 		slot = name.TokenSecret()
 	}
-	if err := l.setSecrets(ctx, map[string]string{slot: token}); err != nil {
+	if err := l.setToken(ctx, name, slot, token); err != nil {
 		return err
+	}
+	if found.Function != nil && found.Token.Vault != "" {
+		// The database may use the new token once the function knows it.
+		if err := l.service.settle(ctx); err != nil {
+			return err
+		}
 	}
 	if _, err := l.write(ctx, postgres.PutVaultSecret, name.VaultToken(), token, name.vaultStamp(), string(name), l.holder); err != nil {
 		return err
 	}
 	if slot != name.TokenSecret() {
-		if err := l.setSecrets(ctx, map[string]string{name.TokenSecret(): token}); err != nil {
+		if err := l.setToken(ctx, name, name.TokenSecret(), token); err != nil {
 			return err
 		}
 	}
 	if slot != name.TokenSecret() || found.Token.Next != "" {
-		return l.deleteSecrets(ctx, name.NextTokenSecret())
+		return l.deleteToken(ctx, name, name.NextTokenSecret())
 	}
 	return nil
 }
@@ -195,7 +209,7 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 // function that verifies JWTs insists on. It is public by design.
 func (l *lease) applyAlertKey(ctx context.Context, spec Spec, found State) error {
 	name := spec.ID.Name
-	if found.VaultStamps[name.VaultAlertKey()] == name.vaultStamp() || !spec.Settings.Alert.Enabled {
+	if found.VaultStamps[name.VaultAlertKey()] == name.vaultStamp() || !spec.Settings.needsKey() {
 		return nil
 	}
 	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)
@@ -386,6 +400,9 @@ func (l *lease) remove(ctx context.Context, found State) ([]string, error) {
 		if err := step.run(); err != nil {
 			return remarks, &PartError{ID: found.ID, Part: step.part, Verb: "remove", Err: err}
 		}
+	}
+	if err := l.service.settle(ctx); err != nil {
+		return remarks, &PartError{ID: found.ID, Part: PartSecrets, Verb: "remove", Err: err}
 	}
 	return remarks, nil
 }

@@ -78,7 +78,7 @@ func diffToken(spec Spec, found State) []Difference {
 		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), "the present token", "a new token"})
 	}
 	switch stamp, ok := found.VaultStamps[spec.ID.Name.VaultAlertKey()]; {
-	case !spec.Settings.Alert.Enabled:
+	case !spec.Settings.needsKey():
 	case !ok:
 		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "missing", "present"})
 	case stamp != spec.ID.Name.vaultStamp():

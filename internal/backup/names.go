@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 	WatchdogSchedule = "*/10 * * * *"
 
 	// Owner is the stamp in the settings and in the installation row.
-	Owner = "terraform-provider-aimindset"
+	Owner = payload.Owner
 )
 
 // pg_cron 1.4 keeps a job's name in 63 bytes and cuts the rest off silently;
@@ -106,7 +108,7 @@ func ValidateKey(key string) error {
 
 // ValidateProjectRef says why a text is no project reference.
 func ValidateProjectRef(ref string) error {
-	if !refPattern.MatchString(ref) {
+	if !refPattern.MatchString(ref) && ref != SelfHostedRef {
 		return fmt.Errorf("%q is no project reference; it is the 20 lower-case letters in the project's dashboard address, https://supabase.com/dashboard/project/<ref>", ref)
 	}
 	return nil

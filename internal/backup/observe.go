@@ -53,6 +53,8 @@ type Service struct {
 	Log *slog.Logger
 
 	shared *shared
+	// runtime is nil on the platform; see SelfHosted.
+	runtime Runtime
 }
 
 // NewService makes the Service of a project. The DB stays the caller's to close.

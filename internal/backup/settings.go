@@ -53,6 +53,9 @@ type Settings struct {
 	Instance string `json:"instance,omitempty"`
 }
 
+// needsKey reports whether the database calls a function that may ask for a key.
+func (s Settings) needsKey() bool { return s.Alert.Enabled || s.Function.SendKey }
+
 // Schedule is one schedule of a backup: as it was written, and compiled for
 // pg_cron and for the dispatcher's check of local time.
 type Schedule struct {
@@ -80,6 +83,12 @@ type FunctionSettings struct {
 	URL         string  `json:"url"`
 	RPC         string  `json:"rpc"`
 	VerifyTable *string `json:"verify_table"`
+	// SendKey has the database present the project's public key, for a
+	// self-hosted runtime that checks JWTs before it runs any function.
+	SendKey bool `json:"send_key,omitempty"`
+	// Lifetime is how long an instance of the function lives; zero stands for
+	// the platform's least. The database need not know it.
+	Lifetime time.Duration `json:"-"`
 }
 
 // AlertSettings says how a backup that failed or did not run is reported.
@@ -168,6 +177,15 @@ type Spec struct {
 	RotateToken bool
 }
 
+// rpcTimeout is how long the function waits for the backup. Where instances
+// live shortly, a third of their time is left for what has to be said after it.
+func (f FunctionSettings) rpcTimeout() time.Duration {
+	if f.Lifetime == 0 {
+		return rpcTimeout
+	}
+	return max(time.Second, min(rpcTimeout, f.Lifetime*2/3))
+}
+
 // BuiltInSource returns the provider's own Edge Function for a backup.
 func BuiltInSource(name Name, settings Settings) (payload.Source, error) {
 	config := payload.FunctionConfig{
@@ -176,7 +194,7 @@ func BuiltInSource(name Name, settings Settings) (payload.Source, error) {
 		Timezone:     settings.Timezone,
 		TokenSecret:  name.TokenSecret(),
 		RPC:          settings.Function.RPC,
-		RPCTimeoutMS: int(rpcTimeout.Milliseconds()),
+		RPCTimeoutMS: int(settings.Function.rpcTimeout().Milliseconds()),
 		VerifyTable:  settings.Function.VerifyTable,
 	}
 	if settings.Alert.Enabled {

@@ -26,6 +26,9 @@ var functionFiles embed.FS
 //go:embed sql/*.sql sql/functions/*.sql
 var sqlFiles embed.FS
 
+// Owner is the stamp that everything installed carries.
+const Owner = "terraform-provider-aimindset"
+
 // Entrypoint is the file of a function directory that is executed.
 const Entrypoint = "index.ts"
 

@@ -106,6 +106,9 @@ func (l *autoBackupList) projects(ctx context.Context, refs []string, emit func(
 		}
 		return named, true
 	}
+	if l.resource.projects.settings.SelfHosted != nil {
+		return []supabase.Project{{Ref: backup.SelfHostedRef}}, true
+	}
 	all, err := l.resource.projects.client.Projects(ctx)
 	if err != nil {
 		var diags diag.Diagnostics

@@ -96,7 +96,7 @@ func (m autoBackupModel) known() backup.Known {
 
 // settings reads the configured part of a plan. It answers false when a value
 // is not known yet; then nothing that derives from it can be planned.
-func (m autoBackupModel) settings(ctx context.Context, projectURL string, now time.Time) (backup.Settings, bool, diag.Diagnostics) {
+func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time.Time) (backup.Settings, bool, diag.Diagnostics) {
 	var (
 		diags     diag.Diagnostics
 		schedules map[string]scheduleModel
@@ -128,12 +128,13 @@ func (m autoBackupModel) settings(ctx context.Context, projectURL string, now ti
 		Timezone:  m.Timezone.ValueString(),
 		Schedules: map[string]backup.Schedule{},
 		Function: backup.FunctionSettings{
-			URL: backup.FunctionURL(projectURL, name.Slug()),
+			URL: backup.FunctionURL(gateway.url, name.Slug()),
 			RPC: function.RPC.ValueString(), VerifyTable: function.VerifyTable.ValueStringPointer(),
+			SendKey: gateway.sendKey, Lifetime: gateway.lifetime,
 		},
 		Alert: backup.AlertSettings{
 			Enabled: alert.Enabled.ValueBool(), Function: alert.Function.ValueString(),
-			URL: backup.FunctionURL(projectURL, alert.Function.ValueString()), Source: alert.Source.ValueString(),
+			URL: backup.FunctionURL(gateway.url, alert.Function.ValueString()), Source: alert.Source.ValueString(),
 		},
 		Retry:   backup.RetrySettings{Attempts: retry.Attempts.ValueInt64(), DelaySeconds: seconds(retry.Delay)},
 		Secrets: []string{},

@@ -128,6 +128,11 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 	default:
 		plan.ProjectRef = types.StringValue(r.projects.settings.ProjectRef)
 	}
+	if r.projects != nil && !plan.ProjectRef.IsUnknown() {
+		if err := r.projects.serves(plan.ProjectRef.ValueString()); err != nil {
+			resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", capitalise(err.Error())+".")
+		}
+	}
 	plan.ID = types.StringUnknown()
 	if !plan.ProjectRef.IsUnknown() && !plan.Name.IsUnknown() {
 		plan.ID = types.StringValue(plan.id().String())
@@ -153,17 +158,20 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 		plan.setOverdueAfter(own.OverdueAfter)
 	}
 	unknownProject := r.projects == nil || plan.ProjectRef.IsUnknown() || plan.Name.IsUnknown()
-	url := ""
+	var front gateway
 	if !unknownProject {
-		url = r.projects.settings.projectURL(plan.ProjectRef.ValueString())
+		front = r.projects.settings.gateway(plan.ProjectRef.ValueString())
 	}
-	settings, known, more := plan.settings(ctx, url, time.Now())
+	settings, known, more := plan.settings(ctx, front, time.Now())
 	diags.Append(more...)
 	if !known || config.Secrets.IsUnknown() {
 		return settings, payload.Source{}, false
 	}
 	source, known, more := plan.source(ctx, settings)
 	diags.Append(more...)
+	if r.projects != nil {
+		r.projects.checkSelfHosted(plan.Name.ValueString(), source, config.Secrets.Elements(), diags)
+	}
 	settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
 	if settings.Secrets == nil {
 		settings.Secrets = []string{}

@@ -185,7 +185,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if service == nil {
 		return
 	}
-	settings, known, more := plan.settings(ctx, r.projects.settings.projectURL(plan.ProjectRef.ValueString()), time.Now())
+	settings, known, more := plan.settings(ctx, r.projects.settings.gateway(plan.ProjectRef.ValueString()), time.Now())
 	diags.Append(more...)
 	source, readable, more := plan.source(ctx, settings)
 	diags.Append(more...)
@@ -240,15 +240,19 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 
 // prove has the installation show that it works, as far as the plan asks for it.
 func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, diags *diag.Diagnostics) {
+	if service.Unsettled() {
+		r.projects.warnUnsettled(diags)
+		return
+	}
 	if mode == verifyNone {
 		return
 	}
-	err := service.Probe(ctx, id)
+	err := service.Prove(ctx, id)
 	if err == nil && mode == verifyBackup {
 		err = service.RunNow(ctx, id)
 	}
 	if err != nil {
-		addError(diags, "The backup is installed but does not work", err)
+		addError(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err))
 	}
 }
 

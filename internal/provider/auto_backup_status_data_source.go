@@ -312,7 +312,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	name := backup.Name(model.Name.ValueString())
 	found, err := service.Status(ctx, backup.StatusQuery{
 		Name: name, History: int(model.HistoryLimit.ValueInt64()),
-		FunctionURL: backup.FunctionURL(d.projects.settings.projectURL(service.Ref), name.Slug()),
+		FunctionURL: backup.FunctionURL(d.projects.settings.gateway(service.Ref).url, name.Slug()),
 		Clock:       time.Now(),
 	})
 	if err != nil {

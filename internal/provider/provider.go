@@ -18,7 +18,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/list"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -70,6 +69,7 @@ type providerModel struct {
 	DatabaseURL types.String `tfsdk:"database_url"`
 	APIURL      types.String `tfsdk:"api_url"`
 	ProjectURL  types.String `tfsdk:"project_url"`
+	SelfHosted  types.Object `tfsdk:"self_hosted"`
 }
 
 func (p *aimindset) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -100,6 +100,7 @@ func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *pr
 				Optional:            true,
 				MarkdownDescription: "Address of a project's gateway, as the project's database sees it; `" + refPlaceholder + "` stands for the project's reference. Default: `" + envProjectURL + "`, else `" + defaultProjectURL + "`.",
 			},
+			"self_hosted": selfHostedAttribute(),
 		},
 	}
 }
@@ -117,27 +118,36 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 			return
 		}
 	}
+	own, known, diags := readSelfHosted(ctx, config.SelfHosted)
+	resp.Diagnostics.Append(diags...)
+	if !known || resp.Diagnostics.HasError() {
+		return
+	}
 	resolved, faults := resolve(settings{
 		AccessToken: config.AccessToken.ValueString(), ProjectRef: config.ProjectRef.ValueString(),
 		DatabaseURL: config.DatabaseURL.ValueString(),
 		APIURL:      config.APIURL.ValueString(), ProjectURL: config.ProjectURL.ValueString(),
+		SelfHosted: own,
 	}, os.Getenv)
 	for _, f := range faults {
-		resp.Diagnostics.AddAttributeError(path.Root(f.attribute), "Invalid provider configuration", f.detail)
+		resp.Diagnostics.AddAttributeError(attributePath(f.attribute), "Invalid provider configuration", f.detail)
 	}
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	client, err := supabase.New(supabase.Config{
-		BaseURL: resolved.APIURL, Token: resolved.AccessToken,
-		UserAgent: "terraform-provider-aimindset/" + p.version,
-		Logger:    slog.New(newLogHandler()),
-	})
-	if err != nil {
-		resp.Diagnostics.AddError("Invalid provider configuration", err.Error())
-		return
+	configured := &projects{settings: resolved, services: map[string]*backup.Service{}}
+	if resolved.SelfHosted == nil {
+		client, err := supabase.New(supabase.Config{
+			BaseURL: resolved.APIURL, Token: resolved.AccessToken,
+			UserAgent: "terraform-provider-aimindset/" + p.version,
+			Logger:    slog.New(newLogHandler()),
+		})
+		if err != nil {
+			resp.Diagnostics.AddError("Invalid provider configuration", err.Error())
+			return
+		}
+		configured.client = client
 	}
-	configured := &projects{settings: resolved, client: client, services: map[string]*backup.Service{}}
 	p.mu.Lock()
 	p.projects = configured
 	p.mu.Unlock()
@@ -164,7 +174,8 @@ func (p *aimindset) Functions(context.Context) []func() function.Function {
 
 // projects gives the resources of one run their access to the projects.
 type projects struct {
-	settings     settings
+	settings settings
+	// client is nil for a self-hosted project.
 	client       *supabase.Client
 	fingerprints backup.Fingerprinter
 	run          run
@@ -181,6 +192,24 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 	if s, ok := p.services[ref]; ok {
 		return s, nil
 	}
+	s, err := p.newService(ref)
+	if err != nil {
+		return nil, err
+	}
+	s.Who, s.Log = whoami(), slog.New(newLogHandler())
+	p.services[ref] = s
+	return s, nil
+}
+
+// newService makes the backups of a project on the platform, or of the
+// self-hosted one.
+func (p *projects) newService(ref string) (*backup.Service, error) {
+	if err := p.serves(ref); err != nil {
+		return nil, err
+	}
+	if p.settings.SelfHosted != nil {
+		return p.settings.SelfHosted.service(p.settings.DatabaseURL)
+	}
 	db := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
 	if p.settings.DatabaseURL != "" && ref == p.settings.ProjectRef {
 		direct, err := postgres.Open(p.settings.DatabaseURL)
@@ -189,10 +218,7 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 		}
 		db = direct
 	}
-	s := backup.NewService(ref, p.client, db)
-	s.Who, s.Log = whoami(), slog.New(newLogHandler())
-	p.services[ref] = s
-	return s, nil
+	return backup.NewService(ref, p.client, db), nil
 }
 
 // serviceOf returns the backups of one project, or nil and a diagnostic.
@@ -220,7 +246,9 @@ func (p *projects) close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("close the database of project %s: %w", ref, err))
 		}
 	}
-	p.client.Close()
+	if p.client != nil {
+		p.client.Close()
+	}
 	return errors.Join(errs...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 )
@@ -31,6 +32,8 @@ type settings struct {
 	DatabaseURL string
 	APIURL      string
 	ProjectURL  string
+	// SelfHosted is nil for projects on the platform.
+	SelfHosted *selfHosted
 }
 
 // fault is a complaint about one provider argument.
@@ -42,6 +45,9 @@ type fault struct {
 // resolve fills what a configuration leaves out from the environment and from
 // the defaults, and lists what is wrong with the result.
 func resolve(config settings, getenv func(string) string) (settings, []fault) {
+	if config.SelfHosted != nil {
+		return resolveSelfHosted(config, getenv)
+	}
 	fill := func(value *string, variable, standard string) {
 		if *value == "" {
 			*value = getenv(variable)
@@ -66,7 +72,9 @@ func resolve(config settings, getenv func(string) string) (settings, []fault) {
 		complain("access_token", "There is no access token for the Supabase Management API. Set `access_token`, or better the environment variable %s; tokens are made at https://supabase.com/dashboard/account/tokens.", envAccessToken)
 	}
 	if config.ProjectRef != "" {
-		if err := backup.ValidateProjectRef(config.ProjectRef); err != nil {
+		if config.ProjectRef == backup.SelfHostedRef {
+			complain("project_ref", "%q stands for a self-hosted project, which the argument `self_hosted` describes.", backup.SelfHostedRef)
+		} else if err := backup.ValidateProjectRef(config.ProjectRef); err != nil {
 			complain("project_ref", "%s.", capitalise(err.Error()))
 		}
 	}
@@ -94,6 +102,9 @@ func checkDatabaseURL(config settings) string {
 	case config.ProjectRef == "":
 		return "A database URL belongs to one project. Set `project_ref` beside it, so that no other project's backup is installed in this database."
 	}
+	if config.SelfHosted != nil {
+		return "" // the pooler's tenant is no project's reference
+	}
 	other := ""
 	if ref, ok := strings.CutPrefix(address.User.Username(), "postgres."); ok {
 		other = ref
@@ -114,9 +125,22 @@ func isWebAddress(text string) bool {
 	return err == nil && (address.Scheme == "https" || address.Scheme == "http") && address.Host != ""
 }
 
-// projectURL is the address of a project's gateway, without a final slash.
-func (s settings) projectURL(ref string) string {
-	return strings.ReplaceAll(s.ProjectURL, refPlaceholder, ref)
+// gateway is what is in front of a project's Edge Functions.
+type gateway struct {
+	// url is its address, without a final slash.
+	url string
+	// sendKey says that it lets nobody through without a JWT.
+	sendKey bool
+	// lifetime is how long an instance of a function lives, zero on the platform.
+	lifetime time.Duration
+}
+
+func (s settings) gateway(ref string) gateway {
+	g := gateway{url: strings.ReplaceAll(s.ProjectURL, refPlaceholder, ref)}
+	if s.SelfHosted != nil {
+		g.sendKey, g.lifetime = s.SelfHosted.VerifyJWT, s.SelfHosted.WorkerLifetime
+	}
+	return g
 }
 
 func capitalise(text string) string {

@@ -16,16 +16,16 @@ func TestResolve(t *testing.T) {
 		envAPIURL: "http://localhost:1/", envProjectURL: "http://localhost:2",
 	}
 	got, faults := resolve(settings{}, func(name string) string { return environment[name] })
-	want := settings{"env-token", ref, environment[envDatabaseURL], "http://localhost:1", "http://localhost:2"}
+	want := settings{"env-token", ref, environment[envDatabaseURL], "http://localhost:1", "http://localhost:2", nil}
 	if len(faults) > 0 || got != want {
 		t.Errorf("got %+v %v", got, faults)
 	}
-	own := settings{"token", "zyxwvutsrqponmlkjihg", "postgresql://postgres:y@localhost/postgres", "https://api", "https://{ref}.example"}
+	own := settings{"token", "zyxwvutsrqponmlkjihg", "postgresql://postgres:y@localhost/postgres", "https://api", "https://{ref}.example", nil}
 	if got, faults := resolve(own, func(name string) string { return environment[name] }); len(faults) > 0 || got != own {
 		t.Errorf("the environment wins over the configuration: %+v %v", got, faults)
 	}
 	got, faults = resolve(settings{AccessToken: "t"}, func(string) string { return "" })
-	if len(faults) > 0 || got.APIURL != "https://api.supabase.com" || got.projectURL(ref) != "https://"+ref+".supabase.co" {
+	if len(faults) > 0 || got.APIURL != "https://api.supabase.com" || got.gateway(ref).url != "https://"+ref+".supabase.co" {
 		t.Errorf("got %+v %v", got, faults)
 	}
 }

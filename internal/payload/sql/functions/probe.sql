@@ -16,7 +16,8 @@ begin
         url := spec #>> '{function,url}',
         headers := jsonb_build_object(
             'Content-Type', 'application/json', 'X-Backup-Token', auto_backup.token(probe.backup)
-        ),
+        )
+        || case when (spec #>> '{function,send_key}')::boolean then auto_backup.key_headers(probe.backup) else '{}' end,
         body := jsonb_build_object('action', 'probe', 'run_id', gen_random_uuid(), 'backup', probe.backup),
         timeout_milliseconds := 30000
     );

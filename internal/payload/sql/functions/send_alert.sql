@@ -12,7 +12,6 @@ declare
     run auto_backup.runs;
     spec jsonb;
     zone text;
-    key text;
     message text;
     request bigint;
     problem text;
@@ -52,20 +51,9 @@ begin
 
     begin
         -- Without a key the alert function may refuse the call; its answer will tell.
-        begin
-            select btrim(v.decrypted_secret, E' \t\r\n') into key
-            from vault.decrypted_secrets v
-            where v.name = incident.backup || '/alert-key';
-            key := substring(key from '^[\x21-\x7e]+$');
-        exception
-            when others then
-                key := null;
-        end;
         request := net.http_post(
             url := spec #>> '{alert,url}',
-            headers := '{"Content-Type": "application/json"}'
-            || case when key is not null then jsonb_build_object('apikey', key) else '{}' end
-            || case when key ~ '^eyJ[^.]*\.[^.]+\.[^.]+$' then jsonb_build_object('Authorization', 'Bearer ' || key) else '{}' end,
+            headers := '{"Content-Type": "application/json"}' || auto_backup.key_headers(incident.backup),
             body := jsonb_build_object(
                 'type', 'critical',
                 'source', auto_backup.plain(coalesce(spec #>> '{alert,source}', 'Falha no Backup Automático')),

@@ -42,7 +42,9 @@ begin
 
     request := net.http_post(
         url := spec #>> '{function,url}',
-        headers := jsonb_build_object('Content-Type', 'application/json', 'X-Backup-Token', token),
+        headers := jsonb_build_object('Content-Type', 'application/json', 'X-Backup-Token', token)
+        -- A self-hosted runtime may check a JWT before every function.
+        || case when (spec #>> '{function,send_key}')::boolean then auto_backup.key_headers(start.backup) else '{}' end,
         body := jsonb_build_object(
             'run_id', id,
             'backup', start.backup,

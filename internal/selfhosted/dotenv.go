@@ -1,0 +1,205 @@
+package selfhosted
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// environment is an env file: NAME=value lines in the form that docker
+// compose, Supabase's CLI and Deno read alike. What is not understood stays as
+// it is, byte for byte.
+type environment struct {
+	entries []entry
+}
+
+// entry is one assignment, or one line that is none.
+type entry struct {
+	raw   string // as it stands, its line ends included
+	name  string // empty when it is no assignment
+	value string
+}
+
+var (
+	assignment   = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*`)
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// plain values mean the same to every reader, quoted or not.
+	plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
+)
+
+// parseEnvironment reads the text of an env file.
+func parseEnvironment(text string) *environment {
+	e := &environment{}
+	for text != "" {
+		line, rest := firstLine(text)
+		match := assignment.FindStringSubmatch(line)
+		if match == nil {
+			e.entries = append(e.entries, entry{raw: line})
+			text = rest
+			continue
+		}
+		value, length := readValue(text[len(match[0]):])
+		end := len(match[0]) + length
+		// What follows a closing quote on its line belongs to the assignment.
+		tail, _ := firstLine(text[end:])
+		end += len(tail)
+		e.entries = append(e.entries, entry{raw: text[:end], name: match[1], value: value})
+		text = text[end:]
+	}
+	return e
+}
+
+// firstLine cuts a text after its first line end.
+func firstLine(text string) (line, rest string) {
+	if at := strings.IndexByte(text, '\n'); at >= 0 {
+		return text[:at+1], text[at+1:]
+	}
+	return text, ""
+}
+
+// readValue reads the value at the beginning of a text and says how much of
+// the text it takes. A quoted value may go over several lines.
+func readValue(text string) (value string, length int) {
+	switch {
+	case strings.HasPrefix(text, "'"):
+		if at := strings.IndexByte(text[1:], '\''); at >= 0 {
+			return text[1 : at+1], at + 2
+		}
+	case strings.HasPrefix(text, `"`):
+		var out strings.Builder
+		for i := 1; i < len(text); i++ {
+			switch c := text[i]; {
+			case c == '"':
+				return out.String(), i + 1
+			case c == '\\' && i+1 < len(text):
+				i++
+				out.WriteString(unescape(text[i]))
+			default:
+				out.WriteByte(c)
+			}
+		}
+	}
+	line, _ := firstLine(text)
+	value = strings.TrimRight(line, "\r\n")
+	if at := strings.Index(value, " #"); at >= 0 {
+		value = value[:at]
+	}
+	return strings.TrimSpace(value), len(strings.TrimRight(line, "\n"))
+}
+
+func unescape(c byte) string {
+	switch c {
+	case 'n':
+		return "\n"
+	case 'r':
+		return "\r"
+	case 't':
+		return "\t"
+	case '\\', '"', '$':
+		return string(c)
+	}
+	return `\` + string(c)
+}
+
+// quoted writes a value so that every reader gets it back as it is. Nothing in
+// it is expanded: single quotes take all but themselves literally, and within
+// double quotes the dollar sign is escaped.
+func quoted(value string) string {
+	switch {
+	case plain.MatchString(value):
+		return value
+	case !strings.ContainsAny(value, "'\n\r\\"):
+		return "'" + value + "'"
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`, "\r", `\r`).Replace(value) + `"`
+}
+
+// CheckSecret says why a variable cannot stand in an env file.
+func CheckSecret(name, value string) error {
+	switch {
+	case !variableName.MatchString(name):
+		return fmt.Errorf("%q is no name of an environment variable; use letters, digits and underscores, beginning with a letter", name)
+	case strings.ContainsRune(value, 0) || !utf8.ValidString(value):
+		return fmt.Errorf("the value of %s has bytes that an environment variable cannot hold; encode it, for example in base64", name)
+	}
+	return nil
+}
+
+// values are the assignments; the last one of a name counts.
+func (e *environment) values() map[string]string {
+	values := map[string]string{}
+	for _, entry := range e.entries {
+		if entry.name != "" {
+			values[entry.name] = entry.value
+		}
+	}
+	return values
+}
+
+// set assigns a value in the place of the name's last assignment, or at the
+// end, and says whether that changed the file's meaning.
+func (e *environment) set(name, value string) bool {
+	if former, ok := e.values()[name]; ok && former == value {
+		return false
+	}
+	written := entry{raw: name + "=" + quoted(value) + "\n", name: name, value: value}
+	at := -1
+	for i, entry := range e.entries {
+		if entry.name == name {
+			at = i
+		}
+	}
+	if at < 0 {
+		if n := len(e.entries); n > 0 && !strings.HasSuffix(e.entries[n-1].raw, "\n") {
+			e.entries[n-1].raw += "\n"
+		}
+		e.entries = append(e.entries, written)
+		return true
+	}
+	e.entries[at] = written
+	earlier := slices.DeleteFunc(slices.Clone(e.entries[:at]), func(entry entry) bool { return entry.name == name })
+	e.entries = append(earlier, e.entries[at:]...)
+	return true
+}
+
+// remove takes a name's assignments out and says whether there were any.
+func (e *environment) remove(name string) bool {
+	before := len(e.entries)
+	e.entries = slices.DeleteFunc(e.entries, func(entry entry) bool { return entry.name == name })
+	return len(e.entries) < before
+}
+
+func (e *environment) text() string {
+	var out strings.Builder
+	for _, entry := range e.entries {
+		out.WriteString(entry.raw)
+	}
+	return out.String()
+}
+
+// readEnvironment reads an env file. One that is not there is empty.
+func readEnvironment(file string) (*environment, error) {
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the env file: %w", err)
+	}
+	return parseEnvironment(string(text)), nil
+}
+
+// writeEnvironment replaces an env file in one step. The file holds secrets:
+// only its owner may read it, and the owner stays who it was.
+func writeEnvironment(file string, e *environment) error {
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
+	}
+	if err := replaceFile(file, []byte(e.text()), 0o600); err != nil {
+		return fmt.Errorf("write the env file: %w", err)
+	}
+	return nil
+}
