@@ -100,9 +100,11 @@ type function struct {
 
 // bundle is the code of one deployment.
 type bundle struct {
-	dir        string // holds source/<file>
-	entrypoint string // path below source/
-	importMap  string // path below source/, or empty
+	dir        string // of this bundle alone
+	root       string // where the files lie
+	entrypoint string // path below root
+	importMap  string // path below root, or empty
+	flags      []string
 	generation int
 	files      map[string][]byte // what the entry point reaches, by path
 	digest     string            // of the sources, to know an identical deployment
@@ -228,10 +230,10 @@ func (f *function) setBundle(b *bundle) {
 // reaches.
 func (s *functionStore) bundle(ctx context.Context, dir string, d deployment, generation int) (*bundle, error) {
 	b := &bundle{
-		dir: dir, generation: generation, files: map[string][]byte{},
+		dir: dir, root: filepath.Join(dir, "source"), generation: generation, files: map[string][]byte{},
 		entrypoint: cleanUploadPath(d.entrypoint), importMap: cleanUploadPath(d.importMap),
 	}
-	source := filepath.Join(dir, "source")
+	source := b.root
 	uploaded := map[string][]byte{}
 	for name, content := range d.files {
 		name = cleanUploadPath(name)
@@ -409,8 +411,8 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 // configFlags are Deno's flags for the bundle's import map. Nothing else is
 // looked for: no configuration or lock file of this machine counts.
 func (b *bundle) configFlags() []string {
-	flags := []string{"--no-lock", "--node-modules-dir=none"}
-	file := filepath.Join(b.dir, "source", filepath.FromSlash(b.importMap))
+	flags := append([]string{"--no-lock", "--node-modules-dir=none"}, b.flags...)
+	file := filepath.Join(b.root, filepath.FromSlash(b.importMap))
 	switch base := path.Base(b.importMap); {
 	case b.importMap == "":
 		return append(flags, "--no-config")
@@ -594,6 +596,10 @@ func (s *functionStore) runnable(slug string) (f *function, environ []string, ke
 	}
 	for name, value := range s.builtin {
 		environ = append(environ, name+"="+value)
+	}
+	environ = append(environ, "SB_REGION=local", "SB_EXECUTION_ID="+newUUID())
+	if f.bundle != nil {
+		environ = append(environ, fmt.Sprintf("DENO_DEPLOYMENT_ID=%s_%d", filepath.Base(f.bundle.dir), f.bundle.generation))
 	}
 	return f, environ, fmt.Sprintf("%s %d", f.EzbrSHA256, s.epoch)
 }

@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,7 +37,8 @@ var edgeMain []byte
 // request whose caller is gone still protects its instance from an early drop.
 type gateway struct {
 	keys   *keys
-	store  *functionStore
+	store  functionSource
+	deno   string
 	limits limits
 	host   string // the project's host, as a function sees it
 	dir    string // holds main.ts
@@ -54,6 +54,16 @@ type gateway struct {
 	broken  map[string]bool // slugs whose processes are made to fail at start
 }
 
+// functionSource knows what the functions of a project are.
+type functionSource interface {
+	// get is the function with this slug, or nil.
+	get(slug string) *function
+	// runnable is what is needed in order to run a function: the function or
+	// nil, its environment, and a key that moves when a process that runs may
+	// take no more requests.
+	runnable(slug string) (f *function, environ []string, key string)
+}
+
 // limits are what a function may use, see https://supabase.com/docs/guides/functions/limits.
 type limits struct {
 	wallClock time.Duration // life of an instance
@@ -61,12 +71,12 @@ type limits struct {
 }
 
 // newGateway returns a gateway whose processes are started by start.
-func newGateway(k *keys, store *functionStore, l limits, host, dir string, start func(*exec.Cmd) (*process, error)) (*gateway, error) {
+func newGateway(k *keys, store functionSource, deno string, l limits, host, dir string, start func(*exec.Cmd) (*process, error)) (*gateway, error) {
 	if err := os.WriteFile(filepath.Join(dir, "main.ts"), edgeMain, 0o600); err != nil {
 		return nil, err
 	}
 	return &gateway{
-		keys: k, store: store, limits: l, host: host, dir: dir, start: start,
+		keys: k, store: store, deno: deno, limits: l, host: host, dir: dir, start: start,
 		transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, ResponseHeaderTimeout: l.idle},
 		current:   map[string]*worker{}, all: map[*worker]bool{},
 		logs: map[string]*functionLog{}, broken: map[string]bool{},
@@ -154,9 +164,15 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		errNoFunction.write(w)
 		return
 	}
+	g.pass(w, r, slug, rest, func(w http.ResponseWriter, problem gatewayError) { problem.write(w) })
+}
+
+// pass passes a request on to a function's process. fail answers in the place
+// of a function that cannot.
+func (g *gateway) pass(w http.ResponseWriter, r *http.Request, slug, rest string, fail func(http.ResponseWriter, gatewayError)) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBundleBytes))
 	if err != nil {
-		errRequestTooLarge.write(w)
+		fail(w, errRequestTooLarge)
 		return
 	}
 	// A caller who goes away stops neither the function nor its process.
@@ -167,7 +183,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.As(err, &known) {
 			known = errBoot
 		}
-		known.write(w)
+		fail(w, known)
 		return
 	}
 	defer g.release(wk)
@@ -192,10 +208,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			var timeout net.Error
 			if errors.As(err, &timeout) && timeout.Timeout() {
-				errIdleTimeout.write(w)
+				fail(w, errIdleTimeout)
 				return
 			}
-			errWorkerEnded.write(w)
+			fail(w, errWorkerEnded)
 		},
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
@@ -370,7 +386,7 @@ type workerEvent struct {
 // ends.
 func (wk *worker) startProcess(ctx context.Context, b *bundle, environ []string, broken bool) (<-chan workerEvent, error) {
 	g := wk.gateway
-	source := filepath.Join(b.dir, "source")
+	source := b.root
 	entry := (&url.URL{Scheme: "file", Path: filepath.Join(source, filepath.FromSlash(b.entrypoint))}).String()
 	if broken {
 		entry = "data:text/javascript,throw%20new%20Error(%22made%20to%20fail%22)"
@@ -380,12 +396,9 @@ func (wk *worker) startProcess(ctx context.Context, b *bundle, environ []string,
 		"--allow-net", "--allow-env", "--allow-read="+source,
 		"--v8-flags=--max-old-space-size="+strconv.Itoa(memoryMB),
 		filepath.Join(g.dir, "main.ts"))
-	cmd := exec.CommandContext(ctx, g.store.deno, args...)
+	cmd := exec.CommandContext(ctx, g.deno, args...) //nolint:gosec // the stack itself names the program
 	cmd.Dir = source
-	cmd.Env = slices.Concat(environ, []string{
-		"SB_REGION=local", "SB_EXECUTION_ID=" + newUUID(),
-		"DENO_DEPLOYMENT_ID=" + fmt.Sprintf("%s_%d", filepath.Base(b.dir), b.generation),
-	})
+	cmd.Env = environ
 	stdin, stdinW, err := os.Pipe()
 	if err != nil {
 		return nil, err

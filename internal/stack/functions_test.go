@@ -29,7 +29,7 @@ func private(t *testing.T, source string, l limits) (g *gateway, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err = newGateway(&shared.keys, store, l, "project", store.dir,
+	g, err = newGateway(&shared.keys, store, store.deno, l, "project", store.dir,
 		func(cmd *exec.Cmd) (*process, error) { return shared.cluster.super.start(cmd, "KILL", false) })
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +272,7 @@ func TestSecretsApplyAndOldProcessDrains(t *testing.T) {
 	g, function := private(t, source, unlimited)
 	set := func(value string) {
 		t.Helper()
-		if err := g.store.setSecrets(map[string]string{"DRAIN_VALUE": value}); err != nil {
+		if err := g.store.(*functionStore).setSecrets(map[string]string{"DRAIN_VALUE": value}); err != nil {
 			t.Fatal(err)
 		}
 	}

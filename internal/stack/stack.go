@@ -44,8 +44,15 @@ type Options struct {
 	// Intercept is around the Management API from the start: see InterceptAPI.
 	Intercept func(http.Handler) http.Handler
 
+	// SelfHosted makes the project a self-hosted one: functions are files in
+	// FunctionsDir, served as Supabase's Docker setup does, and there is no
+	// Management API.
+	SelfHosted bool
+	// VerifyJWT has a self-hosted project ask for a JWT before every function.
+	VerifyJWT bool
+
 	// FunctionWallClock is how long an instance of a function lives; 0 means
-	// 400 seconds, as on a paid plan.
+	// 400 seconds, as on a paid plan, or 60 in a self-hosted project.
 	FunctionWallClock time.Duration
 	// FunctionIdleTimeout is how long a function may take to begin its response;
 	// 0 means 150 seconds.
@@ -60,6 +67,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Articles, 1000)
 	setDefault(&o.RateLimit, 120)
 	setDefault(&o.RateWindow, time.Minute)
+	if o.SelfHosted {
+		setDefault(&o.FunctionWallClock, dockerWorkerLifetime)
+	}
 	setDefault(&o.FunctionWallClock, 400*time.Second)
 	setDefault(&o.FunctionIdleTimeout, 150*time.Second)
 	setDefault(&o.DataAPITimeout, time.Minute)
@@ -106,6 +116,11 @@ type Stack struct {
 	DatabaseURL, AdminDatabaseURL, ReadOnlyDatabaseURL string
 	// The project's API keys: the two legacy ones are JWTs.
 	AnonKey, ServiceRoleKey, PublishableKey, SecretKey string
+	// FunctionsDir, EnvFile and RestartCommand are a self-hosted project's: where
+	// its functions are, the file with their environment, and a program that
+	// creates the runtime anew.
+	FunctionsDir, EnvFile string
+	RestartCommand        []string
 	// StartTime is how long Start took.
 	StartTime time.Duration
 
@@ -117,7 +132,8 @@ type Stack struct {
 	net        *netWorker
 	store      *functionStore
 	gateway    *gateway
-	management *management
+	management *management // nil if self-hosted
+	selfHosted *selfHosted // nil on the platform
 	rest       *postgrest
 	mail       *mailbox
 	admin      *pgxpool.Pool
@@ -165,31 +181,28 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 			}
 		}()
 	}
-	s.ProjectRef, s.AccessToken, s.ReadOnlyAccessToken = s.keys.ref, s.keys.accessToken, s.keys.readToken
+	if opts.SelfHosted {
+		s.ProjectRef = "self-hosted"
+	} else {
+		s.ProjectRef, s.AccessToken, s.ReadOnlyAccessToken = s.keys.ref, s.keys.accessToken, s.keys.readToken
+	}
 	s.AnonKey, s.ServiceRoleKey, s.PublishableKey, s.SecretKey = s.keys.anon, s.keys.serviceRole, s.keys.publishable, s.keys.secret
-	s.APIURL, s.ProjectURL = urls[0], urls[1]
+	s.ProjectURL = urls[1]
+	if !opts.SelfHosted {
+		s.APIURL = urls[0]
+	}
 	s.mail = &mailbox{key: s.keys.resend}
 	s.api.set(opts.Intercept)
-	s.store, err = newFunctionStore(s.keys.ref, filepath.Join(dir, "functions"), programs.Deno)
-	if err != nil {
-		return nil, err
+	var functions, control http.Handler
+	if opts.SelfHosted {
+		if err := s.startDatabase(ctx, life, opts); err != nil {
+			return nil, err
+		}
+		control = s.control()
+		functions, err = s.startSelfHosted(ctx, opts, programs.Deno, urls[0], listeners[1].Addr().String(), urls[2])
+	} else {
+		functions, err = s.startHosted(ctx, life, opts, programs.Deno, listeners[1].Addr().String(), urls[2])
 	}
-	if err := s.store.setSecrets(map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": urls[2]}); err != nil {
-		return nil, err
-	}
-
-	// The application's function is bundled while the database starts.
-	deployed := make(chan error, 1)
-	go func() { deployed <- s.deployApplication(ctx) }()
-	dbErr := s.startDatabase(ctx, life, opts)
-	if err := errors.Join(dbErr, <-deployed); err != nil {
-		return nil, err
-	}
-
-	s.store.setBuiltin(s.builtinEnvironment())
-	s.gateway, err = newGateway(&s.keys, s.store, limits{wallClock: opts.FunctionWallClock, idle: opts.FunctionIdleTimeout},
-		listeners[1].Addr().String(), s.store.dir,
-		func(cmd *exec.Cmd) (*process, error) { return s.cluster.super.start(cmd, "KILL", false) })
 	if err != nil {
 		return nil, err
 	}
@@ -197,12 +210,15 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.management = newManagement(&s.keys, s.store, s.gateway, s.cluster.url, newLimiter(opts.RateLimit, opts.RateWindow))
+	if !opts.SelfHosted {
+		s.management = newManagement(&s.keys, s.store, s.gateway, s.cluster.url, newLimiter(opts.RateLimit, opts.RateWindow))
+		control = s.management.record(s.api.wrap(s.management.mux))
+	}
 	project := http.NewServeMux()
-	project.Handle("/functions/v1/", s.gateway)
+	project.Handle("/functions/v1/", functions)
 	project.Handle("/rest/v1/", s.rest)
 	for i, handler := range []http.Handler{
-		s.management.record(s.api.wrap(s.management.mux)),
+		control,
 		s.project.wrap(project),
 		s.mail,
 	} {
@@ -219,6 +235,33 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	s.StartTime = time.Since(begin)
 	_, _ = fmt.Fprintf(s.log, "stack of project %s started in %.1f s\n", s.ProjectRef, s.StartTime.Seconds())
 	return s, nil
+}
+
+// startHosted starts the database and what runs the platform's functions.
+func (s *Stack) startHosted(ctx, life context.Context, opts Options, deno, host, mailURL string) (_ http.Handler, err error) {
+	s.store, err = newFunctionStore(s.keys.ref, filepath.Join(s.dir, "functions"), deno)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.setSecrets(map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": mailURL}); err != nil {
+		return nil, err
+	}
+	// The application's function is bundled while the database starts.
+	deployed := make(chan error, 1)
+	go func() { deployed <- s.deployApplication(ctx) }()
+	dbErr := s.startDatabase(ctx, life, opts)
+	if err := errors.Join(dbErr, <-deployed); err != nil {
+		return nil, err
+	}
+	s.store.setBuiltin(s.builtinEnvironment())
+	s.gateway, err = newGateway(&s.keys, s.store, deno, limits{wallClock: opts.FunctionWallClock, idle: opts.FunctionIdleTimeout},
+		host, s.store.dir, s.startProcess)
+	return s.gateway, err
+}
+
+// startProcess starts a function's process, which ends with the stack.
+func (s *Stack) startProcess(cmd *exec.Cmd) (*process, error) {
+	return s.cluster.super.start(cmd, "KILL", false)
 }
 
 // newServer is an HTTP server that logs nothing: a handler that cuts the
@@ -327,8 +370,11 @@ func (s *Stack) Close() error {
 }
 
 // Environ is the provider's settings, without a database URL: SQL goes through
-// the Management API.
+// the Management API. A self-hosted project has none of it, but the key.
 func (s *Stack) Environ() []string {
+	if s.selfHosted != nil {
+		return []string{"SUPABASE_ANON_KEY=" + s.AnonKey}
+	}
 	return []string{
 		"SUPABASE_ACCESS_TOKEN=" + s.AccessToken,
 		"SUPABASE_PROJECT_REF=" + s.ProjectRef,
@@ -354,7 +400,12 @@ func (s *Stack) Emails() []Email { return s.mail.list() }
 func (s *Stack) FailEmails(status int) { s.mail.fail(status) }
 
 // APICalls is the requests that the Management API answered so far.
-func (s *Stack) APICalls() []Call { return s.management.log() }
+func (s *Stack) APICalls() []Call {
+	if s.management == nil {
+		return nil
+	}
+	return s.management.log()
+}
 
 // FunctionLogs is what a function printed so far, in all of its processes: the
 // last megabyte of it.
@@ -381,6 +432,9 @@ func (s *Stack) BreakFunction(slug string, broken bool) { s.gateway.setBroken(sl
 // SetFunctionStatus sets a function's status (ACTIVE, REMOVED, THROTTLED), as
 // only the platform can.
 func (s *Stack) SetFunctionStatus(slug, status string) error {
+	if s.store == nil {
+		return errNoPlatform
+	}
 	if s.store.update(slug, func(f *function) { f.Status = status }) == nil {
 		return fmt.Errorf("there is no function %q", slug)
 	}
@@ -390,6 +444,9 @@ func (s *Stack) SetFunctionStatus(slug, status string) error {
 // DeployFunction deploys a function past the Management API and its log, as
 // somebody else would. Files are by path, relative to the entry point index.ts.
 func (s *Stack) DeployFunction(ctx context.Context, slug string, files map[string]string, verifyJWT bool) error {
+	if s.selfHosted != nil {
+		return s.selfHosted.directory.put(slug, files)
+	}
 	d := deployment{slug: slug, entrypoint: slug + "/index.ts", verifyJWT: verifyJWT, files: map[string][]byte{}}
 	for name, content := range files {
 		d.files[slug+"/"+name] = []byte(content)
@@ -402,6 +459,9 @@ func (s *Stack) DeployFunction(ctx context.Context, slug string, files map[strin
 // uploaded and as far as the entry point reaches it. It is nil if there is no
 // such function.
 func (s *Stack) FunctionFiles(slug string) map[string]string {
+	if s.store == nil {
+		return nil
+	}
 	f := s.store.get(slug)
 	if f == nil || f.bundle == nil {
 		return nil
@@ -415,8 +475,14 @@ func (s *Stack) FunctionFiles(slug string) map[string]string {
 
 // SetSecret sets a project secret past the Management API and its log.
 func (s *Stack) SetSecret(name, value string) error {
+	if s.store == nil {
+		return errNoPlatform
+	}
 	return s.store.setSecrets(map[string]string{name: value})
 }
+
+// errNoPlatform says that only the platform has what was asked for.
+var errNoPlatform = errors.New("a self-hosted project has functions and secrets in files: see FunctionsDir and EnvFile")
 
 // InterceptAPI puts a middleware around the Management API, in the place of the
 // one before; nil removes it. It sees requests before authentication and limits.

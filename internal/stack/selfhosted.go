@@ -1,0 +1,235 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// functionsDirectory stands for the container in which Supabase's Docker setup
+// runs Edge Functions: a directory of them, and the environment that the
+// container was created with, which is the env file's of that moment and, before
+// it, the setup's own variables. It says of every request what is to run: the
+// directory's present index.ts in a new process, while processes that run stay
+// with what they have read.
+//
+// It leaves out: deno.json and import maps, of which the setup's router passes
+// none, package.json, and the cache for remote modules.
+type functionsDirectory struct {
+	dir     string // with a directory for each function
+	envFile string
+	own     []string // the setup's own variables
+
+	mu       sync.Mutex
+	created  int    // how often the container was created
+	snapshot string // the env file as it was then
+}
+
+// create reads the environment, as a container does that is created anew.
+func (d *functionsDirectory) create() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	text, err := os.ReadFile(d.envFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.created++
+	d.snapshot = filepath.Join(filepath.Dir(d.envFile), fmt.Sprintf("container-%d.env", d.created))
+	return os.WriteFile(d.snapshot, text, 0o600)
+}
+
+// get is the function that a request for a slug gets, or nil.
+func (d *functionsDirectory) get(slug string) *function {
+	entry := filepath.Join(slug, "index.ts")
+	if !filepath.IsLocal(slug) || strings.ContainsAny(slug, `/\`) || !exists(filepath.Join(d.dir, entry)) {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &function{Slug: slug, Name: slug, Status: statusActive, bundle: &bundle{
+		root: d.dir, entrypoint: filepath.ToSlash(entry),
+		// Deno reads the env file by a parser of its own. What the process has
+		// already wins, as "environment" does over "env_file".
+		flags: []string{"--env-file=" + d.snapshot},
+	}}
+}
+
+// runnable is what a new process for a slug runs. The key moves with the
+// container only: a process that runs goes on with the code it has.
+func (d *functionsDirectory) runnable(slug string) (*function, []string, string) {
+	f := d.get(slug)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return f, d.own, fmt.Sprint(d.created)
+}
+
+// router stands for functions/main/index.ts of Supabase's Docker setup, which
+// takes every request, asks for a JWT before all functions or before none, and
+// passes it to the function's process. Its errors are the setup's.
+type router struct {
+	gateway   *gateway
+	verifyJWT bool
+}
+
+// ServeHTTP serves /functions/v1/<slug> and what is below it.
+func (r router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if r.verifyJWT && req.Method != http.MethodOptions {
+		if refused := r.gateway.checkJWT(req); refused != nil {
+			w.Header().Set("Sb-Error-Code", refused.code)
+			writeJSON(w, refused.status, map[string]string{"code": refused.code, "message": refused.message, "msg": refused.message})
+			return
+		}
+	}
+	rest := strings.TrimPrefix(req.URL.Path, "/functions/v1/")
+	slug, _, _ := strings.Cut(rest, "/")
+	if slug == "" {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"msg": "missing function name in request"})
+		return
+	}
+	r.gateway.pass(w, req, slug, rest, func(w http.ResponseWriter, problem gatewayError) {
+		text := "InvalidWorkerCreation: worker boot error: " + problem.message
+		switch problem {
+		case errNoFunction:
+			text = "InvalidWorkerCreation: worker boot error: could not find an appropriate entrypoint"
+		case errWorkerEnded:
+			text = "WorkerRequestCancelled: request has been cancelled by supervisor"
+		}
+		writeJSON(w, http.StatusInternalServerError, map[string]string{"msg": text})
+	})
+}
+
+// selfHosted is what a stack has in the place of the Management API and the
+// platform's functions.
+type selfHosted struct {
+	directory *functionsDirectory
+	gateway   *gateway
+}
+
+// dockerWorkerLifetime is how long the Docker setup's router lets a process of
+// a function live.
+const dockerWorkerLifetime = time.Minute
+
+// newSelfHosted lays out the directory and the env file of a self-hosted
+// project, with what the application has there already.
+func newSelfHosted(dir string, variables map[string]string) (*functionsDirectory, error) {
+	d := &functionsDirectory{dir: filepath.Join(dir, "volumes", "functions"), envFile: filepath.Join(dir, "functions.env")}
+	// The router of the setup is a function of that directory too.
+	router := map[string]string{"index.ts": "// The stack has its router in Go: see internal/stack/selfhosted.go.\n"}
+	if err := d.put("main", router); err != nil {
+		return nil, err
+	}
+	err := fs.WalkDir(applicationFiles, "application", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := applicationFiles.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		slug, name, _ := strings.Cut(strings.TrimPrefix(path, "application/"), "/")
+		return d.put(slug, map[string]string{name: string(content)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var lines strings.Builder
+	lines.WriteString("# What the functions of this project need.\n")
+	for _, name := range sortedNames(variables) {
+		fmt.Fprintf(&lines, "%s=%s\n", name, variables[name])
+	}
+	return d, os.WriteFile(d.envFile, []byte(lines.String()), 0o600)
+}
+
+// put writes files into a function's directory, by their paths in it.
+func (d *functionsDirectory) put(slug string, files map[string]string) error {
+	for name, content := range files {
+		file := filepath.Join(d.dir, slug, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sortedNames(values map[string]string) []string {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// RecreateFunctions creates the runtime of a self-hosted project anew, as
+// "docker compose up -d --force-recreate --no-deps functions" does: requests
+// under way are cut, and the env file is read again.
+func (s *Stack) RecreateFunctions() error {
+	if s.selfHosted == nil {
+		return errors.New("the functions of a hosted project have no container")
+	}
+	if err := s.selfHosted.directory.create(); err != nil {
+		return err
+	}
+	s.selfHosted.gateway.each("", (*worker).kill)
+	return nil
+}
+
+// control serves POST /recreate for RestartCommand.
+func (s *Stack) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /recreate", func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.RecreateFunctions(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "recreated")
+	})
+	return mux
+}
+
+// restartCommand is a program that calls RecreateFunctions.
+func restartCommand(deno, controlURL string) []string {
+	script := fmt.Sprintf("const r = await fetch(%q, { method: 'POST' }); console.log(await r.text()); if (!r.ok) Deno.exit(1)", controlURL+"/recreate")
+	return []string{deno, "eval", "--no-lock", "--quiet", script}
+}
+
+// startSelfHosted makes the functions of a self-hosted project.
+func (s *Stack) startSelfHosted(ctx context.Context, opts Options, deno, controlURL, host, mailURL string) (http.Handler, error) {
+	runtime := filepath.Join(s.dir, "runtime")
+	if err := os.MkdirAll(runtime, 0o750); err != nil {
+		return nil, err
+	}
+	d, err := newSelfHosted(s.dir, map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": mailURL})
+	if err != nil {
+		return nil, err
+	}
+	d.own = denoEnviron(runtime)
+	for name, value := range map[string]string{
+		"JWT_SECRET": string(s.keys.jwtSecret), "SUPABASE_URL": s.ProjectURL, "SUPABASE_PUBLIC_URL": s.ProjectURL,
+		"SUPABASE_ANON_KEY": s.keys.anon, "SUPABASE_SERVICE_ROLE_KEY": s.keys.serviceRole,
+		"SUPABASE_DB_URL": s.DatabaseURL, "VERIFY_JWT": fmt.Sprint(opts.VerifyJWT),
+	} {
+		d.own = append(d.own, name+"="+value)
+	}
+	if err := d.create(); err != nil {
+		return nil, err
+	}
+	s.gateway, err = newGateway(&s.keys, d, deno, limits{wallClock: opts.FunctionWallClock, idle: opts.FunctionIdleTimeout}, host, runtime, s.startProcess)
+	if err != nil {
+		return nil, err
+	}
+	s.selfHosted = &selfHosted{directory: d, gateway: s.gateway}
+	s.FunctionsDir, s.EnvFile, s.RestartCommand = d.dir, d.envFile, restartCommand(deno, controlURL)
+	return router{gateway: s.gateway, verifyJWT: opts.VerifyJWT}, ctx.Err()
+}
