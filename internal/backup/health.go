@@ -92,6 +92,11 @@ func (a *assessment) remark(code, remedy, format string, args ...any) {
 	a.add(code, ConditionHealthy, remedy, format, args...)
 }
 
+// wrong reports whether anything was found that is worse than a remark.
+func (a *assessment) wrong() bool {
+	return slices.ContainsFunc(a.Problems, func(p Problem) bool { return p.Means.rank() < ConditionNeverRan.rank() })
+}
+
 // hidden reports whether a table is there but cannot be read.
 func (a *assessment) hidden(relation string) bool {
 	switch a.found.Relations[relation] {
@@ -170,6 +175,7 @@ func (a *assessment) provider(broken error, legacy []Job) {
 		a.spec = Spec{ID: a.ID, Settings: *a.state.Settings}
 		a.scheduler()
 		a.jobs(legacy)
+		a.watchdog()
 		a.token()
 		a.functionOf()
 		a.application()
@@ -264,6 +270,10 @@ func (a *assessment) dispatcher() {
 
 // scheduler reports what keeps pg_cron, or the watchdog, from ticking.
 func (a *assessment) scheduler() {
+	if a.found.ReadOnly {
+		a.add("database_read_only", ConditionSchedulerDown, "Free space or enlarge the disk in the project's settings, then switch read-only mode off.",
+			"The database is in read-only mode, as Supabase sets it when the disk is full: every tick fails, and neither a backup nor its log can be written.")
+	}
 	if _, ok := a.found.Extensions["pg_cron"]; !ok {
 		return
 	}
@@ -280,21 +290,31 @@ func (a *assessment) scheduler() {
 	if !a.found.Activity.PgCron {
 		a.add("scheduler_absent", ConditionSchedulerDown, launcherTrace, "pg_cron's scheduler is not running: the database has no such process.")
 	}
-	if a.state.Settings == nil || !a.readable("auto_backup.watchdog") {
+}
+
+// watchdog reports a watchdog that does not look: whatever keeps its job from
+// ticking, named above or not.
+func (a *assessment) watchdog() {
+	if !a.readable("auto_backup.watchdog") {
 		return
 	}
-	since, what := a.WatchedAt, "looked last at "+stamp(a.WatchedAt)
-	if since.IsZero() && a.found.Times != nil {
-		since, what = a.found.Times.CreatedAt, "has never looked since the installation at "+stamp(a.found.Times.CreatedAt)
-	}
+	since, what := a.watchedSince()
 	if silent := a.now.Sub(since); silent > watchdogPatience {
 		newest := ""
 		if n := a.found.NewestTick; n != nil && !n.At.IsZero() {
 			newest = " The newest tick of any job is of " + stamp(n.At) + "."
 		}
 		a.add("watchdog_silent", ConditionSchedulerDown, launcherTrace,
-			"The watchdog, which is due every ten minutes, %s, %s ago: pg_cron does not run its job.%s", what, ago(silent), newest)
+			"The watchdog, which is due every ten minutes, %s, %s ago: its job does not run, or fails.%s", what, ago(silent), newest)
 	}
+}
+
+// watchedSince is when the watchdog looked last, or could have begun to.
+func (a *assessment) watchedSince() (time.Time, string) {
+	if a.WatchedAt.IsZero() && a.found.Times != nil {
+		return a.found.Times.CreatedAt, "has never looked since the installation at " + stamp(a.found.Times.CreatedAt)
+	}
+	return a.WatchedAt, "looked last at " + stamp(a.WatchedAt)
 }
 
 // jobs compares the jobs with those that the settings want.
@@ -325,12 +345,18 @@ func (a *assessment) jobs(legacy []Job) {
 			a.remark("job_active", applyRemedy, "The job %s is active, although its schedule is switched off; its ticks do nothing.", want.Name)
 		}
 		if ok {
-			job.Active, job.ID = want.Active, want.ID
-			if !job.same(want) {
-				a.add("job_changed", means, applyRemedy, "The job %s was changed: it is %s instead of %s.",
-					want.Name, describeJob(job), describeJob(want))
+			var changes []string
+			for _, c := range [][3]string{
+				{"schedule", job.Schedule, want.Schedule}, {"command", job.Command, want.Command}, {"database", job.Database, want.Database},
+			} {
+				if c[1] != c[2] {
+					changes = append(changes, fmt.Sprintf("its %s is %q instead of %q", c[0], oneLine(c[1]), c[2]))
+				}
 			}
-			a.tickOf(a.state.Jobs[key], key)
+			if len(changes) > 0 {
+				a.add("job_changed", means, applyRemedy, "The job %s was changed: %s.", want.Name, strings.Join(changes, ", "))
+			}
+			a.tickOf(job, key)
 		}
 		for _, other := range others {
 			a.remark("job_duplicate", "Remove the job of the other role.",
@@ -349,23 +375,32 @@ func (a *assessment) jobs(legacy []Job) {
 	}
 }
 
-// tickOf reports a job whose latest tick failed.
+// tickOf reports a job whose latest tick failed, as long as that matters: of the
+// watchdog while it is silent, of a schedule until a backup is made.
 func (a *assessment) tickOf(job Job, key string) {
 	last, ok := a.found.Ticks[job.ID]
 	if !ok || last.Status != "failed" {
 		return
 	}
-	when := "at a time that pg_cron did not note"
-	if !last.At.IsZero() {
-		when = "at " + stamp(last.At)
+	// pg_cron notes no time where it found no connection.
+	at, when := last.At, "at "+stamp(last.At)
+	if at.IsZero() {
+		when = "at a time that pg_cron did not note"
+		if expression, location, err := readSchedule(a.spec.Settings.Schedules[key]); err == nil {
+			at, _ = expression.Latest(location, a.now.AddDate(-1, 0, 0), a.now)
+		}
 	}
-	remedy := "The reason is the first line of the message; " + lowerFirst(launcherTrace)
-	// A tick that failed is made up for; the watchdog's silence is judged by itself.
-	if key != WatchdogKey {
-		a.remark("tick_failed", remedy, "The latest tick of the job %s, %s, failed: %s.", job.Name, when, oneLine(last.Message))
-	} else if a.now.Sub(a.WatchedAt) > watchdogPatience {
-		a.add("tick_failed", ConditionSchedulerDown, remedy, "The latest tick of the job %s, %s, failed: %s.", job.Name, when, oneLine(last.Message))
+	means := ConditionHealthy
+	if since, _ := a.watchedSince(); a.now.Sub(since) > watchdogPatience {
+		means = ConditionSchedulerDown
+	} else if key == WatchdogKey {
+		return
 	}
+	if s := a.LastSuccess; key != WatchdogKey && s != nil && !s.FinishedAt.Before(at) {
+		return
+	}
+	a.add("tick_failed", means, "Correct what the message names. "+launcherTrace,
+		"The latest tick of the job %s, %s, failed: %s.", job.Name, when, strings.TrimSuffix(firstLine(last.Message), "."))
 }
 
 // token compares the token's two homes.
@@ -373,15 +408,15 @@ func (a *assessment) token() {
 	name := a.ID.Name
 	if _, ok := a.found.Extensions["supabase_vault"]; ok && a.found.Vault != nil {
 		if _, ok := a.found.Vault[name.VaultToken()]; !ok {
-			a.add("token_missing", ConditionFailing, applyRemedy, "The invocation token is missing in vault: there is no secret %s, so no request can be made.", name.VaultToken())
+			a.add("vault_token_missing", ConditionFailing, applyRemedy, "The invocation token is missing in vault: there is no secret %s, so no request can be made.", name.VaultToken())
 		} else if a.found.Token != nil && a.found.Token.Digest == "" {
-			a.add("token_invalid", ConditionFailing, applyRemedy, "Vault cannot decrypt the secret %s, as after a restore into another project, so no request can be made.", name.VaultToken())
+			a.add("vault_token_unreadable", ConditionFailing, applyRemedy, "Vault cannot decrypt the secret %s, as after a restore into another project, so no request can be made.", name.VaultToken())
 		}
 	}
 	token := a.state.Token
 	switch {
 	case token.Function == "" && token.Next == "":
-		a.add("token_not_configured", ConditionFailing, applyRemedy, "The function has no token: its secret %s is missing.", name.TokenSecret())
+		a.add("function_token_missing", ConditionFailing, applyRemedy, "The function has no token: its secret %s is missing.", name.TokenSecret())
 	case token.Vault != "" && token.Vault != token.Function && token.Vault != token.Next:
 		a.add("token_mismatch", ConditionFailing, applyRemedy, "The token in vault is another one than the function's secret %s, so the function refuses every request.", name.TokenSecret())
 	}
@@ -422,7 +457,12 @@ func (a *assessment) functionOf() {
 	case !addressPattern.MatchString(url):
 		a.add("function_url", ConditionFailing, applyRemedy, "The address at which the function is called is %q, which is no http or https address.", url)
 	case a.query.FunctionURL != "" && url != a.query.FunctionURL:
-		a.remark("function_url", applyRemedy+" If the address is right, set the provider's `project_url`.", "The function is called at %s, not at %s.", url, a.query.FunctionURL)
+		// Who asks may know the project under another address.
+		means := ConditionHealthy
+		if a.LastRun != nil && a.LastRun.State == "failed" {
+			means = ConditionFailing
+		}
+		a.add("function_url", means, applyRemedy+" If the address is right, set the provider's `project_url`.", "The function is called at %s, not at %s.", url, a.query.FunctionURL)
 	}
 }
 
@@ -443,9 +483,6 @@ func (a *assessment) application() {
 		a.add("rpc_missing", ConditionFailing, "Restore the function, or set `function.rpc` to its name.", "The schema public has no SQL function %s that can be called without arguments.", rpc)
 	} else if r != nil && !r.Executable {
 		a.add("rpc_rights", ConditionFailing, fmt.Sprintf("Run `grant execute on function public.%s to service_role`.", rpc), "The role service_role may not execute public.%s().", rpc)
-	}
-	if a.found.ReadOnly {
-		a.add("database_read_only", ConditionFailing, "Free space or enlarge the disk in the project's settings, then switch read-only mode off.", "The database is in read-only mode, as Supabase sets it when the disk is full: neither a backup nor its log can be written.")
 	}
 	if !a.found.Activity.PgNet && a.found.Activity.Complete {
 		if _, ok := a.found.Extensions["pg_net"]; ok {
@@ -560,6 +597,7 @@ func (a *assessment) failed(last *Run) {
 		message += " Its log rows could not be written."
 	}
 	a.add(cmp.Or(last.Code, "failed"), ConditionFailing, remedyFor(last.Code), "%s %s", message, follows)
+	a.Problems[len(a.Problems)-1].lead = message
 }
 
 // retryAt is when the watchdog tries the newest failed attempt again.
@@ -598,7 +636,6 @@ func (a *assessment) dueTimes() {
 	}
 	waited := installed
 	var oldest time.Time
-	missed := false
 	for _, key := range slices.Sorted(maps.Keys(settings.Schedules)) {
 		s := settings.Schedules[key]
 		if !s.Enabled {
@@ -627,7 +664,6 @@ func (a *assessment) dueTimes() {
 		if !ok || !a.readable("auto_backup.runs") || a.covered(key, due) {
 			continue
 		}
-		missed = true
 		a.add("due_missed", ConditionLate, "See the other problems; if there are none, look at the latest rows of `cron.job_run_details`.",
 			"The schedule %s was due at %s, and no backup was started then or since.", key, stamp(due))
 	}
@@ -650,7 +686,7 @@ func (a *assessment) dueTimes() {
 		a.add("overdue", ConditionLate, "See the other problems; run a backup by hand meanwhile.",
 			"No backup has succeeded for %s, and %s is the most that is allowed: %s.", ago(a.now.Sub(waited)), ago(allowed), last)
 	}
-	if a.LastSuccess == nil && a.Failures == 0 && !missed && a.readable("auto_backup.runs") {
+	if a.LastSuccess == nil && !a.wrong() && a.readable("auto_backup.runs") {
 		when := "none is due"
 		if len(a.NextRuns) > 0 {
 			when = "the first is due at " + a.NextRuns[0].DueAt.Format(time.RFC3339)
@@ -823,7 +859,8 @@ func (a *assessment) summary() string {
 	case ConditionNeverRan:
 		words = "has not run yet"
 	}
-	return lead + words + ": " + strings.TrimSuffix(lowerFirst(firstSentence(a.Problems[0].Message)), ".") + more + "."
+	first := cmp.Or(a.Problems[0].lead, a.Problems[0].Message)
+	return lead + words + ": " + strings.TrimSuffix(lowerFirst(first), ".") + more + "."
 }
 
 // readSchedule reads a schedule of the settings.
@@ -889,6 +926,12 @@ func names(jobs []Job) string {
 		word = "the jobs "
 	}
 	return word + strings.Join(list, ", ")
+}
+
+// firstLine is the message of an error of SQL without what PostgreSQL adds to it.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return oneLine(line)
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

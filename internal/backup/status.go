@@ -69,6 +69,9 @@ type Problem struct {
 	// Message says what is wrong and with what, Remedy what to do. Both are
 	// whole sentences and hold no secret.
 	Message, Remedy string
+
+	// lead is the part of a long message that fits into a summary.
+	lead string
 }
 
 // Remark reports whether backups are made in spite of the problem.

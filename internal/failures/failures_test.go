@@ -32,16 +32,19 @@ const sites = 3
 
 // result is what came of a row.
 type result struct {
-	seen  outcome
-	wrong []string
-	took  time.Duration
+	seen    outcome
+	status  string
+	summary string
+	wrong   []string
+	took    time.Duration
 }
 
 // TestFailures proves for every known cause of failure, on a real PostgreSQL and
 // with the function in a real Deno: which rows are left; that none of them
 // claims a success that did not happen; that people are told of every incident
-// exactly once, or that it is recorded that they were not; and that a backup
-// succeeds again, and ends the incident without another mail, once the cause is
+// exactly once, or that it is recorded that they were not; that the status names
+// the cause while it lasts, to whoever may only read; and that a backup succeeds
+// again, shows as healthy without a problem, and ends the incident without another mail, once the cause is
 // gone. It also proves that the guide shows exactly this.
 func TestFailures(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -108,11 +111,14 @@ func TestFailures(t *testing.T) {
 			if got.seen != r.wanted {
 				t.Errorf("left are\n\t%q\n\t%q\n\t%q\nwanted\n\t%q\n\t%q\n\t%q", got.seen.runs, got.seen.rows, got.seen.alert, r.wanted.runs, r.wanted.rows, r.wanted.alert)
 			}
+			if got.status != r.status {
+				t.Errorf("the status is\n\t%s\n\t%s\nwanted\n\t%s", got.status, got.summary, r.status)
+			}
 			for _, wrong := range got.wrong {
 				t.Error(wrong)
 			}
 			if *timing {
-				t.Logf("%.1f s", got.took.Seconds())
+				t.Logf("%.1f s; %s", got.took.Seconds(), got.summary)
 			}
 		})
 	}
@@ -178,9 +184,10 @@ func onTheClock(ctx context.Context, c clock, table []row, together []int, resul
 		for n, i := range together {
 			s := all[n]
 			work.Go(func() {
+				s.ticks = true
 				results[i] = table[i].run(s, func() {
 					// The watchdog looks when the row says so.
-					s.exec(s.owner, `select cron.alter_job(jobid, active := false) from cron.job where jobname = $1`, s.name.Job(backup.WatchdogKey))
+					s.watchdogTicks(false)
 				}, func() error {
 					s.until(due)
 					s.awaitFor(time.Minute, "pg_cron's tick", func() bool {
@@ -230,6 +237,9 @@ func (r row) run(s *site, begin func(), tick func() error) (got result) {
 			r.meanwhile(s)
 		}
 		at := s.due.Add(r.absent)
+		if r.early > 0 {
+			s.showsStatus(s.due.Add(r.early))
+		}
 		for n := range watches {
 			s.settle()
 			if r.between != nil {
@@ -243,6 +253,11 @@ func (r row) run(s *site, begin func(), tick func() error) (got result) {
 			s.must(s.watch(at.Add(time.Minute)))
 		}
 		got.seen, got.wrong = s.look()
+		if s.status == "" {
+			s.showsStatus(at.Add(time.Minute))
+		}
+		got.status, got.summary = s.status, s.summary
+		got.wrong = append(got.wrong, s.unclear...)
 		got.wrong = append(got.wrong, r.countMails(s, 0)...)
 		got.wrong = append(got.wrong, r.recovers(s, at)...)
 	})
@@ -309,6 +324,10 @@ func (r row) recovers(s *site, at time.Time) (wrong []string) {
 		select 'anybody can read ' || left(m[1], 6) || '… in system_logs'
 		from public.system_logs, regexp_match(message || context::text, $1) m
 		where type like 'auto\_backup%' and m is not null`, personal.String())...)
+	status, found := s.ask(next.Add(11 * time.Minute))
+	if status != "`healthy`" && status != "`healthy`: `alert_not_delivered`" || !found.Healthy() {
+		wrong = append(wrong, fmt.Sprintf("the status after the repair: %s: %+v", status, found.Problems))
+	}
 	return append(wrong, r.countMails(s, r.late)...)
 }
 
@@ -316,13 +335,13 @@ func (r row) recovers(s *site, at time.Time) (wrong []string) {
 func render(table []row, results []result) string {
 	var b strings.Builder
 	b.WriteString(introduction)
-	b.WriteString("| # | Cause | Runs | Log rows | Alert | What to do |\n|--:|---|---|---|---|---|\n")
+	b.WriteString("| # | Cause | Runs | Log rows | Alert | Status | What to do |\n|--:|---|---|---|---|---|---|\n")
 	for i, r := range table {
 		seen, mark := results[i].seen, ""
-		if seen != r.wanted || len(results[i].wrong) > 0 {
+		if seen != r.wanted || results[i].status != r.status || len(results[i].wrong) > 0 {
 			mark = "**Does not hold:** "
 		}
-		fmt.Fprintf(&b, "| %d | %s%s | %s | %s | %s | %s |\n", i+1, mark, r.cause, seen.runs, seen.rows, seen.alert, r.todo)
+		fmt.Fprintf(&b, "| %d | %s%s | %s | %s | %s | %s | %s |\n", i+1, mark, r.cause, seen.runs, seen.rows, seen.alert, results[i].status, r.todo)
 	}
 	b.WriteString(portuguese)
 	return b.String()

@@ -15,6 +15,7 @@ In each row the cause lasts, with the default of one retry, until what the last 
 - **Runs**: what ` + "`auto_backup.runs`" + ` holds for the due time: what started the run, its state and its code. ` + "`select * from auto_backup.history order by requested_at desc`" + ` says the same in plain words, with the reason.
 - **Log rows**: what the application's tables hold of the automatic backup, the only rows that the admin panel shows.
 - **Alert**: the alerts that reached every subscriber. There is at most one for each incident: the attempts at one due time are one incident. The function sends it; where it could not, the watchdog tries up to three times. One that did not reach every subscriber is recorded as not delivered in ` + "`auto_backup.incidents`" + `, with the reason.
+- **Status**: what the data source ` + "`aimindset_auto_backup_status`" + ` shows while the cause lasts, to a token and a role that may only read: its ` + "`state`" + `, and the codes of its ` + "`problems`" + `. Where nothing is left to be done, it is ` + "`healthy`" + `.
 
 `
 

@@ -15,6 +15,10 @@ type row struct {
 	cause  string
 	todo   string
 	wanted outcome
+	// status is what somebody is told who asks while the cause lasts: at the end
+	// of the row, or early, this long after the due time, before the watchdog looks.
+	status string
+	early  time.Duration
 
 	// settings changes the defaults of the backup.
 	settings func(*backup.Settings)
@@ -218,14 +222,17 @@ func rows() []row {
 		// The job and its tick.
 		{
 			cause: "The job is deleted", todo: apply, wanted: madeUp("the job auto-backup-daily does not exist"),
+			status: "`late`: `job_missing`, `tick_missed`",
 			broken: func(s *site) { s.sql(`delete from cron.job where jobname = $1`, s.name.Job("daily")) }, due: noTick,
 		},
 		{
 			cause: "The job is inactive", todo: apply, wanted: madeUp("the job auto-backup-daily is not active"),
+			status: "`late`: `job_inactive`, `tick_missed`",
 			broken: func(s *site) { s.sql(`update cron.job set active = false where jobname = $1`, s.name.Job("daily")) }, due: noTick,
 		},
 		{
 			cause: "The job belongs to another role, which may not run it", todo: apply + " Remove the other role's job.", wanted: madeUp("the job auto-backup-daily belongs to role authenticated"),
+			status: "`late`: `job_of_other_role`, `tick_missed`",
 			broken: func(s *site) {
 				s.sql(`update cron.job set username = 'authenticated' where jobname = $1`, s.name.Job("daily"))
 				s.undo = append(s.undo, func() { s.sql(`delete from cron.job where username = 'authenticated'`) })
@@ -240,44 +247,52 @@ func rows() []row {
 		},
 		{
 			cause: "The job's schedule is changed to a time that never comes", todo: apply, wanted: madeUp(noTickAtAll),
+			status: "`late`: `job_changed`, `tick_missed`",
 			broken: func(s *site) {
 				s.sql(`update cron.job set schedule = '0 0 31 2 *' where jobname = $1`, s.name.Job("daily"))
 			}, due: noTick,
 		},
 		{
 			cause: "The job's command is changed", todo: apply, wanted: madeUp(noTickAtAll),
+			status: "`late`: `job_changed`, `tick_missed`",
 			broken: func(s *site) {
 				s.sql(`update cron.job set command = 'select public.backup_all_data()' where jobname = $1`, s.name.Job("daily"))
 			},
 			due: noTick,
 		},
 		{
-			cause: "The real pg_cron finds no connection or worker for its jobs", todo: "Look at `cron.job_run_details` and at the number of connections.", clock: cannotTick,
+			cause: "The real pg_cron finds no connection or worker for its jobs", todo: "Look at `cron.job_run_details` and at the number of connections.", clock: cannotTick, early: 40 * time.Minute,
+			status: "`scheduler_down`: `tick_failed`, `watchdog_silent`, `due_missed`",
 			// pg_cron notes the failure without a time.
 			wanted: madeUp(noTickAtAll),
 		},
 		{
 			cause: "The real pg_cron's launcher stands still", todo: "Restart the database if `cron.job_run_details` shows no new runs.", clock: standing,
-			wanted: madeUp(noTickAtAll), broken: (*site).stopLauncher,
+			status: "`scheduler_down`: `watchdog_silent`, `due_missed`",
+			wanted: madeUp(noTickAtAll), broken: (*site).stopLauncher, early: 40 * time.Minute,
 			due: func(s *site) { s.until(s.due.Add(2 * time.Second)) },
 		},
 		{
 			cause: "The project is paused for three days over a due time", todo: "Restore the project and keep it from being paused.",
+			status: "`scheduler_down`: `watchdog_silent`, `due_missed`, `overdue`",
 			wanted: outcome{"catch_up succeeded (" + noTickAtAll + "); overdue", "`backup_logs`: finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
-			due:    noTick, absent: 72 * time.Hour,
+			due:    noTick, absent: 72 * time.Hour, early: 72 * time.Hour,
 		},
 		{
 			cause: "The database is read-only over a due time (full disk)", todo: "Free space or enlarge the disk.", wanted: madeUp(noTickAtAll),
+			status: "`scheduler_down`: `database_read_only`, `watchdog_silent`",
 			broken: func(s *site) { s.readOnly(true) },
 			due: func(s *site) {
 				if s.tick(s.due) == nil || s.watch(s.due.Add(10*time.Minute)) == nil {
 					s.failf("the database is not read-only")
 				}
+				s.showsStatus(s.due.Add(10 * time.Minute))
 				s.readOnly(false)
 			},
 		},
 		{
 			cause: "pg_cron ticks twice for one due time (backlog, two jobs)", todo: apply + " Remove the second job.",
+			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			due: func(s *site) {
 				s.must(s.tick(s.due))
@@ -287,6 +302,7 @@ func rows() []row {
 		},
 		{
 			cause: "Two roles have the job, and the real pg_cron runs both", todo: "Remove the other role's job.", clock: ticking,
+			status: "`healthy`: `job_duplicate`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
 				s.sql(`insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname)
@@ -298,6 +314,7 @@ func rows() []row {
 		},
 		{
 			cause: "The token is missing in vault when the real pg_cron ticks", todo: apply, clock: ticking,
+			status: "`failing`: `vault_token_missing`, `token_missing`, `tick_failed`",
 			wanted: without("token_missing", `its tick failed: ERROR: auto_backup: the vault secret "auto-backup/token" is missing, so no backup can be started`),
 			broken: func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultToken()) },
 		},
@@ -305,16 +322,19 @@ func rows() []row {
 		// What a request needs.
 		{
 			cause: "The token is missing in vault", todo: apply,
+			status: "`failing`: `vault_token_missing`, `token_missing`",
 			wanted: without("token_missing", noTickAtAll),
 			broken: func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultToken()) },
 		},
 		{
 			cause: "The token in vault ends with a line break", todo: apply,
+			status: "`failing`: `token_mismatch`, `token_invalid`",
 			wanted: without("token_invalid", noTickAtAll),
 			broken: tokenIs(anyToken + "\n"),
 		},
 		{
 			cause: "Vault cannot decrypt the token (restored into another project)", todo: apply,
+			status: "`failing`: `vault_token_unreadable`, `token_invalid`",
 			wanted: without("token_invalid", noTickAtAll),
 			broken: func(s *site) {
 				s.sql(`update vault.secrets set secret = encode('\x00'::bytea || decode(secret, 'base64'), 'base64') where name = $1`, s.name.VaultToken())
@@ -322,26 +342,31 @@ func rows() []row {
 		},
 		{
 			cause: "pg_net is not installed", todo: apply,
+			status: "`failing`: `extension_missing`, `not_dispatched`, `alert_not_delivered`",
 			wanted: outcome{without("not_dispatched", noTickAtAll).runs, watchdogRows, notDelivered},
 			broken: func(s *site) { s.sql(`drop extension pg_net cascade`) },
 		},
 		{
 			cause: "The function's address is empty in the settings", todo: apply,
+			status: "`failing`: `function_url`, `not_dispatched`",
 			wanted: without("not_dispatched", noTickAtAll),
 			broken: func(s *site) { s.url("") },
 		},
 		{
 			cause: "The function's address has no scheme", todo: apply,
+			status: "`failing`: `function_url`, `not_dispatched`",
 			wanted: without("not_dispatched", noTickAtAll),
 			broken: func(s *site) { s.url("auto-backup") },
 		},
 		{
 			cause: "pg_net's worker stands still", todo: "Run `select net.worker_restart()`; if that does not help, restart the database.",
+			status: "`failing`: `not_sent`, `alert_not_delivered`",
 			wanted: outcome{"schedule failed `not_sent`, retry failed `not_sent`", watchdogRows, notDelivered},
 			broken: func(s *site) { s.stopNet() }, late: 1,
 		},
 		{
 			cause: "PostgreSQL crashes between request and answer", todo: "Nothing: the watchdog tries again.",
+			status: "`healthy`",
 			wanted: outcome{"schedule failed `no_answer`, retry succeeded",
 				"`backup_logs`: finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
 			broken: func(s *site) { s.stopNet() },
@@ -354,6 +379,7 @@ func rows() []row {
 		},
 		{
 			cause: "pg_net has forgotten the answer (6 h) before the watchdog looks", todo: "Nothing if the retry succeeds; else see the function's logs.",
+			status: "`healthy`",
 			wanted: outcome{"schedule failed `no_answer`, retry succeeded",
 				"`backup_logs`: finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
 			broken:    func(s *site) { answers(s.name.Slug(), 503, "BOOT_ERROR")(s) },
@@ -363,18 +389,22 @@ func rows() []row {
 		// The way to the function.
 		{
 			cause: "The function is deleted or was never deployed", todo: apply, wanted: unreached("http_404"),
+			status: "`failing`: `function_missing`, `http_404`",
 			broken: func(s *site) { s.must(s.service.API.DeleteFunction(s.ctx, s.service.Ref, s.name.Slug())) },
 		},
 		{
 			cause: "The platform throttles the function", todo: "Look at the function's usage and its logs.", wanted: unreached("http_429"),
+			status: "`failing`: `function_status`, `http_429`",
 			broken: func(s *site) { functionStatus(s.name.Slug(), "THROTTLED")(s) },
 		},
 		{
 			cause: "The function crashes at its start", todo: apply + " Look at the function's logs.", wanted: unreached("http_503"),
+			status: "`failing`: `http_503`",
 			broken: func(s *site) { s.stack.BreakFunction(s.name.Slug(), true) },
 		},
 		{
 			cause: "The platform checks JWTs before the function (`verify_jwt` switched on)", todo: apply, wanted: unreached("http_401"),
+			status: "`failing`: `function_verify_jwt`, `http_401`",
 			broken: func(s *site) {
 				on := true
 				client := s.service.API
@@ -384,59 +414,72 @@ func rows() []row {
 		},
 		{
 			cause: "Another function stands in its place and answers HTML", todo: apply, wanted: unreached("unexpected_answer"),
+			status: "`failing`: `unexpected_answer`",
 			broken: func(s *site) { s.deploy(s.name.Slug(), page, false) },
 		},
 		{
 			cause: "Another function stands in its place and always answers success", todo: apply, wanted: unreached("unexpected_answer"),
+			status: "`failing`: `unexpected_answer`",
 			broken: func(s *site) { s.deploy(s.name.Slug(), `Deno.serve(() => Response.json({ success: true }));`, false) },
 		},
 		{
 			cause: "The token differs from the function's", todo: apply, wanted: unreached("unauthorized"), broken: unauthorized,
+			status: "`failing`: `token_mismatch`, `unauthorized`",
 		},
 		{
 			cause: "The function has no token", todo: apply, wanted: unreached("token_not_configured"),
+			status: "`failing`: `function_token_missing`, `token_not_configured`",
 			broken: func(s *site) {
 				s.must(s.service.API.DeleteSecrets(s.ctx, s.service.Ref, []string{s.name.TokenSecret()}))
 			},
 		},
 		{
 			cause: "The function runs out of memory or CPU before it answers", todo: "Look at the function's logs.", wanted: unreached("http_546"),
+			status: "`failing`: `http_546`",
 			broken: func(s *site) { answers(s.name.Slug(), 546, "WORKER_LIMIT")(s) },
 		},
 		{
 			cause: "The platform's time limit for an answer passes", todo: "Look at the function's logs.", wanted: unreached("http_504"),
+			status: "`failing`: `http_504`",
 			broken: func(s *site) { answers(s.name.Slug(), 504, "IDLE_TIMEOUT")(s) },
 		},
 		{
 			cause: "The project is restricted for unpaid use", todo: "Settle the bill or raise the spend cap.", wanted: unreached("http_402"),
+			status: "`failing`: `http_402`",
 			broken: func(s *site) { answers(s.name.Slug(), 402, "EXCEEDED")(s) },
 		},
 		{
 			cause: "The function's address leads to another host, which answers HTML", todo: apply, wanted: unreached("unexpected_answer"),
+			status: "`failing`: `function_url`, `unexpected_answer`",
 			broken: func(s *site) { s.url(s.otherHost() + "/functions/v1/auto-backup") },
 		},
 		{
 			cause: "The function's address has a host that does not exist", todo: apply, wanted: unreached("unreachable"),
+			status: "`failing`: `function_url`, `unreachable`",
 			broken: func(s *site) { s.url("http://function.invalid/functions/v1/auto-backup") },
 		},
 		{
 			cause: "The connection to the function is refused", todo: "Look at the project's state; " + lower(apply), wanted: unreached("unreachable"),
+			status: "`failing`: `function_url`, `unreachable`",
 			broken: func(s *site) { s.url("http://127.0.0.1:9/functions/v1/auto-backup") },
 		},
 		{
 			cause: "The connection to the function is cut before its answer", todo: "Look at the project's state and the function's logs.", wanted: unreached("unreachable"),
+			status: "`failing`: `unreachable`",
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })
 			},
 		},
 		{
 			cause: "The function does not answer within pg_net's 10 s and never runs", todo: "Look at the function's logs.", wanted: unreached("timeout"), slow: true,
+			status: "`failing`: `timeout`",
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() })
 			},
 		},
 		{
 			cause: "The function's answer comes after pg_net's 10 s, but it runs", todo: "Nothing: its log rows count, not its answer.", slow: true,
+			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(_ http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -447,6 +490,7 @@ func rows() []row {
 		},
 		{
 			cause: "The same request arrives six times at once", todo: "Nothing: one delivery runs, the others are refused.",
+			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) { s.stopNet() },
 			due: func(s *site) {
@@ -464,6 +508,7 @@ func rows() []row {
 		// The function's own work.
 		{
 			cause: "The function is killed half-way", todo: "Nothing if the retry succeeds; else look at the function's logs.",
+			status: "`healthy`",
 			wanted: outcome{"schedule failed `interrupted`, retry succeeded",
 				"`backup_logs`: interrupted, finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
 			broken: func(s *site) { s.rpcIs(begun) },
@@ -476,6 +521,7 @@ func rows() []row {
 		},
 		{
 			cause: "The platform stops the function at its time limit", todo: "See why the backup takes so long.",
+			status: "`healthy`",
 			wanted: outcome{"schedule failed `interrupted`, retry succeeded",
 				"`backup_logs`: interrupted, finished; `system_logs`: `auto_backup_error` by the function, `auto_backup`", byWatchdog},
 			broken: func(s *site) { s.rpcIs(begun) },
@@ -488,6 +534,7 @@ func rows() []row {
 		},
 		{
 			cause: "The database refuses the function's key", todo: "Make sure that the project's secret key is active.",
+			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", watchdogRows, byFunction},
 			broken: func(s *site) {
 				s.fromFunction(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -499,6 +546,7 @@ func rows() []row {
 		},
 		{
 			cause: "The Data API answers HTML with status 200", todo: "Look at the project's state.",
+			status: "`failing`: `log_unreachable`",
 			wanted: outcome{"schedule failed `log_unreachable`, retry failed `log_unreachable`", watchdogRows, byFunction},
 			broken: func(s *site) {
 				s.fromFunction(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { html(w, r) })
@@ -506,6 +554,7 @@ func rows() []row {
 		},
 		{
 			cause: "A CHECK of `backup_logs` refuses `auto_backup` (23514)", todo: apply,
+			status: "`failing`: `log_refused`, `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
 				s.sql(`alter table public.backup_logs drop constraint backup_logs_action_type_check`)
@@ -514,6 +563,7 @@ func rows() []row {
 		},
 		{
 			cause: "`service_role` may not write `backup_logs` (42501)", todo: "Grant `service_role` its rights on `backup_logs` again.",
+			status: "`failing`: `log_rights`, `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
 				s.breaks(`revoke insert, update on public.backup_logs from service_role`, `grant all on public.backup_logs to service_role`)
@@ -521,6 +571,7 @@ func rows() []row {
 		},
 		{
 			cause: "The function's key is only the anon key: row level security refuses the log row (42501)", todo: "Make sure that the project's secret key is active.",
+			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", watchdogRows, byFunction},
 			broken: func(s *site) {
 				s.fromFunction(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -532,6 +583,7 @@ func rows() []row {
 		},
 		{
 			cause: "`backup_logs` is missing", todo: "Restore the table `backup_logs`.",
+			status: "`failing`: `table_missing`, `log_rejected`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
 				s.breaks(`alter table public.backup_logs rename to backup_logs_gone`, `alter table public.backup_logs_gone rename to backup_logs`)
@@ -539,6 +591,7 @@ func rows() []row {
 		},
 		{
 			cause: "`system_logs` is missing", todo: "Restore the table `system_logs`.",
+			status: "`failing`: `table_missing`, `function_failed`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `function_failed`, retry failed `function_failed`", "`backup_logs`: 2 × failed; `system_logs`: none", byFunction},
 			broken: func(s *site) {
 				s.breaks(`alter table public.system_logs rename to system_logs_gone`, `alter table public.system_logs_gone rename to system_logs`)
@@ -546,6 +599,7 @@ func rows() []row {
 		},
 		{
 			cause: "Both log tables are missing", todo: "Restore the tables `backup_logs` and `system_logs`.",
+			status: "`failing`: `table_missing`, `table_missing`, `log_rejected`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "none", byFunction},
 			broken: func(s *site) {
 				s.breaks(`alter table public.system_logs rename to system_logs_gone; alter table public.backup_logs rename to backup_logs_gone`,
@@ -554,6 +608,7 @@ func rows() []row {
 		},
 		{
 			cause: "`system_logs` refuses every row (trigger, CHECK)", todo: "Correct what refuses the rows; the error names it.",
+			status: "`failing`: `function_failed`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `function_failed`, retry failed `function_failed`", "`backup_logs`: 2 × failed; `system_logs`: none", byFunction},
 			broken: func(s *site) {
 				s.breaks(`alter table public.system_logs add constraint refusing check (type not like 'auto\_backup%') not valid`,
@@ -562,6 +617,7 @@ func rows() []row {
 		},
 		{
 			cause: "`system_logs` refuses the success row alone", todo: "Correct what refuses the row; the error names it.",
+			status: "`failing`: `log_rejected`",
 			wanted: reported("log_rejected"),
 			broken: func(s *site) {
 				s.breaks(`alter table public.system_logs add constraint refusing check (type <> 'auto_backup') not valid`,
@@ -570,6 +626,7 @@ func rows() []row {
 		},
 		{
 			cause: "`backup_logs` refuses to be finalised (trigger)", todo: "Correct what refuses the update; the error names it.",
+			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", "`backup_logs`: 2 × begun; `system_logs`: 2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
 				s.breaks(`create function public.refusing() returns trigger language plpgsql as $$ begin raise exception 'no updates' using errcode = '23514'; end $$;
@@ -581,24 +638,28 @@ func rows() []row {
 		// The backup itself.
 		{
 			cause: "A table is renamed: the backup answers 200 with `success: false`", todo: "Correct the backup function or the table.", wanted: reported("backup_failed"),
+			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`alter table public.feedbacks rename to feedbacks_old`, `alter table public.feedbacks_old rename to feedbacks`)
 			},
 		},
 		{
 			cause: "A column is renamed (`success: false`)", todo: "Correct the backup function or the column.", wanted: reported("backup_failed"),
+			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`alter table public.articles rename excerpt to summary`, `alter table public.articles rename summary to excerpt`)
 			},
 		},
 		{
 			cause: "An article has `published` NULL (`success: false`)", todo: "Give the article a value, and the column NOT NULL.", wanted: reported("backup_failed"),
+			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`update public.articles set published = null where slug = 'artigo-1'`, `update public.articles set published = true where slug = 'artigo-1'`)
 			},
 		},
 		{
 			cause: "A lock is not granted in time (`success: false`)", todo: "Find what holds the lock in `pg_locks`, for example a long dump.", wanted: reported("backup_failed"),
+			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.exec(s.owner, `alter function public.backup_all_data() set lock_timeout = '200ms'`)
 				tx, err := s.admin.Begin(s.ctx)
@@ -610,20 +671,24 @@ func rows() []row {
 		},
 		{
 			cause: "The backup answers `null`", todo: "Correct the backup function.", wanted: reported("backup_empty"),
+			status: "`failing`: `backup_empty`",
 			broken: func(s *site) { s.rpcIs(`return null;`) },
 		},
 		{
 			cause: "The backup answers success without a `backup_id`", todo: "Correct the backup function.", wanted: reported("backup_empty"),
+			status: "`failing`: `backup_empty`",
 			broken: func(s *site) { s.rpcIs(`return '{"success": true, "total_records": 12}'::json;`) },
 		},
 		{
 			cause: "The backup answers success as text", todo: "Correct the backup function.", wanted: reported("backup_empty"),
+			status: "`failing`: `backup_empty`",
 			broken: func(s *site) {
 				s.rpcIs(`return '{"success": "true", "backup_id": "5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11"}'::json;`)
 			},
 		},
 		{
 			cause: "The backup reports success, but `verify_table` has no row of it", todo: "Do not rely on this backup; correct the backup function.", wanted: reported("backup_unverified"),
+			status:   "`failing`: `backup_unverified`",
 			settings: verify,
 			broken: func(s *site) {
 				s.rpcIs(`return json_build_object('success', true, 'backup_id', gen_random_uuid(), 'total_records', 12);`)
@@ -631,6 +696,7 @@ func rows() []row {
 		},
 		{
 			cause: "The statement timeout ends the backup (HTTP 500, 57014)", todo: "Raise the backup function's `statement_timeout`.", wanted: reported("rpc_http"),
+			status: "`failing`: `rpc_http`",
 			broken: func(s *site) {
 				s.rpcIs(`perform pg_sleep(5); return null;`)
 				s.exec(s.owner, `alter function public.backup_all_data() set statement_timeout = '200ms'`)
@@ -638,26 +704,31 @@ func rows() []row {
 		},
 		{
 			cause: "A DELETE without WHERE in the backup (HTTP 400, 21000)", todo: "Give the statement a WHERE.", wanted: reported("rpc_http"),
+			status: "`failing`: `rpc_http`",
 			broken: raises("21000", "DELETE requires a WHERE clause"),
 		},
 		{
 			cause: "`service_role` may not execute the backup (HTTP 403, 42501)", todo: "Grant EXECUTE on the function to `service_role`.", wanted: reported("rpc_http"),
+			status: "`failing`: `rpc_rights`, `rpc_http`",
 			broken: func(s *site) {
 				s.breaks(`revoke execute on function public.backup_all_data() from public, service_role`, `grant execute on function public.backup_all_data() to public, service_role`)
 			},
 		},
 		{
 			cause: "A CHECK fails in the backup (HTTP 400, 23514)", todo: "Correct the row or the CHECK; the error names it.", wanted: reported("rpc_http"),
+			status: "`failing`: `rpc_http`",
 			broken: raises("23514", "new row violates check constraint"),
 		},
 		{
 			cause: "The backup function is missing (HTTP 404, PGRST202)", todo: "Restore the function in schema `public`.", wanted: reported("rpc_http"),
+			status: "`failing`: `rpc_missing`, `rpc_http`",
 			broken: func(s *site) {
 				s.breaks(`alter function public.backup_all_data() rename to backup_gone`, `alter function public.backup_gone() rename to backup_all_data`)
 			},
 		},
 		{
 			cause: "The backup takes longer than the function waits, and is not made", todo: "Find what blocks the database.", wanted: reported("rpc_timeout"), slow: true,
+			status: "`failing`: `rpc_timeout`",
 			broken: func(s *site) {
 				s.rpcIs(`perform pg_sleep(60); return null;`)
 				s.exec(s.owner, `alter function public.backup_all_data() set statement_timeout = '60s'`)
@@ -665,6 +736,7 @@ func rows() []row {
 		},
 		{
 			cause: "The backup takes longer than the function waits, and is made", todo: "Nothing: the function finds it in the logs.", slow: true,
+			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
 				s.sql(strings.Replace(s.rpc, "public.backup_all_data()", "public.backup_slowly()", 1))
@@ -674,6 +746,7 @@ func rows() []row {
 		},
 		{
 			cause: "The gateway before the database gives up (HTTP 504, HTML)", todo: "Find what blocks the database.", wanted: reported("rpc_http"), slow: true,
+			status: "`failing`: `rpc_http`",
 			broken: func(s *site) {
 				s.intercept("/rest/v1/rpc/", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 					w.Header().Set("Content-Type", "text/html")
@@ -683,12 +756,14 @@ func rows() []row {
 		},
 		{
 			cause: "The connection to the database is cut during the backup", todo: "Look at the project's state.", wanted: reported("rpc_unreachable"), slow: true,
+			status: "`failing`: `rpc_unreachable`",
 			broken: func(s *site) {
 				s.intercept("/rest/v1/rpc/backup_all_data", func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })
 			},
 		},
 		{
 			cause: "The failure passes before the retry", todo: "Nothing: the retry succeeds.",
+			status: "`healthy`",
 			wanted: outcome{"schedule failed `backup_failed`, retry succeeded",
 				"`backup_logs`: failed, finished; `system_logs`: `auto_backup_error` by the function, `auto_backup`", byFunction},
 			broken: func(s *site) { s.rpcIs(`return '{"success": false, "error": "deadlock detected"}'::json;`) },
@@ -700,6 +775,7 @@ func rows() []row {
 		},
 		{
 			cause: "Every backup fails for two days", todo: "Correct the cause that the first alert names.",
+			status: "`failing`: `rpc_http`",
 			wanted: outcome{"schedule failed `rpc_http`, retry failed `rpc_http`, schedule failed `rpc_http`, retry failed `rpc_http`; overdue",
 				"`backup_logs`: 4 × failed; `system_logs`: 4 × `auto_backup_error` by the function, `auto_backup_error` by the watchdog",
 				"2 × one, by the function, none more for being overdue"},
@@ -721,21 +797,25 @@ func rows() []row {
 		// The alert.
 		{
 			cause: "The alert function is missing, when the backup function failed", todo: "Deploy `alert-processor`.",
+			status: "`failing`: `backup_failed`, `alert_function_missing`, `alert_not_delivered`",
 			wanted: outcome{reported("backup_failed").runs, failedRows, notDelivered},
 			broken: both(func(s *site) { s.rpcIs(`return '{"success": false}'::json;`) }, functionStatus(alerts, "REMOVED")),
 		},
 		{
 			cause: "The alert function is missing, when the watchdog calls it", todo: "Deploy `alert-processor`.",
+			status: "`failing`: `token_mismatch`, `unauthorized`, `alert_function_missing`, `alert_not_delivered`",
 			wanted: outcome{unreached("unauthorized").runs, watchdogRows, notDelivered},
 			broken: both(unauthorized, functionStatus(alerts, "REMOVED")),
 		},
 		{
 			cause: "The alert function refuses the watchdog's key (401)", todo: apply,
+			status: "`failing`: `token_mismatch`, `unauthorized`, `alert_key_missing`, `alert_not_delivered`",
 			wanted: outcome{unreached("unauthorized").runs, watchdogRows, notDelivered},
 			broken: both(unauthorized, func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultAlertKey()) }),
 		},
 		{
 			cause: "The alert function refuses the backup function (401), but not the watchdog", todo: "Keep a legacy key active, or switch `verify_jwt` off for `alert-processor`.",
+			status: "`failing`: `rpc_http`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, byWatchdog},
 			broken: both(failing, func(s *site) {
 				s.intercept("/functions/v1/"+alerts, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -751,6 +831,7 @@ func rows() []row {
 		},
 		{
 			cause: "The alert function answers 500", todo: "Look at the logs of `alert-processor`.",
+			status: "`failing`: `rpc_http`, `no_subscribers`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
 				s.breaks(`alter table public.alert_subscriptions rename to subscriptions_gone`, `alter table public.subscriptions_gone rename to alert_subscriptions`)
@@ -758,6 +839,7 @@ func rows() []row {
 		},
 		{
 			cause: "Nobody has subscribed to alerts (200, nothing sent)", todo: "Add a row to `alert_subscriptions`.",
+			status: "`failing`: `rpc_http`, `no_subscribers`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
 				s.breaks(`create table public.kept as table public.alert_subscriptions; delete from public.alert_subscriptions`,
@@ -766,21 +848,25 @@ func rows() []row {
 		},
 		{
 			cause: "The alert function does not know the alert's type (200, nothing sent)", todo: "Restore the contract of `alert-processor`.",
+			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, alertFunction(`Deno.serve(() => Response.json({ message: "Alert type not configured for email notifications" }));`)),
 		},
 		{
 			cause: "The alert function answers HTML", todo: "Deploy `alert-processor` again.",
+			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, alertFunction(page)),
 		},
 		{
 			cause: "The mail service refuses every mail (200, all failed)", todo: "Look at the mail service's account and key.",
+			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) { s.stack.FailEmails(http.StatusTooManyRequests) }),
 		},
 		{
 			cause: "The mail service refuses the mails of one subscriber", todo: "Correct the address; nobody else gets a second mail.",
+			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered}, rounds: map[string]int{"admin@aimindset.example": 1},
 			broken: both(failing, func(s *site) {
 				source := s.stack.FunctionFiles(alerts)
@@ -796,6 +882,7 @@ func rows() []row {
 		},
 		{
 			cause: "The mail service fails at first and works later", todo: "Nothing: the watchdog tries three times.",
+			status: "`failing`: `rpc_http`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, byWatchdog},
 			broken: both(failing, func(s *site) { s.stack.FailEmails(http.StatusServiceUnavailable) }),
 			between: func(s *site, n int) {
@@ -806,6 +893,7 @@ func rows() []row {
 		},
 		{
 			cause: "The alert function is slow, but answers", todo: "Nothing.",
+			status: "`failing`: `rpc_http`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, byFunction},
 			broken: both(failing, func(s *site) {
 				s.intercept("/functions/v1/"+alerts, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -819,6 +907,7 @@ func rows() []row {
 		},
 		{
 			cause: "The alert function never answers", todo: "Look at the logs of `alert-processor`.", slow: true,
+			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
 				// The function waits; pg_net would for a minute, so the platform gives up before.
@@ -834,12 +923,14 @@ func rows() []row {
 		},
 		{
 			cause: "Alerts are switched off", todo: "Set `alert = { enabled = true }`.",
+			status:   "`failing`: `rpc_http`",
 			wanted:   outcome{reported("rpc_http").runs, failedRows, "switched off"},
 			settings: func(settings *backup.Settings) { settings.Alert.Enabled = false },
 			broken:   failing,
 		},
 		{
 			cause: "`cron.job_run_details` grows without end", todo: "Nothing for this backup; other jobs' history is theirs to prune.",
+			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
 				s.sql(`insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)

@@ -49,6 +49,13 @@ type site struct {
 	gone map[string]bool
 	// mails is how many e-mails had been sent when the row began.
 	mails int
+	// status is what the row showed to whoever asked while the cause lasted.
+	status string
+	// unclear are the faults of what was answered then.
+	unclear []string
+	summary string
+	// ticks says that the row's tick is the real pg_cron's.
+	ticks bool
 }
 
 // failure is how a step of a row gives up: the row ends, the others go on.
@@ -192,6 +199,59 @@ func (s *site) mend() {
 	s.apply()
 }
 
+// ask reads the status as of a time, in the words of the table: the state, and
+// the codes of the problems. Who asks knows nothing from before, and may only
+// read.
+func (s *site) ask(at time.Time) (string, backup.Status) {
+	// A tick of the real pg_cron belongs to no time of the row.
+	if !s.ticks {
+		s.sql(`delete from cron.job_run_details where start_time is null`)
+	}
+	client, err := supabase.New(supabase.Config{BaseURL: s.stack.APIURL, Token: s.stack.ReadOnlyAccessToken, UserAgent: "failures"})
+	s.must(err)
+	service := backup.NewService(s.service.Ref, client, postgres.OverAPI(endpoint{client, s.service.Ref}))
+	status, err := service.Status(s.ctx, backup.StatusQuery{
+		Name: s.name, History: 10, FunctionURL: backup.FunctionURL(s.stack.ProjectURL, s.name.Slug()), At: at,
+	})
+	s.must(err)
+	var codes []string
+	for _, p := range status.Problems {
+		codes = append(codes, "`"+p.Code+"`")
+	}
+	return "`" + string(status.Condition) + "`" + cmpOr(prefixed(": ", strings.Join(codes, ", ")), ""), status
+}
+
+// showsStatus asks while the cause of the row lasts.
+func (s *site) showsStatus(at time.Time) {
+	if s.ticks {
+		s.watchdogTicks(true)
+		defer s.watchdogTicks(false)
+	}
+	var status backup.Status
+	s.status, status = s.ask(at)
+	for _, p := range status.Problems {
+		if p.Code == "" || p.Message == "" || p.Remedy == "" || personal.MatchString(p.Message+p.Remedy) {
+			s.unclear = append(s.unclear, fmt.Sprintf("the problem %+v is not fit to be shown", p))
+		}
+	}
+	if status.Summary == "" || strings.Contains(status.Summary, "\n") || !strings.HasSuffix(status.Summary, ".") {
+		s.unclear = append(s.unclear, fmt.Sprintf("the summary is no sentence: %q", status.Summary))
+	}
+	s.summary = status.Summary
+}
+
+// watchdogTicks switches the watchdog's job.
+func (s *site) watchdogTicks(on bool) {
+	s.exec(s.owner, `select cron.alter_job(jobid, active := $2) from cron.job where jobname = $1`, s.name.Job(backup.WatchdogKey), on)
+}
+
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
 // begin clears the project of the row before and installs the backup, one hour
 // before it is due.
 func (s *site) begin(settings backup.Settings) {
@@ -199,6 +259,7 @@ func (s *site) begin(settings backup.Settings) {
 	s.mend()
 	s.clear()
 	s.mails = len(s.stack.Emails())
+	s.status, s.unclear = "", nil
 }
 
 // clear removes every trace of runs.
