@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/stack/cmd/stack":     {"internal/stack"},
 	"internal/stack/cmd/demo":      {"internal/stack", "internal/supabase"},
 	"internal/stack/cmd/install":   {"internal/stack"},
+	"internal/fleet":               {"internal/stack"},
 }
 
 // TestImportArrows proves that every package imports only what the house

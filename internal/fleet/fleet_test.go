@@ -1,0 +1,112 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// The provider's directory and the sample are made once for all tests.
+var (
+	provider string
+	sample   *Sample
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "aimindset-provider-")
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := BuildProvider(ctx, dir); err != nil {
+		log.Print(err)
+		return 1
+	}
+	provider = dir
+	if sample, err = TakeSample(ctx, provider); err != nil {
+		log.Print(err)
+		return 1
+	}
+	return m.Run()
+}
+
+// plan refreshes backups of a fleet and expects that nothing is to be done.
+func plan(t *testing.T, perProject int, opts stack.FleetOptions) *stack.Fleet {
+	t.Helper()
+	f, err := sample.Serve(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	w, err := sample.Workspace(t.Context(), t.TempDir(), provider, f, perProject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Must(t.Context(), 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestReadBudget proves that a plan and an apply without changes cost two
+// requests to the API and one statement for each project, whichever number of
+// backups it has, that nothing is written, and that no connection is left.
+func TestReadBudget(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ projects, perProject int }{{1, 1}, {1, PerProject}, {3, PerProject}} {
+		t.Run(fmt.Sprintf("%d projects with %d backups", c.projects, c.perProject), func(t *testing.T) {
+			t.Parallel()
+			f := plan(t, c.perProject, stack.FleetOptions{Projects: c.projects})
+			if err := CheckBudget(f); err != nil {
+				t.Error(err)
+			}
+			if open := f.Stats().Open; open != 0 {
+				t.Errorf("%d connections are left open", open)
+			}
+		})
+	}
+}
+
+// TestRateLimits proves that 100 projects are refreshed through an API that
+// takes 120 requests a minute, whether it counts them as it says, for each
+// endpoint of each project, or for each endpoint over all projects, which takes
+// several windows (that are shorter and smaller here); and that no request is
+// refused twice.
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	for what, opts := range map[string]stack.FleetOptions{
+		"for each project":  {RateLimit: 120, RateWindow: time.Minute},
+		"over all projects": {RateLimit: 20, RateWindow: 2 * time.Second, AcrossProjects: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			opts.Projects = 100
+			start := time.Now()
+			f := plan(t, 1, opts)
+			took := time.Since(start)
+			if err := CheckBudget(f); err != nil {
+				t.Error(err)
+			}
+			refused := f.Stats().Refused
+			for request, times := range refused {
+				if times > 1 {
+					t.Errorf("%s was refused %d times", request, times)
+				}
+			}
+			// On a machine that is too slow to reach the limit there is none.
+			if opts.AcrossProjects && len(refused) == 0 && took < 5*opts.RateWindow {
+				t.Error("the API has refused nothing, so the test shows nothing")
+			}
+			t.Logf("%d requests were refused, the plan took %s", len(refused), took)
+		})
+	}
+}

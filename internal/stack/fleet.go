@@ -1,0 +1,292 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Recording is what a stack's Management API answered to reads.
+type Recording struct {
+	ref, projectURL string
+
+	mu      sync.Mutex
+	answers map[string]recordedAnswer
+}
+
+type recordedAnswer struct {
+	status      int
+	contentType string
+	body        string
+}
+
+// Record has the stack's Management API keep its successful answers to reads
+// until stop is called. It takes the place of InterceptAPI.
+func (s *Stack) Record() (recording *Recording, stop func()) {
+	r := &Recording{ref: s.ProjectRef, projectURL: s.ProjectURL, answers: map[string]recordedAnswer{}}
+	s.InterceptAPI(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			_, key, err := question(req)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			answer := &recorder{header: http.Header{}, status: http.StatusOK}
+			next.ServeHTTP(answer, req)
+			if key != "" && answer.status < 300 {
+				r.mu.Lock()
+				r.answers[key] = recordedAnswer{answer.status, answer.header.Get("Content-Type"), answer.body.String()}
+				r.mu.Unlock()
+			}
+			maps.Copy(w.Header(), answer.header)
+			w.WriteHeader(answer.status)
+			_, _ = w.Write(answer.body.Bytes())
+		})
+	})
+	return r, func() { s.InterceptAPI(nil) }
+}
+
+// recorder is a response that is kept.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
+
+const readOnlySQL = "/database/query/read-only"
+
+// question takes a read of a project apart: the project, and what is asked
+// about it. The arguments of a statement are no part of that: a fleet answers
+// the statement whatever they are. It is empty for a write.
+func question(r *http.Request) (ref, what string, err error) {
+	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/projects/")
+	if !ok {
+		return "", "", nil
+	}
+	ref, path, _ := strings.Cut(rest, "/")
+	path = "/" + path
+	switch {
+	case r.Method == http.MethodGet:
+		return ref, "GET " + path, nil
+	case r.Method == http.MethodPost && path == readOnlySQL:
+		text, err := io.ReadAll(io.LimitReader(r.Body, maxBundleBytes))
+		if err != nil {
+			return "", "", err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(text))
+		var body struct {
+			Query string `json:"query"`
+		}
+		if err := json.Unmarshal(text, &body); err != nil {
+			return "", "", err
+		}
+		return ref, "POST " + path + "\n" + body.Query, nil
+	}
+	return ref, "", nil
+}
+
+// FleetOptions chooses what a fleet is like.
+type FleetOptions struct {
+	// Projects is how many projects there are.
+	Projects int
+	// RateLimit is how many requests are taken in RateWindow from the one user
+	// for each endpoint of each project; 0 means no limit.
+	RateLimit  int
+	RateWindow time.Duration
+	// AcrossProjects has the limit count an endpoint over all projects.
+	AcrossProjects bool
+	// APIDelay is how long each answer takes, SQLDelay how long one to SQL does.
+	APIDelay, SQLDelay time.Duration
+}
+
+// Fleet stands for the Management API as the user of many projects sees it who
+// refreshes them: it answers the reads of every project with what a stack
+// really answered about its one project, with the project's reference and
+// address replaced, so that a state of that project is a state of each.
+//
+// It leaves out everything else: a write, or a read that was not recorded, is
+// answered with 501 and counted as unexpected. The arguments of a statement
+// are not looked at.
+type Fleet struct {
+	// APIURL is the Management API's base, ProjectURL the address of a project,
+	// in which {ref} stands for its reference.
+	APIURL, ProjectURL string
+	// AccessToken may read.
+	AccessToken string
+	// Refs are the projects.
+	Refs []string
+
+	recording *Recording
+	options   FleetOptions
+	limiter   *limiter
+	server    *http.Server
+
+	mu    sync.Mutex
+	stats FleetStats
+	open  map[net.Conn]bool
+}
+
+// FleetStats is what a fleet was asked so far.
+type FleetStats struct {
+	// API and SQL are how many requests were answered.
+	API, SQL int
+	// PerProject is the same by project and endpoint.
+	PerProject map[string]int
+	// Refused is how many requests were answered 429, by project and endpoint.
+	Refused map[string]int
+	// Connections is how many connections were made, Open how many there are.
+	Connections, Open int
+	// Unexpected are requests that a fleet cannot answer.
+	Unexpected []string
+}
+
+// Serve starts a fleet from a recording.
+func (r *Recording) Serve(ctx context.Context, opts FleetOptions) (*Fleet, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{
+		APIURL: "http://" + listener.Addr().String(), ProjectURL: "https://{ref}.supabase.co",
+		AccessToken: "sbp_" + randomHex(20), recording: r, options: opts,
+		limiter: newLimiter(opts.RateLimit, opts.RateWindow), server: newServer(), open: map[net.Conn]bool{},
+	}
+	if opts.RateLimit == 0 {
+		f.limiter.limit = -1
+	}
+	for i := range opts.Projects {
+		f.Refs = append(f.Refs, fleetRef(i))
+	}
+	f.Reset()
+	f.server.Handler = f
+	f.server.ConnState = f.connection
+	go func() { _ = f.server.Serve(listener) }()
+	return f, nil
+}
+
+// fleetRef is the reference of a project: its number in letters.
+func fleetRef(n int) string {
+	ref := []byte("fleetaaaaaaaaaaaaaaa")
+	for i := len(ref) - 1; n > 0; i, n = i-1, n/26 {
+		ref[i] += byte(n % 26)
+	}
+	return string(ref)
+}
+
+// Environ is the provider's settings.
+func (f *Fleet) Environ() []string {
+	return []string{
+		"SUPABASE_ACCESS_TOKEN=" + f.AccessToken, "SUPABASE_API_URL=" + f.APIURL, "SUPABASE_PROJECT_URL=" + f.ProjectURL,
+	}
+}
+
+// Close ends the fleet and its connections.
+func (f *Fleet) Close() error { return f.server.Close() }
+
+// Translate makes what was said of the recorded project said of another one.
+func (f *Fleet) Translate(text, ref string) string {
+	return strings.NewReplacer(
+		f.recording.projectURL, strings.ReplaceAll(f.ProjectURL, "{ref}", ref), f.recording.ref, ref,
+	).Replace(text)
+}
+
+// Stats is what the fleet was asked since the last Reset.
+func (f *Fleet) Stats() FleetStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stats := f.stats
+	stats.PerProject, stats.Refused = maps.Clone(stats.PerProject), maps.Clone(stats.Refused)
+	stats.Open = len(f.open)
+	return stats
+}
+
+// Reset begins to count anew.
+func (f *Fleet) Reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats = FleetStats{PerProject: map[string]int{}, Refused: map[string]int{}}
+}
+
+func (f *Fleet) connection(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		f.open[c] = true
+		f.stats.Connections++
+	case http.StateClosed, http.StateHijacked:
+		delete(f.open, c)
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ref, what, err := question(r)
+	if err != nil {
+		fail(w, apiErrorf(http.StatusBadRequest, "%v", err))
+		return
+	}
+	endpoint, _, isSQL := strings.Cut(what, "\n")
+	f.recording.mu.Lock()
+	answer, known := f.recording.answers[what]
+	f.recording.mu.Unlock()
+	at := endpoint + " of " + ref
+	counted := at
+	if f.options.AcrossProjects {
+		counted = endpoint
+	}
+
+	f.mu.Lock()
+	taken := f.limiter.take(w.Header(), counted)
+	switch {
+	case !known:
+		f.stats.Unexpected = append(f.stats.Unexpected, fmt.Sprintf("%s %s", r.Method, r.URL.Path))
+	case !taken:
+		f.stats.Refused[at]++
+	default:
+		f.stats.PerProject[at]++
+		if isSQL {
+			f.stats.SQL++
+		} else {
+			f.stats.API++
+		}
+	}
+	f.mu.Unlock()
+
+	switch {
+	case r.Header.Get("Authorization") != "Bearer "+f.AccessToken:
+		fail(w, apiErrorf(http.StatusUnauthorized, "JWT could not be decoded"))
+	case !known:
+		fail(w, apiErrorf(http.StatusNotImplemented, "a fleet does not answer this"))
+	case !taken:
+		fail(w, apiErrorf(http.StatusTooManyRequests, "ThrottlerException: Too Many Requests"))
+	default:
+		delay := f.options.APIDelay
+		if isSQL {
+			delay = f.options.SQLDelay
+		}
+		if delay > 0 {
+			select {
+			case <-time.After(delay):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		w.Header().Set("Content-Type", answer.contentType)
+		w.WriteHeader(answer.status)
+		_, _ = io.WriteString(w, f.Translate(answer.body, ref))
+	}
+}
