@@ -6,7 +6,6 @@ package provider
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -43,24 +42,16 @@ var (
 )
 
 type aimindset struct {
-	version string
-
-	mu sync.Mutex
-	// projects are those of the last configuration.
-	projects *projects
+	version     string
+	connections connections
 }
 
 // Close ends the connections of a provider that is not served any more.
 func (p *aimindset) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.projects == nil {
-		return nil
-	}
 	// Terraform kills a provider that has not gone two seconds later.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	return p.projects.close(ctx)
+	return p.connections.close(ctx)
 }
 
 type providerModel struct {
@@ -135,9 +126,9 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	configured := &projects{settings: resolved, services: map[string]*backup.Service{}}
+	configured := &projects{settings: resolved, connections: &p.connections, services: map[string]*backup.Service{}}
 	if resolved.SelfHosted == nil {
-		client, err := supabase.New(supabase.Config{
+		client, err := p.connections.client(supabase.Config{
 			BaseURL: resolved.APIURL, Token: resolved.AccessToken,
 			UserAgent: "terraform-provider-aimindset/" + p.version,
 			Logger:    slog.New(newLogHandler()),
@@ -148,9 +139,6 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 		}
 		configured.client = client
 	}
-	p.mu.Lock()
-	p.projects = configured
-	p.mu.Unlock()
 	resp.ResourceData = configured
 	resp.DataSourceData = resp.ResourceData
 	resp.ListResourceData = resp.ResourceData
@@ -177,6 +165,7 @@ type projects struct {
 	settings settings
 	// client is nil for a self-hosted project.
 	client       *supabase.Client
+	connections  *connections
 	fingerprints backup.Fingerprinter
 	run          run
 
@@ -208,11 +197,11 @@ func (p *projects) newService(ref string) (*backup.Service, error) {
 		return nil, err
 	}
 	if p.settings.SelfHosted != nil {
-		return p.settings.SelfHosted.service(p.settings.DatabaseURL)
+		return p.settings.SelfHosted.service(p.connections, p.settings.DatabaseURL)
 	}
 	db := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
 	if p.settings.DatabaseURL != "" && ref == p.settings.ProjectRef {
-		direct, err := postgres.Open(p.settings.DatabaseURL)
+		direct, err := p.connections.database(p.settings.DatabaseURL)
 		if err != nil {
 			return nil, fmt.Errorf("open the database of project %s: %w", ref, err)
 		}
@@ -234,22 +223,6 @@ func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *backup.Service
 		return nil
 	}
 	return service
-}
-
-// close ends the connections to all projects. What is still under way fails.
-func (p *projects) close(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var errs []error
-	for ref, s := range p.services {
-		if err := s.DB.Close(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("close the database of project %s: %w", ref, err))
-		}
-	}
-	if p.client != nil {
-		p.client.Close()
-	}
-	return errors.Join(errs...)
 }
 
 // whoami names this process to people whose apply has to wait for it, as

@@ -21,7 +21,6 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
-	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 )
 
@@ -120,8 +119,8 @@ type selfHosted struct {
 }
 
 // service makes the backups of the one project.
-func (s selfHosted) service(databaseURL string) (*backup.Service, error) {
-	db, err := postgres.Open(databaseURL)
+func (s selfHosted) service(known *connections, databaseURL string) (*backup.Service, error) {
+	db, err := known.database(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("open the database of the self-hosted project: %w", err)
 	}

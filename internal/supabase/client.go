@@ -45,6 +45,9 @@ const (
 	shortestDelay = 500 * time.Millisecond
 	longestDelay  = 10 * time.Second
 	longestAfter  = time.Minute
+
+	// idleTimeout is how long a connection is kept that nobody uses.
+	idleTimeout = 10 * time.Second
 )
 
 // Config is what a Client is made of.
@@ -112,7 +115,10 @@ func New(cfg Config) (*Client, error) {
 	}
 	if c.transport == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.MaxIdleConnsPerHost = 16
+		// Terraform works on ten resources at once, and each makes three requests.
+		transport.MaxIdleConnsPerHost = 32
+		// A provider that serves several runs keeps nothing between them.
+		transport.IdleConnTimeout = idleTimeout
 		c.transport = transport
 	}
 	if c.log == nil {
