@@ -35,9 +35,12 @@ type ProgramPaths struct {
 var ErrNotInstalled = errors.New("not installed")
 
 const (
-	oldestPostgres   = 15
-	newestPostgres   = 99 // what Debian may come to have
-	installCommand   = "make install"
+	oldestPostgres = 15
+	newestPostgres = 99 // what Debian may come to have
+	installCommand = "make install"
+	// envPostgres names the environment variable with the major version of
+	// PostgreSQL to run, for example 17. Without it the newest one is run.
+	envPostgres      = "STACK_POSTGRES_VERSION"
 	terraformVersion = "1.11.4"
 	terraformOldest  = "1.11.0"
 )
@@ -114,6 +117,7 @@ type installer struct {
 	share    string // the same, for what is no program
 	common   string // the settings by which Debian makes a cluster
 	deno     string // where package.json of Deno is; empty if it is not found
+	version  string // the major version of PostgreSQL to take; the newest if empty
 	root     bool   // whether this process is root's
 	log      io.Writer
 }
@@ -124,6 +128,7 @@ func newInstaller(log io.Writer) *installer {
 		share:    "/usr/share/postgresql",
 		common:   "/etc/postgresql-common/createcluster.conf",
 		deno:     denoDir(),
+		version:  os.Getenv(envPostgres),
 		root:     os.Geteuid() == 0,
 		log:      orDiscard(log),
 	}
@@ -164,17 +169,38 @@ func (i *installer) programs() (ProgramPaths, error) {
 	return ProgramPaths{PostgresBin: postgres, Deno: deno}, nil
 }
 
-// findPostgres finds the newest PostgreSQL that has pg_cron.
+// findPostgres finds the newest PostgreSQL that has pg_cron, or the one version
+// that is asked for.
 func (i *installer) findPostgres() (string, error) {
-	for v := newestPostgres; v >= oldestPostgres; v-- {
+	oldest, newest, err := i.wantedPostgres()
+	if err != nil {
+		return "", err
+	}
+	for v := newest; v >= oldest; v-- {
 		dir := filepath.Join(i.postgres, strconv.Itoa(v))
 		if exists(filepath.Join(dir, "bin", "postgres")) && exists(filepath.Join(dir, "lib", "pg_cron.so")) &&
 			exists(filepath.Join(i.share, strconv.Itoa(v), "extension", "pg_cron.control")) {
 			return filepath.Join(dir, "bin"), nil
 		}
 	}
-	return "", fmt.Errorf("no PostgreSQL %d or newer with pg_cron in %s (Debian's postgresql-%d and postgresql-%d-cron): %w: run %q",
-		oldestPostgres, i.postgres, oldestPostgres, oldestPostgres, ErrNotInstalled, installCommand)
+	which := fmt.Sprintf("%d or newer", oldest)
+	if i.version != "" {
+		which = i.version + ", which " + envPostgres + " asks for,"
+	}
+	return "", fmt.Errorf("no PostgreSQL %s with pg_cron in %s (Debian's postgresql-%d and postgresql-%d-cron): %w: run %q",
+		which, i.postgres, oldest, oldest, ErrNotInstalled, installCommand)
+}
+
+// wantedPostgres are the oldest and the newest version that may be taken.
+func (i *installer) wantedPostgres() (oldest, newest int, err error) {
+	if i.version == "" {
+		return oldestPostgres, newestPostgres, nil
+	}
+	v, err := strconv.Atoi(i.version)
+	if err != nil || v < oldestPostgres || v > newestPostgres {
+		return 0, 0, fmt.Errorf("%s is %q, and has to be a major version from %d on", envPostgres, i.version, oldestPostgres)
+	}
+	return v, v, nil
 }
 
 // findDeno finds the Deno that package.json pins.
@@ -280,23 +306,28 @@ func (i *installer) mayInstall(ctx context.Context) error {
 		oldestPostgres, oldestPostgres, installCommand)
 }
 
-// newestPackaged asks apt for the newest version for which there is pg_cron.
+// newestPackaged asks apt for the newest version for which there is pg_cron, of
+// those that may be taken.
 func (i *installer) newestPackaged(ctx context.Context) (int, error) {
+	oldest, newest, err := i.wantedPostgres()
+	if err != nil {
+		return 0, err
+	}
 	list, err := exec.CommandContext(ctx, "apt-cache", "search", "--names-only", `^postgresql-[0-9]+-cron$`).Output()
 	if err != nil {
 		return 0, fmt.Errorf("apt-cache search: %w", err)
 	}
-	newest := 0
+	found := 0
 	for line := range strings.Lines(string(list)) {
 		var v int
-		if n, _ := fmt.Sscanf(line, "postgresql-%d-cron", &v); n == 1 {
-			newest = max(newest, v)
+		if n, _ := fmt.Sscanf(line, "postgresql-%d-cron", &v); n == 1 && v <= newest {
+			found = max(found, v)
 		}
 	}
-	if newest < oldestPostgres {
-		return 0, fmt.Errorf("apt offers no package postgresql-%d-cron or newer", oldestPostgres)
+	if found < oldest {
+		return 0, fmt.Errorf("apt offers no package postgresql-%d-cron or newer", oldest)
 	}
-	return newest, nil
+	return found, nil
 }
 
 // apt runs apt-get as root, asking nothing.

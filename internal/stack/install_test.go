@@ -117,6 +117,33 @@ func TestProgramsAreFound(t *testing.T) {
 	}
 }
 
+// Proves that the version that is asked for is taken, and no other.
+func TestPostgresVersionIsChosen(t *testing.T) {
+	m := newMachine(t, map[string]string{"apt-get": "", "apt-cache": aptCache})
+	m.postgres(15, true)
+	m.postgres(17, true)
+	for version, want := range map[string]string{"": "lib/17/bin", "15": "lib/15/bin", "17": "lib/17/bin"} {
+		m.installer.version = version
+		if got, err := m.installer.findPostgres(); err != nil || got != filepath.Join(m.dir, want) {
+			t.Errorf("%q: %s, %v", version, got, err)
+		}
+	}
+	m.installer.version = "15"
+	if got, err := m.installer.newestPackaged(t.Context()); err != nil || got != 15 {
+		t.Errorf("to install: %d, %v", got, err)
+	}
+	for version, says := range map[string]string{"16": "no PostgreSQL 16, which STACK_POSTGRES_VERSION asks for", "14": `"14"`, "17.2": `"17.2"`} {
+		m.installer.version = version
+		if _, err := m.installer.findPostgres(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+	m.installer.version = "16"
+	if _, err := m.installer.newestPackaged(t.Context()); err == nil || !strings.Contains(err.Error(), "postgresql-16-cron") {
+		t.Errorf("to install: %v", err)
+	}
+}
+
 // Proves that Install installs what is missing, the newest PostgreSQL that is
 // offered, by sudo where it is not root, without a cluster of Debian's own, and
 // Deno without running a script; and that it then has nothing more to do.
