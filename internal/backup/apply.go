@@ -334,6 +334,16 @@ func (l *lease) applyJobs(ctx context.Context, spec Spec, found State, functionI
 	return err
 }
 
+// Reopen notes that an installation has not come to its end after all, so that
+// the next apply may begin it anew.
+func (s *Service) Reopen(ctx context.Context, id ID) error {
+	_, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Reopen, string(id.Name))
+	if err != nil {
+		return fmt.Errorf("note that backup %s is unfinished: %w", id, err)
+	}
+	return nil
+}
+
 // Remove takes a backup out of its project, in the reverse order of Apply. It
 // removes only what carries the provider's stamp, and what is gone already is
 // no error. The application's tables, its log rows and its backups stay. It
@@ -363,15 +373,14 @@ func (s State) installed() bool {
 func (l *lease) remove(ctx context.Context, found State) ([]string, error) {
 	var remarks []string
 	name := found.ID.Name
-	last := len(found.Backups) == 0 || slices.Equal(found.Backups, []string{string(name)})
 	steps := []struct {
 		part Part
 		run  func() error
 	}{
 		{PartJobs, func() error { return l.removeJobs(ctx, found) }},
 		{PartLogConstraint, func() (err error) {
-			if last && found.Functions["restore_log_constraint"] != "" {
-				remarks, err = l.restoreLogConstraint(ctx)
+			if found.Functions["leave"] != "" && found.Functions["restore_log_constraint"] != "" {
+				remarks, err = l.leave(ctx)
 			}
 			return err
 		}},
@@ -424,8 +433,9 @@ func (l *lease) removeJobs(ctx context.Context, found State) error {
 	return err
 }
 
-func (l *lease) restoreLogConstraint(ctx context.Context) ([]string, error) {
-	answer, err := l.write(ctx, postgres.RestoreLogConstraint, string(l.name), l.holder)
+// leave puts the CHECKs of the log back when the last backup goes.
+func (l *lease) leave(ctx context.Context) ([]string, error) {
+	answer, err := l.write(ctx, postgres.Leave, string(l.name), l.holder)
 	if err != nil {
 		return nil, err
 	}
@@ -452,19 +462,13 @@ func ownedSecrets(found State) []string {
 }
 
 func (l *lease) removeDispatcher(ctx context.Context, found State) error {
-	remaining := len(found.Backups)
 	if found.Settings != nil {
-		answer, err := l.write(ctx, postgres.Forget, string(found.ID.Name), l.holder)
-		if err != nil {
+		if _, err := l.write(ctx, postgres.Forget, string(found.ID.Name), l.holder); err != nil {
 			return err
 		}
-		if err := json.Unmarshal(answer, &remaining); err != nil {
-			return fmt.Errorf("the database's answer has an unexpected form: %w", err)
-		}
 	}
-	if remaining > 0 {
-		return nil
-	}
+	// The script itself looks whether another backup needs the dispatcher: one
+	// that is removed at this moment would be in any earlier answer.
 	err := l.script(ctx, payload.LoadDispatcher().Remove)
 	if gone(err) {
 		// An attempt whose answer was lost had removed it.

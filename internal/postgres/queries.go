@@ -21,6 +21,8 @@ var (
 	Extensions string
 	//go:embed queries/stamp.sql
 	Stamp string
+	//go:embed queries/reopen.sql
+	Reopen string
 	//go:embed queries/configure.sql
 	Configure string
 	//go:embed queries/put_vault_secret.sql
@@ -29,8 +31,8 @@ var (
 	RemoveVaultSecrets string
 	//go:embed queries/extend_log_constraint.sql
 	ExtendLogConstraint string
-	//go:embed queries/restore_log_constraint.sql
-	RestoreLogConstraint string
+	//go:embed queries/leave.sql
+	Leave string
 	//go:embed queries/unschedule.sql
 	Unschedule string
 	//go:embed queries/forget.sql

@@ -24,8 +24,16 @@ var factories = map[string]func() (tfprotov6.ProviderServer, error){
 	"aimindset": providerserver.NewProtocol6WithError(provider.New("test")()),
 }
 
+// scratch is a directory that ends with the tests.
+var scratch string
+
 // TestMain chooses the Terraform of the acceptance tests, as the demo does.
 func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "aimindset-provider-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	scratch = dir
 	terraform, err := stack.Terraform(context.Background())
 	if err != nil {
 		log.Fatalf("find Terraform: %v", err)
@@ -34,6 +42,9 @@ func TestMain(m *testing.M) {
 		log.Fatal(err)
 	}
 	m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // project is a Supabase project on the local stack, and the way in which the

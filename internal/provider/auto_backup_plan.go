@@ -106,7 +106,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		warnCrowding(settings, &resp.Diagnostics)
 	}
 	if state == nil {
-		r.checkNewBackup(ctx, spec, &resp.Diagnostics)
+		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)
 		return
 	}
 	if !state.LogAcceptsAutoBackup.ValueBool() {
@@ -256,8 +256,9 @@ func (m *autoBackupModel) render(settings backup.Settings, source payload.Source
 func isDigest(text string) bool { return len(text) == 64 }
 
 // checkNewBackup looks at the project before a backup is made in it: whether
-// something of its names is there, and what else runs the same backup.
-func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spec, diags *diag.Diagnostics) {
+// something of its names is there, and what else runs the same backup. The
+// backup may be meant to replace another one.
+func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spec, replaces bool, diags *diag.Diagnostics) {
 	service, err := r.projects.service(spec.ID.ProjectRef)
 	if err != nil {
 		addError(diags, "Cannot reach the project", err)
@@ -269,8 +270,11 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		return
 	}
 	if r.projects.run.saw(spec.ID) {
-		tellReplacement(spec.ID, diags)
-	} else if checkInstalled(spec, found, diags); diags.HasError() {
+		checkReplacement(found, replaces, diags)
+	} else {
+		checkInstalled(spec, found, diags)
+	}
+	if diags.HasError() {
 		return
 	}
 	if err := found.Foreign(spec); err != nil {

@@ -130,6 +130,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 		resp.Diagnostics.AddWarning("Nothing was removed", fmt.Sprintf("Backup %s was made anew since this state has known it. What is there belongs to the state that made it, and stays.", found.ID))
 		return
 	}
+	defer r.projects.run.done(found.ID)
 	remarks, err := service.Remove(ctx, found)
 	for _, remark := range remarks {
 		resp.Diagnostics.AddWarning("The backup is removed, with a remark", remark)
@@ -221,6 +222,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		return
 	}
 	spec.Settings.Instance = instance
+	defer r.projects.run.done(spec.ID)
 	var changed []string
 	err = service.Apply(ctx, spec, found, func(part backup.Part) {
 		changed = append(changed, part.String())
@@ -229,7 +231,12 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if err != nil {
 		addError(diags, "Cannot install the backup", err)
 	} else if len(changed) > 0 {
-		r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), diags)
+		if proved := r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), diags); !proved && state == nil {
+			// Terraform will want to replace what it could not create.
+			if err := reopen(ctx, service, spec.ID); err != nil {
+				addError(diags, "Cannot note the failure", err)
+			}
+		}
 	}
 	if len(changed) == 0 && state == nil && diags.HasError() {
 		return // nothing was made, so there is nothing to remember
@@ -238,14 +245,22 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	r.storeResult(context.WithoutCancel(ctx), service, plan, remembered, store, diags)
 }
 
-// prove has the installation show that it works, as far as the plan asks for it.
-func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, diags *diag.Diagnostics) {
+// reopen notes in the project that a creation has failed.
+func reopen(ctx context.Context, service *backup.Service, id backup.ID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	return service.Reopen(ctx, id)
+}
+
+// prove has the installation show that it works, as far as the plan asks for
+// it, and answers whether it did.
+func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, diags *diag.Diagnostics) bool {
 	if service.Unsettled() {
 		r.projects.warnUnsettled(diags)
-		return
+		return true
 	}
 	if mode == verifyNone {
-		return
+		return true
 	}
 	err := service.Prove(ctx, id)
 	if err == nil && mode == verifyBackup {
@@ -254,6 +269,7 @@ func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service,
 	if err != nil {
 		addError(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err))
 	}
+	return err == nil
 }
 
 // storeResult reads the backup once more and stores it. It does so even after

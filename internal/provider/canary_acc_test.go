@@ -2,12 +2,14 @@ package provider_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
@@ -22,6 +24,17 @@ type cli struct {
 	searched map[string]string // what was printed or written, by its origin
 }
 
+// builtProvider builds the provider once for all tests, and answers with the
+// directory that holds it.
+var builtProvider = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(scratch, "provider")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "terraform-provider-aimindset"), "github.com/aimindset/terraform-provider-aimindset")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the provider: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
 func newCLI(t *testing.T, config string, env ...string) *cli {
 	t.Helper()
 	binary, err := stack.Terraform(t.Context())
@@ -29,11 +42,11 @@ func newCLI(t *testing.T, config string, env ...string) *cli {
 		t.Fatal(err)
 	}
 	c := &cli{t: t, dir: t.TempDir(), binary: binary, searched: map[string]string{}}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(c.dir, "terraform-provider-aimindset"), "github.com/aimindset/terraform-provider-aimindset")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the provider: %v\n%s", err, out)
+	program, err := builtProvider()
+	if err != nil {
+		t.Fatal(err)
 	}
-	rc := fmt.Sprintf("provider_installation {\n  dev_overrides { \"aimindset/aimindset\" = %q }\n  direct {}\n}\n", c.dir)
+	rc := fmt.Sprintf("provider_installation {\n  dev_overrides { \"aimindset/aimindset\" = %q }\n  direct {}\n}\n", program)
 	for name, text := range map[string]string{"main.tf": config, "terraform.rc": rc} {
 		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -98,6 +98,13 @@ func (r *run) plan(id backup.ID, what intent) (others intent) {
 	return others
 }
 
+// done ends what a resource has planned for a backup.
+func (r *run) done(id backup.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.intents, id)
+}
+
 // planOnce notes that a resource makes, keeps or removes a backup. It refuses
 // a second resource for the same one: each would undo what the other one does,
 // and Terraform, which does not know that they are the same, might do so at the
@@ -125,13 +132,26 @@ func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.Modif
 	}
 }
 
-// tellReplacement says what it means that a backup is replaced by itself, as
-// after a create that failed, or with -replace.
-func tellReplacement(id backup.ID, diags *diag.Diagnostics) {
-	diags.AddWarning("The backup is replaced by itself",
-		fmt.Sprintf("Backup %s is removed and installed anew under the same name. Until it is installed again no backup runs, and the history of its runs goes. "+
-			"A change in place keeps both: if the resource is tainted because an apply failed, \"terraform untaint\" and another apply repair what differs. "+
-			"With `create_before_destroy` the apply is refused, because the new backup cannot stand beside the old one under one name.", id))
+// checkReplacement decides about a backup of the state that is to be replaced
+// under its own name: because its creation failed, or because somebody asks for
+// it (-replace, replace_triggered_by, or because "terraform taint" was used).
+//
+// What a failed creation has left may go. Anything else is refused here,
+// because the apply could not tell it any more: with create_before_destroy the
+// new object would find the old one in its place, and Terraform would remove
+// what both of them are.
+func checkReplacement(found backup.State, asked bool, diags *diag.Diagnostics) {
+	if asked || !found.LeftBehind() {
+		diags.AddError("A backup is not replaced by itself",
+			fmt.Sprintf("Backup %s would be removed and installed anew under the same name. In between no backup would run, and the history of its runs would go. Every change is made in place instead:\n\n"+
+				"- if its address in the configuration has changed, add a `moved` block;\n"+
+				"- if the resource is tainted, run \"terraform untaint\" with its address, and apply: what differs is repaired;\n"+
+				"- if you asked for it with -replace or replace_triggered_by, take that away; `rotate_token` makes a new token;\n"+
+				"- to begin with an empty history, destroy the backup and apply again.", found.ID))
+		return
+	}
+	diags.AddWarning("A failed creation is begun anew",
+		fmt.Sprintf("The creation of backup %s did not come to its end. What it left in the project is removed or taken over.", found.ID))
 }
 
 // tellOwnership says what the plan takes over, what it leaves behind, and which
