@@ -163,8 +163,8 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	d := Dispatcher{Remove: read("lock.sql") + read("remove.sql"), Functions: map[string]string{}}
 	// A function may call one that stands behind it in the alphabet, so the
 	// bodies are checked when they run, not when they are created.
-	lease := []string{"set local check_function_bodies = off;", read("owner.sql"), read("lock.sql"), read("lease.sql")}
-	script := append(slices.Clone(lease), read("schema.sql"))
+	functions := make([]string, 0, len(names))
+	var leaseFunctions []string
 	for _, name := range names {
 		text := read(path.Join("functions", name+".sql"))
 		body := functionBody.FindStringSubmatch(text)
@@ -172,14 +172,31 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 			panic(fmt.Sprintf("payload: sql/functions/%s.sql has no $body$", name))
 		}
 		d.Functions[name] = digest([]byte(body[1]))
-		script = append(script, text)
-		if name == "acquire" || name == "hold" {
-			lease = append(lease, text)
+		functions = append(functions, text)
+		if name == "acquire" || name == "hold" || name == "catalog" {
+			leaseFunctions = append(leaseFunctions, text)
 		}
 	}
-	script = append(script, read("grants.sql"))
-	d.Lease = strings.Join(lease, "\n")
-	d.Install = strings.Join(script, "\n")
+	// Each script builds what it installs a second time, compares, makes the
+	// first like the second, and replaces what can be replaced.
+	script := func(tables, functions, after []string) string {
+		text := []string{
+			"set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;",
+			read("lock.sql"), read("owner.sql"), read("twin.sql"),
+		}
+		for _, table := range tables {
+			text = append(text, strings.ReplaceAll(table, "auto_backup.", "auto_backup_wanted."))
+		}
+		text = append(text, read("missing_tables.sql"))
+		for _, function := range functions {
+			text = append(text, strings.Replace(function, "function auto_backup.", "function auto_backup_wanted.", 1))
+		}
+		text = append(text, read("converge.sql"))
+		return strings.Join(slices.Concat(text, tables, functions, after), "\n")
+	}
+	lease := read("lease.sql")
+	d.Lease = script([]string{lease}, leaseFunctions, []string{"drop schema auto_backup_wanted cascade;"})
+	d.Install = script([]string{lease, read("schema.sql"), read("view.sql")}, functions, []string{read("grants.sql"), read("record.sql")})
 	d.Version = LoadContract().FunctionVersion + "+" + digest([]byte(d.Install + d.Remove))[:8]
 	return d
 })

@@ -1,27 +1,30 @@
 -- Closes schema auto_backup to everybody but its owner. PostgreSQL lets
--- everybody execute a new function, so this follows the functions.
-revoke all on schema auto_backup from public;
-revoke all on all tables in schema auto_backup from public;
-revoke all on all sequences in schema auto_backup from public;
-revoke all on all functions in schema auto_backup from public;
+-- everybody execute a new function, so this follows the functions. A role of
+-- the user's own, to which he has granted something, keeps it.
+revoke all on schema auto_backup from public cascade;
+revoke all on all tables in schema auto_backup from public cascade;
+revoke all on all sequences in schema auto_backup from public cascade;
+revoke all on all functions in schema auto_backup from public cascade;
 
 do $do$
 declare
     role name;
 begin
-    foreach role in array array['anon', 'authenticated', 'service_role', 'authenticator']::name[] loop
+    foreach role in array array['anon', 'authenticated', 'service_role', 'authenticator', 'supabase_read_only_user']::name[] loop
         if pg_catalog.to_regrole(role::text) is not null then
-            execute pg_catalog.format('revoke all on schema auto_backup from %I', role);
-            execute pg_catalog.format('revoke all on all tables in schema auto_backup from %I', role);
-            execute pg_catalog.format('revoke all on all sequences in schema auto_backup from %I', role);
-            execute pg_catalog.format('revoke all on all functions in schema auto_backup from %I', role);
+            execute pg_catalog.format('revoke all on schema auto_backup from %I cascade', role);
+            execute pg_catalog.format('revoke all on all tables in schema auto_backup from %I cascade', role);
+            execute pg_catalog.format('revoke all on all sequences in schema auto_backup from %I cascade', role);
+            execute pg_catalog.format('revoke all on all functions in schema auto_backup from %I cascade', role);
         end if;
     end loop;
 
     -- A plan reads as this role: it may compare the token's digest, not read the token.
     if pg_catalog.to_regrole('supabase_read_only_user') is not null then
         grant usage on schema auto_backup to supabase_read_only_user;
-        grant execute on function auto_backup.token_digest(text) to supabase_read_only_user;
+        grant execute on function
+            auto_backup.token_digest(text), auto_backup.deviations(), auto_backup.catalog(text)
+        to supabase_read_only_user;
     end if;
 end
 $do$;

@@ -34,10 +34,7 @@ begin
         ids := ids || jsonb_build_object(job.name, id);
     end loop;
 
-    -- A job that somebody has removed in the meantime is no error.
-    perform cron.unschedule(j.jobid)
-    from cron.job j
-    where j.username = current_user and configure.surplus @> to_jsonb(j.jobid);
+    perform auto_backup.unschedule(configure.surplus);
 
     return ids;
 end

@@ -1,0 +1,152 @@
+package payload_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+)
+
+// TestConverge proves for every kind of object in the dispatcher's schema that
+// what somebody has done to it is named, that an installation over it leaves
+// exactly what a first one does, and that rows stay.
+func TestConverge(t *testing.T) {
+	t.Parallel()
+	l := startLedger(t)
+	deviations := `select coalesce(string_agg(d.key || ': ' || d.value, ' | ' order by d.key), '') from jsonb_each_text(auto_backup.deviations()) d`
+	if got := one[string](t, l.owner, deviations); got != "" {
+		t.Fatalf("after an installation: %s", got)
+	}
+	l.exec(t, l.admin, `
+		create role other nologin;
+		insert into auto_backup.settings (backup, spec, owner) values ('kept', '{}', 'x');
+		insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now());
+		insert into auto_backup.incidents (backup, kind, schedule, due_at, run_id, code, opened_at, alert_state)
+		select backup, 'failed', schedule, due_at, run_id, 'internal', now(), 'off' from auto_backup.runs where backup = 'kept'`)
+	const all = "1 settings, 1 runs, 1 incidents"
+	for _, c := range []struct {
+		tamper, want string
+		// rows are what of the rows is left.
+		rows string
+	}{
+		{"alter table auto_backup.runs drop column records cascade", "column runs.records: missing | view history: missing", all},
+		{"alter table auto_backup.runs drop column posted_at", "column runs.posted_at: missing", all},
+		{"alter table auto_backup.runs drop column due_at cascade", "column runs.due_at: missing | constraint runs.runs_once: missing | view history: missing", "1 settings, 0 runs, 1 incidents"},
+		{"alter table auto_backup.incidents drop column incident_id cascade", "column incidents.incident_id: missing | constraint incidents.incidents_pkey: missing | view history: missing", all},
+		{"alter table auto_backup.runs rename column code to kode", "column runs.code: missing | constraint runs.runs_failed: another definition | view history: another definition", all},
+		{"drop view auto_backup.history; alter table auto_backup.runs alter column records type text", "column runs.records: type is text instead of bigint | view history: missing", all},
+		{"alter table auto_backup.incidents alter column logged drop default, alter column logged drop not null", "column incidents.logged: default is unset instead of false, required is false instead of true", all},
+		{"alter table auto_backup.runs add column cost numeric not null default 0; alter table auto_backup.runs alter column cost drop default", "column runs.cost: not of this schema, and every new row has to fill it", all},
+		{"alter table auto_backup.runs drop constraint runs_once", "constraint runs.runs_once: missing", all},
+		{"alter table auto_backup.settings drop constraint settings_pkey cascade", "constraint incidents.incidents_backup_fkey: missing | constraint schedules.schedules_backup_fkey: missing | constraint settings.settings_pkey: missing | constraint watchdog.watchdog_backup_fkey: missing", all},
+		{"alter table auto_backup.runs drop constraint runs_state_check, add constraint runs_state_check check (state <> 'x')", "constraint runs.runs_state_check: another definition", all},
+		{"alter table auto_backup.runs add constraint mine check (attempt < 2)", "constraint runs.mine: not of this schema", all},
+		{"drop index auto_backup.runs_by_age", "index runs_by_age: missing", all},
+		{"create unique index mine on auto_backup.runs (state)", "index mine: not of this schema", all},
+		{"drop table auto_backup.watchdog", "table watchdog: missing", all},
+		{"drop table auto_backup.runs cascade", "function judge(auto_backup.runs, jsonb, jsonb, jsonb, boolean, timestamp with time zone): missing | table runs: missing | view history: missing", "1 settings, 0 runs, 1 incidents"},
+		{"alter table auto_backup.runs owner to other", "table runs: owner is other instead of postgres", all},
+		{"alter table auto_backup.runs set unlogged", "table runs: logged is false instead of true", all},
+		{"alter table auto_backup.runs enable row level security", "table runs: row security is true instead of false", all},
+		{"create function public.refuse() returns trigger language plpgsql as 'begin return null; end'; create trigger stop before insert on auto_backup.runs for each row execute function public.refuse()", "trigger runs.stop: not of this schema", all},
+		{"create rule stop as on insert to auto_backup.runs do instead nothing", "rule runs.stop: not of this schema", all},
+		{"drop view auto_backup.history", "view history: missing", all},
+		{"drop view auto_backup.history; set local role postgres; create view auto_backup.history as select 1 as one", "view history: another columns, another definition", all},
+		{"alter view auto_backup.history owner to other", "view history: owner is other instead of postgres", all},
+		{"alter view auto_backup.history set (security_invoker = true)", "view history: options is security_invoker=true instead of unset", all},
+		{"drop function auto_backup.plain(text, integer)", "function plain(text, integer): missing", all},
+		{"alter function auto_backup.token_digest(text) security invoker", "function token_digest(text): security is invoker instead of definer", all},
+		{"alter function auto_backup.token(text) reset search_path", "function token(text): settings is unset instead of search_path=\"\"", all},
+		{"alter function auto_backup.dispatch(text, text, timestamptz) set lock_timeout = '1ms'", "function dispatch(text, text, timestamp with time zone): settings is", all},
+		{"alter function auto_backup.token(text) owner to supabase_admin", "function token(text): owner is supabase_admin instead of postgres", all},
+		{"set local role postgres; create function auto_backup.dispatch(text, text) returns uuid language sql as 'select null::uuid'", "function dispatch(text, text): not of this schema", all},
+		{"drop function auto_backup.plain(text, integer); set local role postgres; create function auto_backup.plain(v text, l integer) returns integer language sql as 'select 1'", "function plain(text, integer): another arguments, another body", all},
+		{"grant usage on schema auto_backup to anon; grant execute on function auto_backup.token(text) to anon", "grants to anon: has EXECUTE on token(text); has USAGE on the schema", all},
+		{"grant select (spec) on auto_backup.settings to authenticated", "grants to authenticated: has SELECT on settings.spec", all},
+		{"grant select on auto_backup.history to public", "grants to public: has SELECT on history", all},
+		{"revoke execute on function auto_backup.token_digest(text) from supabase_read_only_user", "grants to supabase_read_only_user: lacks EXECUTE on token_digest(text)", all},
+		{"revoke execute on function auto_backup.token(text) from postgres", "grants to postgres: lacks EXECUTE on token(text)", all},
+		{"delete from auto_backup.installation", "table installation: its row is lost", all},
+		{"alter table auto_backup.installation drop column objects", "table installation: its row is lost", all},
+		{"drop table auto_backup.installation", "schema: cannot be examined: relation \"auto_backup.installation\" does not exist", all},
+		{"drop table auto_backup.leases", "table leases: missing", all},
+	} {
+		l.exec(t, l.admin, "begin; "+c.tamper+"; commit")
+		if got := one[string](t, l.owner, deviations); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.tamper, got, c.want)
+		}
+		if _, err := l.owner.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
+			t.Fatalf("%s: %v", c.tamper, err)
+		}
+		if got := one[string](t, l.owner, deviations); got != "" {
+			t.Errorf("%s: left are %s", c.tamper, got)
+		}
+		if got := one[string](t, l.owner, `select format('%s settings, %s runs, %s incidents',
+			(select count(*) from auto_backup.settings), (select count(*) from auto_backup.runs), (select count(*) from auto_backup.incidents))`); got != c.rows {
+			t.Errorf("%s: left are %s", c.tamper, got)
+		}
+		if got := one[string](t, l.owner, `select coalesce(string_agg(r.rolname, ', '), '') from pg_auth_members m inner join pg_roles r on r.oid = m.roleid where m.member = 'postgres'::regrole and r.rolname = 'other'`); got != "" {
+			t.Errorf("%s: postgres stays a member of %s", c.tamper, got)
+		}
+		if c.rows != all {
+			l.exec(t, l.owner, `insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now())`)
+		}
+	}
+}
+
+// TestConvergeNeedsSuperuser proves that what postgres may not take back is
+// refused with the statement that has to be run, and that nothing is changed.
+func TestConvergeNeedsSuperuser(t *testing.T) {
+	t.Parallel()
+	l := startLedger(t)
+	for tamper, statement := range map[string]string{
+		"alter table auto_backup.runs owner to supabase_admin": "alter table auto_backup.runs owner to postgres",
+		"alter schema auto_backup owner to supabase_admin":     "alter schema auto_backup owner to postgres",
+	} {
+		l.exec(t, l.admin, tamper)
+		_, err := l.owner.Exec(t.Context(), payload.LoadDispatcher().Install)
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || !strings.Contains(refused.Message, "supabase_admin") || !strings.HasSuffix(refused.Hint, "run: "+statement) {
+			t.Errorf("%s: %v", tamper, err)
+		}
+		l.exec(t, l.admin, statement)
+	}
+	l.install(t)
+}
+
+// TestUnschedule proves that a job of another role is removed, whether the role
+// is there, has lost its way to pg_cron, or does not exist; that no role and no
+// right is left behind; and that a superuser's job is refused with the statement
+// that has to be run.
+func TestUnschedule(t *testing.T) {
+	t.Parallel()
+	l := startLedger(t)
+	l.exec(t, l.admin, `
+		create role "Other one" nologin;
+		insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname)
+		select '0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', u, false, 'duplicate'
+		from unnest(array['Other one', 'service_role', 'nobody there', 'postgres', 'supabase_admin']) u`)
+	roles := `select string_agg(r.rolname || '>' || coalesce(m.member::regrole::text, ''), ',' order by r.rolname, m.member::regrole::text) || (select nspacl::text from pg_namespace where nspname = 'cron') from pg_roles r left join pg_auth_members m on m.roleid = r.oid`
+	before := one[string](t, l.admin, roles)
+	remove := `select auto_backup.unschedule((select jsonb_agg(j.jobid) from cron.job j where j.jobname = 'duplicate' and j.username <> $1))`
+	l.exec(t, l.owner, remove, "supabase_admin")
+	if got := one[string](t, l.admin, `select string_agg(username, ',') from cron.job where jobname = 'duplicate'`); got != "supabase_admin" {
+		t.Errorf("left are the jobs of %s", got)
+	}
+	if after := one[string](t, l.admin, roles); after != before {
+		t.Errorf("the roles were\n%s\nand are\n%s", before, after)
+	}
+	id := one[int64](t, l.admin, `select jobid from cron.job where jobname = 'duplicate'`)
+	_, err := l.owner.Exec(t.Context(), remove, "")
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "belongs to role supabase_admin") || !strings.HasSuffix(refused.Hint, fmt.Sprintf("run: select cron.unschedule(%d)", id)) {
+		t.Errorf("a superuser's job: %v", err)
+	}
+	if user := one[string](t, l.owner, "select current_user::text"); user != "postgres" {
+		t.Errorf("the session goes on as %s", user)
+	}
+}

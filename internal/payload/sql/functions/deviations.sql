@@ -1,0 +1,140 @@
+-- What in this schema is not as it was installed, by object, in words; {} when
+-- nothing is. What others have put beside the dispatcher's objects is theirs,
+-- unless it stands in the dispatcher's way. It is read by every plan, so it
+-- answers with a problem of its own instead of failing.
+create or replace function auto_backup.deviations()
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+declare
+    wanted jsonb;
+    found jsonb := auto_backup.catalog('auto_backup');
+    same_server boolean;
+    objects jsonb;
+    access jsonb;
+begin
+    select to_jsonb(i) -> 'objects' into wanted from auto_backup.installation i;
+    if wanted is null then
+        return jsonb_build_object('table installation', 'its row is lost');
+    end if;
+    same_server := (wanted -> 'server')::integer = current_setting('server_version_num')::integer / 10000;
+    wanted := wanted - 'server';
+
+    select coalesce(jsonb_object_agg(d.object, d.words), '{}') into objects
+    from (
+        select w.key as object, 'missing' as words
+        from jsonb_each(wanted) w
+        where not found ? w.key
+        -- A table stands for all that it had.
+        and (w.value ->> 'table' is null or found ? ('table ' || (w.value ->> 'table')))
+        union all
+        select
+            w.key,
+            string_agg(
+                case
+                    when p.key in ('definition', 'body', 'columns', 'arguments') then 'another ' || p.key
+                    else format(
+                        '%s is %s instead of %s', p.key, coalesce(found -> w.key ->> p.key, 'unset'),
+                        coalesce(w.value ->> p.key, 'unset')
+                    )
+                end, ', ' order by p.key
+            )
+        from jsonb_each(wanted) w
+        cross join jsonb_each(w.value || (found -> w.key)) p
+        where found ? w.key
+        and found -> w.key -> p.key is distinct from w.value -> p.key
+        and (same_server or p.key <> 'definition')
+        group by w.key
+        union all
+        select f.key, case when f.key like 'column %' then 'not of this schema, and every new row has to fill it' else 'not of this schema' end
+        from jsonb_each(found) f
+        where not wanted ? f.key
+        and case
+            when f.key like 'function %' then exists (
+                select from jsonb_each(wanted) w where w.key like 'function %' and w.value -> 'name' = f.value -> 'name'
+            )
+            when not wanted ? ('table ' || coalesce(f.value ->> 'table', '')) then false
+            when f.key like 'column %' then (f.value ->> 'required')::boolean and not f.value ?| array['default', 'identity', 'generated']
+            when f.key like 'index %' then (f.value ->> 'unique')::boolean
+            else f.key ~ '^(constraint|trigger|rule) '
+        end
+    ) as d;
+
+    with granted (object, owner, acl, standard) as (
+        select 'the schema', n.nspowner, n.nspacl, acldefault('n', n.nspowner)
+        from pg_catalog.pg_namespace n
+        where n.nspname = 'auto_backup'
+        union all
+        select c.relname, c.relowner, c.relacl, acldefault('r', c.relowner)
+        from pg_catalog.pg_class c
+        where c.relnamespace = 'auto_backup'::regnamespace and wanted ?| array['table ' || c.relname, 'view ' || c.relname]
+        union all
+        select c.relname || '.' || a.attname, c.relowner, a.attacl, acldefault('c', c.relowner)
+        from pg_catalog.pg_attribute a
+        inner join pg_catalog.pg_class c on c.oid = a.attrelid
+        where c.relnamespace = 'auto_backup'::regnamespace and wanted ?| array['table ' || c.relname, 'view ' || c.relname]
+        and a.attacl is not null
+        union all
+        select f.signature, p.proowner, p.proacl, acldefault('f', p.proowner)
+        from pg_catalog.pg_proc p
+        cross join lateral (select p.proname || '(' || oidvectortypes(p.proargtypes) || ')' as signature) f
+        where p.pronamespace = 'auto_backup'::regnamespace and wanted ? ('function ' || f.signature)
+    ),
+
+    present as (
+        select g.object, case x.grantee when 0 then 'public' else pg_get_userbyid(x.grantee) end as role, x.privilege_type as privilege
+        from granted g
+        cross join aclexplode(coalesce(g.acl, g.standard)) x
+    ),
+
+    needed (object, role, privilege) as (
+        select g.object, pg_get_userbyid(g.owner), x.privilege_type
+        from granted g
+        cross join aclexplode(g.standard) x
+        where x.grantee = g.owner
+        union all
+        select r.object, 'supabase_read_only_user', r.privilege
+        from (
+            values
+            ('the schema', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('deviations()', 'EXECUTE'), ('catalog(text)', 'EXECUTE')
+        ) as r (object, privilege)
+        where to_regrole('supabase_read_only_user') is not null
+    ),
+
+    wrong as (
+        select p.role, 'has ' as verb, p.object, p.privilege
+        from present p
+        where p.role in ('public', 'anon', 'authenticated', 'service_role', 'authenticator', 'supabase_read_only_user')
+        and not exists (
+            select from needed n where n.object = p.object and n.role = p.role and n.privilege = p.privilege
+        )
+        union all
+        select n.role, 'lacks ', n.object, n.privilege
+        from needed n
+        where not exists (
+            select from present p where p.object = n.object and p.role = n.role and p.privilege = n.privilege
+        )
+    ),
+
+    per_object as (
+        select w.role, w.verb || string_agg(w.privilege, ', ' order by w.privilege) || ' on ' || w.object as words
+        from wrong w
+        group by w.role, w.verb, w.object
+    ),
+
+    per_role as (
+        select 'grants to ' || p.role as object, left(string_agg(p.words, '; ' order by p.words), 400) as words
+        from per_object p
+        group by p.role
+    )
+
+    select coalesce(jsonb_object_agg(r.object, r.words), '{}') into access from per_role r;
+    return objects || access;
+exception
+    when others then
+        return jsonb_build_object('schema', 'cannot be examined: ' || sqlerrm);
+end
+$body$;

@@ -1,0 +1,67 @@
+-- Removes jobs by their ids, a JSON array. Jobs that are gone already are no error.
+-- pg_cron lets only its owner remove a job, so another role's job is removed as
+-- that role. The role may be gone itself, and while it is, pg_cron runs no job of
+-- anyone: then it is made for the moment, which nobody outside this transaction
+-- sees.
+create or replace function auto_backup.unschedule(ids jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    job record;
+    me constant name := current_user;
+    former constant text := current_setting('role');
+    made boolean;
+    joined boolean;
+    admitted boolean;
+    gone jsonb := '[]';
+begin
+    for job in
+        select j.jobid, j.jobname, j.username from cron.job j where unschedule.ids @> to_jsonb(j.jobid) order by j.jobid
+    loop
+        if job.username = me then
+            perform cron.unschedule(job.jobid);
+        else
+            begin
+                made := not exists (select from pg_catalog.pg_roles r where r.rolname = job.username);
+                if made then
+                    execute format('create role %I nologin', job.username);
+                end if;
+                joined := made or not pg_has_role(me, job.username::name, 'member');
+                if joined then
+                    execute format('grant %I to %I', job.username, me);
+                end if;
+                admitted := not has_schema_privilege(job.username::name, 'cron', 'usage');
+                if admitted then
+                    execute format('grant usage on schema cron to %I', job.username);
+                end if;
+                perform set_config('role', job.username, true);
+                perform cron.unschedule(job.jobid);
+                perform set_config('role', former, true);
+                if admitted then
+                    execute format('revoke usage on schema cron from %I', job.username);
+                end if;
+                if joined then
+                    execute format('revoke %I from %I', job.username, me);
+                end if;
+                if made then
+                    execute format('drop role %I', job.username);
+                end if;
+            exception
+                when others then
+                    raise exception 'the pg_cron job % (%) belongs to role %, and % may not remove it: %',
+                        job.jobname, job.jobid, job.username, me, sqlerrm
+                    using errcode = 'AB010', hint = case
+                        when made then format(
+                            'pg_cron runs no job at all while this role does not exist. Have a superuser, on Supabase its support, run: delete from cron.job where jobid = %s', job.jobid
+                        )
+                        else format('Have %I or a superuser run: select cron.unschedule(%s)', job.username, job.jobid)
+                    end;
+            end;
+        end if;
+        gone := gone || to_jsonb(job.jobname);
+    end loop;
+    return gone;
+end
+$body$;
