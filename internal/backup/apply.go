@@ -142,7 +142,7 @@ func surplusOrNew(spec Spec, found State) []string {
 
 func (l *lease) applyDispatcher(ctx context.Context, spec Spec, found State) error {
 	dispatcher := payload.LoadDispatcher()
-	if found.Dispatcher() != dispatcher.Version {
+	if found.Dispatcher() != dispatcher.Version || len(found.dispatcherDeviations()) > 0 {
 		if err := l.script(ctx, dispatcher.Install); err != nil {
 			return err
 		}
@@ -163,6 +163,9 @@ func (l *lease) applyDispatcher(ctx context.Context, spec Spec, found State) err
 func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 	name := spec.ID.Name
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
+		return err
+	}
+	if err := l.applyStamps(ctx, found); err != nil {
 		return err
 	}
 	switch {
@@ -200,6 +203,23 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 	}
 	if slot != name.TokenSecret() || found.Token.Next != "" {
 		return l.deleteToken(ctx, name, name.NextTokenSecret())
+	}
+	return nil
+}
+
+// applyStamps puts the stamp back on the backup's vault secrets, and removes
+// what carries it under another name.
+func (l *lease) applyStamps(ctx context.Context, found State) error {
+	stamp := l.name.vaultStamp()
+	for _, name := range found.unstampedVault() {
+		if _, err := l.write(ctx, postgres.PutVaultSecret, name, nil, stamp, string(l.name), l.holder); err != nil {
+			return err
+		}
+	}
+	for _, name := range found.surplusVault() {
+		if _, err := l.write(ctx, postgres.RemoveVaultSecrets, name, name, stamp, string(l.name), l.holder); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -265,7 +285,8 @@ func (l *lease) setSecrets(ctx context.Context, values map[string]string) error 
 
 func (l *lease) applyFunction(ctx context.Context, spec Spec, found State) (deployed supabase.Function, err error) {
 	name, api, ref := spec.ID.Name, l.service.API, l.service.Ref
-	if found.Function != nil && found.Function.Status == StatusActive && maps.Equal(found.Function.Files, spec.Source.Digests()) {
+	if f := found.Function; f != nil && f.Status == StatusActive && f.Entrypoint == payload.Entrypoint &&
+		f.ImportMap == spec.Source.ImportMap && maps.Equal(f.Files, spec.Source.Digests()) {
 		// The code is right, so only the way it is served can differ.
 		stamp, verify := name.functionStamp(), false
 		err = l.request(ctx, func() (err error) {
@@ -319,6 +340,14 @@ func (l *lease) applyJobs(ctx context.Context, spec Spec, found State, functionI
 	surplus := []int64{}
 	for key, job := range found.Jobs {
 		if _, ok := wanted[key]; !ok {
+			surplus = append(surplus, job.ID)
+		} else if job.Username != JobOwner {
+			// configure makes the job anew, as the right role.
+			surplus = append(surplus, job.ID)
+		}
+	}
+	for key, job := range found.Namesakes {
+		if job.Username != JobOwner && spec.wantedNamesake(key) {
 			surplus = append(surplus, job.ID)
 		}
 	}
@@ -420,17 +449,31 @@ func (l *lease) removeJobs(ctx context.Context, found State) error {
 	if len(found.Jobs) == 0 {
 		return nil
 	}
-	ids := []int64{}
+	own, others := []int64{}, []int64{}
 	for _, job := range found.Jobs {
-		ids = append(ids, job.ID)
+		if job.Username == JobOwner {
+			own = append(own, job.ID)
+		} else {
+			others = append(others, job.ID)
+		}
 	}
-	slices.Sort(ids)
-	list, err := json.Marshal(ids)
-	if err != nil {
-		return err
+	for _, part := range []struct {
+		statement string
+		ids       []int64
+	}{{postgres.Unschedule, own}, {postgres.UnscheduleOthers, others}} {
+		if len(part.ids) == 0 {
+			continue
+		}
+		slices.Sort(part.ids)
+		list, err := json.Marshal(part.ids)
+		if err != nil {
+			return err
+		}
+		if _, err := l.write(ctx, part.statement, string(list), string(found.ID.Name), l.holder); err != nil {
+			return err
+		}
 	}
-	_, err = l.write(ctx, postgres.Unschedule, string(list), string(found.ID.Name), l.holder)
-	return err
+	return nil
 }
 
 // leave puts the CHECKs of the log back when the last backup goes.

@@ -57,8 +57,15 @@ func Diff(spec Spec, found State) []Difference {
 		}
 	}
 	add(PartDispatcher, "dispatcher", found.Dispatcher(), payload.LoadDispatcher().Version)
-	if found.Settings == nil {
+	schema := found.dispatcherDeviations()
+	for _, object := range slices.Sorted(maps.Keys(schema)) {
+		add(PartDispatcher, object, schema[object], "as installed")
+	}
+	switch {
+	case found.Settings == nil:
 		add(PartDispatcher, "settings", "missing", "installed")
+	case !found.Stamped:
+		add(PartDispatcher, "settings", "without stamp", "stamped")
 	}
 	diffs = append(diffs, diffToken(spec, found)...)
 	diffs = append(diffs, diffSecrets(spec, found)...)
@@ -84,7 +91,29 @@ func diffToken(spec Spec, found State) []Difference {
 	case stamp != spec.ID.Name.vaultStamp():
 		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "without a stamp", "stamped"})
 	}
+	for _, name := range slices.Concat(found.unstampedVault(), found.surplusVault()) {
+		diffs = append(diffs, Difference{PartToken, name, found.VaultStamps[name], "the stamp on the backup's secrets alone"})
+	}
 	return diffs
+}
+
+// unstampedVault are the backup's vault secrets without its stamp.
+func (s State) unstampedVault() []string {
+	var names []string
+	for _, name := range []string{s.ID.Name.VaultAlertKey(), s.ID.Name.VaultToken()} {
+		if stamp, ok := s.VaultStamps[name]; ok && stamp != s.ID.Name.vaultStamp() {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// surplusVault are the vault secrets that carry the backup's stamp and are none
+// of its secrets, because somebody has renamed one.
+func (s State) surplusVault() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultStamps)), func(name string) bool {
+		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultAlertKey()
+	})
 }
 
 func diffSecrets(spec Spec, found State) []Difference {
@@ -128,6 +157,8 @@ func diffFunction(spec Spec, found State) []Difference {
 	if found.Function.VerifyJWT {
 		add("verify_jwt", "true", "false")
 	}
+	add("entry point", found.Function.Entrypoint, payload.Entrypoint)
+	add("import map", found.Function.ImportMap, spec.Source.ImportMap)
 	wanted := spec.Source.Digests()
 	files := slices.Collect(maps.Keys(wanted))
 	for file := range found.Function.Files {

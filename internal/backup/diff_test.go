@@ -2,6 +2,7 @@ package backup
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -25,7 +26,7 @@ func intact(t *testing.T) (Spec, State) {
 	found := settings
 	state := State{
 		ID: id, Extensions: map[string]string{"pg_cron": "1.6", "pg_net": "0.20.4", "supabase_vault": "0.3.1"},
-		DispatcherVersion: dispatcher.Version, Functions: dispatcher.Functions,
+		DispatcherVersion: dispatcher.Version, Functions: maps.Clone(dispatcher.Functions), SchemaDeviations: map[string]string{},
 		Settings: &found, Stamped: true, FunctionID: "f", Backups: []string{DefaultName},
 		Jobs:        map[string]Job{},
 		Token:       TokenState{Vault: "d", Function: "d"},
@@ -33,6 +34,7 @@ func intact(t *testing.T) (Spec, State) {
 		Secrets:     map[string]string{"KEY": digestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
 		Function: &FunctionState{
 			ID: "f", Name: id.Name.functionStamp(), Status: StatusActive, Files: source.Digests(),
+			Entrypoint: payload.Entrypoint, ImportMap: source.ImportMap,
 		},
 		LogConstraints: []LogConstraint{{Name: "c", Admits: true}},
 	}
@@ -58,7 +60,16 @@ func TestDiff(t *testing.T) {
 		"extension missing":      {func(_ *Spec, s *State) { delete(s.Extensions, "pg_net") }, PartExtensions, "pg_net"},
 		"dispatcher missing":     {func(_ *Spec, s *State) { s.DispatcherVersion = "" }, PartDispatcher, "dispatcher"},
 		"dispatcher older":       {func(_ *Spec, s *State) { s.DispatcherVersion = "0.1+00000000" }, PartDispatcher, "dispatcher"},
-		"SQL function changed":   {func(_ *Spec, s *State) { s.Functions = map[string]string{"dispatch": "x"} }, PartDispatcher, "dispatcher"},
+		"SQL function changed":   {func(_ *Spec, s *State) { s.Functions["dispatch"] = "x" }, PartDispatcher, "function dispatch"},
+		"SQL function missing":   {func(_ *Spec, s *State) { delete(s.Functions, "dispatch") }, PartDispatcher, "function dispatch"},
+		"table changed":          {func(_ *Spec, s *State) { s.SchemaDeviations["table runs"] = "missing" }, PartDispatcher, "table runs"},
+		"schema not comparable":  {func(_ *Spec, s *State) { s.SchemaDeviations = nil }, PartDispatcher, "schema"},
+		"settings not stamped":   {func(_ *Spec, s *State) { s.Stamped = false }, PartDispatcher, "settings"},
+		"vault not stamped":      {func(_ *Spec, s *State) { s.VaultStamps["auto-backup/token"] = "" }, PartToken, "auto-backup/token"},
+		"vault secret renamed":   {func(_ *Spec, s *State) { s.VaultStamps["x"] = s.ID.Name.vaultStamp() }, PartToken, "x"},
+		"entry point changed":    {func(_ *Spec, s *State) { s.Function.Entrypoint = "x.ts" }, PartFunction, "entry point"},
+		"import map changed":     {func(_ *Spec, s *State) { s.Function.ImportMap = "" }, PartFunction, "import map"},
+		"job doubled":            {func(_ *Spec, s *State) { s.Jobs["daily@x"] = Job{Name: "auto-backup-daily", Username: "x"} }, PartJobs, "auto-backup-daily"},
 		"vault token missing":    {func(_ *Spec, s *State) { s.Token.Vault = "" }, PartToken, "AUTO_BACKUP_TOKEN"},
 		"function token missing": {func(_ *Spec, s *State) { s.Token.Function = "" }, PartToken, "AUTO_BACKUP_TOKEN"},
 		"tokens differ":          {func(_ *Spec, s *State) { s.Token.Function = "e" }, PartToken, "AUTO_BACKUP_TOKEN"},
@@ -138,8 +149,9 @@ func TestForeign(t *testing.T) {
 		t.Errorf("an own installation is foreign: %v", err)
 	}
 	state = State{
-		ID:          spec.ID,
-		Namesakes:   map[string]Job{"daily": {ID: 7, Name: "auto-backup-daily", Schedule: "0 6 * * *"}, "secondary": {ID: 8, Name: "auto-backup-secondary"}},
+		ID: spec.ID,
+		Namesakes: map[string]Job{"daily": {ID: 7, Name: "auto-backup-daily", Schedule: "0 6 * * *", Username: JobOwner}, "secondary": {ID: 8, Name: "auto-backup-secondary", Username: JobOwner},
+			"daily@x": {ID: 9, Name: "auto-backup-daily", Schedule: "* * * * *", Username: "x"}},
 		Function:    &FunctionState{ID: "f", Name: "auto-backup"},
 		Secrets:     map[string]string{"KEY": "x", "AUTO_BACKUP_TOKEN": "y"},
 		Token:       TokenState{Function: "y"},
@@ -148,6 +160,7 @@ func TestForeign(t *testing.T) {
 	var foreign *ForeignError
 	want := []string{
 		"the Edge Function auto-backup", "the pg_cron job auto-backup-daily (id 7, schedule 0 6 * * *)",
+		"the pg_cron job auto-backup-daily (id 9, schedule * * * * *, role x)",
 		"the vault secret auto-backup/token", "the function secret AUTO_BACKUP_TOKEN", "the function secret KEY",
 	}
 	if err := state.Foreign(spec); !errors.As(err, &foreign) || !slices.Equal(foreign.Objects, want) {

@@ -133,7 +133,9 @@ func (s *Service) acquire(ctx context.Context, found State) (*lease, error) {
 		l.term = DefaultLeaseTime
 	}
 	dispatcher := payload.LoadDispatcher()
-	ready := found.Functions["acquire"] == dispatcher.Functions["acquire"] && found.Functions["hold"] == dispatcher.Functions["hold"]
+	// What was done to the table of the leases or to its grants is undone first.
+	ready := found.Functions["acquire"] == dispatcher.Functions["acquire"] && found.Functions["hold"] == dispatcher.Functions["hold"] &&
+		found.SchemaDeviations != nil && len(found.SchemaDeviations) == 0
 	said := ""
 	for look := shortestLook; ; look = min(2*look, longestLook) {
 		if !ready {

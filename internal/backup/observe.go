@@ -153,7 +153,13 @@ func firstCause(errs []error) error {
 func (s *Service) observeFunction(ctx context.Context, f supabase.Function, known Known) (FunctionState, error) {
 	state := FunctionState{
 		ID: f.ID, Name: f.Name, Status: f.Status, VerifyJWT: f.VerifyJWT,
-		Revision: revision(f), Files: known.Files,
+		Entrypoint: payload.Entrypoint, Revision: revision(f), Files: known.Files,
+	}
+	if f.EntrypointPath != "" {
+		state.Entrypoint = path.Base(f.EntrypointPath)
+	}
+	if f.ImportMapPath != "" {
+		state.ImportMap = relativePath(path.Dir(f.EntrypointPath), f.ImportMapPath)
 	}
 	if known.Revision == state.Revision && known.Files != nil {
 		return state, nil
@@ -212,6 +218,7 @@ type projectObservation struct {
 	} `json:"installation"`
 	Backups        []string          `json:"backups"`
 	Functions      map[string]string `json:"functions"`
+	Deviations     map[string]string `json:"deviations"`
 	LogConstraints []LogConstraint   `json:"log_constraints"`
 }
 
@@ -251,6 +258,7 @@ func (o observation) fill(state *State, known Known) error {
 	name := state.ID.Name
 	state.known = known
 	state.Extensions, state.Backups = o.Extensions, o.Backups
+	state.SchemaDeviations = o.Deviations
 	state.Functions, state.VaultStamps, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
 	state.Token.Vault = o.TokenDigest
 	if o.Installation != nil {
@@ -267,7 +275,10 @@ func (o observation) fill(state *State, known Known) error {
 			state.Age = time.Duration(*o.Settings.Age * float64(time.Second))
 		}
 		state.Settings = &Settings{}
-		if err := json.Unmarshal(o.Settings.Spec, state.Settings); err != nil {
+		// A value of another type than it has to be is left out, and so shows
+		// as a change like any other.
+		var typeErr *json.UnmarshalTypeError
+		if err := json.Unmarshal(o.Settings.Spec, state.Settings); err != nil && !errors.As(err, &typeErr) {
 			return fmt.Errorf("the settings of backup %s in auto_backup.settings have an unexpected form: %w", name, err)
 		}
 		claimed[WatchdogKey] = true
@@ -276,18 +287,45 @@ func (o observation) fill(state *State, known Known) error {
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(o.Backups), func(other string) bool { return other == string(name) })
+	o.fillJobs(state, claimed, others)
+	return nil
+}
+
+// fillJobs sorts the jobs by whose they are. claimed are the keys of the
+// backup's own, backups the other backups of the project.
+func (o observation) fillJobs(state *State, claimed map[string]bool, backups []string) {
 	state.Jobs, state.Namesakes = map[string]Job{}, map[string]Job{}
+	var others []Job
+	keyOf := func(job Job) (string, bool) {
+		key, named := strings.CutPrefix(job.Name, string(state.ID.Name)+"-")
+		return key, named && keyPattern.MatchString(key)
+	}
 	for _, job := range o.Jobs {
-		key, named := strings.CutPrefix(job.Name, string(name)+"-")
-		named = named && job.Username == JobOwner && keyPattern.MatchString(key)
+		key, named := keyOf(job)
 		switch {
-		case named && claimed[key]:
+		case !named || job.Username != JobOwner:
+			others = append(others, job)
+		case claimed[key]:
 			state.Jobs[key] = job
-		case named:
+		default:
 			state.Namesakes[key] = job
-		case !isJobOf(job, others):
-			state.OtherJobs = append(state.OtherJobs, job)
 		}
 	}
-	return nil
+	// A job of a name of this backup that belongs to another role is a second
+	// one, or the backup's own under another owner.
+	for _, job := range others {
+		key, named := keyOf(job)
+		_, double := state.Jobs[key]
+		switch {
+		case !named && isJobOf(job, backups):
+		case !named:
+			state.OtherJobs = append(state.OtherJobs, job)
+		case !claimed[key]:
+			state.Namesakes[duplicateKey(key, job.Username)] = job
+		case double:
+			state.Jobs[duplicateKey(key, job.Username)] = job
+		default:
+			state.Jobs[key] = job
+		}
+	}
 }

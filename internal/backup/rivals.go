@@ -22,18 +22,18 @@ type Rival struct {
 // Rivals lists the active jobs that are not among those of spec and that run
 // the same backup, as their name or their command says. They are not touched.
 func (s State) Rivals(spec Spec) []Rival {
-	wanted := spec.Jobs()
 	var rivals []Rival
 	add := func(key string, job Job) {
-		if !job.Active {
+		// A job without a role runs no more than any other job does.
+		if !job.Active || job.Orphaned {
 			return
 		}
 		_, err := schedule.Parse(job.Schedule)
 		rivals = append(rivals, Rival{Job: job, Key: key, Readable: err == nil})
 	}
 	for key, job := range s.Namesakes {
-		if _, adopted := wanted[key]; !adopted {
-			if key == WatchdogKey {
+		if !spec.wantedNamesake(key) {
+			if key == WatchdogKey || job.Username != JobOwner {
 				key = ""
 			}
 			add(key, job)

@@ -18,7 +18,7 @@ func TestRivals(t *testing.T) {
 		{ID: 8, Name: "auto-secondary", Schedule: "0 18 * * *", Command: "select 1", Active: true, Username: JobOwner},
 		{ID: 7, Name: "auto-asleep", Schedule: "0 18 * * *", Command: "select 1", Username: JobOwner},
 		{ID: 6, Name: "auto-seconds", Schedule: "30 seconds", Command: "select 1", Active: true, Username: JobOwner},
-		{ID: 5, Name: "auto-daily", Schedule: "0 6 * * *", Command: "select 1", Active: true, Username: "supabase_admin"},
+		{ID: 5, Name: "auto-nightly", Schedule: "0 6 * * *", Command: "select 1", Active: true, Username: "supabase_admin"},
 		{ID: 4, Name: "", Schedule: "@daily", Command: "select backup_all_data()", Active: true, Username: JobOwner},
 		{ID: 3, Name: "auto-backup-daily", Schedule: "0 6 * * *", Command: Name("auto-backup").dispatchCommand("daily"), Active: true, Username: JobOwner},
 		{ID: 2, Name: "auto-backup-watchdog", Schedule: "*/10 * * * *", Command: Name("auto-backup").watchCommand(), Active: true, Username: JobOwner},

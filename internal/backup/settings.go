@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
@@ -75,6 +77,42 @@ type Schedule struct {
 	Months     []int  `json:"months"`
 	Weekdays   []int  `json:"weekdays"`
 	DaysEither bool   `json:"days_either"`
+}
+
+// Due says, in one line for a person, when a tick of the schedule's job is let
+// through: the compiled form of the schedule, which the dispatcher reads.
+func (s Schedule) Due() string {
+	day := "and"
+	if s.DaysEither {
+		day = "or"
+	}
+	guard := "every tick of "
+	if s.Guarded {
+		guard = "the right ones of the ticks of "
+	}
+	return fmt.Sprintf("%s%q (UTC): minute %s, hour %s, day %s of month %s %s weekday %s in %s",
+		guard, s.UTC, ranges(s.Minutes), ranges(s.Hours), ranges(s.Days), ranges(s.Months), day, ranges(s.Weekdays), s.Zone)
+}
+
+// ranges writes a sorted set as cron does, 1-5,7.
+func ranges(set []int) string {
+	var parts []string
+	for i := 0; i < len(set); {
+		j := i
+		for j+1 < len(set) && set[j+1] == set[j]+1 {
+			j++
+		}
+		part := strconv.Itoa(set[i])
+		if j > i {
+			part += "-" + strconv.Itoa(set[j])
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ",")
 }
 
 // FunctionSettings says which Edge Function the dispatcher calls and what the

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -96,7 +97,11 @@ func (s *shared) observe(ctx context.Context) (map[Name]observation, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.db.Query(ctx, postgres.ReadOnly, postgres.Observe, string(list))
+	functions, err := json.Marshal(payload.LoadDispatcher().Functions)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.db.Query(ctx, postgres.ReadOnly, postgres.Observe, string(list), string(functions))
 	if err != nil {
 		return nil, err
 	}

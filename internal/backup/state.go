@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
 // Job is a pg_cron job.
@@ -19,12 +17,30 @@ type Job struct {
 	Active   bool   `json:"active"`
 	Database string `json:"database"`
 	Username string `json:"username"`
+	// Orphaned says that the role Username does not exist. While such a job is
+	// there, pg_cron runs no job of anybody.
+	Orphaned bool `json:"orphaned,omitempty"`
 }
 
 // same reports whether two jobs do the same, whatever their ids.
 func (j Job) same(other Job) bool {
-	j.ID = other.ID
+	j.ID, j.Orphaned = other.ID, other.Orphaned
 	return j == other
+}
+
+// duplicateMark stands between the key of a job and its role, where a job of
+// another role has the same name. No key contains it.
+const duplicateMark = "@"
+
+// duplicateKey is the key of a job which has the name of the job with this key,
+// and another owner.
+func duplicateKey(key, role string) string { return key + duplicateMark + role }
+
+// wantedNamesake reports whether a job has the name of a job of the spec.
+func (s Spec) wantedNamesake(key string) bool {
+	key, _, _ = strings.Cut(key, duplicateMark)
+	_, wanted := s.Jobs()[key]
+	return wanted
 }
 
 // TokenState says where the invocation token stands in its two homes, the
@@ -69,6 +85,10 @@ type FunctionState struct {
 	Name      string
 	Status    string
 	VerifyJWT bool
+	// Entrypoint is the file that is executed, ImportMap that of the import
+	// map, empty when there is none. Both are relative to the entry point's
+	// directory.
+	Entrypoint, ImportMap string
 	// Revision changes with every deployment and at no other time.
 	Revision string
 	// Files maps the paths of the source to their digests.
@@ -97,6 +117,9 @@ type State struct {
 	DispatcherVersion string
 	// Functions maps the dispatcher's SQL functions to the digests of their bodies.
 	Functions map[string]string
+	// SchemaDeviations is the database's own comparison of schema auto_backup
+	// with what was installed, by object; nil when it could not be asked for.
+	SchemaDeviations map[string]string
 	// Settings is nil when the backup has no settings row.
 	Settings *Settings
 	// Stamped says that the settings row carries the provider's stamp.
@@ -111,13 +134,14 @@ type State struct {
 	FunctionID string
 	// Backups are the names of all backups installed in the project.
 	Backups []string
-	// Jobs are this backup's jobs, by key.
+	// Jobs are this backup's jobs, by key. A second job of the same name, which
+	// belongs to another role, has the key "<key>@<role>".
 	Jobs map[string]Job
 	// Namesakes are jobs that are named as jobs of this backup are, by key,
 	// and that the backup does not know.
 	Namesakes map[string]Job
 	// OtherJobs are jobs that seem to run the same backup by another way, and
-	// jobs of a name of this backup that belong to another role.
+	// those that stop pg_cron because their role does not exist.
 	OtherJobs []Job
 	Token     TokenState
 	// VaultStamps maps the backup's vault secrets to their descriptions.
@@ -181,33 +205,15 @@ func (s State) refusingConstraints() []string {
 	return names
 }
 
-// Dispatcher describes the dispatcher as it is: its version, and after it what
-// deviates from the SQL of that version.
+// Dispatcher is the version of the dispatcher, or why there is none.
 func (s State) Dispatcher() string {
-	if s.DispatcherVersion == "" {
-		return "not installed"
-	}
-	wanted := payload.LoadDispatcher()
-	if s.DispatcherVersion != wanted.Version {
+	switch {
+	case s.DispatcherVersion != "":
 		return s.DispatcherVersion
+	case len(s.Functions) > 0:
+		return "unknown: the row of auto_backup.installation is lost or not finished"
 	}
-	var missing, changed []string
-	for _, name := range slices.Sorted(maps.Keys(wanted.Functions)) {
-		switch found, ok := s.Functions[name]; {
-		case !ok:
-			missing = append(missing, name)
-		case found != wanted.Functions[name]:
-			changed = append(changed, name)
-		}
-	}
-	description := s.DispatcherVersion
-	if len(missing) > 0 {
-		description += ", missing: " + strings.Join(missing, ", ")
-	}
-	if len(changed) > 0 {
-		description += ", changed: " + strings.Join(changed, ", ")
-	}
-	return description
+	return "not installed"
 }
 
 // foreignObject is an object of a wanted name without the provider's stamp.
@@ -223,20 +229,25 @@ func (s State) foreign(spec Spec) []foreignObject {
 	var objects []foreignObject
 	add := func(what, fate string) { objects = append(objects, foreignObject{what, fate}) }
 	name, jobs := s.ID.Name, spec.Jobs()
-	if s.Settings != nil && !s.Stamped {
+	if s.Settings != nil && !s.Stamped && !s.isKnown() {
 		add("the row "+string(name)+" in auto_backup.settings", "gets the configured settings")
 	}
-	if s.Function != nil && !s.ownsFunction() {
+	if s.Function != nil && !s.ownsFunction() && s.known.Revision == "" {
 		add("the Edge Function "+name.Slug(), "gets the source of this backup; keep a copy of the present one if you need it")
 	}
-	for _, key := range slices.Sorted(maps.Keys(jobs)) {
-		if job, ok := s.Namesakes[key]; ok {
-			add("the pg_cron job "+job.Name+" (id "+strconv.FormatInt(job.ID, 10)+", schedule "+job.Schedule+")",
-				"gets the schedule "+jobs[key].Schedule+" and calls the dispatcher instead of what it calls now")
+	for _, key := range slices.Sorted(maps.Keys(s.Namesakes)) {
+		job := s.Namesakes[key]
+		what := "the pg_cron job " + job.Name + " (id " + strconv.FormatInt(job.ID, 10) + ", schedule " + job.Schedule
+		switch {
+		case !spec.wantedNamesake(key):
+		case job.Username != JobOwner:
+			add(what+", role "+job.Username+")", "is removed: the job of this name belongs to "+JobOwner)
+		default:
+			add(what+")", "gets the schedule "+jobs[key].Schedule+" and calls the dispatcher instead of what it calls now")
 		}
 	}
 	for _, vault := range []string{name.VaultToken(), name.VaultAlertKey()} {
-		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.vaultStamp() {
+		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.vaultStamp() && !s.isKnown() {
 			add("the vault secret "+vault, "gets a new value")
 		}
 	}
@@ -313,7 +324,12 @@ func (s State) adopting(spec Spec) []string {
 }
 
 // claimsToken reports whether the function's token secret is this backup's.
-func (s State) claimsToken() bool { return s.Settings != nil || len(s.known.Keys) > 0 }
+func (s State) claimsToken() bool { return s.Settings != nil || s.isKnown() }
+
+// isKnown reports whether the backup was known before. Then an object of its
+// name whose stamp somebody has changed is still the backup's: the plan has
+// shown the change, and the apply takes it back.
+func (s State) isKnown() bool { return len(s.known.Keys) > 0 }
 
 // Foreign returns a *ForeignError when objects without the provider's stamp
 // stand where the spec wants its own and the spec does not adopt them.

@@ -35,6 +35,8 @@ var (
 	Leave string
 	//go:embed queries/unschedule.sql
 	Unschedule string
+	//go:embed queries/unschedule_others.sql
+	UnscheduleOthers string
 	//go:embed queries/forget.sql
 	Forget string
 	//go:embed queries/probe.sql

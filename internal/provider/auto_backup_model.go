@@ -39,12 +39,16 @@ type autoBackupModel struct {
 	FunctionURL          types.String `tfsdk:"function_url"`
 	FunctionStatus       types.String `tfsdk:"function_status"`
 	FunctionVerifyJWT    types.Bool   `tfsdk:"function_verify_jwt"`
+	FunctionEntrypoint   types.String `tfsdk:"function_entrypoint"`
+	FunctionImportMap    types.String `tfsdk:"function_import_map"`
 	FunctionRevision     types.String `tfsdk:"function_revision"`
 	SourceFiles          types.Map    `tfsdk:"source_files"`
 	SecretFingerprints   types.Map    `tfsdk:"secret_fingerprints"`
 	TokenDigest          types.String `tfsdk:"token_digest"`
 	Jobs                 types.Map    `tfsdk:"jobs"`
 	DispatcherVersion    types.String `tfsdk:"dispatcher_version"`
+	Deviations           types.Map    `tfsdk:"deviations"`
+	AlertURL             types.String `tfsdk:"alert_url"`
 	LogAcceptsAutoBackup types.Bool   `tfsdk:"log_accepts_auto_backup"`
 }
 
@@ -215,18 +219,24 @@ func (m *autoBackupModel) observe(ctx context.Context, found backup.State, finge
 
 	diags.Append(m.observeSettings(ctx, found.Settings)...)
 	m.FunctionStatus, m.FunctionVerifyJWT = types.StringValue("missing"), types.BoolNull()
+	m.FunctionEntrypoint, m.FunctionImportMap = types.StringNull(), types.StringNull()
 	m.FunctionRevision, m.SourceFiles = types.StringNull(), mapOf(map[string]string{})
 	if f := found.Function; f != nil {
 		m.FunctionStatus, m.FunctionVerifyJWT = types.StringValue(f.Status), types.BoolValue(f.VerifyJWT)
+		m.FunctionEntrypoint, m.FunctionImportMap = types.StringValue(f.Entrypoint), textOrNull(f.ImportMap)
 		m.FunctionRevision, m.SourceFiles = types.StringValue(f.Revision), mapOf(f.Files)
 	}
 	m.TokenDigest = types.StringValue(found.Token.Digest())
-	m.DispatcherVersion = types.StringValue(found.Dispatcher())
+	m.DispatcherVersion, m.Deviations = types.StringValue(found.Dispatcher()), mapOf(found.Deviations())
 	m.LogAcceptsAutoBackup = types.BoolValue(found.AdmitsLog())
 
 	jobs := map[string]attr.Value{}
 	for key, job := range found.Jobs {
-		jobs[key] = jobObject(job, types.Int64Value(job.ID))
+		due := types.StringNull()
+		if found.Settings != nil {
+			due = dueOf(*found.Settings, key)
+		}
+		jobs[key] = jobObject(job, types.Int64Value(job.ID), due)
 	}
 	m.Jobs = types.MapValueMust(jobType, jobs)
 
@@ -256,11 +266,11 @@ func secretNames(found backup.State, former map[string]string) []string {
 func (m *autoBackupModel) observeSettings(ctx context.Context, found *backup.Settings) diag.Diagnostics {
 	var diags diag.Diagnostics
 	if found == nil {
-		m.FunctionURL = types.StringValue("not installed")
+		m.FunctionURL, m.AlertURL = types.StringValue("not installed"), types.StringValue("not installed")
 		m.nullUnknown()
 		return diags
 	}
-	m.FunctionURL = types.StringValue(found.Function.URL)
+	m.FunctionURL, m.AlertURL = types.StringValue(found.Function.URL), types.StringValue(found.Alert.URL)
 	m.Timezone = types.StringValue(found.Timezone)
 
 	schedules := map[string]attr.Value{}
@@ -306,10 +316,27 @@ func (m *autoBackupModel) nullUnknown() {
 	m.Function, m.Alert, m.Retry = types.ObjectNull(functionType.AttrTypes), types.ObjectNull(alertType.AttrTypes), types.ObjectNull(retryType.AttrTypes)
 }
 
-func jobObject(job backup.Job, id types.Int64) attr.Value {
+// dueOf is what the settings say of a job's ticks.
+func dueOf(settings backup.Settings, key string) types.String {
+	schedule, ok := settings.Schedules[key]
+	if !ok {
+		return types.StringNull()
+	}
+	return types.StringValue(schedule.Due())
+}
+
+func textOrNull(text string) types.String {
+	if text == "" {
+		return types.StringNull()
+	}
+	return types.StringValue(text)
+}
+
+func jobObject(job backup.Job, id types.Int64, due types.String) attr.Value {
 	return types.ObjectValueMust(jobType.AttrTypes, map[string]attr.Value{
 		"job_id": id, "utc": types.StringValue(job.Schedule), "active": types.BoolValue(job.Active),
 		"command": types.StringValue(job.Command), "database": types.StringValue(job.Database), "username": types.StringValue(job.Username),
+		"due": due,
 	})
 }
 

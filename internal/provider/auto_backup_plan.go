@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -109,6 +110,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)
 		return
 	}
+	warnClone(plan, *state, &resp.Diagnostics)
 	if !state.LogAcceptsAutoBackup.ValueBool() {
 		checkLog(spec, &resp.Diagnostics)
 	}
@@ -191,7 +193,8 @@ func (m *autoBackupModel) setOverdueAfter(value types.String) {
 // forgetComputed plans every computed value as known after apply.
 func (m *autoBackupModel) forgetComputed() {
 	m.FunctionURL, m.FunctionStatus, m.FunctionRevision = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.TokenDigest, m.DispatcherVersion = types.StringUnknown(), types.StringUnknown()
+	m.FunctionEntrypoint, m.FunctionImportMap, m.AlertURL = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.TokenDigest, m.DispatcherVersion, m.Deviations = types.StringUnknown(), types.StringUnknown(), types.MapUnknown(types.StringType)
 	m.FunctionVerifyJWT, m.LogAcceptsAutoBackup = types.BoolUnknown(), types.BoolUnknown()
 	m.SourceFiles, m.SecretFingerprints = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
 	m.Jobs = types.MapUnknown(jobType)
@@ -209,16 +212,19 @@ func (m *autoBackupModel) render(settings backup.Settings, source payload.Source
 	m.FunctionURL = types.StringValue(settings.Function.URL)
 	m.FunctionStatus = types.StringValue(backup.StatusActive)
 	m.FunctionVerifyJWT = types.BoolValue(false)
+	m.FunctionEntrypoint, m.FunctionImportMap = types.StringValue(payload.Entrypoint), textOrNull(source.ImportMap)
+	m.AlertURL = types.StringValue(settings.Alert.URL)
 	m.SourceFiles = mapOf(source.Digests())
 	m.FunctionRevision = types.StringUnknown()
-	if m.SourceFiles.Equal(state.SourceFiles) && m.FunctionStatus.Equal(state.FunctionStatus) && m.FunctionVerifyJWT.Equal(state.FunctionVerifyJWT) {
+	if m.SourceFiles.Equal(state.SourceFiles) && m.FunctionStatus.Equal(state.FunctionStatus) && m.FunctionVerifyJWT.Equal(state.FunctionVerifyJWT) &&
+		m.FunctionEntrypoint.Equal(state.FunctionEntrypoint) && m.FunctionImportMap.Equal(state.FunctionImportMap) {
 		m.FunctionRevision = state.FunctionRevision
 	}
 	m.TokenDigest = types.StringUnknown()
 	if isDigest(state.TokenDigest.ValueString()) && m.RotateToken.Equal(state.RotateToken) {
 		m.TokenDigest = state.TokenDigest
 	}
-	m.DispatcherVersion = types.StringValue(payload.LoadDispatcher().Version)
+	m.DispatcherVersion, m.Deviations = types.StringValue(payload.LoadDispatcher().Version), mapOf(nil)
 	m.LogAcceptsAutoBackup = types.BoolValue(true)
 
 	spec := backup.Spec{ID: m.id(), Settings: settings}
@@ -226,10 +232,11 @@ func (m *autoBackupModel) render(settings backup.Settings, source payload.Source
 	jobs := map[string]attr.Value{}
 	for key, job := range spec.Jobs() {
 		id := types.Int64Unknown()
-		if object, ok := former[key].(types.Object); ok {
+		// A job that belongs to another role is made anew.
+		if object, ok := former[key].(types.Object); ok && object.Attributes()["username"].Equal(types.StringValue(job.Username)) {
 			id, _ = object.Attributes()["job_id"].(types.Int64)
 		}
-		jobs[key] = jobObject(job, id)
+		jobs[key] = jobObject(job, id, dueOf(settings, key))
 	}
 	m.Jobs = types.MapValueMust(jobType, jobs)
 
@@ -330,6 +337,38 @@ func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostic
 			fmt.Sprintf("Backup %s is in the project, but not in this state, and %s. It looks like what an apply has left that died before it could save its state, so it is taken over and made what the configuration says. If another configuration manages it, do not apply; choose another `name`.", spec.ID, when))
 	default:
 		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
+	}
+}
+
+// warnOrphans says which jobs of others stop pg_cron. They are not ours to remove.
+func warnOrphans(found backup.State, diags *diag.Diagnostics) {
+	for _, job := range found.OtherJobs {
+		if job.Orphaned {
+			diags.AddWarning("pg_cron runs no job at all",
+				fmt.Sprintf("The role %q, to which the pg_cron job %q (id %d) belongs, does not exist. While that is so, pg_cron fails at its start, and no job of this project runs, the backup's among them. "+
+					"Either make the role again with \"create role %q nologin\", or have the job removed by a superuser, on Supabase by its support, with \"delete from cron.job where jobid = %d\".",
+					job.Username, job.Name, job.ID, job.Username, job.ID))
+		}
+	}
+}
+
+// warnClone says that the database is a copy of another project's: its jobs
+// call the other project's function until they are repaired.
+func warnClone(plan, state autoBackupModel, diags *diag.Diagnostics) {
+	for _, address := range []struct {
+		name            string
+		wanted, present string
+	}{
+		{"function_url", plan.FunctionURL.ValueString(), state.FunctionURL.ValueString()},
+		{"alert_url", plan.AlertURL.ValueString(), state.AlertURL.ValueString()},
+	} {
+		here, _, _ := strings.Cut(address.wanted, "/functions/v1/")
+		there, _, isURL := strings.Cut(address.present, "/functions/v1/")
+		if isURL && here != there {
+			diags.AddAttributeWarning(path.Root(address.name), "The database calls another project",
+				fmt.Sprintf("The settings of backup %s name %s, which is not this project. This happens when a database is cloned, branched or restored from another project. Apply makes them name %s.",
+					plan.ID.ValueString(), address.present, address.wanted))
+		}
 	}
 }
 

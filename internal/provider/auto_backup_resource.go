@@ -312,9 +312,13 @@ func unexpected(plan, result autoBackupModel) []string {
 		{"retry", plan.Retry, result.Retry},
 		{"function_url", plan.FunctionURL, result.FunctionURL},
 		{"function_status", plan.FunctionStatus, result.FunctionStatus},
+		{"alert_url", plan.AlertURL, result.AlertURL},
+		{"function_entrypoint", plan.FunctionEntrypoint, result.FunctionEntrypoint},
+		{"function_import_map", plan.FunctionImportMap, result.FunctionImportMap},
 		{"function_verify_jwt", plan.FunctionVerifyJWT, result.FunctionVerifyJWT},
 		{"source_files", plan.SourceFiles, result.SourceFiles},
 		{"dispatcher_version", plan.DispatcherVersion, result.DispatcherVersion},
+		{"deviations", plan.Deviations, result.Deviations},
 		{"log_accepts_auto_backup", plan.LogAcceptsAutoBackup, result.LogAcceptsAutoBackup},
 		{"token_digest", plan.TokenDigest, result.TokenDigest},
 	} {

@@ -51,7 +51,7 @@ var (
 	}}
 	jobType = types.ObjectType{AttrTypes: map[string]attr.Type{
 		"job_id": types.Int64Type, "utc": types.StringType, "active": types.BoolType,
-		"command": types.StringType, "database": types.StringType, "username": types.StringType,
+		"command": types.StringType, "database": types.StringType, "username": types.StringType, "due": types.StringType,
 	}}
 )
 
@@ -123,6 +123,12 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			"function_verify_jwt": schema.BoolAttribute{
 				Computed: true, MarkdownDescription: "Whether the platform demands a JWT before it runs the function. The function checks its own token, so this is `false`.",
 			},
+			"function_entrypoint": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "File of the Edge Function that the platform runs, always `index.ts`.",
+			},
+			"function_import_map": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Import map of the Edge Function, relative to `index.ts`; null when there is none.",
+			},
 			"function_revision": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Bundle hash and time of the last deployment. While it stays, the source is not read again.",
 			},
@@ -139,7 +145,7 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			},
 			"jobs": schema.MapNestedAttribute{
 				Computed:            true,
-				MarkdownDescription: "The pg_cron jobs, by schedule key, and the `watchdog`.",
+				MarkdownDescription: "The pg_cron jobs, by schedule key, and the `watchdog`. A second job of the same name that belongs to another role stands under `<key>@<role>` until an apply removes it.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"job_id":   schema.Int64Attribute{Computed: true, MarkdownDescription: "Id of the job in `cron.job`."},
 					"utc":      schema.StringAttribute{Computed: true, MarkdownDescription: "Schedule of the job; pg_cron reads it in UTC."},
@@ -147,10 +153,19 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 					"command":  schema.StringAttribute{Computed: true, MarkdownDescription: "SQL that the job runs."},
 					"database": schema.StringAttribute{Computed: true, MarkdownDescription: "Database in which it runs."},
 					"username": schema.StringAttribute{Computed: true, MarkdownDescription: "Role that owns the job."},
+					"due":      schema.StringAttribute{Computed: true, MarkdownDescription: "Which ticks of the job the dispatcher lets through: the schedule as it is compiled in the database. Null for the watchdog."},
 				}},
 			},
 			"dispatcher_version": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Version of the installed SQL, and what deviates from it.",
+				Computed: true, MarkdownDescription: "Version of the SQL that is installed in schema `auto_backup`.",
+			},
+			"deviations": schema.MapAttribute{
+				ElementType: types.StringType, Computed: true,
+				MarkdownDescription: "What is not as an apply leaves it and has no attribute of its own, by object: tables, columns, indexes, constraints, functions and grants of schema `auto_backup`, " +
+					"the stamps by which the provider knows its objects, and extensions. It is empty when nothing is.",
+			},
+			"alert_url": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Address at which the watchdog calls the alert function.",
 			},
 			"log_accepts_auto_backup": schema.BoolAttribute{
 				Computed: true, MarkdownDescription: "Whether `backup_logs` accepts rows of `action_type` `auto_backup`.",

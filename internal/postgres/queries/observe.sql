@@ -1,7 +1,9 @@
 -- Everything that backups have in a database, as one JSON document and in one
 -- round trip. $1 is a JSON array of names; the answer has these backups and
 -- those with a row in auto_backup.settings. What belongs to one of them stands
--- under "each" and its name, what they share beside that.
+-- under "each" and its name, what they share beside that. $2 maps functions of
+-- schema auto_backup to the SHA-256 of their bodies: one that somebody has
+-- changed is not called. Rows are read as documents, because a column may be lost.
 --
 -- A part that is not installed must not make the statement fail, so each part
 -- is a query of its own, run by query_to_xml only where its tables exist. Its
@@ -14,10 +16,20 @@ with backup (name) as (
     from unnest(xpath('//d/text()', case
         when to_regclass('auto_backup.settings') is not null then
             query_to_xml(
-                $q$select encode(convert_to(s.backup, 'UTF8'), 'hex') as d from auto_backup.settings s$q$,
+                $q$
+                    select encode(convert_to(to_jsonb(s) ->> 'backup', 'UTF8'), 'hex') as d
+                    from auto_backup.settings s where to_jsonb(s) ->> 'backup' is not null
+                $q$,
                 false, false, ''
             )
     end)) as hex (text)
+),
+
+callable (name) as (
+    select p.proname::text
+    from pg_proc p
+    where p.pronamespace = to_regnamespace('auto_backup') and has_function_privilege(p.oid, 'execute')
+    and $2::jsonb ->> p.proname = encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex')
 ),
 
 part (backup, name, present, query) as (
@@ -33,16 +45,26 @@ part (backup, name, present, query) as (
         null,
         'backups',
         to_regclass('auto_backup.settings') is not null,
-        $q$select jsonb_agg(s.backup order by s.backup) as d from auto_backup.settings s$q$
+        $q$select jsonb_agg(to_jsonb(s) -> 'backup' order by to_jsonb(s) ->> 'backup') as d from auto_backup.settings s$q$
     ),
     (
         null,
         'functions',
         to_regnamespace('auto_backup') is not null,
+        -- A function and another of the same name are neither of them right.
         $q$
-            select jsonb_object_agg(p.proname, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex')) as d
-            from pg_proc p where p.pronamespace = to_regnamespace('auto_backup')
+            select jsonb_object_agg(f.name, f.digest) as d
+            from (
+                select p.proname as name, string_agg(encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'), ' ') as digest
+                from pg_proc p where p.pronamespace = to_regnamespace('auto_backup') group by p.proname
+            ) as f
         $q$
+    ),
+    (
+        null,
+        'deviations',
+        (select count(*) = 2 from callable where callable.name in ('deviations', 'catalog')),
+        $q$select auto_backup.deviations() as d$q$
     ),
     (
         null,
@@ -87,7 +109,7 @@ part (backup, name, present, query) as (
                         'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false),
                         'age', extract(epoch from now() - (to_jsonb(s) ->> 'completed_at')::timestamptz)
                     ) as d
-                    from auto_backup.settings s where s.backup = %L
+                    from auto_backup.settings s where to_jsonb(s) ->> 'backup' = %L
                 $q$, backup.name
             )
         ),
@@ -98,13 +120,15 @@ part (backup, name, present, query) as (
                 $q$
                     select jsonb_agg(jsonb_build_object(
                         'job_id', j.jobid, 'name', j.jobname, 'schedule', j.schedule, 'command', j.command,
-                        'active', j.active, 'database', j.database, 'username', j.username
+                        'active', j.active, 'database', j.database, 'username', j.username, 'orphaned', r.rolname is null
                     ) order by j.jobname, j.username, j.jobid) as d
                     from cron.job j
+                    left join pg_roles r on r.rolname = j.username
                     where left(j.jobname, length(%1$L) + 1) = %1$L || '-'
                     -- The name as a whole text or as the last part of an address.
                     or j.command ~ ('[''"/]' || %1$L || '([''"/?]|$)')
                     or strpos(j.command, 'backup_all_data') > 0
+                    or r.rolname is null
                 $q$, backup.name
             )
         ),
@@ -114,14 +138,16 @@ part (backup, name, present, query) as (
             format(
                 $q$
                     select jsonb_object_agg(v.name, v.description) as d
-                    from vault.secrets v where v.name in (%1$L || '/token', %1$L || '/alert-key')
+                    from vault.secrets v
+                    where v.name in (%1$L || '/token', %1$L || '/alert-key')
+                    or v.name is not null and v.description = 'managed by terraform-provider-aimindset, backup ' || %1$L
                 $q$, backup.name
             )
         ),
         (
             'token_digest',
-            coalesce(has_function_privilege(to_regprocedure('auto_backup.token_digest(text)'), 'execute'), false),
-            format($q$select to_jsonb(auto_backup.token_digest(%L)) as d$q$, backup.name)
+            exists (select from callable where callable.name = 'token_digest'),
+            format($q$select to_jsonb(auto_backup.token_digest(%L::text)) as d$q$, backup.name)
         )
     ) as own (part, present, query)
 ),

@@ -16,11 +16,13 @@ insert into auto_backup.settings (backup, spec, owner)
 select $3::text, $4::jsonb, $1::text from installed
 cross join auto_backup.hold($3::text, $5::text)
 on conflict (backup) do update
-set owner = excluded.owner, spec = settings.spec
+set owner = excluded.owner, spec = case jsonb_typeof(settings.spec) when 'object' then settings.spec else excluded.spec end
     || (select coalesce(jsonb_object_agg(l.list, (
             select coalesce(jsonb_agg(distinct n.name order by n.name), '[]'::jsonb)
             from (
-                select jsonb_array_elements_text(settings.spec -> l.list) as name
+                select jsonb_array_elements_text(
+                    case jsonb_typeof(settings.spec -> l.list) when 'array' then settings.spec -> l.list else '[]'::jsonb end
+                ) as name
                 union
                 select jsonb_array_elements_text(excluded.spec -> l.list)
             ) as n
