@@ -87,7 +87,7 @@ func (w *directoryWalk) read(name string) ([]byte, error) {
 }
 
 func (w *directoryWalk) loadImportMap() error {
-	for _, name := range []string{"deno.json", "deno.jsonc", "import_map.json"} {
+	for _, name := range ImportMaps {
 		content, err := w.read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

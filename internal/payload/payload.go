@@ -32,6 +32,10 @@ const Owner = "terraform-provider-aimindset"
 // Entrypoint is the file of a function directory that is executed.
 const Entrypoint = "index.ts"
 
+// ImportMaps are the names of an import map beside the entry point. The first
+// that is there is taken.
+var ImportMaps = []string{"deno.json", "deno.jsonc", "import_map.json"}
+
 // TokensFile is the file beside the entry point in which a function finds the
 // SHA-256 digests of the tokens that it accepts, by the names of their
 // secrets, where functions are files. Its source is an empty JSON object.

@@ -158,7 +158,7 @@ func (p *Project) ListFunctions(ctx context.Context, _ string) ([]supabase.Funct
 		if !slugPattern.MatchString(slug) || !isFile(filepath.Join(p.dir(slug), payload.Entrypoint)) {
 			continue
 		}
-		f := supabase.Function{Slug: slug, Name: slug, Status: "ACTIVE", EntrypointPath: payload.Entrypoint}
+		f := supabase.Function{Slug: slug, Name: slug, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, ImportMapPath: p.importMap(slug)}
 		if m, err := p.marker(slug); err != nil {
 			return nil, err
 		} else if m != nil {
@@ -171,6 +171,16 @@ func (p *Project) ListFunctions(ctx context.Context, _ string) ([]supabase.Funct
 		functions = append(functions, f)
 	}
 	return functions, nil
+}
+
+// importMap is the import map that the runtime finds beside the entry point.
+func (p *Project) importMap(slug string) string {
+	for _, name := range payload.ImportMaps {
+		if isFile(filepath.Join(p.dir(slug), name)) {
+			return name
+		}
+	}
+	return ""
 }
 
 func isFile(name string) bool {
@@ -343,7 +353,7 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 	}
 	p.functionChanged(existed)
 	return supabase.Function{
-		ID: m.ID, Slug: d.Slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, EzbrSHA256: digest,
+		ID: m.ID, Slug: d.Slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, ImportMapPath: p.importMap(d.Slug), EzbrSHA256: digest,
 	}, nil
 }
 
@@ -394,7 +404,7 @@ func (p *Project) UpdateFunction(ctx context.Context, _, slug string, u supabase
 		}
 	}
 	return supabase.Function{
-		ID: m.ID, Slug: slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, EzbrSHA256: digestOf(files),
+		ID: m.ID, Slug: slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, ImportMapPath: p.importMap(slug), EzbrSHA256: digestOf(files),
 	}, nil
 }
 
