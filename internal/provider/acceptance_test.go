@@ -12,7 +12,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
+	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -47,21 +49,69 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// project is a Supabase project on the local stack, and the way in which the
-// provider reaches its database.
+// project is a Supabase project, on the local stack or one that the environment
+// names, and the way in which the provider reaches its database.
 type project struct {
 	*stack.Stack
-	t      *testing.T
+	t *testing.T
+	// direct has SQL go over a connection in a hosted project; in a self-hosted
+	// one it always does.
 	direct bool
+}
+
+// transport is a way to a project and its database.
+type transport string
+
+const (
+	managementAPI transport = "management_api"
+	databaseURL   transport = "database_url"
+	selfHosted    transport = "self_hosted"
+)
+
+// everyTransport runs a test once for each transport, in a project of its own,
+// as far as the project has it which the environment names.
+func everyTransport(t *testing.T, opts stack.Options, test func(t *testing.T, p *project), transports ...transport) {
+	t.Helper()
+	if len(transports) == 0 {
+		transports = []transport{managementAPI, databaseURL, selfHosted}
+	}
+	target := foreignTarget(t)
+	for _, way := range transports {
+		if target != nil && target.selfHosted() != (way == selfHosted) {
+			continue
+		}
+		t.Run(string(way), func(t *testing.T) {
+			t.Parallel()
+			opts := opts
+			opts.SelfHosted = way == selfHosted
+			var p *project
+			if target != nil {
+				p = target.attach(t, opts)
+			} else {
+				p = start(t, opts)
+			}
+			p.direct = way == databaseURL
+			test(t, p)
+		})
+	}
 }
 
 // start starts a project that ends with the test.
 func start(t *testing.T, opts stack.Options) *project {
 	t.Helper()
+	if foreignTarget(t) != nil {
+		t.Fatal("this test brings about what only the local stack can; run it without " + envTestProject)
+	}
 	s, err := stack.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("start the stack: %v", err)
 	}
+	return closing(t, s)
+}
+
+// closing is a project that ends with the test.
+func closing(t *testing.T, s *stack.Stack) *project {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("stop the stack: %v", err)
@@ -69,6 +119,9 @@ func start(t *testing.T, opts stack.Options) *project {
 	})
 	return &project{Stack: s, t: t}
 }
+
+// isSelfHosted reports whether functions are files.
+func (p *project) isSelfHosted() bool { return p.FunctionsDir != "" }
 
 // config is a configuration with one backup whose arguments are given.
 func (p *project) config(arguments string) string {
@@ -82,6 +135,20 @@ func (p *project) config(arguments string) string {
 // configAs is a configuration with another token and another database role.
 // Without a database URL, SQL goes through the Management API.
 func (p *project) configAs(token, database, arguments string) string {
+	return p.providerAs(token, database) + fmt.Sprintf(`
+		resource "aimindset_auto_backup" "this" {
+			%s
+		}`, arguments)
+}
+
+// providerAs is the provider's block.
+func (p *project) providerAs(token, database string) string {
+	if p.isSelfHosted() {
+		if database == "" {
+			database = p.DatabaseURL
+		}
+		return p.selfHostedProvider(database, "restart_command = "+listOf(p.RestartCommand))
+	}
 	if database != "" {
 		database = fmt.Sprintf("database_url = %q", database)
 	}
@@ -92,10 +159,32 @@ func (p *project) configAs(token, database, arguments string) string {
 			api_url      = %q
 			project_url  = %q
 			%s
-		}
-		resource "aimindset_auto_backup" "this" {
-			%s
-		}`, token, p.ProjectRef, p.APIURL, p.ProjectURL, database, arguments)
+		}`, token, p.ProjectRef, p.APIURL, p.ProjectURL, database)
+}
+
+// selfHostedProvider is the provider's block for a self-hosted project.
+func (p *project) selfHostedProvider(database, more string) string {
+	return fmt.Sprintf(`
+		provider "aimindset" {
+			database_url = %q
+			self_hosted = {
+				functions_dir = %q
+				url           = %q
+				anon_key      = %q
+				env_file      = %q
+				%s
+			}
+		}`, database, p.FunctionsDir, p.ProjectURL, p.AnonKey, p.EnvFile, more)
+}
+
+// listOf writes a list of strings as Terraform reads it.
+func listOf(values []string) string {
+	quoted := make([]string, len(values))
+	for i, value := range values {
+		// Templates are Terraform's in quoted strings.
+		quoted[i] = strings.NewReplacer("${", "$${", "%{", "%%{").Replace(fmt.Sprintf("%q", value))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // sql runs a statement as the superuser, as "somebody else" in the project.
@@ -155,10 +244,29 @@ func (p *project) client() *supabase.Client {
 	return c
 }
 
+// files is somebody else with access to a self-hosted project's files.
+func (p *project) files() *selfhosted.Project {
+	return selfhosted.New(selfhosted.Config{FunctionsDir: p.FunctionsDir, EnvFile: p.EnvFile, APIKey: p.AnonKey})
+}
+
+// api is somebody else with access to the project's functions and secrets.
+func (p *project) api() backup.API {
+	if p.isSelfHosted() {
+		return p.files()
+	}
+	return p.client()
+}
+
 // overwriteSecret changes a function secret by hand.
 func (p *project) overwriteSecret(name, value string) {
 	p.t.Helper()
-	if err := p.client().SetSecrets(p.t.Context(), p.ProjectRef, map[string]string{name: value}); err != nil {
+	var err error
+	if slug, isToken := strings.CutSuffix(name, "_TOKEN"); isToken && p.isSelfHosted() {
+		err = p.files().SetToken(p.t.Context(), strings.ReplaceAll(strings.ToLower(slug), "_", "-"), name, value)
+	} else {
+		err = p.api().SetSecrets(p.t.Context(), p.ProjectRef, map[string]string{name: value})
+	}
+	if err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -167,7 +275,7 @@ func (p *project) overwriteSecret(name, value string) {
 func (p *project) traces(name string) []string {
 	p.t.Helper()
 	var left []string
-	functions, err := p.client().ListFunctions(p.t.Context(), p.ProjectRef)
+	functions, err := p.api().ListFunctions(p.t.Context(), p.ProjectRef)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -176,7 +284,7 @@ func (p *project) traces(name string) []string {
 			left = append(left, "function "+f.Slug)
 		}
 	}
-	secrets, err := p.client().ListSecrets(p.t.Context(), p.ProjectRef)
+	secrets, err := p.api().ListSecrets(p.t.Context(), p.ProjectRef)
 	if err != nil {
 		p.t.Fatal(err)
 	}

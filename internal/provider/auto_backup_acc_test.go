@@ -21,19 +21,6 @@ import (
 // nightly is a backup whose job names do not meet AIMindset's own jobs.
 const nightly = `schedules = { nightly = { cron = "0 3 * * *" } }`
 
-// bothTransports runs a test over each way to the database.
-func bothTransports(t *testing.T, test func(t *testing.T, p *project)) {
-	t.Helper()
-	for name, direct := range map[string]bool{"management_api": false, "database_url": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := start(t, stack.Options{LegacyJobs: true})
-			p.direct = direct
-			test(t, p)
-		})
-	}
-}
-
 func empty() resource.ConfigPlanChecks {
 	return resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
 }
@@ -51,7 +38,7 @@ func action(a plancheck.ResourceActionType) resource.ConfigPlanChecks {
 // project as it was, but for the log's rows and the backups.
 func TestLifecycle(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, func(t *testing.T, p *project) {
+	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {
 		jobs := p.value("select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j")
 		routines := "select md5(string_agg(pg_get_functiondef(p.oid), '' order by p.oid)) from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prokind = 'f'"
 		application := p.value(routines)
@@ -141,15 +128,16 @@ func TestLifecycle(t *testing.T) {
 // plan after it is empty.
 func TestDrift(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, func(t *testing.T, p *project) {
+	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {
 		config := p.config(nightly + `
 			secrets = { OTHER_KEY = "first" }`)
 		steps := []resource.TestStep{{Config: config, ConfigPlanChecks: action(plancheck.ResourceActionCreate)}}
-		for _, d := range []struct {
+		type change struct {
 			tamper    func()
 			attribute tfjsonpath.Path
 			shown     knownvalue.Check
-		}{
+		}
+		changes := []change{
 			{func() {
 				p.asPostgres("select cron.alter_job(jobid, schedule := '0 4 * * *') from cron.job where jobname = 'auto-backup-nightly'")
 			}, tfjsonpath.New("jobs").AtMapKey("nightly").AtMapKey("utc"), knownvalue.StringExact("0 6 * * *")},
@@ -164,18 +152,12 @@ func TestDrift(t *testing.T) {
 			}, tfjsonpath.New("token_digest"), nil},
 			{func() { p.overwriteSecret("OTHER_KEY", "second") }, tfjsonpath.New("secret_fingerprints").AtMapKey("OTHER_KEY"), nil},
 			{func() {
-				if err := p.client().DeleteSecrets(p.t.Context(), p.ProjectRef, []string{"OTHER_KEY"}); err != nil {
+				if err := p.api().DeleteSecrets(p.t.Context(), p.ProjectRef, []string{"OTHER_KEY"}); err != nil {
 					p.t.Fatal(err)
 				}
 			}, tfjsonpath.New("secret_fingerprints").AtMapKey("OTHER_KEY"), nil},
 			{func() {
-				verify := true
-				if _, err := p.client().UpdateFunction(p.t.Context(), p.ProjectRef, "auto-backup", supabase.FunctionUpdate{VerifyJWT: &verify}); err != nil {
-					p.t.Fatal(err)
-				}
-			}, tfjsonpath.New("function_verify_jwt"), knownvalue.Bool(false)},
-			{func() {
-				if _, err := p.client().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{
+				if _, err := p.api().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{
 					Slug: "auto-backup", Name: "auto-backup", Entrypoint: "by-hand/index.ts", VerifyJWT: false,
 					Files: map[string][]byte{"by-hand/index.ts": []byte("Deno.serve(() => new Response())")},
 				}); err != nil {
@@ -183,7 +165,7 @@ func TestDrift(t *testing.T) {
 				}
 			}, tfjsonpath.New("source_files").AtMapKey("handler.ts"), knownvalue.NotNull()},
 			{func() {
-				if err := p.client().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
+				if err := p.api().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
 					p.t.Fatal(err)
 				}
 			}, tfjsonpath.New("function_status"), knownvalue.StringExact("ACTIVE")},
@@ -200,7 +182,16 @@ func TestDrift(t *testing.T) {
 				p.sql(`update auto_backup.settings set spec = jsonb_set(spec, '{function,url}', '"https://elsewhere.supabase.co/functions/v1/auto-backup"')`)
 			}, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL + "/functions/v1/auto-backup")},
 			{func() { p.sql("delete from auto_backup.settings") }, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL + "/functions/v1/auto-backup")},
-		} {
+		}
+		if !p.isSelfHosted() { // where no function has such a property
+			changes = append(changes, change{func() {
+				verify := true
+				if _, err := p.client().UpdateFunction(p.t.Context(), p.ProjectRef, "auto-backup", supabase.FunctionUpdate{VerifyJWT: &verify}); err != nil {
+					p.t.Fatal(err)
+				}
+			}, tfjsonpath.New("function_verify_jwt"), knownvalue.Bool(false)})
+		}
+		for _, d := range changes {
 			checks := action(plancheck.ResourceActionUpdate)
 			if d.shown != nil {
 				checks.PreApply = append(checks.PreApply, plancheck.ExpectKnownValue(address, d.attribute, d.shown))
@@ -217,68 +208,70 @@ func TestDrift(t *testing.T) {
 // same source deployed by hand, other jobs, other secrets, rows of the logs.
 func TestNoDrift(t *testing.T) {
 	t.Parallel()
-	p := start(t, stack.Options{LegacyJobs: true})
-	config := p.config(nightly)
-	resource.UnitTest(t, resource.TestCase{
-		ProtoV6ProviderFactories: factories,
-		Steps: []resource.TestStep{
-			{Config: config},
-			{
-				PreConfig: func() {
-					source, err := p.client().FunctionSource(p.t.Context(), p.ProjectRef, "auto-backup")
-					if err != nil {
-						p.t.Fatal(err)
-					}
-					if _, err := p.client().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{
-						Slug: "auto-backup", Name: "auto-backup", Entrypoint: source.Entrypoint, Files: source.Files,
-					}); err != nil {
-						p.t.Fatal(err)
-					}
-					p.overwriteSecret("SOMEBODY_ELSES", "value")
-					p.asPostgres("select cron.schedule('another', '* * * * *', 'select 1')")
-					p.asPostgres("select cron.unschedule('auto-backup-secondary')")
-					p.sql("insert into public.backup_logs (action_type, details) values ('backup', 'manual')")
-					p.sql("update auto_backup.settings set updated_at = now() + interval '1 day'")
+	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {
+		config := p.config(nightly)
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{Config: config},
+				{
+					PreConfig: func() {
+						source, err := p.api().FunctionSource(p.t.Context(), p.ProjectRef, "auto-backup")
+						if err != nil {
+							p.t.Fatal(err)
+						}
+						if _, err := p.api().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{
+							Slug: "auto-backup", Name: "auto-backup", Entrypoint: source.Entrypoint, Files: source.Files,
+						}); err != nil {
+							p.t.Fatal(err)
+						}
+						p.overwriteSecret("SOMEBODY_ELSES", "value")
+						p.asPostgres("select cron.schedule('another', '* * * * *', 'select 1')")
+						p.asPostgres("select cron.unschedule('auto-backup-secondary')")
+						p.sql("insert into public.backup_logs (action_type, details) values ('backup', 'manual')")
+						p.sql("update auto_backup.settings set updated_at = now() + interval '1 day'")
+					},
+					Config:           config,
+					ConfigPlanChecks: empty(),
 				},
-				Config:           config,
-				ConfigPlanChecks: empty(),
 			},
-		},
-	})
+		})
+	}, managementAPI, selfHosted)
 }
 
 // TestRotation proves that rotate_token replaces the token in the vault and in
 // the function, and that the backup runs with the new one.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	p := start(t, stack.Options{})
-	var before string
-	token := "select encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
-	resource.UnitTest(t, resource.TestCase{
-		ProtoV6ProviderFactories: factories,
-		Steps: []resource.TestStep{
-			{Config: p.config("")},
-			{
-				PreConfig:        func() { before = p.value(token) },
-				Config:           p.config(`rotate_token = "2026-11"`),
-				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
-			},
-			{
-				PreConfig: func() {
-					if after := p.value(token); after == before || after == "" {
-						p.t.Error("the token was not replaced")
-					}
-					if left := p.traces("auto-backup"); strings.Contains(strings.Join(left, " "), "TOKEN_NEXT") {
-						p.t.Errorf("the rotation left %v", left)
-					}
-					p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'daily'); end $$")
-					p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
+	everyTransport(t, stack.Options{}, func(t *testing.T, p *project) {
+		var before string
+		token := "select encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{Config: p.config("")},
+				{
+					PreConfig:        func() { before = p.value(token) },
+					Config:           p.config(`rotate_token = "2026-11"`),
+					ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
 				},
-				Config:           p.config(`rotate_token = "2026-11"`),
-				ConfigPlanChecks: empty(),
+				{
+					PreConfig: func() {
+						if after := p.value(token); after == before || after == "" {
+							p.t.Error("the token was not replaced")
+						}
+						if left := p.traces("auto-backup"); strings.Contains(strings.Join(left, " "), "TOKEN_NEXT") {
+							p.t.Errorf("the rotation left %v", left)
+						}
+						p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'daily'); end $$")
+						p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
+					},
+					Config:           p.config(`rotate_token = "2026-11"`),
+					ConfigPlanChecks: empty(),
+				},
 			},
-		},
-	})
+		})
+	}, managementAPI, selfHosted)
 }
 
 // TestForeignObjects proves that a plan refuses to take what another hand has
@@ -286,31 +279,32 @@ func TestRotation(t *testing.T) {
 // told to.
 func TestForeignObjects(t *testing.T) {
 	t.Parallel()
-	p := start(t, stack.Options{LegacyJobs: true})
-	resource.UnitTest(t, resource.TestCase{
-		ProtoV6ProviderFactories: factories,
-		Steps: []resource.TestStep{
-			{Config: p.config(""), ExpectError: regexp.MustCompile(`(?s)auto-backup-daily.*adopt_existing.*import \{`)},
-			{
-				PreConfig: func() {
-					if left := p.value("select nspname from pg_namespace where nspname = 'auto_backup'"); left != "" {
-						p.t.Error("a refused plan wrote to the database")
-					}
+	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{Config: p.config(""), ExpectError: regexp.MustCompile(`(?s)auto-backup-daily.*adopt_existing.*import \{`)},
+				{
+					PreConfig: func() {
+						if left := p.value("select nspname from pg_namespace where nspname = 'auto_backup'"); left != "" {
+							p.t.Error("a refused plan wrote to the database")
+						}
+					},
+					Config:           p.config("adopt_existing = true"),
+					ConfigPlanChecks: action(plancheck.ResourceActionCreate),
 				},
-				Config:           p.config("adopt_existing = true"),
-				ConfigPlanChecks: action(plancheck.ResourceActionCreate),
-			},
-			{
-				PreConfig: func() {
-					if got := p.value("select string_agg(command, ';') from cron.job where jobname = 'auto-backup-daily'"); got != "select auto_backup.dispatch('auto-backup', 'daily')" {
-						p.t.Errorf("the adopted job runs %s", got)
-					}
+				{
+					PreConfig: func() {
+						if got := p.value("select string_agg(command, ';') from cron.job where jobname = 'auto-backup-daily'"); got != "select auto_backup.dispatch('auto-backup', 'daily')" {
+							p.t.Errorf("the adopted job runs %s", got)
+						}
+					},
+					Config:           p.config("adopt_existing = true"),
+					ConfigPlanChecks: empty(),
 				},
-				Config:           p.config("adopt_existing = true"),
-				ConfigPlanChecks: empty(),
 			},
-		},
-	})
+		})
+	}, managementAPI, selfHosted)
 }
 
 // TestOwnSource proves that a function directory of several files is deployed
@@ -364,30 +358,31 @@ func TestOwnSource(t *testing.T) {
 // there before it.
 func TestDestroyWithPartsGone(t *testing.T) {
 	t.Parallel()
-	p := start(t, stack.Options{})
-	resource.UnitTest(t, resource.TestCase{
-		ProtoV6ProviderFactories: factories,
-		Steps: []resource.TestStep{
-			{Config: p.config("")},
-			{
-				PreConfig: func() {
-					p.asPostgres("select cron.unschedule('auto-backup-daily')")
-					p.asPostgres("delete from vault.secrets where name = 'auto-backup/token'")
-					if err := p.client().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
-						p.t.Fatal(err)
-					}
+	everyTransport(t, stack.Options{}, func(t *testing.T, p *project) {
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{Config: p.config("")},
+				{
+					PreConfig: func() {
+						p.asPostgres("select cron.unschedule('auto-backup-daily')")
+						p.asPostgres("delete from vault.secrets where name = 'auto-backup/token'")
+						if err := p.api().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
+							p.t.Fatal(err)
+						}
+					},
+					Config:  p.config(""),
+					Destroy: true,
 				},
-				Config:  p.config(""),
-				Destroy: true,
 			},
-		},
-		CheckDestroy: func(*terraform.State) error {
-			if left := p.traces("auto-backup"); len(left) > 0 {
-				p.t.Errorf("destroy left %v", left)
-			}
-			return nil
-		},
-	})
+			CheckDestroy: func(*terraform.State) error {
+				if left := p.traces("auto-backup"); len(left) > 0 {
+					p.t.Errorf("destroy left %v", left)
+				}
+				return nil
+			},
+		})
+	}, managementAPI, selfHosted)
 }
 
 // TestPlanIsReadOnly proves that a token and a database role which may only

@@ -25,20 +25,13 @@ const status = "data.aimindset_auto_backup_status.this"
 // test connects, the role that may only read.
 func (p *project) statusConfig(arguments string) string {
 	database := ""
-	if p.direct {
-		database = fmt.Sprintf("database_url = %q", p.ReadOnlyDatabaseURL)
+	if p.direct || p.isSelfHosted() {
+		database = p.ReadOnlyDatabaseURL
 	}
-	return fmt.Sprintf(`
-		provider "aimindset" {
-			access_token = %q
-			project_ref  = %q
-			api_url      = %q
-			project_url  = %q
-			%s
-		}
+	return p.providerAs(p.ReadOnlyAccessToken, database) + fmt.Sprintf(`
 		data "aimindset_auto_backup_status" "this" {
 			%s
-		}`, p.ReadOnlyAccessToken, p.ProjectRef, p.APIURL, p.ProjectURL, database, arguments)
+		}`, arguments)
 }
 
 // shows checks an attribute of the status.
@@ -60,7 +53,7 @@ func text(value string) knownvalue.Check { return knownvalue.StringExact(value) 
 // install has another state install a backup.
 func (p *project) install() {
 	p.t.Helper()
-	s := backup.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
+	s := p.service()
 	id := backup.ID{ProjectRef: p.ProjectRef, Name: backup.DefaultName}
 	daily, err := backup.CompileSchedule(backup.DefaultCron, nil, backup.DefaultTimezone, true, time.Now())
 	if err != nil {
@@ -89,6 +82,21 @@ func (p *project) install() {
 	}
 }
 
+// service is somebody else's access to the project's backups.
+func (p *project) service() *backup.Service {
+	p.t.Helper()
+	if !p.isSelfHosted() {
+		return backup.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
+	}
+	db, err := postgres.Open(p.DatabaseURL)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = db.Close(context.WithoutCancel(p.t.Context())) })
+	files := p.files()
+	return backup.NewService(p.ProjectRef, files, db).SelfHosted(files)
+}
+
 // endpoint runs SQL through the Management API.
 type endpoint struct {
 	client *supabase.Client
@@ -114,91 +122,86 @@ func (p *project) backUp(state string) {
 }
 
 // TestStatus proves that the data source tells every stage in the life of a
-// backup apart, with the token and the role that may only read, over both
-// transports: nothing there, installed, succeeded, failed with the reason and
+// backup apart, with the token and the role that may only read, over every
+// transport: nothing there, installed, succeeded, failed with the reason and
 // the time of the retry.
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	for name, direct := range map[string]bool{"management_api": false, "database_url": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := start(t, stack.Options{Articles: 20})
-			p.direct = direct
-			resource.UnitTest(t, resource.TestCase{
-				ProtoV6ProviderFactories: factories,
-				Steps: []resource.TestStep{
-					{
-						Config: p.statusConfig(""),
-						ConfigStateChecks: []statecheck.StateCheck{
-							shows(text(p.ProjectRef+"/auto-backup"), "id"),
-							shows(text("none"), "installation"),
-							shows(text("not_installed"), "state"),
-							shows(knownvalue.Bool(false), "healthy"),
-							shows(knownvalue.ListSizeExact(1), "problems"),
-							shows(text("not_installed"), "problems", 0, "code"),
-							shows(knownvalue.Null(), "last_run"),
-							shows(knownvalue.ListSizeExact(0), "next_runs"),
-						},
-					},
-					{
-						// Another state than the one that asks in the next steps.
-						PreConfig: func() { p.install() },
-						Config:    p.statusConfig(""),
-						ConfigStateChecks: []statecheck.StateCheck{
-							shows(text("provider"), "installation"),
-							shows(text("never_ran"), "state"),
-							shows(knownvalue.Bool(false), "healthy"),
-							shows(knownvalue.ListSizeExact(1), "problems"),
-							shows(text("never_ran"), "problems", 0, "code"),
-							shows(text("daily"), "next_runs", 0, "schedule"),
-							shows(knownvalue.StringRegexp(regexp.MustCompile(`T03:00:00-03:00$`)), "next_runs", 0, "due_at"),
-							shows(knownvalue.Null(), "last_success"),
-							shows(knownvalue.Int64Exact(0), "generations", "count"),
-						},
-					},
-					{
-						PreConfig: func() { p.backUp("succeeded") },
-						Config:    p.statusConfig("history_limit = 1"),
-						ConfigStateChecks: []statecheck.StateCheck{
-							shows(text("healthy"), "state"),
-							shows(knownvalue.Bool(true), "healthy"),
-							shows(knownvalue.ListSizeExact(0), "problems"),
-							shows(knownvalue.StringRegexp(regexp.MustCompile(`is healthy: the last one succeeded \d+ s ago, at \S+Z with \d+ records\.$`)), "summary"),
-							shows(knownvalue.NotNull(), "last_success", "backup_id"),
-							shows(text("succeeded"), "last_run", "state"),
-							shows(text("started by its job"), "last_run", "tick"),
-							shows(knownvalue.StringRegexp(regexp.MustCompile(`^made, pg_net id \d+$`)), "last_run", "request"),
-							shows(text("succeeded"), "last_run", "function"),
-							shows(text("written by the function"), "last_run", "log"),
-							shows(knownvalue.Null(), "last_run", "alert"),
-							shows(knownvalue.Int64Exact(1), "generations", "count"),
-							shows(knownvalue.ListSizeExact(1), "history"),
-							shows(knownvalue.Int64Exact(0), "consecutive_failures"),
-						},
-					},
-					{
-						PreConfig: func() {
-							p.sql("alter table public.feedbacks rename to feedbacks_old")
-							p.backUp("failed")
-						},
-						Config: p.statusConfig(""),
-						ConfigStateChecks: []statecheck.StateCheck{
-							shows(text("failing"), "state"),
-							shows(knownvalue.Bool(false), "healthy"),
-							shows(text("backup_failed"), "problems", 0, "code"),
-							shows(text("error"), "problems", 0, "severity"),
-							shows(knownvalue.StringRegexp(regexp.MustCompile(`feedbacks.* does not exist`)), "problems", 0, "message"),
-							shows(knownvalue.StringRegexp(regexp.MustCompile(`is failing: the backup due at .*feedbacks`)), "summary"),
-							shows(knownvalue.NotNull(), "retry_at"),
-							shows(knownvalue.Int64Exact(1), "consecutive_failures"),
-							shows(text("failed"), "last_run", "state"),
-							shows(text("delivered by the function"), "last_run", "alert"),
-							shows(text("succeeded"), "history", 1, "state"),
-							shows(knownvalue.NotNull(), "last_success", "records"),
-						},
+	everyTransport(t, stack.Options{Articles: 20}, func(t *testing.T, p *project) {
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{
+					Config: p.statusConfig(""),
+					ConfigStateChecks: []statecheck.StateCheck{
+						shows(text(p.ProjectRef+"/auto-backup"), "id"),
+						shows(text("none"), "installation"),
+						shows(text("not_installed"), "state"),
+						shows(knownvalue.Bool(false), "healthy"),
+						shows(knownvalue.ListSizeExact(1), "problems"),
+						shows(text("not_installed"), "problems", 0, "code"),
+						shows(knownvalue.Null(), "last_run"),
+						shows(knownvalue.ListSizeExact(0), "next_runs"),
 					},
 				},
-			})
+				{
+					// Another state than the one that asks in the next steps.
+					PreConfig: func() { p.install() },
+					Config:    p.statusConfig(""),
+					ConfigStateChecks: []statecheck.StateCheck{
+						shows(text("provider"), "installation"),
+						shows(text("never_ran"), "state"),
+						shows(knownvalue.Bool(false), "healthy"),
+						shows(knownvalue.ListSizeExact(1), "problems"),
+						shows(text("never_ran"), "problems", 0, "code"),
+						shows(text("daily"), "next_runs", 0, "schedule"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile(`T03:00:00-03:00$`)), "next_runs", 0, "due_at"),
+						shows(knownvalue.Null(), "last_success"),
+						shows(knownvalue.Int64Exact(0), "generations", "count"),
+					},
+				},
+				{
+					PreConfig: func() { p.backUp("succeeded") },
+					Config:    p.statusConfig("history_limit = 1"),
+					ConfigStateChecks: []statecheck.StateCheck{
+						shows(text("healthy"), "state"),
+						shows(knownvalue.Bool(true), "healthy"),
+						shows(knownvalue.ListSizeExact(0), "problems"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile(`is healthy: the last one succeeded \d+ s ago, at \S+Z with \d+ records\.$`)), "summary"),
+						shows(knownvalue.NotNull(), "last_success", "backup_id"),
+						shows(text("succeeded"), "last_run", "state"),
+						shows(text("started by its job"), "last_run", "tick"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile(`^made, pg_net id \d+$`)), "last_run", "request"),
+						shows(text("succeeded"), "last_run", "function"),
+						shows(text("written by the function"), "last_run", "log"),
+						shows(knownvalue.Null(), "last_run", "alert"),
+						shows(knownvalue.Int64Exact(1), "generations", "count"),
+						shows(knownvalue.ListSizeExact(1), "history"),
+						shows(knownvalue.Int64Exact(0), "consecutive_failures"),
+					},
+				},
+				{
+					PreConfig: func() {
+						p.sql("alter table public.feedbacks rename to feedbacks_old")
+						p.backUp("failed")
+					},
+					Config: p.statusConfig(""),
+					ConfigStateChecks: []statecheck.StateCheck{
+						shows(text("failing"), "state"),
+						shows(knownvalue.Bool(false), "healthy"),
+						shows(text("backup_failed"), "problems", 0, "code"),
+						shows(text("error"), "problems", 0, "severity"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile(`feedbacks.* does not exist`)), "problems", 0, "message"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile(`is failing: the backup due at .*feedbacks`)), "summary"),
+						shows(knownvalue.NotNull(), "retry_at"),
+						shows(knownvalue.Int64Exact(1), "consecutive_failures"),
+						shows(text("failed"), "last_run", "state"),
+						shows(text("delivered by the function"), "last_run", "alert"),
+						shows(text("succeeded"), "history", 1, "state"),
+						shows(knownvalue.NotNull(), "last_success", "records"),
+					},
+				},
+			},
 		})
-	}
+	})
 }

@@ -505,23 +505,5 @@ func (c *cluster) createApplication(ctx context.Context, opts appOptions) error 
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	projectURL := opts.ProjectURL
-	if projectURL == "" {
-		projectURL = "http://127.0.0.1:9"
-	}
-	if _, err := conn.Exec(ctx,
-		`select set_config('stack.articles', $1, false), set_config('stack.project_url', $2, false)`,
-		strconv.Itoa(opts.Articles), projectURL); err != nil {
-		return err
-	}
-	files := []string{"application.sql", "application_data.sql"}
-	if opts.LegacyJobs {
-		files = append(files, "application_jobs.sql")
-	}
-	for _, name := range files {
-		if err := applyFile(ctx, conn, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return createSample(ctx, conn, opts)
 }

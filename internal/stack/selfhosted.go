@@ -126,19 +126,14 @@ func newSelfHosted(dir string, variables map[string]string) (*functionsDirectory
 	if err := d.put("main", router); err != nil {
 		return nil, err
 	}
-	err := fs.WalkDir(applicationFiles, "application", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := applicationFiles.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		slug, name, _ := strings.Cut(strings.TrimPrefix(path, "application/"), "/")
-		return d.put(slug, map[string]string{name: string(content)})
-	})
+	sample, err := SampleFunctions()
 	if err != nil {
 		return nil, err
+	}
+	for slug, files := range sample {
+		if err := d.put(slug, files); err != nil {
+			return nil, err
+		}
 	}
 	var lines strings.Builder
 	lines.WriteString("# What the functions of this project need.\n")

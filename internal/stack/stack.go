@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
 	"net"
 	"net/http"
@@ -294,25 +293,13 @@ func (s *Stack) startDatabase(ctx, life context.Context, opts Options) error {
 
 // deployApplication deploys the functions that the application already has.
 func (s *Stack) deployApplication(ctx context.Context) error {
-	slugs, err := fs.ReadDir(applicationFiles, "application")
+	sample, err := SampleFunctions()
 	if err != nil {
 		return err
 	}
-	for _, slug := range slugs {
-		d := deployment{slug: slug.Name(), entrypoint: slug.Name() + "/index.ts", verifyJWT: true, files: map[string][]byte{}}
-		err := fs.WalkDir(applicationFiles, "application/"+slug.Name(), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
-				return err
-			}
-			content, err := applicationFiles.ReadFile(path)
-			d.files[path[len("application/"):]] = content
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if _, err := s.store.deploy(ctx, d); err != nil {
-			return fmt.Errorf("deploying %s: %w", slug.Name(), err)
+	for slug, files := range sample {
+		if err := s.DeployFunction(ctx, slug, files, true); err != nil {
+			return fmt.Errorf("deploying %s: %w", slug, err)
 		}
 	}
 	return nil
