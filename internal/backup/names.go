@@ -126,14 +126,12 @@ func (id ID) String() string { return id.ProjectRef + "/" + string(id.Name) }
 func ParseID(text string) (ID, error) {
 	ref, name, found := strings.Cut(text, "/")
 	id := ID{ProjectRef: ref, Name: Name(name)}
+	const form = "an import ID is <project_ref>/<name>, for example abcdefghijklmnopqrst/auto-backup"
 	if !found {
-		return ID{}, fmt.Errorf("%q is no import ID; write <project_ref>/<name>, for example abcdefghijklmnopqrst/auto-backup", text)
+		return ID{}, fmt.Errorf("%q has no slash; %s", text, form)
 	}
-	if err := ValidateProjectRef(ref); err != nil {
-		return ID{}, err
-	}
-	if err := id.Name.Validate(); err != nil {
-		return ID{}, err
+	if err := errors.Join(ValidateProjectRef(ref), id.Name.Validate()); err != nil {
+		return ID{}, fmt.Errorf("%w; %s", err, form)
 	}
 	return id, nil
 }

@@ -49,6 +49,8 @@ type Settings struct {
 	// AdoptedSecrets are those of Secrets that were there before the backup.
 	// Other functions may use them, so they stay when the backup goes.
 	AdoptedSecrets []string `json:"adopted_secrets,omitempty"`
+	// RotateToken is the text whose change makes a new token.
+	RotateToken *string `json:"rotate_token,omitempty"`
 	// Instance is a random text that each creation of the backup makes anew.
 	// Who knows another one knows a backup that was replaced by this one, and
 	// must not remove it.

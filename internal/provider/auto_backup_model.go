@@ -142,6 +142,8 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 		},
 		Retry:   backup.RetrySettings{Attempts: retry.Attempts.ValueInt64(), DelaySeconds: seconds(retry.Delay)},
 		Secrets: []string{},
+		// One that is not known yet is written when it is applied.
+		RotateToken: m.RotateToken.ValueStringPointer(),
 	}
 	for key, s := range schedules {
 		compiled, err := backup.CompileSchedule(s.Cron.ValueString(), s.Timezone.ValueStringPointer(), result.Timezone, s.Enabled.ValueBool(), now)
@@ -212,8 +214,9 @@ func (m *autoBackupModel) observe(ctx context.Context, found backup.State, finge
 	if m.AdoptExisting.IsNull() || m.AdoptExisting.IsUnknown() {
 		m.AdoptExisting = types.BoolValue(false)
 	}
-	if m.RotateToken.IsUnknown() {
-		m.RotateToken = types.StringNull()
+	m.RotateToken = knownOrNull(m.RotateToken)
+	if found.Settings != nil {
+		m.RotateToken = types.StringPointerValue(found.Settings.RotateToken)
 	}
 	m.Secrets = types.MapNull(types.StringType)
 

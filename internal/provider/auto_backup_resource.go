@@ -152,6 +152,9 @@ func (r *autoBackupResource) ImportState(ctx context.Context, req resource.Impor
 		resp.Diagnostics.AddError("Invalid import ID", capitalise(err.Error())+".")
 		return
 	}
+	if checkImport(ctx, r.service(parsed.ProjectRef, &resp.Diagnostics), parsed, &resp.Diagnostics); resp.Diagnostics.HasError() {
+		return
+	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("project_ref"), parsed.ProjectRef)...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("name"), string(parsed.Name))...)
 }

@@ -132,6 +132,29 @@ func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.Modif
 	}
 }
 
+// checkImport refuses the import of a backup that is not there. Its reads are
+// those of the refresh that follows.
+func checkImport(ctx context.Context, service *backup.Service, id backup.ID, diags *diag.Diagnostics) {
+	if service == nil {
+		return
+	}
+	found, err := service.Recall(ctx, id.Name, backup.Known{})
+	if err != nil {
+		addError(diags, "Cannot read the backup", err)
+		return
+	}
+	if found.Exists() {
+		return
+	}
+	installed := "none is installed there"
+	if len(found.Backups) > 0 {
+		installed = "installed are: " + strings.Join(found.Backups, ", ")
+	}
+	diags.AddError("There is nothing to import",
+		fmt.Sprintf("There is no backup %s in project %s that this provider has made; %s. Jobs, functions and secrets of other hands are not imported: apply the resource with `adopt_existing = true` to take them over.",
+			id.Name, id.ProjectRef, installed))
+}
+
 // checkReplacement decides about a backup of the state that is to be replaced
 // under its own name: because its creation failed, or because somebody asks for
 // it (-replace, replace_triggered_by, or because "terraform taint" was used).
