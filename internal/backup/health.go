@@ -157,7 +157,11 @@ func (a *assessment) absent() {
 
 // provider is the status of a backup that the dispatcher makes.
 func (a *assessment) provider(broken error, legacy []Job) {
-	a.LastSuccess, a.LastRun, a.History, a.Failures = a.found.LastSuccess, a.found.LastRun, a.found.History, a.found.Failures
+	a.LastSuccess, a.Failures = a.found.LastSuccess, a.found.Failures
+	if at := slices.IndexFunc(a.found.History, func(r Run) bool { return r.RunID != "" }); at >= 0 {
+		a.LastRun = &a.found.History[at]
+	}
+	a.History = a.found.History[:min(len(a.found.History), max(a.query.History, 0))]
 	if a.found.Watchdog != nil {
 		a.WatchedAt = a.found.Watchdog.At
 	}
@@ -580,11 +584,12 @@ func (a *assessment) runs() {
 // failed reports the newest attempt that failed, and what follows.
 func (a *assessment) failed(last *Run) {
 	if last.State != "failed" {
-		at := slices.IndexFunc(a.History, func(r Run) bool { return r.State == "failed" })
+		at := slices.IndexFunc(a.found.History, func(r Run) bool { return r.State == "failed" })
 		if at < 0 {
+			a.add("failed", ConditionFailing, remedyFor(""), "%d attempts have failed since the last success.", a.Failures)
 			return
 		}
-		last = &a.History[at]
+		last = &a.found.History[at]
 	}
 	follows := "It is not tried again by itself before its next due time."
 	if a.RetryAt = a.retryAt(); !a.RetryAt.IsZero() {

@@ -226,10 +226,10 @@ type statusDocument struct {
 	Failures    int64          `json:"failures"`
 	UnderWay    []openRun      `json:"under_way"`
 	Incident    *incident      `json:"incident"`
-	LastRun     *Run           `json:"last_run"`
-	History     []Run          `json:"history"`
-	Ticks       map[int64]tick `json:"ticks"`
-	NewestTick  *struct {
+	// History may have more attempts than were asked for.
+	History    []Run          `json:"history"`
+	Ticks      map[int64]tick `json:"ticks"`
+	NewestTick *struct {
 		At    time.Time `json:"at"`
 		RunID *int64    `json:"run_id"`
 	} `json:"newest_tick"`

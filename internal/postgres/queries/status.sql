@@ -184,29 +184,16 @@ part (name, needs, query) as (
         )
     ),
     (
-        'last_run', '{auto_backup.history,auto_backup.runs}',
-        format(
-            $q$
-                select to_jsonb(h) as d from auto_backup.history h
-                where h.backup = %1$L and h.run_id = (
-                    select r.run_id from auto_backup.runs r where r.backup = %1$L order by r.requested_at desc, r.attempt desc limit 1
-                )
-            $q$, $1::text
-        )
-    ),
-    (
+        -- The newest attempts, some more than are asked for, and the incidents in between.
         'history', '{auto_backup.history,auto_backup.runs}',
         format(
             $q$
                 select jsonb_agg(to_jsonb(h) order by h.requested_at desc, h.attempt desc) as d
-                from (
-                    select h.* from auto_backup.history h
-                    where h.backup = %1$L and h.requested_at >= coalesce((
-                        select r.requested_at from auto_backup.runs r
-                        where r.backup = %1$L order by r.requested_at desc limit 1 offset greatest(%2$s - 1, 0)
-                    ), '-infinity')
-                    order by h.requested_at desc, h.attempt desc limit %2$s
-                ) as h
+                from auto_backup.history h
+                where h.backup = %1$L and h.requested_at >= coalesce((
+                    select r.requested_at from auto_backup.runs r
+                    where r.backup = %1$L order by r.requested_at desc limit 1 offset greatest(%2$s, 5) - 1
+                ), '-infinity')
             $q$, $1::text, ($2::text)::integer
         )
     ),
