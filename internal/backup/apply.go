@@ -226,10 +226,12 @@ func (l *lease) applyStamps(ctx context.Context, found State) error {
 
 // applyAlertKey gives the watchdog a key with which it may call the alert
 // function by itself. The legacy anon key is taken first: it is a JWT, which a
-// function that verifies JWTs insists on. It is public by design.
+// function that verifies JWTs insists on. It is public by design. A rotation
+// takes it anew, as the project's keys may have been rotated too.
 func (l *lease) applyAlertKey(ctx context.Context, spec Spec, found State) error {
 	name := spec.ID.Name
-	if found.VaultStamps[name.VaultAlertKey()] == name.vaultStamp() || !spec.Settings.needsKey() {
+	present := found.VaultStamps[name.VaultAlertKey()] == name.vaultStamp()
+	if !spec.Settings.needsKey() || present && !spec.RotateToken {
 		return nil
 	}
 	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)

@@ -249,6 +249,14 @@ func TestSnippets(t *testing.T) {
 		"resources/aimindset_auto_backup/resource.tf": func(u *user, text string) {
 			appliesAndDestroys(u, requiredProviders+text)
 		},
+		"data-sources/aimindset_auto_backup_status/data-source.tf": func(u *user, text string) {
+			installed(u)
+			u.write("status.tf", text)
+			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); !strings.Contains(out, "Warning: Check block assertion failed") {
+				u.t.Errorf("a backup that has never run is called healthy: %s", out)
+			}
+			u.run(0, "terraform destroy -input=false -auto-approve")
+		},
 		"functions/next_runs/function.tf": func(u *user, text string) {
 			u.write("main.tf", requiredProviders+text)
 			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")

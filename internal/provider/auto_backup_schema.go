@@ -106,7 +106,7 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			},
 			"rotate_token": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Any change of this text makes a new invocation token, without a tick that fails in between. A date is a good text.",
+				MarkdownDescription: "Any change of this text makes a new invocation token, without a tick that fails in between, and has the watchdog use the project's present API key. A date is a good text.",
 			},
 			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
 				Create: true, CreateDescription: timeoutText,

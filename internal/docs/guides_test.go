@@ -1,0 +1,231 @@
+package docs_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// guide is what the test of a guide needs to know of it beyond its text.
+type guide struct {
+	// stack is the project that the guide is about.
+	stack stack.Options
+	// settings are further settings of the reader's environment.
+	settings func(s *stack.Stack) []string
+	// installed has the quick start's backup in the project already.
+	installed bool
+}
+
+// guides are those that need more than a project of the default kind.
+var guides = map[string]guide{
+	"existing-project.md": {stack: stack.Options{LegacyJobs: true}},
+	"falhas.md":           {installed: true},
+	"least-privilege.md": {settings: func(s *stack.Stack) []string {
+		return []string{"PLAN_TOKEN=" + s.ReadOnlyAccessToken, "APPLY_TOKEN=" + s.AccessToken, "SUPABASE_ACCESS_TOKEN="}
+	}},
+	"restore.md": {settings: func(s *stack.Stack) []string { return []string{"SUPABASE_DB_URL=" + s.DatabaseURL} }},
+}
+
+// TestGuides proves that a reader who does what a guide says, in an empty
+// directory and in the guide's order, gets what it says. In a guide
+//
+//   - a block of "sh" is run; a line with … stands for something that the reader
+//     has to fill in, such as a token, and is left out, as the environment has it;
+//     a comment <!-- exits with 2 --> above it says with which status it ends;
+//   - a block of "sql" is run in the project's database as role postgres, as the
+//     dashboard's SQL editor does;
+//   - a block that begins with a comment of a file's name alone, as "# main.tf",
+//     is that file;
+//   - a block of "text" after one that was run shows some lines of what it
+//     printed; … stands for what differs from run to run;
+//   - every other block is not tried.
+func TestGuides(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root, "docs", "guides", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := maps.Clone(guides)
+	for _, file := range files {
+		name := filepath.Base(file)
+		delete(missing, name)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := blocksOf(string(text))
+		runs := false
+		for _, b := range blocks {
+			runs = runs || b.kind == "sh" || b.kind == "sql"
+		}
+		if !runs {
+			continue // a page to read
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guides[name]
+			s := start(t, g.stack)
+			u := newUser(t, s.Environ()...)
+			u.env = append(u.env, "SUPABASE_DB_URL_FOR_PSQL="+s.DatabaseURL)
+			if g.installed {
+				installed(u.at())
+			}
+			if g.settings != nil {
+				u.env = append(u.env, g.settings(s)...)
+			}
+			follow(u, s, blocks)
+		})
+	}
+	for name := range missing {
+		t.Errorf("%s is in the table, and there is no such guide", name)
+	}
+}
+
+// block is a fenced block of a guide.
+type block struct {
+	line   int
+	kind   string
+	text   string
+	status int // what its comment says it exits with
+}
+
+var (
+	blockPattern  = regexp.MustCompile("(?m)^( *)```([a-z]*)\n((?s:.*?))^ *```$")
+	statusPattern = regexp.MustCompile(`<!-- exits with (\d+) -->\s*$`)
+	filePattern   = regexp.MustCompile(`^(?:#|//|--) ([\w./-]+\.\w+)$`)
+)
+
+func blocksOf(text string) []block {
+	var blocks []block
+	for _, at := range blockPattern.FindAllStringSubmatchIndex(text, -1) {
+		indent := text[at[2]:at[3]]
+		b := block{line: strings.Count(text[:at[0]], "\n") + 1, kind: text[at[4]:at[5]]}
+		for line := range strings.Lines(text[at[6]:at[7]]) {
+			b.text += strings.TrimPrefix(line, indent)
+		}
+		if status := statusPattern.FindStringSubmatch(strings.TrimRight(text[:at[0]], "\n ")); status != nil {
+			b.status, _ = strconv.Atoi(status[1])
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
+// follow does what the blocks say.
+func follow(u *user, s *stack.Stack, blocks []block) {
+	u.t.Helper()
+	printed := ""
+	for _, b := range blocks {
+		text := strings.ReplaceAll(b.text, projectRef, s.ProjectRef)
+		first, _, _ := strings.Cut(text, "\n")
+		switch file := filePattern.FindStringSubmatch(first); {
+		case file != nil:
+			u.write(file[1], text)
+		case b.kind == "sh":
+			var script strings.Builder
+			for line := range strings.Lines(text) {
+				if !strings.Contains(line, "…") {
+					script.WriteString(line)
+				}
+			}
+			u.t.Logf("line %d", b.line)
+			printed = u.run(b.status, script.String())
+		case b.kind == "sql":
+			u.write("query.sql", text)
+			u.t.Logf("line %d", b.line)
+			printed = u.run(b.status, `psql -qX -v ON_ERROR_STOP=1 -f query.sql "$SUPABASE_DB_URL_FOR_PSQL"`)
+		case b.kind == "text" && printed != "":
+			for line := range strings.Lines(text) {
+				if !shown(printed, strings.TrimSpace(line)) {
+					u.t.Errorf("line %d shows %q, but what was printed is\n%s", b.line, line, printed)
+				}
+			}
+		}
+	}
+}
+
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// shown says whether a line of a guide was printed. White space may differ.
+func shown(printed, line string) bool {
+	var pattern strings.Builder
+	for i, part := range strings.Split(line, "…") {
+		if i > 0 {
+			pattern.WriteString(".*")
+		}
+		words := strings.Fields(part)
+		for j, word := range words {
+			words[j] = regexp.QuoteMeta(word)
+		}
+		pattern.WriteString(strings.Join(words, `\s+`))
+	}
+	return regexp.MustCompile(pattern.String()).MatchString(colours.ReplaceAllString(printed, ""))
+}
+
+// TestGuidesAreLinked proves that every guide can be found from the provider's
+// page, and that every link of the documentation to a file leads somewhere.
+func TestGuidesAreLinked(t *testing.T) {
+	t.Parallel()
+	index := example(t, projectRef, "docs", "index.md")
+	guides, err := filepath.Glob(filepath.Join(root, "docs", "guides", "*.md"))
+	if err != nil || len(guides) == 0 {
+		t.Fatalf("guides: %v, %v", guides, err)
+	}
+	for _, guide := range guides {
+		name := strings.TrimSuffix(filepath.Base(guide), ".md")
+		if !strings.Contains(index, "](guides/"+name+")") {
+			t.Errorf("docs/index.md does not link to the guide %s: add it to internal/provider/templates/index.md.tmpl", name)
+		}
+	}
+	pages := append(guides, filepath.Join(root, "README.md"))
+	for _, kind := range []string{"", "resources", "data-sources", "functions", "list-resources", "actions"} {
+		more, err := filepath.Glob(filepath.Join(root, "docs", kind, "*.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, more...)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			target := filepath.Join(filepath.Dir(page), found[1])
+			if _, err := os.Stat(target); err == nil {
+				continue
+			}
+			// The registry's pages are named without their suffix.
+			if _, err := os.Stat(target + ".md"); err != nil {
+				t.Errorf("%s links to %s, where there is nothing", page, fmt.Sprintf("%q", found[1]))
+			}
+		}
+	}
+}
+
+// TestFailureGuideIsComplete proves that the Portuguese guide says of every code
+// that a failure can leave what to do.
+func TestFailureGuideIsComplete(t *testing.T) {
+	t.Parallel()
+	portuguese := example(t, projectRef, "docs", "guides", "falhas.md")
+	codes := map[string]bool{"internal": true, "log_unreadable": true} // not in the table of causes
+	for _, found := range regexp.MustCompile("failed `([a-z_0-9]+)`").FindAllStringSubmatch(example(t, projectRef, "docs", "guides", "failures.md"), -1) {
+		codes[found[1]] = true
+	}
+	if len(codes) < 20 {
+		t.Fatalf("the table of causes names %d codes", len(codes))
+	}
+	for code := range codes {
+		if !strings.Contains(portuguese, "`"+code+"`") {
+			t.Errorf("falhas.md does not say what to do about %s", code)
+		}
+	}
+}
