@@ -3,6 +3,7 @@ package provider
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 const ref = "abcdefghijklmnopqrst"
@@ -57,6 +58,56 @@ func TestResolveComplains(t *testing.T) {
 		}
 		if strings.Contains(faults[0].detail, "canary") {
 			t.Errorf("the complaint quotes the password: %s", faults[0].detail)
+		}
+	}
+}
+
+// TestResolveSelfHosted proves the defaults of a self-hosted project, that the
+// platform's variables are not in its way, and that what it lacks, or what has
+// no place beside it, is named.
+func TestResolveSelfHosted(t *testing.T) {
+	t.Parallel()
+	const database = "postgresql://postgres.your-tenant-id:canary@localhost:5432/postgres"
+	environment := map[string]string{
+		envAccessToken: "t", envProjectRef: ref, envAPIURL: "x", envProjectURL: "x", envDatabaseURL: database, envAnonKey: "sb_publishable_x",
+	}
+	own := func(change func(*selfHosted)) settings {
+		s := &selfHosted{}
+		s.FunctionsDir = "functions"
+		change(s)
+		return settings{SelfHosted: s}
+	}
+	got, faults := resolve(own(func(*selfHosted) {}), func(name string) string { return environment[name] })
+	if len(faults) > 0 || got.ProjectRef != "self-hosted" || got.AccessToken != "" || got.DatabaseURL != database ||
+		got.gateway("self-hosted") != (gateway{url: "http://kong:8000", lifetime: time.Minute}) || got.SelfHosted.APIKey != "sb_publishable_x" {
+		t.Errorf("got %+v %+v %v", got, got.SelfHosted, faults)
+	}
+	for _, c := range []struct {
+		config    settings
+		without   string
+		attribute string
+		says      string
+	}{
+		{own(func(*selfHosted) {}), envDatabaseURL, "database_url", "54322"},
+		{own(func(*selfHosted) {}), envAnonKey, "self_hosted.anon_key", "supabase status"},
+		{own(func(s *selfHosted) { s.APIKey = "canary\n" }), "", "self_hosted.anon_key", "line break"},
+		{own(func(s *selfHosted) { s.VerifyJWT = true }), "", "self_hosted.anon_key", "JWT"},
+		{own(func(s *selfHosted) { s.URL = "kong:8000" }), "", "self_hosted.url", "http"},
+		{own(func(s *selfHosted) { s.TokensInEnvironment = true }), "", "self_hosted.env_file", "env_file"},
+		{settings{AccessToken: "canary", SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "access_token", "no Management API"},
+		{settings{ProjectURL: "http://x", SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "project_url", "self_hosted.url"},
+		{settings{ProjectRef: ref, SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "project_ref", "no reference"},
+		{settings{AccessToken: "t", ProjectRef: "self-hosted"}, "", "project_ref", "self_hosted"},
+	} {
+		hosted := c.config.SelfHosted == nil
+		_, faults := resolve(c.config, func(name string) string {
+			if name == c.without || hosted {
+				return ""
+			}
+			return environment[name]
+		})
+		if len(faults) != 1 || faults[0].attribute != c.attribute || !strings.Contains(faults[0].detail, c.says) || strings.Contains(faults[0].detail, "canary") {
+			t.Errorf("%+v: got %v, want %s: …%s…", c.config, faults, c.attribute, c.says)
 		}
 	}
 }

@@ -107,26 +107,34 @@ func unescape(c byte) string {
 	return `\` + string(c)
 }
 
-// quoted writes a value so that every reader gets it back as it is. Nothing in
-// it is expanded: single quotes take all but themselves literally, and within
-// double quotes the dollar sign is escaped.
-func quoted(value string) string {
+// quoted writes a value so that every reader gets it back as it is, and answers
+// false where that cannot be. Readers agree that nothing within single quotes
+// means anything; some take a backslash before the closing one for part of the
+// value. Within double quotes they differ in what they expand and unescape.
+func quoted(value string) (text string, ok bool) {
 	switch {
 	case plain.MatchString(value):
-		return value
-	case !strings.ContainsAny(value, "'\n\r\\"):
-		return "'" + value + "'"
+		return value, true
+	case strings.Contains(value, "\r"):
+		return "", false
+	case !strings.Contains(value, "'") && !strings.HasSuffix(value, `\`):
+		return "'" + value + "'", true
+	case !strings.ContainsAny(value, "\"\\$`\n"):
+		return `"` + value + `"`, true
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`, "\r", `\r`).Replace(value) + `"`
+	return "", false
 }
 
 // CheckSecret says why a variable cannot stand in an env file.
 func CheckSecret(name, value string) error {
+	_, ok := quoted(value)
 	switch {
 	case !variableName.MatchString(name):
 		return fmt.Errorf("%q is no name of an environment variable; use letters, digits and underscores, beginning with a letter", name)
 	case strings.ContainsRune(value, 0) || !utf8.ValidString(value):
 		return fmt.Errorf("the value of %s has bytes that an environment variable cannot hold; encode it, for example in base64", name)
+	case !ok:
+		return fmt.Errorf("the value of %s cannot be written so that every reader of env files gets it back: it has a carriage return, a backslash at its end, or a single quote together with a double quote, a backslash, a dollar sign, a backtick or a line break; encode it, for example in base64", name)
 	}
 	return nil
 }
@@ -142,13 +150,14 @@ func (e *environment) values() map[string]string {
 	return values
 }
 
-// set assigns a value in the place of the name's last assignment, or at the
+// set assigns a value that CheckSecret accepts in the place of the name's last assignment, or at the
 // end, and says whether that changed the file's meaning.
 func (e *environment) set(name, value string) bool {
 	if former, ok := e.values()[name]; ok && former == value {
 		return false
 	}
-	written := entry{raw: name + "=" + quoted(value) + "\n", name: name, value: value}
+	text, _ := quoted(value)
+	written := entry{raw: name + "=" + text + "\n", name: name, value: value}
 	at := -1
 	for i, entry := range e.entries {
 		if entry.name == name {

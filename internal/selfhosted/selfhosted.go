@@ -480,7 +480,7 @@ func (p *Project) changeTokens(slug string, change func(tokens map[string]string
 	known := slices.Collect(maps.Values(before))
 	gained := slices.ContainsFunc(slices.Collect(maps.Values(tokens)), func(digest string) bool { return !slices.Contains(known, digest) })
 	existed := isFile(filepath.Join(p.dir(slug), payload.Entrypoint))
-	if err := os.MkdirAll(p.dir(slug), 0o755); err != nil { //nolint:gosec // the runtime reads it
+	if err := os.Mkdir(p.dir(slug), 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // the runtime reads it
 		return fmt.Errorf("write the tokens of function %s: %w", slug, err)
 	}
 	file := filepath.Join(p.dir(slug), payload.TokensFile)

@@ -1,0 +1,205 @@
+package provider_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// selfHostedConfig is a configuration of a self-hosted project with more
+// arguments of the provider, and one backup.
+func (p *project) selfHostedConfig(more, arguments string) string {
+	return p.selfHostedProvider(p.DatabaseURL, more) + fmt.Sprintf(`
+		resource "aimindset_auto_backup" "this" {
+			%s
+		}`, arguments)
+}
+
+// runsOnce has the daily job's command run and waits for the backup's success,
+// the n-th of the project.
+func (p *project) runsOnce(n int) {
+	p.t.Helper()
+	p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'daily', 'schedule', clock_timestamp(), 1); end $$")
+	p.await(fmt.Sprint(n), "select count(*) from public.system_logs where type = 'auto_backup'")
+}
+
+// TestSelfHostedWithoutRestart proves that nobody has to restart anything for a
+// backup with the built-in function: one apply installs and proves it, a change
+// of its source and a rotation are live when the apply ends, although instances
+// of the former code were alive when it began; and that an apply which changes
+// the environment succeeds without a proof, because that needs a restart.
+func TestSelfHostedWithoutRestart(t *testing.T) {
+	t.Parallel()
+	const lifetime = 6 * time.Second
+	p := start(t, stack.Options{Articles: 5, SelfHosted: true, FunctionWallClock: lifetime})
+	more := fmt.Sprintf("worker_lifetime = %q", lifetime)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{
+				Config:           p.selfHostedConfig(more, ""),
+				ConfigPlanChecks: action(plancheck.ResourceActionCreate),
+				ConfigStateChecks: []statecheck.StateCheck{
+					statecheck.ExpectKnownValue(address, tfjsonpath.New("id"), knownvalue.StringExact(backup.SelfHostedRef+"/auto-backup")),
+					statecheck.ExpectKnownValue(address, tfjsonpath.New("project_ref"), knownvalue.StringExact(backup.SelfHostedRef)),
+				},
+			},
+			{
+				// The source changes: rpc is in the function's config.json.
+				PreConfig: func() {
+					p.runsOnce(1) // so an instance is alive
+					p.sql("alter function public.backup_all_data() rename to other_backup")
+				},
+				Config:           p.selfHostedConfig(more, `function = { rpc = "other_backup" }`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+			{
+				PreConfig:        func() { p.runsOnce(2) },
+				Config:           p.selfHostedConfig(more, "function = { rpc = \"other_backup\" }\nrotate_token = \"once\""),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+			{
+				PreConfig: func() { p.runsOnce(3) },
+				Config: p.selfHostedConfig(more, `
+					function = { rpc = "other_backup" }
+					rotate_token = "once"
+					secrets      = { EXTRA = "it's here" }`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+				Check: func(*terraform.State) error {
+					text, err := os.ReadFile(p.EnvFile)
+					if err != nil || !strings.Contains(string(text), `EXTRA="it's here"`) || !strings.Contains(string(text), "RESEND_API_KEY=") {
+						p.t.Errorf("the env file holds %d bytes, without the secret or without another line: %v", len(text), err)
+					}
+					return err
+				},
+			},
+		},
+		CheckDestroy: func(*terraform.State) error {
+			if left := p.traces("auto-backup"); len(left) > 0 {
+				p.t.Errorf("destroy left %v", left)
+			}
+			return nil
+		},
+	})
+}
+
+// TestSelfHostedEnvironmentToken proves the other home of the token: with
+// token_store = "env_file" a source that reads the environment gets it, through
+// the restart that an apply makes, a rotation too; and nothing of it is beside
+// the code.
+func TestSelfHostedEnvironmentToken(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 5, SelfHosted: true})
+	dir := filepath.Join(t.TempDir(), "own")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	source := `Deno.serve(async (request) => {
+		const presented = request.headers.get("X-Backup-Token");
+		const ok = ["AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT"].some((name) => Deno.env.get(name) === presented);
+		return Response.json({ success: ok, extra: Deno.env.get("EXTRA") }, { status: ok ? 200 : 401 });
+	});`
+	if err := os.WriteFile(filepath.Join(dir, "index.ts"), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	more := `token_store = "env_file"
+		restart_command = ` + listOf(p.RestartCommand)
+	arguments := fmt.Sprintf("function = { source_dir = %q }\nsecrets = { EXTRA = \"value\" }\n", dir)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.selfHostedConfig(more, arguments), ConfigPlanChecks: action(plancheck.ResourceActionCreate)},
+			{
+				Config:           p.selfHostedConfig(more, arguments+`rotate_token = "once"`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+				Check: func(*terraform.State) error {
+					text, err := os.ReadFile(filepath.Join(p.FunctionsDir, "auto-backup", "tokens.json"))
+					if err != nil || strings.TrimSpace(string(text)) != "{}" {
+						p.t.Errorf("beside the code is %q: %v", text, err)
+					}
+					environment, err := os.ReadFile(p.EnvFile)
+					if err != nil || strings.Count(string(environment), "AUTO_BACKUP_TOKEN") != 1 {
+						p.t.Errorf("the env file does not name one token: %v", err)
+					}
+					return nil
+				},
+			},
+		},
+	})
+}
+
+// TestSelfHostedVerifyJWT proves the one switch of all functions: where it is on
+// and the configuration does not say so, the apply fails and names verify_jwt;
+// with verify_jwt the database presents the key, and backups run.
+func TestSelfHostedVerifyJWT(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 5, SelfHosted: true, VerifyJWT: true})
+	restart := "restart_command = " + listOf(p.RestartCommand)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.selfHostedConfig("", ""), ExpectError: regexp.MustCompile(`(?s)UNAUTHORIZED_NO_AUTH_HEADER.*verify_jwt`)},
+			{Config: p.selfHostedConfig(restart+"\nverify_jwt = true", `verify = "backup"`)},
+			{Config: p.selfHostedConfig(restart+"\nverify_jwt = true", `verify = "backup"`), ConfigPlanChecks: empty()},
+		},
+	})
+}
+
+// TestSelfHostedRefusals proves that what a self-hosted project cannot take is
+// refused by the plan, at the attribute, before anything is reached.
+func TestSelfHostedRefusals(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "functions", "own")
+	for name, text := range map[string]string{"index.ts": `import "../shared.ts";`, "../shared.ts": ""} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := func(more, arguments string) string {
+		return fmt.Sprintf(`
+			provider "aimindset" {
+				database_url = "postgresql://postgres:x@127.0.0.1:1/postgres"
+				self_hosted = {
+					functions_dir = %q
+					anon_key      = "sb_publishable_x"
+					%s
+				}
+			}
+			resource "aimindset_auto_backup" "this" {
+				%s
+			}`, t.TempDir(), more, arguments)
+	}
+	var steps []resource.TestStep
+	for _, c := range []struct{ more, arguments, says string }{
+		{"", `name = "main"`, `(?s)name.*belongs\s+to\s+the\s+runtime`},
+		{"", `secrets = { A = "x" }`, `(?s)secrets.*self_hosted.env_file`},
+		{`env_file = "/nowhere/.env"`, `secrets = { A = "x\\" }`, `(?s)secrets.*every\s+reader`},
+		{"", `function = { source_dir = "` + dir + `" }`, `(?s)Invalid function source.*shared.ts\s+lies\s+outside`},
+		{"", `project_ref = "abcdefghijklmnopqrst"`, `(?s)project_ref.*configuration\s+is\s+that\s+of\s+a\s+self-hosted`},
+		{`worker_lifetime = "soon"`, "", `(?s)worker_lifetime.*no\s+duration`},
+		{`token_store = "env_file"`, "", `(?s)token_store.*env_file`},
+		{`restart_command = []`, "", `(?s)restart_command.*at\s+least\s+1`},
+		{`verify_jwt = true`, "", `(?s)anon_key.*JWT`},
+	} {
+		steps = append(steps, resource.TestStep{Config: config(c.more, c.arguments), PlanOnly: true, ExpectError: regexp.MustCompile(c.says)})
+	}
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+}

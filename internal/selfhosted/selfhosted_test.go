@@ -1,0 +1,468 @@
+package selfhosted
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// setup is a functions directory with a router and a function of somebody
+// else, and an env file with a line of somebody else.
+func setup(t *testing.T, config Config) (*Project, string) {
+	t.Helper()
+	dir := t.TempDir()
+	config.FunctionsDir, config.EnvFile = filepath.Join(dir, "functions"), filepath.Join(dir, "functions.env")
+	for name, content := range map[string]string{
+		"functions/main/index.ts": "router", "functions/hello/index.ts": "hello", "functions/hello/data/x.bin": "\x00\xff", "functions.env": "OTHER=1\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return New(config), dir
+}
+
+// tree is every file below a directory, by path.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		relative, _ := filepath.Rel(dir, name)
+		files[filepath.ToSlash(relative)] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func deployment(files map[string]string) supabase.Deployment {
+	d := supabase.Deployment{Slug: "auto-backup", Name: "stamp", Entrypoint: "supabase/functions/auto-backup/index.ts", Files: map[string][]byte{}}
+	for name, content := range files {
+		d.Files["supabase/functions/auto-backup/"+name] = []byte(content)
+	}
+	return d
+}
+
+// backupFunction is the one that was deployed.
+func backupFunction(t *testing.T, p *Project) supabase.Function {
+	t.Helper()
+	functions, err := p.ListFunctions(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range functions {
+		if f.Slug == "auto-backup" {
+			return f
+		}
+	}
+	return supabase.Function{}
+}
+
+// digests are the listed secrets.
+func digests(t *testing.T, p *Project) map[string]string {
+	t.Helper()
+	secrets, err := p.ListSecrets(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, s := range secrets {
+		found[s.Name] = s.Digest
+	}
+	return found
+}
+
+// The SHA-256 digests of "one" and "two".
+const (
+	digestOne = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+	digestTwo = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+)
+
+// TestDeployment proves the life of a function: it is laid out whole with its
+// marker, the same source again is the same revision, an edit and a missing
+// file show and a file beside them does not, redeploying takes what is surplus
+// away and keeps id and tokens, deleting leaves nothing, and at no time is
+// anything touched that belongs to somebody else.
+func TestDeployment(t *testing.T) {
+	t.Parallel()
+	p, dir := setup(t, Config{})
+	before := tree(t, dir)
+	source := map[string]string{"index.ts": "entry", "lib/a.ts": "a", payload.TokensFile: "{}\n"}
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err != nil {
+		t.Fatal(err)
+	}
+	if f := backupFunction(t, p); f.Slug != "" {
+		t.Errorf("tokens alone are taken for the function %+v", f)
+	}
+	first, err := p.DeployFunction(t.Context(), "", deployment(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := backupFunction(t, p); f != first || f.Name != "stamp" || f.Status != "ACTIVE" || f.ID == "" || f.EzbrSHA256 == "" || f.VerifyJWT {
+		t.Errorf("listed is %+v, deployed was %+v", f, first)
+	}
+	files := tree(t, filepath.Join(dir, "functions", "auto-backup"))
+	if files["index.ts"] != "entry" || files["lib/a.ts"] != "a" || !strings.Contains(files[payload.TokensFile], digestOne) || len(files) != 4 {
+		t.Errorf("laid out are %v", files)
+	}
+	read := func() map[string]string {
+		t.Helper()
+		s, err := p.FunctionSource(t.Context(), "", "auto-backup")
+		if err != nil || s.Entrypoint != "index.ts" {
+			t.Fatal(s.Entrypoint, err)
+		}
+		found := map[string]string{}
+		for name, content := range s.Files {
+			found[name] = string(content)
+		}
+		return found
+	}
+	if got := read(); !maps.Equal(got, source) {
+		t.Errorf("read back is %v", got)
+	}
+
+	function := filepath.Join(dir, "functions", "auto-backup")
+	write := func(name, content string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(function, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("notes.txt", "by hand")
+	if f := backupFunction(t, p); f.EzbrSHA256 != first.EzbrSHA256 {
+		t.Error("a file that nothing imports changes the revision")
+	}
+	write("lib/a.ts", "tampered")
+	if f := backupFunction(t, p); f.EzbrSHA256 == first.EzbrSHA256 || read()["lib/a.ts"] != "tampered" {
+		t.Error("an edit does not show")
+	}
+	if err := os.Remove(filepath.Join(function, "lib/a.ts")); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := read()["lib/a.ts"]; ok {
+		t.Error("a missing file does not show")
+	}
+	second, err := p.DeployFunction(t.Context(), "", deployment(source))
+	if err != nil || second != first {
+		t.Errorf("deployed again it is %+v and was %+v: %v", second, first, err)
+	}
+	if files := tree(t, function); len(files) != 4 || !strings.Contains(files[payload.TokensFile], digestOne) {
+		t.Errorf("laid out again are %v", files)
+	}
+	if err := p.DeleteFunction(t.Context(), "", "auto-backup"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.DeleteFunction(t.Context(), "", "auto-backup"); !errors.Is(err, supabase.ErrNotFound) {
+		t.Errorf("a second deletion: %v", err)
+	}
+	if after := tree(t, dir); !maps.Equal(after, before) {
+		t.Errorf("what is left is %v, there was %v", after, before)
+	}
+}
+
+// TestForeignFunctions proves that a function without the marker, or with a
+// spoilt one, is listed as somebody else's and is never deleted, and that the
+// router and what lies outside cannot be written at all.
+func TestForeignFunctions(t *testing.T) {
+	t.Parallel()
+	p, dir := setup(t, Config{})
+	before := tree(t, dir)
+	if err := p.DeleteFunction(t.Context(), "", "hello"); err == nil || errors.Is(err, supabase.ErrNotFound) {
+		t.Errorf("somebody else's function is deleted: %v", err)
+	}
+	if err := p.DeleteFunction(t.Context(), "", "../functions"); err == nil {
+		t.Error("a path is taken for a function")
+	}
+	for _, d := range []supabase.Deployment{
+		{Slug: "main", Entrypoint: "index.ts", Files: map[string][]byte{"index.ts": nil}},
+		{Slug: "../x", Entrypoint: "index.ts", Files: map[string][]byte{"index.ts": nil}},
+		deployment(map[string]string{"index.ts": "", "../_shared/x.ts": ""}),
+		deployment(map[string]string{"index.ts": "", "../../../../x.ts": ""}),
+		deployment(map[string]string{"index.ts": "", markerFile: "{}"}),
+		{Slug: "auto-backup", Entrypoint: "main.ts", Files: map[string][]byte{"main.ts": nil}},
+	} {
+		if _, err := p.DeployFunction(t.Context(), "", d); err == nil {
+			t.Errorf("%s with %v is deployed", d.Slug, slices.Collect(maps.Keys(d.Files)))
+		}
+	}
+	if after := tree(t, dir); !maps.Equal(after, before) {
+		t.Errorf("what is left is %v, there was %v", after, before)
+	}
+	for _, spoilt := range []string{"", "{}", `{"managed_by":"somebody"}`, `{"managed_by":"` + payload.Owner + `"}`} {
+		if err := os.WriteFile(filepath.Join(dir, "functions/hello", markerFile), []byte(spoilt), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		functions, err := p.ListFunctions(t.Context(), "")
+		if err != nil || len(functions) != 2 || functions[0].Slug != "hello" || functions[0].ID != "" || functions[0].Name != "hello" {
+			t.Errorf("with the marker %q the functions are %+v: %v", spoilt, functions, err)
+		}
+	}
+}
+
+// TestInterruptedDeployment proves that what a killed run left beside a function
+// is no function, and is gone after the next deployment.
+func TestInterruptedDeployment(t *testing.T) {
+	t.Parallel()
+	p, dir := setup(t, Config{})
+	for _, leftover := range []string{".auto-backup.new", ".auto-backup.old"} {
+		if err := os.MkdirAll(filepath.Join(dir, "functions", leftover), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "functions", leftover, "index.ts"), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if functions, err := p.ListFunctions(t.Context(), ""); err != nil || len(functions) != 2 {
+		t.Errorf("the functions are %+v: %v", functions, err)
+	}
+	for range 2 { // in an empty place, and in the place of the first
+		if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "whole"})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range tree(t, filepath.Join(dir, "functions")) {
+		if strings.HasPrefix(name, ".") {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// TestTokens proves the two homes of a token: beside the code it is a digest and
+// nowhere in plain text, in the environment it is a variable; one that moves
+// leaves its former home; and secrets whose names look like a token's are
+// variables all the same.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	p, dir := setup(t, Config{})
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT", "two"))
+	do(p.SetSecrets(t.Context(), "", map[string]string{"GITHUB_TOKEN": "two"}))
+	want := map[string]string{"AUTO_BACKUP_TOKEN": digestOne, "AUTO_BACKUP_TOKEN_NEXT": digestTwo, "GITHUB_TOKEN": digestTwo}
+	got := digests(t, p)
+	delete(got, "OTHER")
+	if !maps.Equal(got, want) {
+		t.Errorf("listed are %v", got)
+	}
+	for name, content := range tree(t, filepath.Join(dir, "functions", "auto-backup")) {
+		if strings.Contains(content, `"one"`) || strings.Contains(content, `"two"`) {
+			t.Errorf("%s holds a token: %s", name, content)
+		}
+	}
+	do(p.DeleteToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT"))
+
+	environment := New(Config{FunctionsDir: p.config.FunctionsDir, EnvFile: p.config.EnvFile, TokensInEnvironment: true})
+	if got := digests(t, environment)["AUTO_BACKUP_TOKEN"]; got != digestOne {
+		t.Errorf("a token in the other home is listed as %q", got)
+	}
+	do(environment.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "two"))
+	if text := tree(t, dir)["functions.env"]; text != "OTHER=1\nGITHUB_TOKEN=two\nAUTO_BACKUP_TOKEN=two\n" {
+		t.Errorf("the env file holds %q", text)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "functions", "auto-backup")); err == nil {
+		t.Error("the token's former home is left")
+	}
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
+	do(p.DeleteSecrets(t.Context(), "", []string{"AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT", "GITHUB_TOKEN", "NOWHERE"}))
+	if text := tree(t, dir); len(text) != 4 || text["functions.env"] != "OTHER=1\n" {
+		t.Errorf("what is left is %v", text)
+	}
+	bare := New(Config{FunctionsDir: p.config.FunctionsDir})
+	if err := bare.SetSecrets(t.Context(), "", map[string]string{"X": "canary"}); !errors.Is(err, ErrNoEnvFile) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("without an env file: %v", err)
+	}
+	do(bare.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
+	do(bare.DeleteSecrets(t.Context(), "", []string{"AUTO_BACKUP_TOKEN", "X"}))
+}
+
+// TestParallelWrites proves that several backups of one project that are written
+// at the same time lose none of their secrets and tokens.
+func TestParallelWrites(t *testing.T) {
+	t.Parallel()
+	p, _ := setup(t, Config{})
+	var group sync.WaitGroup
+	for i := range 20 {
+		group.Go(func() {
+			if err := p.SetSecrets(t.Context(), "", map[string]string{fmt.Sprintf("SECRET_%d", i): "one"}); err != nil {
+				t.Error(err)
+			}
+			if err := p.SetToken(t.Context(), "auto-backup", fmt.Sprintf("T%d_TOKEN", i), "two"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if found := digests(t, p); len(found) != 41 {
+		t.Errorf("%d secrets are left of 41: %v", len(found), found)
+	}
+}
+
+// TestSettleWaits proves that without a restart command Settle waits for the end
+// of the last instance of former code, and for nothing else: not for a first
+// deployment, not for a token that is forgotten or only gets another name.
+func TestSettleWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := setup(t, Config{WorkerLifetime: time.Minute})
+		settle := func(what string, want time.Duration) {
+			t.Helper()
+			begin := time.Now()
+			if err := p.Settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(begin); waited != want {
+				t.Errorf("after %s it waits %s, want %s", what, waited, want)
+			}
+		}
+		token := func(name, value string) {
+			t.Helper()
+			if err := p.SetToken(t.Context(), "auto-backup", name, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deploy := func(source string) {
+			t.Helper()
+			if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": source})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settle("nothing", 0)
+		token("AUTO_BACKUP_TOKEN", "one")
+		deploy("first")
+		settle("a first deployment", 0)
+		token("AUTO_BACKUP_TOKEN_NEXT", "two")
+		time.Sleep(20 * time.Second)
+		settle("a new token, 20 s ago", 40*time.Second)
+		token("AUTO_BACKUP_TOKEN", "two")
+		if err := p.DeleteToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT"); err != nil {
+			t.Fatal(err)
+		}
+		settle("the end of a rotation", 0)
+		deploy("second")
+		settle("another deployment", time.Minute)
+		settle("nothing since", 0)
+
+		deploy("third")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Settle(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("interrupted it ends with %v", err)
+		}
+		settle("an interruption", 59*time.Second)
+		if err := p.SetSecrets(t.Context(), "", map[string]string{"X": "1"}); err != nil {
+			t.Fatal(err)
+		}
+		settle("a secret", 0)
+		if !p.Unsettled() || p.Restarts() {
+			t.Error("nobody is told that the runtime has to be created anew")
+		}
+	})
+}
+
+// TestSettleRestarts proves that the restart command runs once for all changes
+// before it and not again without one, sees the files as they then are, and that
+// its failure is told without the values of the env file and is not forgotten.
+func TestSettleRestarts(t *testing.T) {
+	t.Parallel()
+	p, dir := setup(t, Config{})
+	log, broken := filepath.Join(dir, "log"), filepath.Join(dir, "broken")
+	script := fmt.Sprintf(`cat %q >> %q; [ ! -e %q ] || { cat %[1]q; echo "no such service"; exit 3; }`, filepath.Join(dir, "functions.env"), log, broken)
+	p = New(Config{FunctionsDir: p.config.FunctionsDir, EnvFile: p.config.EnvFile, RestartCommand: []string{"/bin/sh", "-c", script}})
+	runs := func(want string) {
+		t.Helper()
+		if text := tree(t, dir)["log"]; text != want {
+			t.Errorf("the command saw %q, want %q", text, want)
+		}
+	}
+	settle := func() error {
+		t.Helper()
+		return p.Settle(t.Context())
+	}
+	set := func(value string) {
+		t.Helper()
+		if err := p.SetSecrets(t.Context(), "", map[string]string{"SECRET": value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := settle(); err != nil {
+		t.Fatal(err)
+	}
+	runs("")
+	set("first")
+	set("canary")
+	if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "x"})); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(settle(), settle()); err != nil || p.Unsettled() {
+		t.Fatal(err)
+	}
+	runs("OTHER=1\nSECRET=canary\n")
+	set("canary") // as it is
+	if err := settle(); err != nil {
+		t.Fatal(err)
+	}
+	runs("OTHER=1\nSECRET=canary\n")
+
+	if err := os.WriteFile(broken, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set("canary-2")
+	err := settle()
+	if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "no such service") || !strings.Contains(err.Error(), "status 3") {
+		t.Errorf("a broken command: %v", err)
+	}
+	if err := os.Remove(broken); err != nil {
+		t.Fatal(err)
+	}
+	if err := settle(); err != nil {
+		t.Errorf("mended: %v", err)
+	}
+	runs("OTHER=1\nSECRET=canary\nOTHER=1\nSECRET=canary-2\nOTHER=1\nSECRET=canary-2\n")
+}
+
+// TestNoDirectory proves that a functions directory that is not there is told
+// with what it has to be, and is not made.
+func TestNoDirectory(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "functions")
+	p := New(Config{FunctionsDir: missing})
+	if _, err := p.ListFunctions(t.Context(), ""); err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "/home/deno/functions") {
+		t.Errorf("listing: %v", err)
+	}
+	if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "x"})); err == nil {
+		t.Error("it is deployed")
+	}
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err == nil {
+		t.Error("a token is set")
+	}
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("the directory was made")
+	}
+}
