@@ -50,11 +50,11 @@ func running(t *testing.T, mark string) (n int) {
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)
-	db, err := Open(p.url)
+	db, err := Open(p.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if made, _ := p.counts(); made != 0 {
+	if made, _ := p.Counts(); made != 0 {
 		t.Errorf("%d connections before the first use", made)
 	}
 	var group sync.WaitGroup
@@ -69,8 +69,8 @@ func TestOneConnection(t *testing.T) {
 	if err := db.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	waitFor(t, "the connection is closed", func() bool { _, open := p.counts(); return open == 0 })
-	if made, _ := p.counts(); made != 1 {
+	waitFor(t, "the connection is closed", func() bool { _, open := p.Counts(); return open == 0 })
+	if made, _ := p.Counts(); made != 1 {
 		t.Errorf("%d connections, want 1", made)
 	}
 }
@@ -80,7 +80,7 @@ func TestOneConnection(t *testing.T) {
 func TestUnusedConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)
-	db, err := Open(p.url)
+	db, err := Open(p.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +88,10 @@ func TestUnusedConnectionIsClosed(t *testing.T) {
 	db.(*direct).restAfter = 100 * time.Millisecond
 	for made := 1; made <= 2; made++ {
 		must(t, db, ReadOnly, "select to_jsonb(1) as result from pg_sleep(0.3)")
-		if got, _ := p.counts(); got != made {
+		if got, _ := p.Counts(); got != made {
 			t.Errorf("%d connections were made, want %d", got, made)
 		}
-		waitFor(t, "the connection is closed", func() bool { _, open := p.counts(); return open == 0 })
+		waitFor(t, "the connection is closed", func() bool { _, open := p.Counts(); return open == 0 })
 	}
 }
 
@@ -101,10 +101,10 @@ func TestUnusedConnectionIsClosed(t *testing.T) {
 func TestOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)
-	db := openDirect(t, p.url)
+	db := openDirect(t, p.URL)
 	for _, access := range []Access{ReadOnly, ReadWrite} {
 		must(t, db, access, "select to_jsonb($1::text) as result", "x")
-		messages, names := p.sent()
+		messages, names := p.Sent()
 		if want := strings.Repeat("PBDE", 4) + "S"; messages != want {
 			t.Errorf("sent %s, want %s", messages, want)
 		}
@@ -115,7 +115,7 @@ func TestOneRoundTrip(t *testing.T) {
 	if err := db.Exec(t.Context(), "select 1; select 2"); err != nil {
 		t.Error(err)
 	}
-	if messages, _ := p.sent(); messages != "Q" {
+	if messages, _ := p.Sent(); messages != "Q" {
 		t.Errorf("sent %s, want Q", messages)
 	}
 }
@@ -136,27 +136,27 @@ func TestSession(t *testing.T) {
 // next call works in any case.
 func TestBrokenConnection(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]fault{"before": cutBefore, "after": cutAfter} {
+	for name, f := range map[string]stack.ProxyFault{"before": stack.ProxyCutBefore, "after": stack.ProxyCutAfter} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t)
-			db := openDirect(t, p.url)
+			db := openDirect(t, p.URL)
 			name := table(t)
 			insert := "insert into " + name + " values (1) returning to_jsonb(a) as result"
 			must(t, db, ReadOnly, "select '1'::jsonb as result")
 
-			p.fail(f)
+			p.Fail(f)
 			must(t, db, ReadOnly, "select '1'::jsonb as result")
 			want := 0
 			for _, write := range []func() error{
 				func() error { _, err := db.Query(t.Context(), ReadWrite, insert); return err },
 				func() error { return db.Exec(t.Context(), insert) },
 			} {
-				p.fail(f)
+				p.Fail(f)
 				if err := write(); !errors.Is(err, ErrOutcomeUnknown) {
 					t.Errorf("got %v", err)
 				}
-				if f == cutAfter {
+				if f == stack.ProxyCutAfter {
 					want++
 				}
 				if n := count(t, name); n != want {
@@ -170,7 +170,7 @@ func TestBrokenConnection(t *testing.T) {
 			if err := db.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-			waitFor(t, "all connections are closed", func() bool { _, open := p.counts(); return open == 0 })
+			waitFor(t, "all connections are closed", func() bool { _, open := p.Counts(); return open == 0 })
 		})
 	}
 }
@@ -180,10 +180,10 @@ func TestBrokenConnection(t *testing.T) {
 func TestConfirmedCommit(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)
-	db := openDirect(t, p.url)
+	db := openDirect(t, p.URL)
 	name := table(t)
 	for want := 1; want <= 2; want++ {
-		p.fail(cutLast)
+		p.Fail(stack.ProxyCutLast)
 		must(t, db, ReadWrite, "insert into "+name+" values (1) returning to_jsonb(a) as result")
 		if n := count(t, name); n != want {
 			t.Errorf("%d rows, want %d", n, want)
@@ -195,13 +195,13 @@ func TestConfirmedCommit(t *testing.T) {
 func TestConnectionThatAlwaysBreaks(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t)
-	db := openDirect(t, p.url)
+	db := openDirect(t, p.URL)
 	const sql = "select to_jsonb(pg_terminate_backend(pg_backend_pid())) as result"
 	_, err := db.Query(t.Context(), ReadOnly, sql)
 	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || SQLState(err) != "57P01" {
 		t.Errorf("got %v", err)
 	}
-	if messages, _ := p.sent(); strings.Count(messages, "S") != mostAttempts {
+	if messages, _ := p.Sent(); strings.Count(messages, "S") != mostAttempts {
 		t.Errorf("sent %s, want %d requests", messages, mostAttempts)
 	}
 }
@@ -291,9 +291,9 @@ func TestSilentServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t)
-			db := openDirect(t, p.url)
+			db := openDirect(t, p.URL)
 			must(t, db, ReadOnly, "select '1'::jsonb as result")
-			p.fail(silence)
+			p.Fail(stack.ProxySilence)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			start := time.Now()
