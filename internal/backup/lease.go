@@ -80,6 +80,10 @@ type lease struct {
 	holder string
 	term   time.Duration
 
+	// sending is held while a statement is under way that has the lease
+	// checked, and so lengthened.
+	sending sync.Mutex
+
 	mu sync.Mutex
 	// until is when the lease may have ended, if nobody lengthens it.
 	until time.Time
@@ -244,7 +248,12 @@ func (l *lease) left() time.Duration {
 func (l *lease) keep(ctx context.Context, stop context.CancelCauseFunc) {
 	next := l.term / 4
 	for pause(ctx, next) == nil {
+		if !l.sending.TryLock() {
+			next = l.term / 16
+			continue
+		}
 		err := l.hold(ctx)
+		l.sending.Unlock()
 		switch {
 		case err == nil:
 			next = l.term / 4
@@ -271,6 +280,8 @@ func (l *lease) hold(ctx context.Context) error {
 // its own transaction. When its outcome is unknown, it is sent again: each of
 // the statements leaves the same behind however often it is run.
 func (l *lease) write(ctx context.Context, sql string, args ...any) (answer json.RawMessage, err error) {
+	l.sending.Lock()
+	defer l.sending.Unlock()
 	err = l.repeat(ctx, func() (err error) {
 		answer, err = l.send(ctx, sql, args...)
 		return err
@@ -287,10 +298,13 @@ func (l *lease) send(ctx context.Context, sql string, args ...any) (json.RawMess
 	return answer, leaseError(err)
 }
 
-// script is write for several statements.
+// script is write for several statements. The table of leases is locked first:
+// a script that drops it would meet others half-way who want their row of it.
 func (l *lease) script(ctx context.Context, text string) error {
 	// Neither text can end its quotes: a name is letters, digits and hyphens.
-	guard := fmt.Sprintf("do $do$ begin perform auto_backup.hold('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	guard := fmt.Sprintf("lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin perform auto_backup.hold('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
 	return l.repeat(ctx, func() error {
 		asked := time.Now()
 		err := l.service.DB.Exec(ctx, guard+text)
@@ -301,14 +315,16 @@ func (l *lease) script(ctx context.Context, text string) error {
 	})
 }
 
-// repeat sends statements again whose outcome is unknown.
+// repeat sends statements again whose outcome is unknown, or which the database
+// undid because they and others waited for each other.
 func (l *lease) repeat(ctx context.Context, send func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := send()
-		if !errors.Is(err, postgres.ErrOutcomeUnknown) || ctx.Err() != nil || attempt == mostWrites {
+		again := errors.Is(err, postgres.ErrOutcomeUnknown) || postgres.SQLState(err) == "40P01" || postgres.SQLState(err) == "40001"
+		if !again || ctx.Err() != nil || attempt == mostWrites {
 			return err
 		}
-		l.service.log().LogAttrs(ctx, slog.LevelInfo, "repeating a change in the database whose outcome is unknown",
+		l.service.log().LogAttrs(ctx, slog.LevelInfo, "repeating a change in the database",
 			slog.String("project", l.service.Ref), slog.String("because", err.Error()))
 		if pause(ctx, time.Duration(attempt)*writePause) != nil {
 			return err
@@ -338,7 +354,10 @@ func (l *lease) request(ctx context.Context, send func() error) error {
 func (l *lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
-	_, err := l.service.DB.Query(ctx, postgres.ReadWrite, postgres.Release, string(l.name), l.holder)
+	err := l.repeat(ctx, func() error {
+		_, err := l.service.DB.Query(ctx, postgres.ReadWrite, postgres.Release, string(l.name), l.holder)
+		return err
+	})
 	if err != nil && !gone(err) {
 		l.service.log().LogAttrs(ctx, slog.LevelInfo, "the lease on the backup was not given back and ends by itself",
 			slog.String("backup", string(l.name)), slog.Duration("in", l.left()), slog.String("because", err.Error()))

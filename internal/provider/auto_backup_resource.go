@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -226,9 +227,9 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	spec.Settings.Instance = instance
 	defer r.projects.run.done(spec.ID)
-	var changed []string
+	var changed []backup.Part
 	err = service.Apply(ctx, spec, found, func(part backup.Part) {
-		changed = append(changed, part.String())
+		changed = append(changed, part)
 		tflog.Info(ctx, "applied a part of the backup", map[string]any{"backup": spec.ID.String(), "part": part.String()})
 	})
 	if err != nil {
@@ -243,6 +244,14 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	if len(changed) == 0 && state == nil && diags.HasError() {
 		return // nothing was made, so there is nothing to remember
+	}
+	if err != nil && spec.RotateToken && !slices.Contains(changed, backup.PartToken) {
+		// The next plan has to see that the token is still to be replaced.
+		plan.RotateToken = state.RotateToken
+	}
+	if slices.Contains(changed, backup.PartJobs) {
+		// The jobs are known even if somebody removes the settings at once.
+		remembered.Keys = slices.Collect(maps.Keys(spec.Jobs()))
 	}
 	remembered.Revision, remembered.Files = "", source.Digests() // read back what was deployed
 	r.storeResult(context.WithoutCancel(ctx), service, plan, remembered, store, diags)

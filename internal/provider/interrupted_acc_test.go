@@ -1,10 +1,15 @@
 package provider_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -61,4 +66,50 @@ func TestLostState(t *testing.T) {
 	if got := p.value("select completed_at is not null from auto_backup.settings"); got != "true" {
 		t.Error("the installation does not count as finished")
 	}
+}
+
+// TestFailedRotation proves that a rotation which failed before the token was
+// replaced is planned again, and done by the next apply.
+func TestFailedRotation(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	refuse := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets") {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	const token = "select id || encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
+	var before string
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.config("")},
+			{
+				PreConfig: func() {
+					before = p.value(token)
+					p.InterceptAPI(refuse)
+				},
+				Config:      p.config(`rotate_token = "now"`),
+				ExpectError: regexp.MustCompile("403"),
+			},
+			{
+				PreConfig:        func() { p.InterceptAPI(nil) },
+				Config:           p.config(`rotate_token = "now"`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+			{
+				PreConfig: func() {
+					if after := p.value(token); after == before || before == "" {
+						t.Error("the token was not replaced")
+					}
+				},
+				Config:           p.config(`rotate_token = "now"`),
+				ConfigPlanChecks: empty(),
+			},
+		},
+	})
 }

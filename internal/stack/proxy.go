@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -39,7 +41,9 @@ type DatabaseProxy struct {
 	listener  net.Listener
 	intercept atomic.Pointer[func(port int) ProxyFault]
 
-	mu          sync.Mutex
+	mu sync.Mutex
+	// closed is signalled when a connection is.
+	closed      *sync.Cond
 	next        ProxyFault
 	connections int
 	open        int
@@ -58,20 +62,21 @@ func NewDatabaseProxy(databaseURL string) (*DatabaseProxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	target := u.Host
 	u.Host = listener.Addr().String()
 	p := &DatabaseProxy{URL: u.String(), listener: listener}
+	p.closed = sync.NewCond(&p.mu)
 	p.group.Go(func() {
 		for {
 			client, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			server, err := net.Dial("tcp", target)
+			server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", target)
 			if err != nil {
 				_ = client.Close()
 				continue
@@ -123,6 +128,15 @@ func (p *DatabaseProxy) Counts() (made, open int) {
 	return p.connections, p.open
 }
 
+// idle waits until no connection is open.
+func (p *DatabaseProxy) idle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.open > 0 {
+		p.closed.Wait()
+	}
+}
+
 // Sent gives the types of the messages since the last call, and the names in
 // them.
 func (p *DatabaseProxy) Sent() (string, []string) {
@@ -149,9 +163,8 @@ func (p *DatabaseProxy) serve(client, server net.Conn) {
 				return
 			default:
 			}
-			const ready = 6 // Bytes of the last message.
-			if n > ready && buffer[n-ready] == 'Z' && shorten.Load() {
-				_, _ = client.Write(buffer[:n-ready])
+			if whole, ok := bytes.CutSuffix(buffer[:n], []byte{'Z', 0, 0, 0, 5, 'I'}); ok && len(whole) > 0 && shorten.Load() {
+				_, _ = client.Write(whole)
 				_ = client.Close()
 				return
 			}
@@ -170,6 +183,7 @@ func (p *DatabaseProxy) serve(client, server net.Conn) {
 		<-answered
 		p.mu.Lock()
 		p.open--
+		p.closed.Broadcast()
 		p.mu.Unlock()
 	}()
 

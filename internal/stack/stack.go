@@ -471,6 +471,34 @@ func (s *Stack) SetSecret(name, value string) error {
 // errNoPlatform says that only the platform has what was asked for.
 var errNoPlatform = errors.New("a self-hosted project has functions and secrets in files: see FunctionsDir and EnvFile")
 
+// SecretDigests is the project's secrets, Supabase's own included, as the
+// Management API lists them: the SHA-256 of each value in hexadecimal digits.
+func (s *Stack) SecretDigests() map[string]string {
+	digests := map[string]string{}
+	for _, row := range s.store.listSecrets() {
+		digests[row.Name] = row.Value
+	}
+	return digests
+}
+
+// FunctionStatus is a function's status, empty when there is none, and whether
+// the platform refuses requests to it that have no JWT.
+func (s *Stack) FunctionStatus(slug string) (status string, verifyJWT bool) {
+	if f := s.store.get(slug); f != nil {
+		return f.Status, f.VerifyJWT
+	}
+	return "", false
+}
+
+// FunctionSlugs are the slugs of all functions, sorted.
+func (s *Stack) FunctionSlugs() []string {
+	var slugs []string
+	for _, f := range s.store.list() {
+		slugs = append(slugs, f.Slug)
+	}
+	return slugs
+}
+
 // InterceptAPI puts a middleware around the Management API, in the place of the
 // one before; nil removes it. It sees requests before authentication and limits.
 // It may answer itself, change an answer, or cut the connection by
@@ -525,3 +553,6 @@ func (s *Stack) StartNetWorker(ctx context.Context) error {
 	s.cluster.attachNet(s.net)
 	return nil
 }
+
+// RemoveFunction removes a function past the Management API and its log.
+func (s *Stack) RemoveFunction(slug string) { s.store.remove(slug) }

@@ -1,0 +1,286 @@
+package faults_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// onBoth runs a test in a project of its own over each transport.
+func onBoth(t *testing.T, test func(t *testing.T, s *site)) {
+	t.Helper()
+	for name, direct := range map[string]bool{"management_api": false, "database_url": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := newSite(t.Context(), direct)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.ctx = context.WithoutCancel(t.Context())
+			t.Cleanup(func() {
+				if err := s.close(); err != nil {
+					t.Error(err)
+				}
+			})
+			test(t, s)
+		})
+	}
+}
+
+// must ends the test when something went wrong that it does not look at.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// whole says which of two configurations the project is, and fails where it is
+// neither.
+func (s *site) whole(t *testing.T, among ...aim) aim {
+	t.Helper()
+	var complaints []string
+	for _, a := range among {
+		wrong, err := s.check(a)
+		must(t, err)
+		if len(wrong) == 0 {
+			return a
+		}
+		complaints = append(complaints, strings.Join(wrong, "\n\t"))
+	}
+	t.Fatalf("the project is none of the configurations:\n\t%s", strings.Join(complaints, "\n\t"))
+	return aim{}
+}
+
+// TestTwoAtOnce proves that two applies of different configurations at once,
+// from two processes, with each other in the way at every call, leave one of the
+// two configurations as a whole, and that the one which came too late waited or
+// says why it did not succeed. Creates, updates, rotations and destroys meet.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		pairs := []struct {
+			name      string
+			installed bool
+			aims      [2]aim
+		}{
+			{"two creates", false, [2]aim{{Variant: 0}, {Variant: 1}}},
+			{"two updates", true, [2]aim{{Variant: 0, Known: true}, {Variant: 1, Known: true}}},
+			{"an update and a rotation", true, [2]aim{{Variant: 1, Known: true}, {Variant: 0, Known: true, Rotate: true}}},
+			{"two rotations", true, [2]aim{{Variant: 0, Known: true, Rotate: true}, {Variant: 0, Known: true, Rotate: true}}},
+			{"an update and a destroy", true, [2]aim{{Variant: 1, Known: true}, {Gone: true, Known: true}}},
+			{"two destroys", true, [2]aim{{Gone: true, Known: true}, {Gone: true, Known: true}}},
+		}
+		rounds := 2
+		if *all {
+			rounds = 20
+		}
+		for round := range rounds {
+			for _, pair := range pairs {
+				must(t, s.clean())
+				if pair.installed {
+					must(t, aim{}.pursue(s.ctx, s.place))
+				}
+				random := rand.New(rand.NewPCG(uint64(round), uint64(len(pair.name))))
+				var mu sync.Mutex
+				s.faulty.Begin(nil, func(stack.RemoteCall) {
+					mu.Lock()
+					pause := time.Duration(random.IntN(20)) * time.Millisecond
+					mu.Unlock()
+					time.Sleep(pause)
+				})
+				var errs [2]error
+				var group sync.WaitGroup
+				for i, a := range pair.aims {
+					p := s.place
+					p.Who = fmt.Sprintf("machine %d", i)
+					group.Go(func() { errs[i] = a.pursue(s.ctx, p) })
+				}
+				group.Wait()
+				_, _, err := s.faulty.End()
+				must(t, err)
+				for i, err := range errs {
+					if err != nil && !errors.Is(err, backup.ErrInstalledMeanwhile) {
+						t.Errorf("%s: apply %d: %v", pair.name, i, err)
+					}
+				}
+				if errs[0] != nil && errs[1] != nil {
+					t.Errorf("%s: neither succeeded", pair.name)
+				}
+				won := s.whole(t, pair.aims[0], pair.aims[1])
+				if i := slices.Index(pair.aims[:], won); errs[i] != nil && pair.aims[0] != pair.aims[1] {
+					t.Errorf("%s: the project is that of apply %d, which failed: %v", pair.name, i, errs[i])
+				}
+			}
+		}
+	})
+}
+
+// TestStandstill proves that an apply which stood still in the middle, until
+// another one took the backup over, changes nothing when it goes on, and says
+// who came in between: at every call the process is stopped, another one applies
+// another configuration as a whole, and the first goes on.
+func TestStandstill(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		must(t, aim{}.pursue(s.ctx, s.place))
+		calls, err := s.rehearse(&operations[1])
+		must(t, err)
+		late := 0
+		for i, call := range calls {
+			if !*all && i%4 != 0 {
+				continue
+			}
+			first, second := aim{Variant: 1 - s.variant, Known: true}, aim{Variant: s.variant, Known: true, Rotate: true}
+			p := s.place
+			p.Who, p.LeaseTime = "the first", time.Second
+			v, err := newVictim(t.Context(), first, p)
+			must(t, err)
+			stopped := make(chan struct{})
+			s.faulty.Begin(&stack.Trap{Call: call, Fault: stack.Interfere, Act: func() {
+				v.signal(syscall.SIGSTOP)
+				close(stopped)
+			}}, nil)
+			ended := make(chan error, 1)
+			go func() { ended <- v.wait() }()
+			select {
+			case <-stopped:
+			case err := <-ended:
+				t.Fatalf("%s was never made: %v", call, err)
+			}
+			p.Who = "the second"
+			err = second.pursue(s.ctx, p)
+			v.signal(syscall.SIGCONT)
+			first.Rotate = false
+			stood := <-ended
+			if err != nil {
+				t.Fatalf("%s: the second apply: %v", call, err)
+			}
+			_, _, err = s.faulty.End()
+			must(t, err)
+			// One that had not begun, or had ended, took its turn.
+			want := []aim{second}
+			if stood == nil {
+				want = append(want, first)
+			} else {
+				late++
+				if text := stood.Error(); !strings.Contains(text, backup.ErrLeaseLost.Error()) {
+					t.Errorf("%s: the apply that stood still says: %s", call, text)
+				}
+			}
+			s.variant = s.whole(t, want...).Variant
+		}
+		if late == 0 {
+			t.Error("no apply came too late")
+		}
+	})
+}
+
+// TestEveryWaitEnds proves that whatever an apply waits for, another apply, the
+// end of a rate limit or an answer, the wait ends with the time that the
+// operation has, and at once when it is interrupted; and that the error says
+// what was waited for.
+func TestEveryWaitEnds(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		must(t, aim{}.pursue(s.ctx, s.place))
+		other := aim{Variant: 1, Known: true}
+		statement := "POST /v1/projects/{ref}/database/query"
+		if s.place.DatabaseURL != "" {
+			statement = "SQL"
+		}
+		for _, c := range []struct {
+			name  string
+			begin func()
+			trap  *stack.Trap
+			says  []string
+		}{
+			{"another apply", func() {
+				must(t, s.sql(`insert into auto_backup.leases values ('auto-backup', 'x', $1, '1 hour', '2026-03-02 05:59Z', now() + interval '1 hour')`, "root@\x1b[2Jelsewhere"))
+			}, nil, []string{`"root@\x1b[2Jelsewhere"`, "2026-03-02T05:59:00Z"}},
+			{"a rate limit", nil, &stack.Trap{Call: stack.RemoteCall{Name: "GET /v1/projects/{ref}/secrets", N: 2}, Fault: stack.RateLimited, Window: time.Hour}, []string{"list the secrets"}},
+			{"an answer of the API", nil, &stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, Fault: stack.Hang}, []string{"set the secrets"}},
+			{"an answer of the database", nil, &stack.Trap{Call: stack.RemoteCall{Name: statement, N: 2}, Fault: stack.Hang}, nil},
+		} {
+			for _, why := range []error{context.DeadlineExceeded, context.Canceled} {
+				if c.begin != nil {
+					c.begin()
+				}
+				ctx, cancel := context.WithCancel(s.ctx)
+				patience := 2 * time.Second
+				if errors.Is(why, context.DeadlineExceeded) {
+					ctx, cancel = context.WithTimeout(s.ctx, patience)
+				}
+				s.faulty.Begin(c.trap, nil)
+				if errors.Is(why, context.Canceled) {
+					time.AfterFunc(patience, cancel)
+				}
+				time.AfterFunc(patience, s.faulty.Release)
+				began := time.Now()
+				err := other.pursue(ctx, s.place)
+				took := time.Since(began)
+				cancel()
+				_, _, broken := s.faulty.End()
+				must(t, broken)
+				must(t, s.sql(`delete from auto_backup.leases`))
+				refused := errors.Is(err, supabase.ErrRateLimited) && errors.Is(err, context.DeadlineExceeded)
+				switch {
+				case !errors.Is(err, why):
+					t.Errorf("%s, %v: got %v", c.name, why, err)
+				case !refused && took < patience-time.Second, took > 30*time.Second:
+					t.Errorf("%s, %v: the wait took %s", c.name, why, took)
+				}
+				for _, text := range c.says {
+					if err != nil && !strings.Contains(err.Error(), text) {
+						t.Errorf("%s, %v: the error does not say %q: %v", c.name, why, text, err)
+					}
+				}
+			}
+		}
+		must(t, other.pursue(s.ctx, s.place))
+		s.whole(t, other)
+	})
+}
+
+// TestCrashedHolder proves that an apply waits for one that died, no longer than
+// the dead one's lease lasts, and then makes the project what it wants.
+func TestCrashedHolder(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		must(t, aim{}.pursue(s.ctx, s.place))
+		p := s.place
+		p.Who, p.LeaseTime = "who died", 10*time.Second
+		v, err := newVictim(t.Context(), aim{Variant: 1, Known: true}, p)
+		must(t, err)
+		s.faulty.Begin(&stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, Fault: stack.Kill, Act: v.kill}, nil)
+		if v.wait() == nil {
+			t.Fatal("the process was not killed")
+		}
+		_, _, err = s.faulty.End()
+		must(t, err)
+		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
+		defer cancel()
+		var busy *backup.BusyError
+		if err := (aim{Variant: 1, Known: true}).pursue(ctx, p); !errors.As(err, &busy) || busy.Who != "who died" || busy.Ends > p.LeaseTime {
+			t.Errorf("an apply that has less time than the lease says %v", err)
+		}
+		must(t, aim{Variant: 1, Known: true}.pursue(s.ctx, p))
+		expired, err := s.text(`select count(*) from auto_backup.leases`)
+		must(t, err)
+		if expired != "0" {
+			t.Errorf("%s leases are left", expired)
+		}
+		s.whole(t, aim{Variant: 1, Known: true})
+	})
+}

@@ -1,0 +1,421 @@
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+const name backup.Name = backup.DefaultName
+
+// place is what a process needs to work on the backup. It travels to a process
+// that is to be killed.
+type place struct {
+	APIURL, Token, Ref, ProjectURL string
+	// DatabaseURL is empty where SQL goes through the Management API.
+	DatabaseURL string
+	// Who names the process, LeaseTime is how long others wait for it when it
+	// dies; 0 means what the provider has.
+	Who       string
+	LeaseTime time.Duration
+}
+
+// service opens the backups of a project as a new process does.
+func (p place) service() (*backup.Service, func(), error) {
+	client, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.Token, UserAgent: "faults"})
+	if err != nil {
+		return nil, nil, err
+	}
+	db := postgres.OverAPI(endpoint{client, p.Ref})
+	if p.DatabaseURL != "" {
+		if db, err = postgres.Open(p.DatabaseURL); err != nil {
+			return nil, nil, err
+		}
+	}
+	service := backup.NewService(p.Ref, client, db)
+	service.Who, service.LeaseTime = p.Who, p.LeaseTime
+	return service, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = db.Close(ctx)
+		client.Close()
+	}, nil
+}
+
+// endpoint runs SQL through the Management API.
+type endpoint struct {
+	client *supabase.Client
+	ref    string
+}
+
+func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
+	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
+}
+
+// An aim is what one operation is to make of the backup.
+type aim struct {
+	// Gone removes it.
+	Gone bool
+	// Variant is one of two configurations that differ in every part.
+	Variant int
+	// Rotate replaces the token, Adopt takes over what others have made.
+	Rotate, Adopt bool
+	// Known says that a state remembers the backup.
+	Known bool
+}
+
+func (a aim) spec(p place) (backup.Spec, error) {
+	crons := []map[string]string{
+		{"daily": "0 3 * * *", "weekly": "0 4 * * 0"},
+		{"daily": "30 2 * * *", "monthly": "0 5 1 * *"},
+	}[a.Variant]
+	schedules := map[string]backup.Schedule{}
+	for key, cron := range crons {
+		s, err := backup.CompileSchedule(cron, nil, backup.DefaultTimezone, key == "daily", time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC))
+		if err != nil {
+			return backup.Spec{}, err
+		}
+		schedules[key] = s
+	}
+	secrets := []map[string]string{
+		{"EXTRA": "first value", "OF_FIRST": "value"}, {"EXTRA": "second value", "OF_SECOND": "value"},
+	}[a.Variant]
+	settings := backup.Settings{
+		Timezone: backup.DefaultTimezone, Schedules: schedules,
+		Function: backup.FunctionSettings{URL: backup.FunctionURL(p.ProjectURL, name.Slug()), RPC: backup.DefaultRPC},
+		Alert: backup.AlertSettings{
+			Enabled: true, Function: backup.DefaultAlertFunction, URL: backup.FunctionURL(p.ProjectURL, backup.DefaultAlertFunction),
+			Source: fmt.Sprintf("Falha %d", a.Variant), OverdueAfterSeconds: 93600,
+		},
+		Retry:   backup.RetrySettings{Attempts: int64(a.Variant), DelaySeconds: 600},
+		Secrets: slices.Sorted(maps.Keys(secrets)),
+	}
+	source, err := backup.BuiltInSource(name, settings)
+	return backup.Spec{
+		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: source, Secrets: secrets,
+		ExtendLogConstraint: true, Adopt: a.Adopt, RotateToken: a.Rotate,
+	}, err
+}
+
+// pursue does one operation as the provider does.
+func (a aim) pursue(ctx context.Context, p place) error {
+	service, done, err := p.service()
+	if err != nil {
+		return err
+	}
+	defer done()
+	known := backup.Known{}
+	if a.Known {
+		known.Keys = []string{"daily", "weekly", "monthly", backup.WatchdogKey}
+		known.Secrets = []string{"EXTRA", "OF_FIRST", "OF_SECOND"}
+	}
+	found, err := service.Observe(ctx, name, known)
+	if err != nil {
+		return err
+	}
+	if a.Gone {
+		_, err := service.Remove(ctx, found)
+		return err
+	}
+	spec, err := a.spec(p)
+	if err != nil {
+		return err
+	}
+	return service.Apply(ctx, spec, found, func(backup.Part) {})
+}
+
+// site is one project with faults.
+type site struct {
+	ctx    context.Context
+	stack  *stack.Stack
+	faulty *stack.FaultyStack
+	owner  *pgxpool.Pool // role postgres, as which the jobs run
+	place  place
+	// variant is the configuration that is installed.
+	variant int
+	// rule is the CHECK of the application's log as it was. Who drops the
+	// schema takes away what would put it back, which is then done by hand.
+	rule    string
+	dropped bool
+
+	mu sync.Mutex
+	// lost is what the first look said at which the schedule did not work.
+	lost string
+}
+
+// newSite starts a project whose pg_cron does not tick by itself.
+func newSite(ctx context.Context, direct bool) (*site, error) {
+	project, err := stack.Start(ctx, stack.Options{Articles: 5, RateLimit: -1})
+	if err != nil {
+		return nil, err
+	}
+	s := &site{ctx: ctx, stack: project}
+	if err := s.prepare(direct); err != nil {
+		return nil, errors.Join(err, project.Close())
+	}
+	return s, nil
+}
+
+func (s *site) prepare(direct bool) error {
+	if _, err := s.stack.Admin().Exec(s.ctx, `alter system set cron.host = '/nonexistent'`); err != nil {
+		return err
+	}
+	if err := s.stack.RestartPostgres(s.ctx, false); err != nil {
+		return err
+	}
+	s.stack.Admin().Reset()
+	var err error
+	if s.faulty, err = s.stack.Faulty(); err != nil {
+		return err
+	}
+	if s.owner, err = pgxpool.New(s.ctx, s.stack.DatabaseURL+"&pool_max_conns=2"); err != nil {
+		return err
+	}
+	if s.rule, err = s.text(`select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'`); err != nil {
+		return err
+	}
+	s.place = place{APIURL: s.stack.APIURL, Token: s.stack.AccessToken, Ref: s.stack.ProjectRef, ProjectURL: s.stack.ProjectURL}
+	if direct {
+		s.place.DatabaseURL = s.faulty.DatabaseURL
+	}
+	return nil
+}
+
+func (s *site) close() error {
+	s.faulty.Close()
+	s.owner.Close()
+	return s.stack.Close()
+}
+
+// sql is what somebody else does in the database. A statement that meets a
+// crash of the database is tried again.
+func (s *site) sql(sql string, args ...any) error {
+	var err error
+	for range 3 {
+		if _, err = s.stack.Admin().Exec(s.ctx, sql, args...); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w\nin: %.200s", err, sql)
+}
+
+// text reads one value as text, and nothing for null.
+func (s *site) text(sql string, args ...any) (string, error) {
+	var value *string
+	var err error
+	for range 3 {
+		if err = s.stack.Admin().QueryRow(s.ctx, "select ("+sql+")::text", args...).Scan(&value); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w\nin: %.200s", err, sql)
+	}
+	if value == nil {
+		return "", nil
+	}
+	return *value, nil
+}
+
+// later ends the lease of an apply that died, as time does.
+func (s *site) later() error {
+	return s.sql(`do $$ begin if to_regclass('auto_backup.leases') is not null then update auto_backup.leases set expires_at = now(); end if; end $$`)
+}
+
+// works says why a tick of the daily job would not make a backup now, or
+// nothing. A job that others made works as long as it stays as it was.
+func (s *site) works() string {
+	status, verifyJWT := s.stack.FunctionStatus(name.Slug())
+	digests := s.stack.SecretDigests()
+	why, err := s.text(`
+		select case
+			when not exists (select from cron.job j where j.jobname = 'auto-backup-daily' and j.active and j.username = 'postgres')
+			then 'there is no active job'
+			when exists (select from cron.job j where j.jobname = 'auto-backup-daily' and j.command = $4)
+			then null
+			when not exists (
+				select from cron.job j where j.jobname = 'auto-backup-daily'
+				and j.command = 'select auto_backup.dispatch(''auto-backup'', ''daily'')')
+			then 'the job does something else'
+			when to_regprocedure('auto_backup.dispatch(text,text,timestamptz)') is null then 'there is no dispatcher'
+			when not exists (
+				select from vault.decrypted_secrets v where v.name = 'auto-backup/token'
+				and encode(sha256(convert_to(v.decrypted_secret, 'UTF8')), 'hex') in ($1, $2))
+			then 'the function does not accept the token in the vault'
+			when $3 <> 'ACTIVE' then 'the function is not served'
+		end`, digests[name.TokenSecret()], digests[name.NextTokenSecret()], status, legacyCommand)
+	switch {
+	case err != nil:
+		// The database is down, which is no operation's doing.
+		return ""
+	case why == "" && verifyJWT:
+		return "the platform refuses requests without a JWT"
+	}
+	return why
+}
+
+// watch looks at each call whether the schedule works.
+func (s *site) watch(call stack.RemoteCall) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost != "" {
+		return
+	}
+	if why := s.works(); why != "" {
+		s.lost = fmt.Sprintf("before %s %s", call, why)
+	}
+}
+
+const legacyCommand = "select net.http_post(url := 'http://127.0.0.1:9/api/auto-backup', body := '{}')"
+
+// legacy makes what somebody had before: a job and a function of the backup's names.
+func (s *site) legacy() error {
+	if err := s.stack.DeployFunction(s.ctx, name.Slug(), map[string]string{"index.ts": "Deno.serve(() => new Response('legacy'));"}, false); err != nil {
+		return err
+	}
+	_, err := s.owner.Exec(s.ctx, `select cron.schedule('auto-backup-daily', '0 6 * * *', $1)`, legacyCommand)
+	return err
+}
+
+// tick runs what pg_cron runs when the daily backup is due, and waits until
+// everything that it began has ended. It says what is wrong with the outcome.
+func (s *site) tick() (wrong []string, err error) {
+	s.owner.Reset() // its connections may have met a crash
+	const clear = `
+		delete from net.http_request_queue; delete from net._http_response;
+		delete from auto_backup.runs; delete from public.backup_logs; delete from public.system_logs;
+		delete from public.backup_articles`
+	if err := s.sql(clear); err != nil {
+		return nil, err
+	}
+	rows, err := s.owner.Query(s.ctx, `
+		select command from cron.job
+		where active and jobname <> 'auto-backup-watchdog' and (jobname like 'auto-backup%' or command like '%backup%')`)
+	if err != nil {
+		return nil, err
+	}
+	var commands []string
+	for rows.Next() {
+		var command string
+		if err := rows.Scan(&command); err != nil {
+			return nil, err
+		}
+		commands = append(commands, command)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	for _, command := range commands {
+		if _, err := s.owner.Exec(s.ctx, command); err != nil {
+			wrong = append(wrong, fmt.Sprintf("the tick's %s: %v", command, err))
+		}
+	}
+	const outcome = `
+		select concat_ws(', ',
+			(select count(*) || ' runs' from auto_backup.runs),
+			(select count(*) || ' requests' from net.http_request_queue),
+			(select string_agg(l.success || ' ' || split_part(l.details, ' ID:', 1), '; ') from public.backup_logs l where l.action_type = 'auto_backup'),
+			(select count(distinct a.backup_id) || ' backups' from public.backup_articles a))`
+	const wanted = "1 runs, 0 requests, true Backup automático, 1 backups"
+	got := ""
+	for deadline := time.Now().Add(30 * time.Second); got != wanted && time.Now().Before(deadline); {
+		if got, err = s.text(outcome); err != nil {
+			return wrong, err
+		}
+		if strings.Contains(got, "falhou") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got != wanted {
+		answers, _ := s.text(`select jsonb_agg(to_jsonb(r)) from net._http_response r`)
+		wrong = append(wrong, fmt.Sprintf("the next tick left %s (answers: %.300s)", got, answers))
+	}
+	return wrong, nil
+}
+
+// inventory is everything of the backup that is in the project.
+func (s *site) inventory() (string, error) {
+	database, err := s.text(`
+		select concat_ws('; ',
+			'jobs ' || (select string_agg(jobname, ' ' order by jobname) from cron.job where jobname like 'auto-backup%'),
+			'vault ' || (select string_agg(name, ' ' order by name) from vault.secrets where name like 'auto-backup/%'),
+			'schema ' || (select nspname from pg_namespace where nspname = 'auto_backup'),
+			'CHECK ' || (select string_agg(conname, ' ') from pg_constraint
+				where conrelid = 'public.backup_logs'::regclass and contype = 'c' and pg_get_constraintdef(oid) like '%auto_backup%'))`)
+	if err != nil {
+		return "", err
+	}
+	parts := []string{database}
+	var secrets []string
+	for _, secret := range slices.Sorted(maps.Keys(s.stack.SecretDigests())) {
+		if !strings.HasPrefix(secret, "SUPABASE_") && !strings.HasPrefix(secret, "RESEND_") {
+			secrets = append(secrets, secret)
+		}
+	}
+	parts = append(parts, "secrets "+strings.Join(secrets, " "), "functions "+strings.Join(s.stack.FunctionSlugs(), " "))
+	return strings.Join(parts, "; "), nil
+}
+
+// check says what is wrong with the project after the last operation, whose aim
+// is given: what differs from the configuration, what is orphaned, and whether
+// the next tick makes exactly one backup.
+func (s *site) check(a aim) (wrong []string, err error) {
+	wanted := "; secrets ; functions alert-processor"
+	if !a.Gone {
+		wanted = "jobs auto-backup-daily auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
+			"; vault auto-backup/alert-key auto-backup/token; schema auto_backup; CHECK backup_logs_action_type_check" +
+			"; secrets AUTO_BACKUP_TOKEN EXTRA " + []string{"OF_FIRST", "OF_SECOND"}[a.Variant] + "; functions alert-processor auto-backup"
+		if a.Variant == 1 {
+			wanted = strings.Replace(wanted, "auto-backup-watchdog auto-backup-monthly", "auto-backup-monthly auto-backup-watchdog", 1)
+		}
+	}
+	got, err := s.inventory()
+	if err != nil {
+		return nil, err
+	}
+	if got != wanted {
+		wrong = append(wrong, fmt.Sprintf("the project holds\n\t\t%s\n\twanted\n\t\t%s", got, wanted))
+	}
+	if a.Gone {
+		return wrong, nil
+	}
+	service, done, err := s.place.service()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	found, err := service.Observe(s.ctx, name, backup.Known{})
+	if err != nil {
+		return nil, err
+	}
+	a.Rotate = false
+	spec, err := a.spec(s.place)
+	if err != nil {
+		return nil, err
+	}
+	for _, difference := range backup.Diff(spec, found) {
+		wrong = append(wrong, fmt.Sprintf("the plan is not empty: %+v", difference))
+	}
+	if leases, err := s.text(`select string_agg(who, ', ') from auto_backup.leases where expires_at > now()`); err != nil || leases != "" {
+		wrong = append(wrong, fmt.Sprintf("leases are left: %s %v", leases, err))
+	}
+	if len(wrong) > 0 {
+		return wrong, nil
+	}
+	more, err := s.tick()
+	return append(wrong, more...), err
+}
