@@ -194,10 +194,10 @@ func TestSelfHostedRefusals(t *testing.T) {
 		{`env_file = "/nowhere/.env"`, `secrets = { A = "x\\" }`, `(?s)secrets.*every\s+reader`},
 		{"", `function = { source_dir = "` + dir + `" }`, `(?s)Invalid function source.*shared.ts\s+lies\s+outside`},
 		{"", `project_ref = "abcdefghijklmnopqrst"`, `(?s)project_ref.*configuration\s+is\s+that\s+of\s+a\s+self-hosted`},
-		{`worker_lifetime = "soon"`, "", `(?s)worker_lifetime.*no\s+duration`},
-		{`token_store = "env_file"`, "", `(?s)token_store.*env_file`},
-		{`restart_command = []`, "", `(?s)restart_command.*at\s+least\s+1`},
-		{`verify_jwt = true`, "", `(?s)anon_key.*JWT`},
+		{`worker_lifetime = "soon"`, "", `no\s+duration`},
+		{`token_store = "env_file"`, "", `(?s)token_store.*Set\s+` + "`env_file`"},
+		{`restart_command = []`, "", `at\s+least\s+1`},
+		{`verify_jwt = true`, "", `(?s)verify_jwt.*JWT`},
 	} {
 		steps = append(steps, resource.TestStep{Config: config(c.more, c.arguments), PlanOnly: true, ExpectError: regexp.MustCompile(c.says)})
 	}

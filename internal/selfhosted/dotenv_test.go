@@ -143,7 +143,7 @@ func TestWriteEnvironment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "real.env"), filepath.Join(dir, "link.env")
-	if err := os.WriteFile(target, []byte("A=1\n"), 0o644); err != nil { //nolint:gosec // what the test is about
+	if err := os.WriteFile(target, []byte("A=1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(target, link); err != nil {
