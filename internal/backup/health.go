@@ -2,6 +2,7 @@ package backup
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -167,8 +168,12 @@ func (a *assessment) provider(broken error, legacy []Job) {
 	}
 	a.relations()
 	a.extensions()
+	if broken == nil && a.found.Settings != nil {
+		// What a look at an installation leaves out, nobody can work with.
+		broken = json.Unmarshal(a.found.Settings.Spec, &Settings{})
+	}
 	if broken != nil {
-		a.add("settings_unreadable", ConditionFailing, applyRemedy, "%s.", capital(broken.Error()))
+		a.add("settings_unreadable", ConditionFailing, applyRemedy, "The settings of backup %q in auto_backup.settings cannot be read: %v.", a.ID.Name, broken)
 		a.state.Settings = nil
 	} else if a.found.Settings == nil && a.readable("auto_backup.settings") {
 		a.add("settings_missing", ConditionFailing, applyRemedy,
@@ -192,6 +197,7 @@ func (a *assessment) provider(broken error, legacy []Job) {
 
 // relations reports tables that are gone or cannot be read.
 func (a *assessment) relations() {
+	hidden, blind := map[string][]string{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(a.found.Relations)) {
 		own := strings.HasPrefix(name, "auto_backup.")
 		log := name == "public.backup_logs" || name == "public.system_logs"
@@ -214,21 +220,29 @@ func (a *assessment) relations() {
 					"The application's table %s lacks a column that the function and the watchdog use.", name)
 			}
 		case "forbidden", "filtered", "locked":
-			why := map[string]string{
-				"forbidden": "the role " + a.found.Reader + " may not read it",
-				"filtered":  "row level security hides rows from the role " + a.found.Reader,
-				"locked":    "a statement that is under way has locked it",
-			}[state]
-			remedy := "Read as `postgres` or as `supabase_read_only_user`, or through the Management API."
-			if state == "locked" {
-				remedy = "Find the statement in `pg_stat_activity`, or ask again later."
-			}
-			means := ConditionHealthy
+			hidden[state] = append(hidden[state], name)
 			if essential {
-				means = ConditionFailing
+				blind[state] = true
 			}
-			a.add("not_readable", means, remedy, "%s cannot be read, because %s, so what it would say is not known.", name, why)
 		}
+	}
+	for _, state := range slices.Sorted(maps.Keys(hidden)) {
+		remedy := "Read as `postgres` or as `supabase_read_only_user`, or through the Management API."
+		var why string
+		switch state {
+		case "forbidden":
+			why = "the role " + a.found.Reader + " may not read it"
+		case "filtered":
+			why = "row level security hides rows from the role " + a.found.Reader
+		default:
+			why = "a statement that is under way has locked it"
+			remedy = "Find the statement in `pg_stat_activity`, or ask again later."
+		}
+		means := ConditionHealthy
+		if blind[state] {
+			means = ConditionFailing
+		}
+		a.add("not_readable", means, remedy, "What %s would say is not known, because %s.", strings.Join(hidden[state], ", "), why)
 	}
 }
 
@@ -333,8 +347,18 @@ func (a *assessment) jobs(legacy []Job) {
 		if key == WatchdogKey {
 			means = ConditionSchedulerDown
 		}
-		others := slices.DeleteFunc(slices.Clone(a.found.Jobs), func(j Job) bool { return j.Name != want.Name || j.Username == JobOwner })
-		job, ok := a.state.Jobs[key]
+		var job Job
+		var ok bool
+		var others []Job
+		for _, j := range a.found.Jobs {
+			switch {
+			case j.Name != want.Name:
+			case j.Username == JobOwner:
+				job, ok = j, true
+			default:
+				others = append(others, j)
+			}
+		}
 		switch {
 		case !ok && len(others) > 0:
 			a.add("job_of_other_role", means, applyRemedy+" Then remove the other role's job.",
@@ -954,13 +978,6 @@ func lowerFirst(text string) string {
 		return strings.ToLower(text[:1]) + text[1:]
 	}
 	return text
-}
-
-func capital(text string) string {
-	if text == "" {
-		return text
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 func prefixed(prefix, text string) string {

@@ -203,9 +203,8 @@ func (s *site) mend() {
 // the codes of the problems. Who asks knows nothing from before, and may only
 // read.
 func (s *site) ask(at time.Time) (string, backup.Status) {
-	// A tick of the real pg_cron belongs to no time of the row.
 	if !s.ticks {
-		s.sql(`delete from cron.job_run_details where start_time is null`)
+		s.forgetTicks()
 	}
 	client, err := supabase.New(supabase.Config{BaseURL: s.stack.APIURL, Token: s.stack.ReadOnlyAccessToken, UserAgent: "failures"})
 	s.must(err)
@@ -214,11 +213,25 @@ func (s *site) ask(at time.Time) (string, backup.Status) {
 		Name: s.name, History: 10, FunctionURL: backup.FunctionURL(s.stack.ProjectURL, s.name.Slug()), At: at,
 	})
 	s.must(err)
-	var codes []string
+	return inWords(status), status
+}
+
+// inWords is a status in the words of the table.
+func inWords(status backup.Status) string {
+	text, separator := "`"+string(status.Condition)+"`", ": "
 	for _, p := range status.Problems {
-		codes = append(codes, "`"+p.Code+"`")
+		text += separator + "`" + p.Code + "`"
+		separator = ", "
 	}
-	return "`" + string(status.Condition) + "`" + cmpOr(prefixed(": ", strings.Join(codes, ", ")), ""), status
+	return text
+}
+
+// forgetTicks removes the ticks of the real pg_cron, which found no way to the
+// database, where the clock is the test's: they belong to no time of a row.
+func (s *site) forgetTicks() {
+	if s.holds(`to_regclass('cron.job_run_details') is not null`) {
+		s.sql(`delete from cron.job_run_details where start_time is null`)
+	}
 }
 
 // showsStatus asks while the cause of the row lasts.
@@ -243,13 +256,6 @@ func (s *site) showsStatus(at time.Time) {
 // watchdogTicks switches the watchdog's job.
 func (s *site) watchdogTicks(on bool) {
 	s.exec(s.owner, `select cron.alter_job(jobid, active := $2) from cron.job where jobname = $1`, s.name.Job(backup.WatchdogKey), on)
-}
-
-func prefixed(prefix, text string) string {
-	if text == "" {
-		return ""
-	}
-	return prefix + text
 }
 
 // begin clears the project of the row before and installs the backup, one hour

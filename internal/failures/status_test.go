@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -179,5 +180,285 @@ func BenchmarkStatus(b *testing.B) {
 				b.Errorf("half of the statuses took %s or more, the limit is %s", median, statusLimit)
 			}
 		})
+	}
+}
+
+// broken is a project in which something is not as it should be, without a run
+// that would have failed over it yet.
+type broken struct {
+	name string
+	// breaks brings it about; what it registers with undo ends it.
+	breaks func(s *site)
+	// query changes what is asked.
+	query func(*backup.StatusQuery)
+	// reader is who asks, if not the role that may only read.
+	reader string
+	// status is the answer in the words of the failure table, says a part of
+	// what the first problem says.
+	status, says string
+}
+
+// TestStatusOfBrokenProjects proves that the status names what is missing,
+// altered, locked, out of reach or about to fail, in a project whose last backup
+// succeeded, and that it is never an error; and that a backup without any of it
+// is healthy.
+func TestStatusOfBrokenProjects(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	project, err := newProject(ctx, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := project.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	now := time.Now().UTC().Truncate(time.Minute)
+	s, err := newSite(ctx, project, "auto-backup", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.owner.Close)
+	databases := s.readersByRole(t)
+	ask := func(c broken) (string, backup.Status, error) {
+		query := backup.StatusQuery{Name: s.name, History: 3, FunctionURL: backup.FunctionURL(project.ProjectURL, s.name.Slug())}
+		if c.query != nil {
+			c.query(&query)
+		}
+		s.forgetTicks()
+		status, err := backup.NewService(s.service.Ref, s.reader(t), databases[c.reader]).Status(ctx, query)
+		return inWords(status), status, err
+	}
+	// A backup was due five minutes ago, and succeeded.
+	err = guarded(func() {
+		s.due = now.Add(-5 * time.Minute)
+		s.begin(s.defaults(fmt.Sprintf("%d %d * * *", s.due.Minute(), s.due.Hour()), "UTC"))
+		s.must(s.tick(s.due))
+		s.settle()
+		s.must(s.watch(now))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, status, err := ask(broken{}); err != nil || got != "`healthy`" || !status.Healthy() {
+		t.Fatalf("the backup is %s: %+v, %v", got, status.Problems, err)
+	}
+	for _, c := range brokenProjects() {
+		t.Run(c.name, func(t *testing.T) {
+			var got string
+			var status backup.Status
+			err := guarded(func() {
+				if c.breaks != nil {
+					c.breaks(s)
+				}
+				var err error
+				got, status, err = ask(c)
+				for _, undo := range slices.Backward(s.undo) {
+					undo()
+				}
+				s.undo = nil
+				s.must(err)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != c.status {
+				t.Errorf("the status is\n\t%s\nwanted\n\t%s\n%+v", got, c.status, status.Problems)
+			}
+			if len(status.Problems) > 0 && !strings.Contains(status.Problems[0].Message, c.says) {
+				t.Errorf("the first problem does not say %q: %s", c.says, status.Problems[0].Message)
+			}
+			for _, p := range status.Problems {
+				if p.Code == "" || p.Message == "" || p.Remedy == "" {
+					t.Errorf("the problem %+v lacks something", p)
+				}
+			}
+			if err := guarded(s.apply); err != nil {
+				t.Fatal(err)
+			}
+			if got, status, err := ask(broken{}); err != nil || got != "`healthy`" {
+				t.Fatalf("afterwards the backup is %s: %+v, %v", got, status.Problems, err)
+			}
+		})
+	}
+}
+
+// readersByRole are connections of the role that may only read, of the owner, of
+// a stranger who may do nothing, and of a clerk from whom row level security
+// hides rows.
+func (s *site) readersByRole(t *testing.T) map[string]postgres.DB {
+	t.Helper()
+	urls := map[string]string{"": s.stack.ReadOnlyDatabaseURL, "owner": s.stack.DatabaseURL}
+	for _, role := range []string{"stranger", "clerk"} {
+		s.sql(`create role ` + role + ` login password '` + role + `'`)
+		address, err := url.Parse(s.stack.ReadOnlyDatabaseURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address.User = url.UserPassword(role, role)
+		urls[role] = address.String()
+	}
+	s.sql(`grant pg_read_all_data to clerk`)
+	databases := map[string]postgres.DB{}
+	for role, address := range urls {
+		db, err := postgres.Open(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Close(context.WithoutCancel(s.ctx)); err != nil {
+				t.Error(err)
+			}
+		})
+		databases[role] = db
+	}
+	return databases
+}
+
+func brokenProjects() []broken {
+	renamed := func(kind, name, to string) func(*site) {
+		schema, table, _ := strings.Cut(name, ".")
+		return func(s *site) {
+			s.breaks("alter "+kind+" "+name+" rename to "+to, "alter "+kind+" "+schema+"."+to+" rename to "+table)
+		}
+	}
+	column := func(table, name string) func(*site) {
+		return func(s *site) {
+			s.breaks("alter table "+table+" rename column "+name+" to was_"+name, "alter table "+table+" rename column was_"+name+" to "+name)
+		}
+	}
+	settings := func(change string) func(*site) {
+		return func(s *site) {
+			s.sql(`create table public.kept_settings as table auto_backup.settings`)
+			s.sql(`update auto_backup.settings set ` + change)
+			s.undo = append(s.undo, func() {
+				s.sql(`update auto_backup.settings s set spec = k.spec, updated_at = k.updated_at, completed_at = k.completed_at
+					from public.kept_settings k where k.backup = s.backup; drop table public.kept_settings`)
+			})
+		}
+	}
+	return []broken{
+		{name: "no view of the history", breaks: renamed("view", "auto_backup.history", "stories"),
+			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.history is missing"},
+		{name: "no ledger", breaks: renamed("table", "auto_backup.runs", "walks"),
+			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.runs is missing"},
+		{name: "no watchdog table", breaks: renamed("table", "auto_backup.watchdog", "cat"),
+			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.watchdog is missing"},
+		{name: "a column of the ledger is gone", breaks: column("auto_backup.runs", "records"),
+			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.runs lacks a column"},
+		{name: "a column of the log is gone", breaks: column("public.backup_logs", "details"),
+			status: "`failing`: `table_altered`", says: "public.backup_logs lacks a column"},
+		{name: "no log table", breaks: renamed("table", "public.system_logs", "gone"),
+			status: "`failing`: `table_missing`", says: "public.system_logs is missing"},
+		{name: "a table is locked", breaks: func(s *site) {
+			tx, err := s.admin.Begin(s.ctx)
+			s.must(err)
+			_, err = tx.Exec(s.ctx, `lock table auto_backup.runs, public.backup_articles, public.backup_logs in access exclusive mode`)
+			s.must(err)
+			s.undo = append(s.undo, func() { s.must(tx.Rollback(s.ctx)) })
+		}, status: "`failing`: `not_readable`", says: "has locked it"},
+		{name: "a stranger asks", reader: "stranger",
+			status: "`failing`: `not_readable`", says: "the role stranger may not read it"},
+		{name: "a role asks from whom rows are hidden", reader: "clerk",
+			status: "`healthy`: `not_readable`", says: "row level security hides rows from the role clerk"},
+		{name: "the owner asks", reader: "owner", status: "`healthy`"},
+		{name: "pg_cron is not installed", breaks: func(s *site) { s.sql(`drop extension pg_cron cascade`) },
+			status: "`scheduler_down`: `extension_missing`", says: "pg_cron is not installed"},
+		{name: "vault is not installed", breaks: func(s *site) { s.sql(`drop extension supabase_vault cascade`) },
+			status: "`failing`: `extension_missing`", says: "supabase_vault is not installed"},
+		{name: "the settings are damaged", breaks: settings(`spec = '{"schedules": 5}'`),
+			status: "`failing`: `settings_unreadable`", says: "cannot be read"},
+		{name: "the settings are gone", breaks: func(s *site) {
+			s.breaks(`set session_replication_role = replica; update auto_backup.settings set backup = 'another'; reset session_replication_role`,
+				`set session_replication_role = replica; update auto_backup.settings set backup = 'auto-backup'; reset session_replication_role`)
+		}, status: "`failing`: `settings_missing`", says: "no row of it"},
+		{name: "the installation is unfinished", breaks: settings(`completed_at = null`),
+			status: "`failing`: `unfinished`", says: "not finished"},
+		{name: "a schedule is damaged", breaks: settings(`spec = jsonb_set(spec, '{schedules,daily,cron}', '"never"')`),
+			status: "`failing`: `schedule_unreadable`", says: "schedule daily"},
+		{name: "no schedule is enabled", breaks: both(settings(`spec = jsonb_set(spec, '{schedules,daily,enabled}', 'false')`), func(s *site) {
+			s.sql(`update cron.job set active = false where jobname = $1`, s.name.Job("daily"))
+		}), status: "`healthy`: `no_schedule`", says: "No schedule"},
+		{name: "a job ticks whose schedule is off", breaks: settings(`spec = jsonb_set(spec, '{schedules,daily,enabled}', 'false')`),
+			status: "`healthy`: `job_active`, `no_schedule`", says: "is active, although"},
+		{name: "a secret is gone", breaks: settings(`spec = jsonb_set(spec, '{secrets}', '["REPORT_KEY"]')`),
+			status: "`failing`: `secret_missing`", says: "REPORT_KEY"},
+		{name: "the watchdog's job is gone", breaks: func(s *site) { s.sql(`delete from cron.job where jobname = $1`, s.name.Job(backup.WatchdogKey)) },
+			status: "`scheduler_down`: `job_missing`", says: "auto-backup-watchdog does not exist"},
+		{name: "the watchdog's job is off", breaks: func(s *site) { s.watchdogTicks(false) },
+			status: "`scheduler_down`: `job_inactive`", says: "auto-backup-watchdog is switched off"},
+		{name: "the watchdog is silent", query: func(q *backup.StatusQuery) { q.At = time.Now().Add(time.Hour) },
+			status: "`scheduler_down`: `watchdog_silent`", says: "looked last at"},
+		{name: "nothing for two days", query: func(q *backup.StatusQuery) { q.At = time.Now().Add(49 * time.Hour) },
+			status: "`scheduler_down`: `watchdog_silent`, `due_missed`, `overdue`", says: "2 d 1 h ago"},
+		{name: "a job's role is gone", breaks: func(s *site) {
+			s.sql(`insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname)
+				values ('0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', 'leaver', false, 'left')`)
+			s.undo = append(s.undo, func() {
+				s.sql(`delete from cron.job where jobname = 'left'`)
+				s.await("the scheduler", func() bool {
+					return s.holds(`exists (select from pg_stat_activity where application_name = 'pg_cron scheduler')`)
+				})
+			})
+			s.await("the scheduler's end", func() bool {
+				return s.holds(`not exists (select from pg_stat_activity where application_name = 'pg_cron scheduler')`)
+			})
+		}, status: "`scheduler_down`: `job_role_missing`, `scheduler_absent`", says: "left of role leaver does not exist"},
+		{name: "pg_cron's run ids are behind", breaks: func(s *site) {
+			s.breaks(`select nextval('cron.runid_seq'); insert into cron.job_run_details (jobid, runid, status, start_time) select 9999, 1000000, 'succeeded', now()`,
+				`delete from cron.job_run_details where runid = 1000000`)
+		}, status: "`scheduler_down`: `run_ids_behind`", says: "has 1000000 already"},
+		{name: "the database is read-only", breaks: func(s *site) {
+			s.readOnly(true)
+			s.undo = append(s.undo, func() { s.readOnly(false) })
+		}, status: "`scheduler_down`: `database_read_only`", says: "read-only mode"},
+		{name: "pg_net's worker is down, and the owner asks", reader: "owner", breaks: func(s *site) {
+			s.stopNet()
+			s.await("the worker's end", func() bool {
+				return s.holds(`not exists (select from pg_stat_activity where application_name like 'pg\_net %')`)
+			})
+			s.undo = append(s.undo, s.startNet)
+		}, status: "`failing`: `pg_net_down`", says: "worker is not running"},
+		{name: "a function of the dispatcher is gone", breaks: func(s *site) { s.sql(`drop function auto_backup.retry`) },
+			status: "`failing`: `dispatcher_damaged`", says: "retry"},
+		{name: "a function of the dispatcher is changed", breaks: func(s *site) {
+			s.sql(`create or replace function auto_backup.local_time(at timestamptz, zone text) returns text language sql as 'select $1::text'`)
+		}, status: "`healthy`: `dispatcher_changed`", says: "local_time"},
+		{name: "the backup tables are emptied", breaks: func(s *site) {
+			s.breaks(`create table extensions.kept as table public.backup_articles; truncate public.backup_articles, public.backup_comments, public.backup_feedbacks`,
+				`insert into public.backup_articles table extensions.kept; drop table extensions.kept`)
+		}, status: "`failing`: `generation_missing`", says: "the backup tables have no row of it"},
+		{name: "the backup tables are gone", breaks: both(
+			column("public.backup_articles", "backup_id"), column("public.backup_comments", "backup_id"), column("public.backup_feedbacks", "backup_id"),
+		), status: "`failing`: `generations_missing`", says: "No table of the schema public holds backups"},
+		{name: "nobody has subscribed", breaks: func(s *site) {
+			s.breaks(`create table public.kept as table public.alert_subscriptions; delete from public.alert_subscriptions`,
+				`insert into public.alert_subscriptions table public.kept; drop table public.kept`)
+		}, status: "`healthy`: `no_subscribers`", says: "reach nobody"},
+		{name: "the alert function is not deployed", breaks: functionStatus(alerts, "REMOVED"),
+			status: "`healthy`: `alert_function_missing`", says: alerts},
+		{name: "a run is under way", breaks: anyRun("running", 3*time.Minute), status: "`running`"},
+		{name: "a run does not end", breaks: anyRun("running", time.Hour),
+			status: "`failing`: `run_stuck`", says: "not come to an end"},
+		{name: "another job makes backups as well", breaks: func(s *site) {
+			s.exec(s.owner, `select cron.schedule('nightly-copy', '0 2 * * *', 'select public.backup_all_data()')`)
+			s.undo = append(s.undo, func() { s.exec(s.owner, `select cron.unschedule('nightly-copy')`) })
+		}, status: "`healthy`: `other_job`", says: "nightly-copy"},
+		{name: "the clocks differ", query: func(q *backup.StatusQuery) { q.Clock = time.Now().Add(90 * time.Minute) },
+			status: "`healthy`: `clock_skew`", says: "apart"},
+		{name: "the function is known under another address", query: func(q *backup.StatusQuery) { q.FunctionURL = "https://example.com" },
+			status: "`healthy`: `function_url`", says: "not at https://example.com"},
+		{name: "another name is asked for", query: func(q *backup.StatusQuery) { q.Name = "nightly" },
+			status: "`not_installed`: `not_installed`", says: `no automatic backup "nightly"`},
+	}
+}
+
+// anyRun puts a run into the ledger that began some time ago.
+func anyRun(state string, ago time.Duration) func(*site) {
+	return func(s *site) {
+		id := s.texts(`insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, posted_at)
+			values ($1, 'manual', 'manual', $2, 1, $3, $2, $2) returning run_id::text`, s.name, time.Now().Add(-ago), state)[0]
+		s.undo = append(s.undo, func() { s.sql(`delete from auto_backup.runs where run_id = $1`, id) })
 	}
 }

@@ -146,7 +146,8 @@ part (backup, name, present, query) as (
         ),
         (
             'token_digest',
-            exists (select from callable where callable.name = 'token_digest'),
+            -- Where vault is gone, the function would raise.
+            exists (select from callable where callable.name = 'token_digest') and to_regclass('vault.decrypted_secrets') is not null,
             format($q$select to_jsonb(auto_backup.token_digest(%L::text)) as d$q$, backup.name)
         )
     ) as own (part, present, query)

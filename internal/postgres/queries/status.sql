@@ -328,7 +328,8 @@ part (name, needs, query) as (
                 ), '')
                 || ') as t (c) where c is not null'
             from pg_constraint k
-            inner join relation l on l.oid = k.conrelid and l.relation = 'public.backup_logs'
+            -- What a CHECK says cannot be read of a table that is locked.
+            inner join relation l on l.oid = k.conrelid and l.relation = 'public.backup_logs' and l.state = 'readable'
             inner join pg_attribute a on a.attrelid = k.conrelid and a.attname = 'action_type' and k.conkey = array[a.attnum]
             inner join pg_type y on y.oid = a.atttypid and y.typcategory = 'S' and y.typtype = 'b'
             where k.contype = 'c' and not exists (
@@ -345,7 +346,7 @@ part (name, needs, query) as (
                     select jsonb_build_object(
                         'count', count(*), 'oldest', min(g.at), 'newest', max(g.at),
                         'newest_id', (array_agg(g.id order by g.at desc nulls last))[1],
-                        'has_last', bool_or(g.id = (%3$s)),
+                        'has_last', case when (%3$s) is not null then coalesce(bool_or(g.id = (%3$s)), false) end,
                         'bytes', (select sum(pg_total_relation_size(t)) from unnest(%2$L::oid[]) as t),
                         'tables', %4$L::jsonb
                     ) as d
