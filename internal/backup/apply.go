@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -160,6 +161,9 @@ func (l *lease) applyDispatcher(ctx context.Context, spec Spec, found State) err
 // vault is accepted at every moment of a rotation:
 //
 //	the other slot := new token; vault := new token; TokenSecret := new token; NextTokenSecret is removed
+//
+// A request with the former token may wait in pg_net's queue when vault
+// changes, so the former token is taken away only when it was answered.
 func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 	name := spec.ID.Name
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
@@ -196,6 +200,12 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 	if _, err := l.write(ctx, postgres.PutVaultSecret, name.VaultToken(), token, name.vaultStamp(), string(name), l.holder); err != nil {
 		return err
 	}
+	if found.Token.Vault != "" {
+		// The former token is in the other slot until then.
+		if err := l.drain(ctx); err != nil {
+			return err
+		}
+	}
 	if slot != name.TokenSecret() {
 		if err := l.setToken(ctx, name, name.TokenSecret(), token); err != nil {
 			return err
@@ -222,6 +232,24 @@ func (l *lease) applyStamps(ctx context.Context, found State) error {
 		}
 	}
 	return nil
+}
+
+// drainPatience is how long a rotation waits for requests with the former
+// token. pg_net gives each 10 s; a queue that does not move is not waited for.
+const drainPatience = 30 * time.Second
+
+// drain waits until the requests that carry the former token are answered.
+func (l *lease) drain(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, drainPatience)
+	defer cancel()
+	err := l.service.poll(waiting, func() (bool, error) {
+		answer, err := l.service.DB.Query(waiting, postgres.ReadWrite, postgres.Drained, string(l.name))
+		return err == nil && string(answer) == "true", err
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // applyAlertKey gives the watchdog a key with which it may call the alert

@@ -27,6 +27,8 @@ var (
 	Configure string
 	//go:embed queries/put_vault_secret.sql
 	PutVaultSecret string
+	//go:embed queries/drained.sql
+	Drained string
 	//go:embed queries/remove_vault_secrets.sql
 	RemoveVaultSecrets string
 	//go:embed queries/extend_log_constraint.sql

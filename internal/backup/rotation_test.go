@@ -1,0 +1,157 @@
+package backup_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// overAPI runs SQL through the Management API.
+type overAPI struct {
+	client *supabase.Client
+	ref    string
+}
+
+func (e overAPI) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
+	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
+}
+
+// steps counts the requests that change a token, and refuses one of them:
+// before it has done its work, or after it, when its answer is lost.
+type steps struct {
+	next   http.Handler
+	seen   atomic.Int64
+	refuse atomic.Int64 // 0 refuses none
+	after  atomic.Bool
+}
+
+func (s *steps) ServeHTTP(answer http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	changes := r.Method != http.MethodGet && (strings.HasSuffix(r.URL.Path, "/secrets") || bytes.Contains(body, []byte("vault.update_secret")))
+	if !changes || s.seen.Add(1) != s.refuse.Load() {
+		s.next.ServeHTTP(answer, r)
+		return
+	}
+	if s.after.Load() {
+		s.next.ServeHTTP(discarded{}, r)
+	}
+	http.Error(answer, `{"message":"stopped by the test"}`, http.StatusBadRequest)
+}
+
+// discarded is an answer that nobody gets.
+type discarded struct{}
+
+func (discarded) Header() http.Header         { return http.Header{} }
+func (discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (discarded) WriteHeader(int)             {}
+
+// TestRotationInterrupted proves that a rotation which stops before or after
+// any of its steps leaves a chain that works, since the function accepts the
+// token that vault holds, and that the next apply brings one token into both
+// places and leaves no second one.
+func TestRotationInterrupted(t *testing.T) {
+	t.Parallel()
+	w := &steps{}
+	project, err := stack.Start(t.Context(), stack.Options{Articles: 1, RateLimit: -1, Intercept: func(next http.Handler) http.Handler {
+		w.next = next
+		return w
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := project.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	client, err := supabase.New(supabase.Config{BaseURL: project.APIURL, Token: project.AccessToken, UserAgent: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := backup.NewService(project.ProjectRef, client, postgres.OverAPI(overAPI{client, project.ProjectRef}))
+	service.LeaseTime = time.Second
+
+	schedule, err := backup.CompileSchedule("0 3 * * *", nil, "UTC", true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := backup.Spec{
+		ID: backup.ID{ProjectRef: project.ProjectRef, Name: backup.DefaultName}, ExtendLogConstraint: true,
+		Settings: backup.Settings{
+			Timezone: "UTC", Schedules: map[string]backup.Schedule{"daily": schedule},
+			Function: backup.FunctionSettings{URL: backup.FunctionURL(project.ProjectURL, backup.DefaultName), RPC: backup.DefaultRPC},
+			Secrets:  []string{},
+		},
+	}
+	if spec.Source, err = backup.BuiltInSource(spec.ID.Name, spec.Settings); err != nil {
+		t.Fatal(err)
+	}
+	look := func() backup.State {
+		t.Helper()
+		found, err := service.Observe(t.Context(), spec.ID.Name, backup.Known{Files: spec.Source.Digests()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	apply := func(rotate bool) error {
+		wanted := spec
+		wanted.RotateToken = rotate
+		return service.Apply(t.Context(), wanted, look(), func(backup.Part) {})
+	}
+	if err := apply(false); err != nil {
+		t.Fatal(err)
+	}
+	w.seen.Store(0)
+	if err := apply(true); err != nil {
+		t.Fatal(err)
+	}
+	total := w.seen.Load()
+	if total != 4 {
+		t.Fatalf("a rotation has %d steps, not four: next token, vault, token, no next token", total)
+	}
+	tokens := map[string]bool{}
+	for _, after := range []bool{false, true} {
+		for n := int64(1); n <= total; n++ {
+			w.seen.Store(0)
+			w.after.Store(after)
+			w.refuse.Store(n)
+			stopped := apply(true)
+			w.refuse.Store(0)
+			found := look()
+			if found.Token.Vault == "" || (found.Token.Vault != found.Token.Function && found.Token.Vault != found.Token.Next) {
+				t.Errorf("stopped at step %d of %d (after it: %t, %v), the function does not accept the token of vault", n, total, after, stopped)
+			}
+			if err := service.Probe(t.Context(), spec.ID); err != nil {
+				t.Errorf("stopped at step %d (after it: %t), the chain is broken: %v", n, after, err)
+			}
+			if err := apply(false); err != nil {
+				t.Fatalf("after a stop at step %d (after it: %t): %v", n, after, err)
+			}
+			found = look()
+			if !found.Token.Intact() {
+				t.Errorf("after a stop at step %d (after it: %t) and an apply: %s", n, after, found.Token.Digest())
+			}
+			tokens[found.Token.Vault] = true
+		}
+	}
+	if len(tokens) < int(total) {
+		t.Errorf("%d interrupted rotations made %d tokens", 2*total, len(tokens))
+	}
+}
