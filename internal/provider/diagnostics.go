@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
 // addError turns an error of the domain or of a client into a diagnostic: what
@@ -42,10 +41,6 @@ func adviceFor(err error) string {
 			strings.Join(foreign.Objects, "; "), importBlock(foreign.ID))
 	case errors.Is(err, backup.ErrLogRefused):
 		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."
-	case errors.Is(err, supabase.ErrUnauthorized):
-		return "Check the access token: it may be revoked, or be a key of the project instead of a token of your account (https://supabase.com/dashboard/account/tokens)."
-	case errors.Is(err, supabase.ErrForbidden):
-		return "The access token lacks a permission. The provider reads and writes Edge Functions and their secrets, and runs SQL."
 	case errors.Is(err, context.DeadlineExceeded):
 		return "The time granted by `timeouts` is over. What was done so far is in the state; apply again to continue."
 	case errors.Is(err, context.Canceled):

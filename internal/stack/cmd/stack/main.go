@@ -24,6 +24,7 @@ func main() {
 func run() error {
 	articles := flag.Int("articles", 1000, "how many articles the application has")
 	legacy := flag.Bool("legacy-jobs", false, "add the application's five older pg_cron jobs")
+	terraform := flag.String("terraform-config", "", "Terraform's CLI configuration to name among the settings")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -32,7 +33,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	printSettings(s)
+	printSettings(s, *terraform)
 	<-ctx.Done()
 	// A second signal ends the process at once; nothing is left behind even then.
 	stop()
@@ -42,9 +43,13 @@ func run() error {
 
 // printSettings writes what a shell evaluates to stdout, and the rest as its
 // comments.
-func printSettings(s *stack.Stack) {
+func printSettings(s *stack.Stack, terraform string) {
 	fmt.Println("# A Supabase project on this machine. In another shell, paste these lines, and then run terraform:")
-	for _, setting := range s.EnvironWithDatabase() {
+	settings := s.EnvironWithDatabase()
+	if terraform != "" {
+		settings = append(settings, "TF_CLI_CONFIG_FILE="+terraform)
+	}
+	for _, setting := range settings {
 		name, value, _ := strings.Cut(setting, "=")
 		fmt.Printf("export %s='%s'\n", name, value)
 	}

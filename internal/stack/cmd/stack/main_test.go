@@ -41,7 +41,7 @@ func TestCommand(t *testing.T) {
 		if err := os.Chmod(tmp, 0o711); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.CommandContext(ctx, os.Args[0], "-articles", "3")
+		cmd := exec.CommandContext(ctx, os.Args[0], "-articles", "3", "-terraform-config", "/etc/terraform.rc")
 		cmd.Args[0] = "stack"
 		cmd.Env = append(os.Environ(), runVariable+"=1", "TMPDIR="+tmp)
 		cmd.Stderr = os.Stderr
@@ -66,6 +66,9 @@ func TestCommand(t *testing.T) {
 			if settings[name] == "" {
 				t.Errorf("%s is not printed", name)
 			}
+		}
+		if got := settings["TF_CLI_CONFIG_FILE"]; got != "/etc/terraform.rc" {
+			t.Errorf("Terraform's configuration is printed as %q", got)
 		}
 		conn, err := pgx.Connect(ctx, settings["SUPABASE_DB_URL"])
 		if err != nil {
