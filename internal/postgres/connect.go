@@ -74,13 +74,29 @@ func permanent(err error) bool {
 	return untrusted(err) || errors.As(err, &dns) && dns.IsNotFound || strings.Contains(err.Error(), "server refused TLS connection")
 }
 
+// projectOfHost is the reference of the project whose own database server a
+// host is, or empty.
+func projectOfHost(host string) string {
+	if match := directHost.FindStringSubmatch(host); match != nil {
+		return match[1]
+	}
+	return ""
+}
+
 // networkAdvice is what to do when a host cannot be reached.
 func networkAdvice(host, otherwise string) string {
-	project := directHost.FindStringSubmatch(host)
-	if project == nil {
+	project := projectOfHost(host)
+	if project == "" {
 		return otherwise
 	}
-	return "This host has an IPv6 address only, unless the project has the IPv4 add-on, and this machine may have no IPv6. Use the session pooler's URL (dashboard, Connect, Session pooler), which is like postgresql://postgres." + project[1] + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres; or leave the database URL out, and SQL goes through the Management API."
+	return "This host has an IPv6 address only, unless the project has the IPv4 add-on, and this machine may have no IPv6. Use the session pooler's URL (dashboard, Connect, Session pooler), which is like postgresql://postgres." + project + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres; or leave the database URL out, and SQL goes through the Management API."
+}
+
+// tooMany says that a server or a pooler has no connection to spare now.
+func tooMany(refused *pgconn.PgError) bool {
+	text := strings.ToLower(refused.Message)
+	return refused.Code == "53300" || strings.Contains(text, "max clients") || strings.Contains(text, "maxclients") ||
+		strings.Contains(text, "max client connections") || strings.Contains(text, "no more connections allowed")
 }
 
 // refusalAdvice is what to do when the server or the pooler refuses.
@@ -92,13 +108,15 @@ func refusalAdvice(config *pgconn.Config, refused *pgconn.PgError) string {
 			return "The database URL has no password."
 		}
 		return "Check the password in the database URL; characters like @ : / ? # % have to be percent-encoded. It can be reset in the dashboard, Database, Settings."
-	case strings.Contains(text, "tenant or user not found"), strings.Contains(text, "tenant identifier"):
-		return "Through the pooler the user is postgres.<project ref>, and the host is that of the project's region: copy the URL from the dashboard, Connect."
+	case strings.Contains(text, "tenant or user not found"), strings.Contains(text, "tenant/user"), strings.Contains(text, "tenant identifier"):
+		return "Through the pooler the user is postgres.<project ref> (on a self-hosted project postgres.<POOLER_TENANT_ID>), and the host is that of the project's region and cluster: copy the URL from the dashboard, Connect. A paused project is not found there either."
+	case strings.Contains(text, "session mode") && tooMany(refused):
+		return "In session mode every connection of the pooler holds one of the database. End some, use the transaction pooler (the same URL with port 6543), or leave the database URL out, and SQL goes through the Management API."
 	case refused.Code == "3D000":
 		return "On Supabase the database is postgres: end the path of the database URL with /postgres."
-	case refused.Code == "53300", strings.Contains(text, "max clients"), strings.Contains(text, "maxclients"):
+	case tooMany(refused):
 		return "All connections of the database are in use; end some, or leave the database URL out, and SQL goes through the Management API."
-	case refused.Code == "28000" && (strings.Contains(text, "no encryption") || strings.Contains(text, "ssl")):
+	case refused.Code == "28000" && strings.Contains(text, "no encryption"), strings.Contains(text, "ssl") && strings.Contains(text, "required"):
 		return "Add ?sslmode=require to the database URL."
 	}
 	return ""

@@ -190,6 +190,7 @@ func TestConnectErrors(t *testing.T) {
 		"no encryption":  {"postgres://postgres:canary-wrong@" + stackURL.Host + "/postgres?sslmode=require", "does not encrypt", "sslmode=disable", ""},
 		"self-signed":    {"postgres://postgres:canary-wrong@" + selfSigned + "/postgres?sslmode=verify-full", "certificate", "sslrootcert=", ""},
 		"tenant":         {"postgres://postgres:canary-wrong@" + refuse(t, "XX000", "Tenant or user not found\x1b[2J") + "/postgres?sslmode=disable", "Tenant or user not found[2J", "postgres.<project ref>", "XX000"},
+		"tenant of now":  {"postgres://postgres:canary-wrong@" + refuse(t, "XX000", "(ENOTFOUND) tenant/user postgres.abc not found") + "/postgres?sslmode=disable", "tenant/user", "paused", "XX000"},
 		"database":       {"postgres://postgres:canary-wrong@" + refuse(t, "3D000", `database "x" does not exist`) + "/x?sslmode=disable", "does not exist", "/postgres", "3D000"},
 		"encryption":     {"postgres://postgres:canary-wrong@" + refuse(t, "28000", "no pg_hba.conf entry, no encryption") + "/x?sslmode=disable", "pg_hba", "sslmode=require", "28000"},
 		"echo":           {"postgres://postgres:canary-wrong@" + refuse(t, "28P01", "wrong password canary-wrong") + "/x?sslmode=disable", "wrong password [redacted]", "reset", "28P01"},
@@ -250,22 +251,28 @@ func TestDirectHostAdvice(t *testing.T) {
 // until the time is up; what will not pass is not.
 func TestConnectWaits(t *testing.T) {
 	t.Parallel()
-	for code, waits := range map[string]bool{"57P03": true, "53300": true, "28P01": false} {
-		t.Run(code, func(t *testing.T) {
+	for message, waits := range map[string]bool{
+		"57P03 starting": true, "53300 too many": true, "XX000 (EMAXCONNSESSION) max clients reached in session mode": true,
+		"28P01 wrong password": false, "XX000 (ENOTFOUND) tenant/user postgres.abc not found": false,
+	} {
+		t.Run(message, func(t *testing.T) {
 			t.Parallel()
-			db := openDirect(t, "postgres://u:pw@"+refuse(t, code, "the reason")+"/x?sslmode=disable")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			failed := make(chan error, 1)
-			go func() {
-				_, err := db.Query(ctx, ReadOnly, "select '1'::jsonb as result")
-				failed <- err
-			}()
-			if waits {
-				cancel()
-			}
-			err := <-failed
-			if errors.Is(err, context.Canceled) != waits {
+			var attempts atomic.Int64
+			address := listen(t, func(c net.Conn) {
+				if attempts.Add(1) == 2 {
+					cancel() // it has waited and come again
+				}
+				backend := pgproto3.NewBackend(c, c)
+				if _, err := backend.ReceiveStartupMessage(); err == nil {
+					backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: message[:5], Message: message[6:]})
+					_ = backend.Flush()
+				}
+			})
+			db := openDirect(t, "postgres://u:pw@"+address+"/x?sslmode=disable")
+			_, err := db.Query(ctx, ReadOnly, "select '1'::jsonb as result")
+			if errors.Is(err, context.Canceled) != waits || (attempts.Load() > 1) != waits {
 				t.Errorf("got %v", err)
 			}
 		})

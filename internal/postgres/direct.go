@@ -328,10 +328,10 @@ func (d *direct) passes(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {
-		case "57P01", "57P02", "57P03", "53300": // Stopping, crashed, starting, too many connections.
+		case "57P01", "57P02", "57P03": // Stopping, crashed, starting.
 			return true
 		}
-		return false
+		return tooMany(refused)
 	}
 	return d.connected && !permanent(err)
 }

@@ -13,7 +13,11 @@ import (
 )
 
 // project is the stack that the tests share. Each works on tables of its own.
-var project *stack.Stack
+// pooler is in front of its database and gives a session for a transaction only.
+var (
+	project *stack.Stack
+	pooler  *stack.Pooler
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -21,6 +25,10 @@ func run(m *testing.M) int {
 	var err error
 	if project, err = stack.Start(context.Background(), stack.Options{Articles: 1, RateLimit: -1}); err != nil {
 		fmt.Fprintln(os.Stderr, "starting the stack:", err)
+		return 1
+	}
+	if pooler, err = project.StartPooler(context.Background(), stack.TransactionMode, 3); err != nil {
+		fmt.Fprintln(os.Stderr, "starting the pooler:", err)
 		return 1
 	}
 	code := m.Run()
@@ -65,9 +73,11 @@ func openAPI(t *testing.T) DB {
 	return OverAPI(runner{client, project.ProjectRef})
 }
 
-// transports are the two ways to the same database.
+// transports are the ways to the same database.
 func transports(t *testing.T) map[string]DB {
-	return map[string]DB{"direct": openDirect(t, project.DatabaseURL), "api": openAPI(t)}
+	return map[string]DB{
+		"direct": openDirect(t, project.DatabaseURL), "pooler": openDirect(t, pooler.DatabaseURL), "api": openAPI(t),
+	}
 }
 
 // onEach runs a test with each transport. name is free for the test's objects.

@@ -106,6 +106,9 @@ func parseURL(text string) (*pgconn.Config, error) {
 	}
 	config, err := pgconn.ParseConfig(clean.String())
 	if err != nil {
+		if strings.Contains(err.Error(), "unable to add CA") {
+			return nil, fmt.Errorf("the database URL cannot be used: the file %s, which sslrootcert names, holds no certificate in PEM", presentable(strconv.Quote(set.Get("sslrootcert")), nil))
+		}
 		// The password is not in that string. What can be wrong are files.
 		reason := err
 		if inner := errors.Unwrap(err); inner != nil {

@@ -116,21 +116,24 @@ type installer struct {
 	postgres string // the directory that holds one directory for each version
 	share    string // the same, for what is no program
 	common   string // the settings by which Debian makes a cluster
-	deno     string // where package.json of Deno is; empty if it is not found
-	version  string // the major version of PostgreSQL to take; the newest if empty
-	root     bool   // whether this process is root's
-	log      io.Writer
+	// pgbouncer is the pooler's program, a Debian package.
+	pgbouncer string
+	deno      string // where package.json of Deno is; empty if it is not found
+	version   string // the major version of PostgreSQL to take; the newest if empty
+	root      bool   // whether this process is root's
+	log       io.Writer
 }
 
 func newInstaller(log io.Writer) *installer {
 	return &installer{
-		postgres: "/usr/lib/postgresql",
-		share:    "/usr/share/postgresql",
-		common:   "/etc/postgresql-common/createcluster.conf",
-		deno:     denoDir(),
-		version:  os.Getenv(envPostgres),
-		root:     os.Geteuid() == 0,
-		log:      orDiscard(log),
+		postgres:  "/usr/lib/postgresql",
+		share:     "/usr/share/postgresql",
+		common:    "/etc/postgresql-common/createcluster.conf",
+		pgbouncer: "/usr/sbin/pgbouncer",
+		deno:      denoDir(),
+		version:   os.Getenv(envPostgres),
+		root:      os.Geteuid() == 0,
+		log:       orDiscard(log),
 	}
 }
 
@@ -242,6 +245,11 @@ func (i *installer) install(ctx context.Context) error {
 			return fmt.Errorf("installing PostgreSQL and pg_cron: %w", err)
 		}
 	}
+	if _, err := i.findPgBouncer(); err != nil {
+		if err := i.installPgBouncer(ctx); err != nil {
+			return fmt.Errorf("installing PgBouncer: %w", err)
+		}
+	}
 	if _, err := i.findDeno(); err != nil {
 		if err := i.installDeno(ctx); err != nil {
 			return fmt.Errorf("installing Deno: %w", err)
@@ -293,6 +301,19 @@ func (i *installer) installPostgres(ctx context.Context) error {
 	return errors.Join(err, i.write(context.WithoutCancel(ctx), i.common, string(settings)))
 }
 
+// installPgBouncer installs Debian's package, in front of which the tests
+// connect. Where there is systemd, it starts one of its own, which has no
+// database behind it.
+func (i *installer) installPgBouncer(ctx context.Context) error {
+	if err := i.mayInstall(ctx); err != nil {
+		return err
+	}
+	if err := i.apt(ctx, "update"); err != nil {
+		return err
+	}
+	return i.apt(ctx, "install", "pgbouncer")
+}
+
 // mayInstall says why packages cannot be installed, if so.
 func (i *installer) mayInstall(ctx context.Context) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
@@ -302,7 +323,7 @@ func (i *installer) mayInstall(ctx context.Context) error {
 	if i.root || exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
 		return nil
 	}
-	return fmt.Errorf("installing packages needs root, or sudo without a password, and there is neither: run \"sudo apt-get install postgresql-%d postgresql-%d-cron\" and then %q again",
+	return fmt.Errorf("installing packages needs root, or sudo without a password, and there is neither: run \"sudo apt-get install postgresql-%d postgresql-%d-cron pgbouncer\" and then %q again",
 		oldestPostgres, oldestPostgres, installCommand)
 }
 

@@ -29,11 +29,12 @@ func newMachine(t *testing.T, programs map[string]string) *machine {
 	t.Setenv("MACHINE", m.dir)
 	t.Setenv("PATH", filepath.Join(m.dir, "bin")+":/usr/bin:/bin")
 	m.installer = &installer{
-		postgres: filepath.Join(m.dir, "lib"),
-		share:    filepath.Join(m.dir, "share"),
-		common:   filepath.Join(m.dir, "common", "createcluster.conf"),
-		deno:     filepath.Join(m.dir, "deno"),
-		log:      &m.output,
+		postgres:  filepath.Join(m.dir, "lib"),
+		share:     filepath.Join(m.dir, "share"),
+		common:    filepath.Join(m.dir, "common", "createcluster.conf"),
+		pgbouncer: filepath.Join(m.dir, "sbin", "pgbouncer"),
+		deno:      filepath.Join(m.dir, "deno"),
+		log:       &m.output,
 	}
 	return m
 }
@@ -49,8 +50,10 @@ func (m *machine) write(name, content string, mode os.FileMode) {
 	}
 }
 
-// postgres pretends that a version is installed, with pg_cron or without.
+// postgres pretends that a version is installed, with pg_cron or without, and
+// the pooler.
 func (m *machine) postgres(version int, cron bool) {
+	m.write("sbin/pgbouncer", "", 0o755)
 	v := strconv.Itoa(version)
 	m.write("lib/"+v+"/bin/postgres", "", 0o755)
 	if cron {
@@ -69,6 +72,7 @@ func (m *machine) read(name string) string {
 const aptGet = `
 case "$*" in
 *install*postgresql-common) mkdir -p "$MACHINE/common"; echo '# settings' > "$MACHINE/common/createcluster.conf" ;;
+*install*pgbouncer) mkdir -p "$MACHINE/sbin"; touch "$MACHINE/sbin/pgbouncer"; chmod +x "$MACHINE/sbin/pgbouncer" ;;
 *install*postgresql-17*)
   cp "$MACHINE/common/createcluster.conf" "$MACHINE/settings"
   mkdir -p "$MACHINE/lib/17/bin" "$MACHINE/lib/17/lib" "$MACHINE/share/17/extension"
@@ -163,6 +167,7 @@ func TestInstall(t *testing.T) {
 				"apt-get --quiet update",
 				"apt-get --quiet install --yes --no-install-recommends postgresql-common",
 				"apt-get --quiet install --yes --no-install-recommends postgresql-17 postgresql-17-cron",
+				"apt-get --quiet install --yes --no-install-recommends pgbouncer",
 				"npm ci --ignore-scripts",
 			} {
 				if !strings.Contains(calls, want) {

@@ -1,0 +1,186 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// PoolMode says how long a client of a pooler has a session of the server.
+type PoolMode string
+
+// The modes of Supabase's pooler, on its ports 5432 and 6543.
+const (
+	SessionMode     PoolMode = "session"
+	TransactionMode PoolMode = "transaction"
+)
+
+// Pooler is a real PgBouncer in front of a stack's database. It stands for
+// Supavisor, which speaks the same protocol to both sides; what Supavisor alone
+// has (tenants in the name of the user, its own texts of errors) is left out.
+type Pooler struct {
+	// DatabaseURL connects as postgres through the pooler.
+	DatabaseURL string
+
+	process *process
+}
+
+// StartPooler starts a pooler with at most size sessions of the server. It ends
+// with the stack.
+func (s *Stack) StartPooler(ctx context.Context, mode PoolMode, size int) (_ *Pooler, err error) {
+	program, err := newInstaller(nil).findPgBouncer()
+	if err != nil {
+		return nil, err
+	}
+	c := s.cluster
+	dir, err := os.MkdirTemp(c.dir, "pooler-")
+	if err != nil {
+		return nil, err
+	}
+	port, err := freeServerPort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settings := fmt.Sprintf(`
+[databases]
+postgres = host=127.0.0.1 port=%d dbname=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = %s
+pool_mode = %s
+default_pool_size = %d
+max_client_conn = 50
+logfile = %s
+`, c.port, port, filepath.Join(dir, "users"), mode, size, filepath.Join(dir, "log"))
+	for name, content := range map[string]string{
+		"pgbouncer.ini": settings,
+		"users":         fmt.Sprintf("%q %q\n", "postgres", c.password("postgres")),
+	} {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(file, []byte(content), 0o600), c.chown(file)); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.chown(dir); err != nil {
+		return nil, err
+	}
+	// It refuses to run as root, as PostgreSQL does.
+	cmd := c.command(context.WithoutCancel(ctx), program, "--quiet", filepath.Join(dir, "pgbouncer.ini"))
+	p := &Pooler{}
+	if p.process, err = c.super.start(cmd, "KILL", false); err != nil {
+		return nil, fmt.Errorf("starting PgBouncer: %w", err)
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	u, err := url.Parse(s.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	u.Host = address
+	p.DatabaseURL = u.String()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			return p, conn.Close()
+		}
+		select {
+		case <-p.process.done:
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
+			return nil, fmt.Errorf("PgBouncer ended at its start: %w: %s", p.process.err, strings.TrimSpace(string(text)))
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), p.Close())
+		case <-ticker.C:
+		}
+	}
+}
+
+// Close ends the pooler and returns when it is gone.
+func (p *Pooler) Close() error {
+	err := p.process.signal(syscall.SIGKILL)
+	<-p.process.done
+	return err
+}
+
+// ServeTLS has the database encrypt connections with a certificate and its key,
+// both in PEM, and with required refuse those that are not encrypted.
+func (s *Stack) ServeTLS(ctx context.Context, certificate, key []byte, required bool) error {
+	c := s.cluster
+	kind := "host"
+	if required {
+		kind = "hostssl"
+	}
+	hba := "local all all reject\n" + kind + " all all 127.0.0.1/32 scram-sha-256\n"
+	for name, content := range map[string][]byte{"server.crt": certificate, "server.key": key, "pg_hba.conf": []byte(hba)} {
+		file := filepath.Join(c.data(), name)
+		if err := errors.Join(os.WriteFile(file, content, 0o600), c.chown(file)); err != nil {
+			return err
+		}
+	}
+	for _, statement := range []string{
+		"alter system set ssl_cert_file = 'server.crt'", "alter system set ssl_key_file = 'server.key'", "alter system set ssl = on",
+	} {
+		if _, err := s.admin.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return c.reload(ctx)
+}
+
+// reload has the server read its settings, and waits until it has.
+func (c *cluster) reload(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.server == nil {
+		return errors.New("the server is down")
+	}
+	if err := c.server.signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		// A new connection that asks for encryption is answered S or N.
+		if c.encrypts(ctx) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+func (c *cluster) encrypts(ctx context.Context) bool {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	answer := make([]byte, 1)
+	_, err = conn.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}) // SSLRequest
+	if err == nil {
+		_, err = conn.Read(answer)
+	}
+	return err == nil && answer[0] == 'S'
+}
+
+// findPgBouncer finds Debian's PgBouncer.
+func (i *installer) findPgBouncer() (string, error) {
+	if !exists(i.pgbouncer) {
+		return "", fmt.Errorf("no %s (Debian's pgbouncer): %w: run %q", i.pgbouncer, ErrNotInstalled, installCommand)
+	}
+	return i.pgbouncer, nil
+}
