@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -88,20 +89,12 @@ var modules = map[string]module{
 	},
 	"own-function-source": {
 		check: func(t *testing.T, _ *user, s *stack.Stack) {
-			run := func(succeeds bool) string {
-				id := value(t, s, "select auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1, true)")
-				await(t, s, "select state in ('succeeded', 'failed') from auto_backup.runs where run_id = '"+id+"'", "auto_backup.collect('auto-backup')")
-				if got := value(t, s, "select state = 'succeeded' from auto_backup.runs where run_id = '"+id+"'"); got != fmt.Sprint(succeeds) {
-					t.Errorf("a run succeeded: %s; %s", got, value(t, s, "select to_jsonb(r) from auto_backup.runs r where run_id = '"+id+"'"))
-				}
-				return id
-			}
-			id := run(true)
+			id := backUp(t, s, "succeeded")
 			if got := value(t, s, "select message from public.system_logs where type = 'auto_backup' and context ->> 'run_id' = '"+id+"'"); got != "Backup automático de AIMindset concluído" {
 				t.Errorf("the log says %q", got)
 			}
 			exec(t, s, "alter table public.articles rename column title to heading")
-			id = run(false)
+			id = backUp(t, s, "failed")
 			exec(t, s, "alter table public.articles rename column heading to title")
 			if got := value(t, s, "select context ->> 'code' from public.system_logs where type = 'auto_backup_error' and context ->> 'run_id' = '"+id+"'"); got != "backup_failed" {
 				t.Errorf("the failure is logged as %q", got)
@@ -115,6 +108,40 @@ var modules = map[string]module{
 			if answer.StatusCode != http.StatusUnauthorized {
 				t.Errorf("without a token the function answers %s", answer.Status)
 			}
+		},
+	},
+	"status": {
+		prepare: func(t *testing.T, u *user, projects ...*stack.Stack) []string {
+			// Somebody else has installed the backup, and it was made last night.
+			installer := u.at()
+			installed(installer)
+			backUp(t, projects[0], "succeeded")
+			return []string{"SUPABASE_ACCESS_TOKEN=" + projects[0].ReadOnlyAccessToken, "INSTALLER=" + installer.dir, "INSTALLER_TOKEN=" + projects[0].AccessToken}
+		},
+		check: func(t *testing.T, u *user, s *stack.Stack) {
+			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); strings.Contains(out, "Warning") {
+				t.Errorf("a healthy backup makes a check fail: %s", out)
+			}
+			u.run(0, "terraform test -no-color | grep -F 'Success! 2 passed, 0 failed.'")
+
+			exec(t, s, "alter table public.feedbacks rename to feedbacks_old")
+			backUp(t, s, "failed")
+			cause := `(?s)Check block assertion failed.*is failing: the backup due at.*feedbacks`
+			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); !regexp.MustCompile(cause).MatchString(unwrapped(out)) {
+				t.Errorf("a failing backup shows as\n%s", out)
+			}
+			if out := u.run(1, "terraform test -no-color"); !strings.Contains(out, "1 passed, 1 failed.") || !strings.Contains(unwrapped(out), "feedbacks") {
+				t.Errorf("of a failing backup, terraform test says\n%s", out)
+			}
+
+			exec(t, s, "alter table public.feedbacks_old rename to feedbacks")
+			backUp(t, s, "succeeded")
+			u.run(0, "terraform test")
+			u.run(0, `SUPABASE_ACCESS_TOKEN="$INSTALLER_TOKEN" terraform -chdir="$INSTALLER" destroy -input=false -auto-approve`)
+			if out := u.run(1, "terraform test -no-color"); !strings.Contains(unwrapped(out), "is not installed") {
+				t.Errorf("without a backup, terraform test says\n%s", out)
+			}
+			u.run(0, "terraform apply -input=false -auto-approve")
 		},
 	},
 	"many-projects": {
@@ -205,6 +232,23 @@ func TestExamples(t *testing.T) {
 	for name := range missing {
 		t.Errorf("examples/%s is in the table, and there is no such directory", name)
 	}
+}
+
+// backUp has a backup made and waits for its end; the watchdog has looked then.
+func backUp(t *testing.T, s *stack.Stack, state string) string {
+	t.Helper()
+	id := value(t, s, "select auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1, true)")
+	await(t, s, "select state in ('succeeded', 'failed') from auto_backup.runs where run_id = '"+id+"'", "auto_backup.watch('auto-backup')")
+	if got := value(t, s, "select state from auto_backup.runs where run_id = '"+id+"'"); got != state {
+		t.Errorf("the run %s: %s", got, value(t, s, "select to_jsonb(r) from auto_backup.runs r where run_id = '"+id+"'"))
+	}
+	return id
+}
+
+// unwrapped is what Terraform printed without the frame and the line breaks that
+// it puts into messages.
+func unwrapped(out string) string {
+	return strings.Join(strings.Fields(strings.NewReplacer("│", "", "╷", "", "╵", "").Replace(out)), " ")
 }
 
 // accountToken is the access token of an account that sees several stacks.

@@ -1,0 +1,54 @@
+# Did last night's backup happen? For a pipeline that asks every morning. It
+# changes nothing, so a token that may only read is enough, and the backup may
+# be managed elsewhere.
+
+terraform {
+  required_version = ">= 1.11"
+  required_providers {
+    aimindset = {
+      source = "aimindset/aimindset"
+    }
+  }
+}
+
+provider "aimindset" {}
+
+data "aimindset_auto_backup_status" "this" {}
+
+locals {
+  status = data.aimindset_auto_backup_status.this
+}
+
+check "last_night" {
+  assert {
+    condition     = local.status.healthy
+    error_message = local.status.summary
+  }
+}
+
+check "the_backup_is_there" {
+  assert {
+    condition     = try(local.status.generations.newest_id == local.status.last_success.backup_id, false)
+    error_message = "The newest backup in the backup tables is not the one that succeeded last."
+  }
+}
+
+check "somebody_would_be_told" {
+  assert {
+    condition     = length(local.alert_problems) == 0
+    error_message = join(" ", concat(local.alert_problems[*].message, ["Until then, nobody is told when a backup fails."]))
+  }
+}
+
+locals {
+  alert_problems = [for p in local.status.problems : p if startswith(p.code, "alert_") || p.code == "no_subscribers"]
+}
+
+output "state" {
+  value = local.status.state
+}
+
+# What is wrong and what to do about it, the worst first.
+output "problems" {
+  value = [for p in local.status.problems : "${p.severity}: ${p.message} ${p.remedy}"]
+}

@@ -1,0 +1,16 @@
+# "terraform test" asks the project and ends with 1 when something is wrong:
+# the checks of the configuration count here, too.
+
+run "last_night" {
+  command = plan
+
+  assert {
+    condition     = data.aimindset_auto_backup_status.this.consecutive_failures == 0
+    error_message = data.aimindset_auto_backup_status.this.summary
+  }
+
+  assert {
+    condition     = try(data.aimindset_auto_backup_status.this.last_success.age_seconds, 1000000) < 26 * 3600
+    error_message = "The last backup is older than 26 hours, or there is none."
+  }
+}
