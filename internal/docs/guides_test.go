@@ -19,18 +19,26 @@ type guide struct {
 	stack stack.Options
 	// settings are further settings of the reader's environment.
 	settings func(s *stack.Stack) []string
-	// installed has the quick start's backup in the project already.
-	installed bool
+	// installed has the quick start's backup in the project already, and backedUp
+	// has it made once.
+	installed, backedUp bool
 }
 
 // guides are those that need more than a project of the default kind.
 var guides = map[string]guide{
 	"existing-project.md": {stack: stack.Options{LegacyJobs: true}},
 	"falhas.md":           {installed: true},
+	"last-night.md":       {installed: true, backedUp: true, settings: mayOnlyRead},
+	"backup-da-noite.md":  {installed: true, backedUp: true, settings: mayOnlyRead},
 	"least-privilege.md": {settings: func(s *stack.Stack) []string {
 		return []string{"PLAN_TOKEN=" + s.ReadOnlyAccessToken, "APPLY_TOKEN=" + s.AccessToken, "SUPABASE_ACCESS_TOKEN="}
 	}},
 	"restore.md": {settings: func(s *stack.Stack) []string { return []string{"SUPABASE_DB_URL=" + s.DatabaseURL} }},
+}
+
+// mayOnlyRead has the reader's token read only.
+func mayOnlyRead(s *stack.Stack) []string {
+	return []string{"SUPABASE_ACCESS_TOKEN=" + s.ReadOnlyAccessToken}
 }
 
 // TestGuides proves that a reader who does what a guide says, in an empty
@@ -76,6 +84,9 @@ func TestGuides(t *testing.T) {
 			u.env = append(u.env, "SUPABASE_DB_URL_FOR_PSQL="+s.DatabaseURL)
 			if g.installed {
 				installed(u.at())
+			}
+			if g.backedUp {
+				backUp(t, s, "succeeded")
 			}
 			if g.settings != nil {
 				u.env = append(u.env, g.settings(s)...)
