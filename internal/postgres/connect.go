@@ -33,7 +33,7 @@ func explainConnect(config *pgconn.Config, err error) *Error {
 		if !dns.IsNotFound {
 			e.Message = "the host name " + dns.Name + " could not be looked up: " + dns.Err
 		}
-		e.advice = networkAdvice(config.Host, "Check the host in the database URL.")
+		e.unreached(config.Host, "Check the host in the database URL.")
 	case untrusted(err):
 		e.Message = "the server's certificate is not trusted: " + innermost(err)
 		e.advice = "Download the project's certificate (dashboard, Database, Settings, SSL Configuration) and name it in the database URL: ?sslmode=verify-full&sslrootcert=<file>. With sslmode=require the connection is encrypted, but the server is not verified."
@@ -45,10 +45,10 @@ func explainConnect(config *pgconn.Config, err error) *Error {
 		e.advice = "Check the host and the port in the database URL."
 	case errors.As(err, &number):
 		e.Message = number.Error()
-		e.advice = networkAdvice(config.Host, "Check the host and the port in the database URL, and that the project is not paused.")
+		e.unreached(config.Host, "Check the host and the port in the database URL, and that the project is not paused.")
 	case pgconn.Timeout(err) || isTimeout(err):
 		e.Message = fmt.Sprintf("no answer within %s", config.ConnectTimeout)
-		e.advice = networkAdvice(config.Host, "Check the host and the port in the database URL, firewalls, and the network restrictions in the project's settings.")
+		e.unreached(config.Host, "Check the host and the port in the database URL, firewalls, and the network restrictions in the project's settings.")
 	default:
 		e.Message = innermost(err)
 		e.advice = "Check the host and the port in the database URL."
@@ -83,13 +83,15 @@ func projectOfHost(host string) string {
 	return ""
 }
 
-// networkAdvice is what to do when a host cannot be reached.
-func networkAdvice(host, otherwise string) string {
+// unreached says what to do when a host cannot be reached.
+func (e *Error) unreached(host, otherwise string) {
 	project := projectOfHost(host)
 	if project == "" {
-		return otherwise
+		e.advice = otherwise
+		return
 	}
-	return "This host has an IPv6 address only, unless the project has the IPv4 add-on, and this machine may have no IPv6. Use the session pooler's URL (dashboard, Connect, Session pooler), which is like postgresql://postgres." + project + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres; or leave the database URL out, and SQL goes through the Management API."
+	e.cause = ErrDirectHost
+	e.advice = "This host has an IPv6 address only, unless the project has the IPv4 add-on, and this machine may have no IPv6. Use the session pooler's URL (dashboard, Connect, Session pooler), which is like postgresql://postgres." + project + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres; or leave the database URL out, and SQL goes through the Management API."
 }
 
 // tooMany says that a server or a pooler has no connection to spare now.

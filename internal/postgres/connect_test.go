@@ -231,7 +231,11 @@ func TestDirectHostAdvice(t *testing.T) {
 		"wrapped":     fmt.Errorf("a: %w", errors.Join(fmt.Errorf("b: %w", syscall.EADDRNOTAVAIL), errors.New("c"))),
 		"slow lookup": &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true},
 	} {
-		text := explainConnect(config, cause).Error()
+		failure := explainConnect(config, cause)
+		if !errors.Is(failure, ErrDirectHost) || !errors.Is(failure, ErrUnavailable) {
+			t.Errorf("%s: %v is not of its kind", name, failure)
+		}
+		text := failure.Error()
 		for _, want := range []string{host + ":5432", "IPv6", "postgresql://postgres.abcdefghijklmnopqrst:[YOUR-PASSWORD]@", ":5432/postgres"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %q does not contain %q", name, text, want)
@@ -239,8 +243,8 @@ func TestDirectHostAdvice(t *testing.T) {
 		}
 	}
 	// Elsewhere nothing is said about it.
-	if text := explainConnect(&pgconn.Config{Host: "db.example.org", Port: 1}, syscall.ENETUNREACH).Error(); strings.Contains(text, "IPv6") {
-		t.Errorf("got %q", text)
+	if failure := explainConnect(&pgconn.Config{Host: "db.example.org", Port: 1}, syscall.ENETUNREACH); strings.Contains(failure.Error(), "IPv6") || errors.Is(failure, ErrDirectHost) {
+		t.Errorf("got %q", failure)
 	}
 	if text := explainConnect(config, x509.UnknownAuthorityError{}).Error(); !strings.Contains(text, "verify-full") {
 		t.Errorf("got %q", text)

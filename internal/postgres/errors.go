@@ -16,6 +16,9 @@ var (
 	// ErrOutcomeUnknown says that a change may or may not have been made. Look
 	// before repeating it.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown")
+	// ErrDirectHost says that the host of a project's own database server was
+	// not reached, which without the IPv4 add-on has an IPv6 address only.
+	ErrDirectHost = errors.New("the direct host was not reached")
 	// ErrClosed says that the DB was closed.
 	ErrClosed = errors.New("the database connection was closed")
 )

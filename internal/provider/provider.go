@@ -205,7 +205,7 @@ func (p *projects) newService(ref string) (*backup.Service, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open the database of project %s: %w", ref, err)
 		}
-		db = direct
+		db = advised{direct, p.client, ref}
 	}
 	return backup.NewService(ref, p.client, db), nil
 }

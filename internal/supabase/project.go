@@ -2,7 +2,9 @@ package supabase
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -120,3 +122,39 @@ func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 	}
 	return project, nil
 }
+
+// SessionPooler reads the address of a project's session pooler, as a
+// connection string with [YOUR-PASSWORD] in the place of the password. It is
+// ErrNotFound when the project has none.
+func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) {
+	k := &call{
+		op: "read the pooler's settings", resource: "project " + ref, ref: ref,
+		endpoint: "GET /config/database/pooler", permission: "database_pooling_config_read (OAuth: database:read)", timeout: 30 * time.Second,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1GetPoolerConfig(ctx, ref)
+	})
+	if err != nil {
+		return "", err
+	}
+	list, err := decode[[]api.SupavisorConfigResponse](k, body)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range list {
+		if p.DatabaseType != api.SupavisorConfigResponseDatabaseTypePRIMARY {
+			continue
+		}
+		if !poolerHost.MatchString(p.DbHost) || !poolerName.MatchString(p.DbUser) || !poolerName.MatchString(p.DbName) {
+			return "", k.malformed("its names are not those of a host, a user and a database")
+		}
+		// The settings are those of the transaction pooler on port 6543.
+		return fmt.Sprintf("postgresql://%s:[YOUR-PASSWORD]@%s:5432/%s", p.DbUser, p.DbHost, p.DbName), nil
+	}
+	return "", fmt.Errorf("the pooler of project %s: %w", ref, ErrNotFound)
+}
+
+var (
+	poolerHost = regexp.MustCompile(`^[a-z0-9.-]{1,253}$`)
+	poolerName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+)

@@ -177,6 +177,10 @@ func TestAgainstTheStack(t *testing.T) {
 		if all, err := c.Projects(t.Context()); err != nil || !slices.Equal(all, []Project{p}) {
 			t.Errorf("projects %+v, %v", all, err)
 		}
+		want := "postgresql://postgres." + ref + ":[YOUR-PASSWORD]@aws-0-sa-east-1.pooler.supabase.com:5432/postgres"
+		if address, err := c.SessionPooler(t.Context(), ref); err != nil || address != want {
+			t.Errorf("the session pooler is %q, %v", address, err)
+		}
 	})
 
 	// SQL gives its rows, reads cannot write, and its errors come in parts.
