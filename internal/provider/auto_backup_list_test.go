@@ -50,7 +50,6 @@ func TestList(t *testing.T) {
 					retry     = { attempts = 3, delay = "20m" }
 					alert     = { enabled = false }
 					verify    = "none"
-					depends_on = [aimindset_auto_backup.this]
 				}`,
 			Check: func(*terraform.State) error {
 				p.sql("insert into auto_backup.settings (backup, spec, owner) values ('foreign', '{}', 'somebody else')")

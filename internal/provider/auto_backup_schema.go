@@ -32,8 +32,6 @@ const (
 	verifyNone   = "none"
 	verifyProbe  = "probe"
 	verifyBackup = "backup"
-
-	timeoutText = "How long it may take, such as `5m` or `1h30m`. Default: `10m`."
 )
 
 var (
@@ -108,11 +106,7 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 				Optional:            true,
 				MarkdownDescription: "Any change of this text makes a new invocation token, without a tick that fails in between, and has the watchdog use the project's present API key. A date is a good text.",
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
-				Create: true, CreateDescription: timeoutText,
-				Update: true, UpdateDescription: timeoutText,
-				Delete: true, DeleteDescription: timeoutText,
-			}),
+			"timeouts": timeoutsAttribute(ctx),
 
 			"function_url": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Address at which the database calls the Edge Function.",
@@ -172,6 +166,20 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			},
 		},
 	}
+}
+
+func timeoutsAttribute(ctx context.Context) schema.Attribute {
+	const text = "How long it may take, such as `5m` or `1h30m`. Default: `10m`."
+	attribute := timeouts.Attributes(ctx, timeouts.Opts{
+		Create: true, CreateDescription: text,
+		Update: true, UpdateDescription: text,
+		Delete: true, DeleteDescription: text,
+	})
+	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = "How long an operation may take. What was done until then is in the state, and the next apply goes on from there."
+		attribute = nested
+	}
+	return attribute
 }
 
 func schedulesAttribute() schema.Attribute {
