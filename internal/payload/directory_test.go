@@ -95,7 +95,7 @@ func TestDirectoryRefuses(t *testing.T) {
 		{"a bare import that the map lacks", map[string]string{"index.ts": `import "lodash"`, "deno.json": `{"imports":{}}`}, "index.ts", "lodash", "no entry"},
 		{"an import above the upload", map[string]string{"index.ts": `import "../../../x.ts"`}, "index.ts", "../../../x.ts", "directories above"},
 		{"an import with a query", map[string]string{"index.ts": `import "./a.ts?v=1"`, "a.ts": ""}, "index.ts", "./a.ts?v=1", "query"},
-		{"a missing linked import map", map[string]string{"index.ts": "", "deno.json": `{"importMap":"./map.json"}`}, "deno.json", "./map.json", "no such file"},
+		{"a missing linked import map", map[string]string{"index.ts": "", "deno.json": `{"importMap":"./map.json"}`}, "deno.json", "./map.json", "no file map.json"},
 	} {
 		_, err := payload.Directory(write(t, c.files))
 		var found *payload.ImportError
