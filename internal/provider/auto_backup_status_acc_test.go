@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -204,4 +207,203 @@ func TestStatus(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestStatusOfLegacyJobs proves that the jobs that AIMindset had before are
+// judged by the only trace that they leave: what pg_cron says of a tick counts
+// for nothing, a backup that was made does, one that failed shows its reason,
+// and one that is too old is late.
+func TestStatusOfLegacyJobs(t *testing.T) {
+	t.Parallel()
+	everyTransport(t, stack.Options{LegacyJobs: true, Articles: 20}, func(t *testing.T, p *project) {
+		backUp := "do $$ begin perform public.backup_all_data(); end $$"
+		legacy := []statecheck.StateCheck{
+			shows(text("legacy"), "installation"),
+			shows(knownvalue.ListSizeExact(2), "next_runs"),
+			shows(knownvalue.StringRegexp(regexp.MustCompile("^auto-backup-(daily|secondary)$")), "next_runs", 0, "schedule"),
+			shows(knownvalue.StringRegexp(regexp.MustCompile("T(06|18):00:00Z$")), "next_runs", 0, "due_at"),
+			shows(knownvalue.Null(), "watchdog_at"),
+		}
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{
+					Config: p.statusConfig(""),
+					ConfigStateChecks: append(legacy,
+						shows(text("never_ran"), "state"),
+						shows(text("never_ran"), "problems", 0, "code"),
+						shows(text("legacy"), "problems", 1, "code"),
+						shows(text("warning"), "problems", 1, "severity"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile("auto-backup-daily .0 6 . . .., auto-backup-secondary")), "problems", 1, "message"),
+						shows(knownvalue.Null(), "last_run"),
+					),
+				},
+				{
+					PreConfig: func() {
+						p.sql(`insert into cron.job_run_details (jobid, runid, status, return_message, start_time)
+							select jobid, nextval('cron.runid_seq'), 'succeeded', '1 row', now() from cron.job where jobname = 'auto-backup-daily'`)
+					},
+					Config: p.statusConfig(""),
+					ConfigStateChecks: append(legacy,
+						shows(text("failing"), "state"),
+						shows(text("no_backup"), "problems", 0, "code"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile("no backup came of it")), "problems", 0, "message"),
+					),
+				},
+				{
+					PreConfig: func() { p.asPostgres(backUp) },
+					Config:    p.statusConfig(""),
+					ConfigStateChecks: append(legacy,
+						shows(text("healthy"), "state"),
+						shows(knownvalue.Bool(true), "healthy"),
+						shows(knownvalue.ListSizeExact(1), "problems"),
+						shows(text("legacy"), "problems", 0, "code"),
+						shows(text("succeeded"), "last_run", "state"),
+						shows(knownvalue.NotNull(), "last_success", "records"),
+						shows(knownvalue.Null(), "last_success", "run_id"),
+						shows(knownvalue.Int64Exact(1), "generations", "count"),
+						shows(knownvalue.ListSizeExact(1), "history"),
+					),
+				},
+				{
+					PreConfig: func() { p.sql(`update public.backup_logs set created_at = now() - interval '3 days'`) },
+					Config:    p.statusConfig(""),
+					ConfigStateChecks: append(legacy,
+						shows(text("late"), "state"),
+						shows(text("overdue"), "problems", 0, "code"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile("for 3 d 0 h; the jobs' schedules allow 14 h 0 min")), "problems", 0, "message"),
+					),
+				},
+				{
+					PreConfig: func() {
+						p.sql("alter table public.feedbacks rename to feedbacks_old")
+						p.asPostgres(backUp)
+					},
+					Config: p.statusConfig(""),
+					ConfigStateChecks: append(legacy,
+						shows(text("failing"), "state"),
+						shows(text("backup_failed"), "problems", 0, "code"),
+						shows(knownvalue.StringRegexp(regexp.MustCompile("feedbacks")), "summary"),
+						shows(knownvalue.Int64Exact(1), "consecutive_failures"),
+						shows(text("failed"), "last_run", "state"),
+					),
+				},
+				{
+					PreConfig: func() {
+						p.sql("update cron.job set active = false where jobname like 'auto-backup-%'; alter table public.feedbacks_old rename to feedbacks")
+						p.asPostgres(backUp)
+					},
+					Config: p.statusConfig(""),
+					ConfigStateChecks: []statecheck.StateCheck{
+						shows(text("legacy"), "installation"),
+						shows(text("late"), "state"),
+						shows(text("job_inactive"), "problems", 0, "code"),
+						shows(knownvalue.ListSizeExact(0), "next_runs"),
+					},
+				},
+			},
+		})
+	}, managementAPI, databaseURL)
+}
+
+// contents is everything that a database holds: a digest of each table's rows
+// and of each sequence, the catalogues among them.
+func (p *project) contents() map[string]string {
+	p.t.Helper()
+	all := map[string]string{}
+	rows, err := p.Admin().Query(p.t.Context(), `
+		select case c.relkind when 'S' then 'sequence ' else '' end || c.oid::regclass
+		from pg_class c inner join pg_namespace n on n.oid = c.relnamespace
+		where c.relkind in ('r', 'm', 'S') and n.nspname <> 'information_schema' and n.nspname not like 'pg\_temp%'
+		-- What the server notes about its own work, whoever asks for it.
+		and c.relname not in ('pg_statistic', 'pg_statistic_ext_data')
+		order by 1`)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, table := range tables {
+		if sequence, ok := strings.CutPrefix(table, "sequence "); ok {
+			all[table] = p.value("select (last_value, is_called)::text from " + sequence)
+			continue
+		}
+		row := "t::text"
+		if table == "pg_class" {
+			// A vacuum that happens to run counts rows and pages, and freezes them.
+			row = "(to_jsonb(t) - array['relpages', 'reltuples', 'relallvisible', 'relfrozenxid', 'relminmxid'])::text"
+		}
+		if table == "pg_database" {
+			row = "(to_jsonb(t) - array['datfrozenxid', 'datminmxid'])::text"
+		}
+		all[table] = p.value("select count(*) || ' ' || coalesce(md5(string_agg(" + row + ", ',' order by " + row + ")), '') from " + table + " t")
+	}
+	return all
+}
+
+// TestReadingWritesNothing proves that a status and a plan, one that is empty
+// and one that is not, leave every row of every table, the catalogues included,
+// as it was, and that they need neither a token nor a role that could do
+// otherwise.
+func TestReadingWritesNothing(t *testing.T) {
+	t.Parallel()
+	everyTransport(t, stack.Options{Articles: 20}, func(t *testing.T, p *project) {
+		// Nothing ticks meanwhile.
+		p.sql("alter system set cron.host = '/nonexistent'")
+		if err := p.RestartPostgres(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		p.Admin().Reset()
+		database := ""
+		if p.direct {
+			database = p.ReadOnlyDatabaseURL
+		}
+		reading := p.configAs(p.ReadOnlyAccessToken, database, "") + `
+			data "aimindset_auto_backup_status" "this" {}
+			output "state" { value = data.aimindset_auto_backup_status.this.state }`
+		var before map[string]string
+		unchanged := func() {
+			p.t.Helper()
+			for table, digest := range p.contents() {
+				if table != "cron.job_run_details" && table != "sequence cron.runid_seq" && before[table] != digest {
+					p.t.Errorf("%s was changed", table)
+				}
+			}
+			if len(before) < 80 {
+				p.t.Errorf("only %d tables were compared", len(before))
+			}
+		}
+		calls := 0
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: factories,
+			Steps: []resource.TestStep{
+				{Config: p.config("")},
+				{
+					PreConfig: func() { before, calls = p.contents(), len(p.APICalls()) },
+					Config:    reading, PlanOnly: true, ExpectNonEmptyPlan: true, // the output is new
+				},
+				{
+					PreConfig: func() {
+						unchanged()
+						p.asPostgres("select cron.alter_job(jobid, active := false) from cron.job where jobname = 'auto-backup-daily'")
+						before = p.contents()
+					},
+					Config: reading, PlanOnly: true, ExpectNonEmptyPlan: true,
+				},
+				{
+					PreConfig: func() {
+						unchanged()
+						for _, call := range p.APICalls()[calls:] {
+							if call.Method != http.MethodGet && !strings.HasSuffix(call.Path, "/database/query/read-only") {
+								p.t.Errorf("%s %s was called", call.Method, call.Path)
+							}
+						}
+					},
+					Config: p.config(""),
+				},
+			},
+		})
+	}, managementAPI, databaseURL)
 }
