@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
@@ -39,6 +40,16 @@ func TestMain(m *testing.M) {
 	terraform, err := stack.Terraform(context.Background())
 	if err != nil {
 		log.Fatalf("find Terraform: %v", err)
+	}
+	openTofu, err := stack.OpenTofu(context.Background(), terraform)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if openTofu {
+		// Where OpenTofu looks for a provider that names no registry.
+		if err := os.Setenv(resource.EnvTfAccProviderHost, "registry.opentofu.org"); err != nil {
+			log.Fatal(err)
+		}
 	}
 	if err := os.Setenv("TF_ACC_TERRAFORM_PATH", terraform); err != nil {
 		log.Fatal(err)

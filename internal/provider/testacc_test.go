@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 
@@ -196,4 +199,81 @@ func TestAttachRefuses(t *testing.T) {
 			t.Errorf("after %s the project has %s articles left", own, rows)
 		}
 	}
+}
+
+// runForeign runs tests of this package in a process of its own, whose
+// environment names a project that this process has started.
+func runForeign(t *testing.T, tests string, environ ...string) (string, error) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run="+tests, "-test.v", "-test.parallel=1")
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "SUPABASE_") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	cmd.Env = append(cmd.Env, environ...)
+	output, err := cmd.CombinedOutput()
+	return string(output), err
+}
+
+// TestForeignProject proves that the acceptance bodies run against a project
+// which the environment names: one that this test has started stands for it,
+// and shows that it was the one. A test that needs the local stack fails there
+// instead of passing over something else.
+func TestForeignProject(t *testing.T) {
+	t.Parallel()
+	const bodies = "^(TestLifecycle|TestRotation)$"
+	t.Run("hosted", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, stack.Options{Articles: 2, RateLimit: -1})
+		environ := append(p.EnvironWithDatabase(), envTestProject+"="+p.ProjectRef)
+		output, err := runForeign(t, bodies, environ...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+		deployed := 0
+		for _, call := range p.APICalls() {
+			if call.Method == http.MethodPost && strings.HasSuffix(call.Path, "/functions/deploy") {
+				deployed++
+			}
+		}
+		for _, body := range []string{"TestLifecycle/management_api", "TestLifecycle/database_url", "TestRotation/management_api"} {
+			if !strings.Contains(output, "--- PASS: "+body) {
+				t.Errorf("%s did not run:\n%s", body, output)
+			}
+		}
+		if deployed < 3 || p.value("select count(*) from public.articles") != "1000" {
+			t.Errorf("another project was used: here %d functions were deployed", deployed)
+		}
+		if output, err := runForeign(t, "^TestClockChanges$", environ...); err == nil || !strings.Contains(output, "only the local stack can") {
+			t.Errorf("a test of the local stack ran: %v\n%s", err, output)
+		}
+	})
+	t.Run("self-hosted", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, stack.Options{Articles: 2, SelfHosted: true})
+		restart, err := json.Marshal(p.RestartCommand)
+		if err != nil {
+			t.Fatal(err)
+		}
+		output, err := runForeign(t, bodies,
+			"SUPABASE_PROJECT_REF="+backup.SelfHostedRef, envTestProject+"="+backup.SelfHostedRef,
+			"SUPABASE_DB_URL="+p.DatabaseURL, "SUPABASE_ANON_KEY="+p.AnonKey,
+			envTestFunctions+"="+p.FunctionsDir, envTestEnvFile+"="+p.EnvFile, envTestURL+"="+p.ProjectURL, envTestRestart+"="+string(restart))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+		for _, body := range []string{"TestLifecycle/self_hosted", "TestRotation/self_hosted"} {
+			if !strings.Contains(output, "--- PASS: "+body) {
+				t.Errorf("%s did not run:\n%s", body, output)
+			}
+		}
+		if strings.Contains(output, "management_api") || p.value("select count(*) from public.articles") != "1000" {
+			t.Errorf("another project was used:\n%s", output)
+		}
+	})
 }

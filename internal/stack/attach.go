@@ -119,7 +119,7 @@ do $$
 declare
 	statement text;
 begin
-	for statement in
+	foreach statement in array array( -- all of them named before the first is gone
 		select format('drop table if exists %s cascade', oid::regclass) from pg_class
 		where relnamespace = 'public'::regnamespace and relkind = 'r'
 		union all
@@ -128,6 +128,7 @@ begin
 			and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
 		union all
 		select 'drop schema if exists auto_backup cascade'
+	)
 	loop
 		execute statement;
 	end loop;

@@ -79,6 +79,16 @@ func Terraform(ctx context.Context) (path string, err error) {
 	return cachedTerraform(ctx, filepath.Join(cache, "terraform-provider-aimindset"))
 }
 
+// OpenTofu says whether a program that Terraform found is OpenTofu's, which looks
+// for providers in a registry of its own.
+func OpenTofu(ctx context.Context, path string) (bool, error) {
+	output, err := exec.CommandContext(ctx, path, "version").Output()
+	if err != nil {
+		return false, fmt.Errorf("%s version: %w", path, err)
+	}
+	return bytes.HasPrefix(output, []byte("OpenTofu ")), nil
+}
+
 // cachedTerraform returns the program in a directory, and fetches it if need be.
 func cachedTerraform(ctx context.Context, cache string) (string, error) {
 	dir := filepath.Join(cache, "terraform-"+terraformVersion)

@@ -281,6 +281,12 @@ func TestTerraform(t *testing.T) {
 	if path, err := Terraform(t.Context()); err != nil || path != filepath.Join(m.dir, "bin", "terraform") {
 		t.Errorf("on PATH: %q, %v", path, err)
 	}
+	m.write("bin/tofu", "#!/bin/sh\necho 'OpenTofu v1.11.0'\n", 0o755)
+	for program, want := range map[string]bool{"terraform": false, "tofu": true} {
+		if is, err := OpenTofu(t.Context(), filepath.Join(m.dir, "bin", program)); err != nil || is != want {
+			t.Errorf("%s is OpenTofu: %t, %v", program, is, err)
+		}
+	}
 	m.write("bin/terraform", "#!/bin/sh\necho 'Terraform v1.5.7'\n", 0o755)
 	t.Setenv("PATH", filepath.Join(m.dir, "bin"))
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(m.dir, "cache"))
