@@ -45,6 +45,12 @@ const TokensFile = "tokens.json"
 type Contract struct {
 	FunctionVersion string `json:"function_version"`
 	TokenHeader     string `json:"token_header"`
+	// Codes say what each code of a failed run means.
+	Codes map[string]string `json:"codes"`
+	// Refusals say why the function answers a request without a run.
+	Refusals map[string]struct {
+		Meaning string `json:"meaning"`
+	} `json:"refusals"`
 }
 
 // LoadContract returns the constants shared with the Edge Function.

@@ -17,6 +17,8 @@ var (
 	Release string
 	//go:embed queries/status.sql
 	Status string
+	//go:embed queries/preflight.sql
+	Preflight string
 	//go:embed queries/extensions.sql
 	Extensions string
 	//go:embed queries/stamp.sql

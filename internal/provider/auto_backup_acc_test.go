@@ -84,8 +84,9 @@ func TestLifecycle(t *testing.T) {
 				},
 				{
 					ResourceName: address, ImportState: true, ImportStateVerify: true,
-					// What a project cannot know: how an apply is proved, and which timeouts apply.
-					ImportStateVerifyIgnore: []string{"verify", "timeouts"},
+					// What a project cannot know: how an apply is proved and was, what was looked at
+					// for a plan, and which timeouts apply.
+					ImportStateVerifyIgnore: []string{"verify", "proof", "coverage", "timeouts"},
 				},
 				{
 					PreConfig: func() {

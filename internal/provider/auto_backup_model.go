@@ -50,6 +50,8 @@ type autoBackupModel struct {
 	Deviations           types.Map    `tfsdk:"deviations"`
 	AlertURL             types.String `tfsdk:"alert_url"`
 	LogAcceptsAutoBackup types.Bool   `tfsdk:"log_accepts_auto_backup"`
+	Coverage             types.Object `tfsdk:"coverage"`
+	Proof                types.String `tfsdk:"proof"`
 }
 
 type identityModel struct {
@@ -219,6 +221,11 @@ func (m *autoBackupModel) observe(ctx context.Context, found backup.State, finge
 		m.RotateToken = types.StringPointerValue(found.Settings.RotateToken)
 	}
 	m.Secrets = types.MapNull(types.StringType)
+	// Neither can be read in the project: both tell of the last plan and apply.
+	if m.Coverage.IsNull() || m.Coverage.IsUnknown() {
+		m.Coverage = types.ObjectNull(coverageType.AttrTypes)
+	}
+	m.Proof = knownOrNull(m.Proof)
 
 	diags.Append(m.observeSettings(ctx, found.Settings)...)
 	m.FunctionStatus, m.FunctionVerifyJWT = types.StringValue("missing"), types.BoolNull()

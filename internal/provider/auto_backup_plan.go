@@ -84,6 +84,8 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	} else {
 		plan.render(settings, source, config, state, r.projects, &resp.Diagnostics)
 	}
+	replaced := len(resp.RequiresReplace) > 0
+	plan.planProof(state, known, replaced)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 	if resp.Diagnostics.HasError() || !known || r.projects == nil {
 		return
@@ -108,13 +110,20 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	}
 	if state == nil {
 		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)
-		return
+	} else {
+		warnClone(plan, *state, &resp.Diagnostics)
+		if !state.LogAcceptsAutoBackup.ValueBool() {
+			checkLog(spec, &resp.Diagnostics)
+		}
+		r.checkPresentBackup(ctx, spec, *state, &resp.Diagnostics)
 	}
-	warnClone(plan, *state, &resp.Diagnostics)
-	if !state.LogAcceptsAutoBackup.ValueBool() {
-		checkLog(spec, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() || resp.Plan.Raw.Equal(req.State.Raw) {
+		return // an empty plan asks the project for nothing more
 	}
-	r.checkPresentBackup(ctx, spec, *state, &resp.Diagnostics)
+	// What changes anything is proved when it is applied.
+	plan.Proof = plan.Verify
+	plan.Coverage = r.preflight(ctx, spec, plan, state, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 
 // planProject decides which project a backup belongs to.
@@ -198,6 +207,7 @@ func (m *autoBackupModel) forgetComputed() {
 	m.FunctionVerifyJWT, m.LogAcceptsAutoBackup = types.BoolUnknown(), types.BoolUnknown()
 	m.SourceFiles, m.SecretFingerprints = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
 	m.Jobs = types.MapUnknown(jobType)
+	m.Coverage, m.Proof = types.ObjectUnknown(coverageType.AttrTypes), types.StringUnknown()
 }
 
 // render plans the computed values. One that an apply has to find out is
@@ -258,6 +268,22 @@ func (m *autoBackupModel) render(settings backup.Settings, source payload.Source
 		}
 	}
 	m.SecretFingerprints = types.MapValueMust(types.StringType, fingerprints)
+}
+
+// planProof plans what only a plan and an apply can know. It stays as it is, so
+// that it makes no difference by itself, unless the last proof failed: then the
+// next apply is to prove again, and a plan says so.
+func (m *autoBackupModel) planProof(state *autoBackupModel, known, replaced bool) {
+	switch {
+	case !known:
+	case state == nil || replaced:
+		m.Coverage, m.Proof = types.ObjectUnknown(coverageType.AttrTypes), m.Verify
+	default:
+		m.Coverage, m.Proof = state.Coverage, state.Proof
+		if state.Proof.ValueString() == proofFailed {
+			m.Proof = m.Verify
+		}
+	}
 }
 
 func isDigest(text string) bool { return len(text) == 64 }
@@ -337,18 +363,6 @@ func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostic
 			fmt.Sprintf("Backup %s is in the project, but not in this state, and %s. It looks like what an apply has left that died before it could save its state, so it is taken over and made what the configuration says. If another configuration manages it, do not apply; choose another `name`.", spec.ID, when))
 	default:
 		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
-	}
-}
-
-// warnOrphans says which jobs of others stop pg_cron. They are not ours to remove.
-func warnOrphans(found backup.State, diags *diag.Diagnostics) {
-	for _, job := range found.OtherJobs {
-		if job.Orphaned {
-			diags.AddWarning("pg_cron runs no job at all",
-				fmt.Sprintf("The role %q, to which the pg_cron job %q (id %d) belongs, does not exist. While that is so, pg_cron fails at its start, and no job of this project runs, the backup's among them. "+
-					"Either make the role again with \"create role %q nologin\", or have the job removed by a superuser, on Supabase by its support, with \"delete from cron.job where jobid = %d\".",
-					job.Username, job.Name, job.ID, job.Username, job.ID))
-		}
 	}
 }
 

@@ -227,20 +227,34 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	spec.Settings.Instance = instance
 	defer r.projects.run.done(spec.ID)
+	if plan.Coverage.IsUnknown() {
+		// What was not known when the plan was made could not be looked at then.
+		plan.Coverage = r.preflight(ctx, spec, plan, state, diags)
+		if diags.HasError() {
+			return
+		}
+	}
 	var changed []backup.Part
+	proved := true
 	err = service.Apply(ctx, spec, found, func(part backup.Part) {
 		changed = append(changed, part)
 		tflog.Info(ctx, "applied a part of the backup", map[string]any{"backup": spec.ID.String(), "part": part.String()})
 	})
 	if err != nil {
 		addError(diags, "Cannot install the backup", err)
-	} else if len(changed) > 0 {
-		if proved := r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), diags); !proved && state == nil {
+		proved = false
+	} else if len(changed) > 0 || state == nil || !plan.Proof.Equal(state.Proof) {
+		proved = r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), state == nil, diags)
+		if !proved && state == nil {
 			// Terraform will want to replace what it could not create.
 			if err := reopen(ctx, service, spec.ID); err != nil {
 				addError(diags, "Cannot note the failure", err)
 			}
 		}
+	}
+	plan.Proof = plan.Verify
+	if !proved {
+		plan.Proof = types.StringValue(proofFailed)
 	}
 	if len(changed) == 0 && state == nil && diags.HasError() {
 		return // nothing was made, so there is nothing to remember
@@ -266,7 +280,7 @@ func reopen(ctx context.Context, service *backup.Service, id backup.ID) error {
 
 // prove has the installation show that it works, as far as the plan asks for
 // it, and answers whether it did.
-func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, diags *diag.Diagnostics) bool {
+func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, created bool, diags *diag.Diagnostics) bool {
 	if service.Unsettled() {
 		r.projects.warnUnsettled(diags)
 		return true
@@ -276,12 +290,22 @@ func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service,
 	}
 	err := service.Prove(ctx, id)
 	if err == nil && mode == verifyBackup {
-		err = service.RunNow(ctx, id)
+		_, err = service.RunNow(ctx, id, backup.RunOptions{OwnRun: true})
 	}
-	if err != nil {
-		addError(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err))
+	if err == nil {
+		return true
 	}
-	return err == nil
+	advice := "Mend that and apply again: the next apply proves the installation once more."
+	if created {
+		// Terraform taints whatever a failed create leaves, and no provider can
+		// tell it not to. A create that ends well without its proof would be
+		// worse: nobody looks at a warning of a pipeline.
+		advice = "The backup is installed, its jobs run, and Terraform has marked the resource as tainted because its creation ended with an error. " +
+			"Mend the reason, then keep the installation and its run history with\n\n  terraform untaint aimindset_auto_backup.<name>\n\n" +
+			"and apply again, which proves it once more. Without that, the next apply removes everything and installs it anew."
+	}
+	addErrorAdvice(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err), advice)
+	return false
 }
 
 // storeResult reads the backup once more and stores it. It does so even after

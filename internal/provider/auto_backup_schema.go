@@ -32,6 +32,10 @@ const (
 	verifyNone   = "none"
 	verifyProbe  = "probe"
 	verifyBackup = "backup"
+
+	// proofFailed is the value of proof after an apply that did not come to its
+	// end or whose proof failed.
+	proofFailed = "failed"
 )
 
 var (
@@ -46,6 +50,9 @@ var (
 	}}
 	retryType = types.ObjectType{AttrTypes: map[string]attr.Type{
 		"attempts": types.Int64Type, "delay": types.StringType,
+	}}
+	coverageType = types.ObjectType{AttrTypes: map[string]attr.Type{
+		"copied": types.ListType{ElemType: types.StringType}, "not_copied": types.ListType{ElemType: types.StringType}, "kept_in": types.StringType,
 	}}
 	jobType = types.ObjectType{AttrTypes: map[string]attr.Type{
 		"job_id": types.Int64Type, "utc": types.StringType, "active": types.BoolType,
@@ -160,6 +167,20 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			},
 			"alert_url": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Address at which the watchdog calls the alert function.",
+			},
+			"coverage": schema.SingleNestedAttribute{
+				Computed: true,
+				MarkdownDescription: "What a backup holds and what it does not, as the text of the SQL function says. It is looked at whenever something is planned. " +
+					"The copies lie in the database that they are copies of: they help against a mistake in a table, not against the loss of the project.",
+				Attributes: map[string]schema.Attribute{
+					"copied":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables from which the SQL function copies, where its text could be read."},
+					"not_copied": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables with rows that the SQL function never names: those of schema `public`, the users (`auth.users`) and the files (`storage.objects`)."},
+					"kept_in":    schema.StringAttribute{Computed: true, MarkdownDescription: "Where the copies are."},
+				},
+			},
+			"proof": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "What the last apply has proved: `none`, `probe` or `backup`, as `verify` wanted it; or `" + proofFailed + "`, and then the next apply proves it again.",
 			},
 			"log_accepts_auto_backup": schema.BoolAttribute{
 				Computed: true, MarkdownDescription: "Whether `backup_logs` accepts rows of `action_type` `auto_backup`.",

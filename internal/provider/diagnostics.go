@@ -16,14 +16,27 @@ import (
 // was tried, what the other side said and what to do next. The errors
 // themselves hold no secret.
 func addError(diags *diag.Diagnostics, summary string, err error) {
-	detail := capitalise(err.Error())
-	if !strings.HasSuffix(detail, ".") {
-		detail += "."
-	}
-	if advice := adviceFor(err); advice != "" {
-		detail += "\n\n" + advice
+	addErrorAdvice(diags, summary, err, "")
+}
+
+// addErrorAdvice is addError with a last paragraph on what to do next.
+func addErrorAdvice(diags *diag.Diagnostics, summary string, err error, last string) {
+	detail := sentence(err.Error())
+	for _, advice := range []string{adviceFor(err), last} {
+		if advice != "" {
+			detail += "\n\n" + advice
+		}
 	}
 	diags.AddError(summary, detail)
+}
+
+// sentence begins a text with a capital letter and ends it with a full stop.
+func sentence(text string) string {
+	text = capitalise(text)
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
 }
 
 func adviceFor(err error) string {

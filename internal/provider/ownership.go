@@ -192,7 +192,6 @@ func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics
 	for _, rival := range found.Rivals(spec) {
 		tellRival(spec, rival, diags)
 	}
-	warnOrphans(found, diags)
 }
 
 // tellRival names one job that makes the same backup. Its command is not

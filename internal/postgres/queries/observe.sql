@@ -82,14 +82,27 @@ part (backup, name, present, query) as (
                             from jsonb_populate_record(null::public.backup_logs, %L::jsonb)
                         ))$q$,
                         k.conname, pg_get_constraintdef(k.oid), pg_get_expr(k.conbin, k.conrelid),
-                        jsonb_build_object(
-                            'id', '00000000-0000-0000-0000-000000000000', 'action_type', 'auto_backup',
-                            'created_at', now(), 'records_affected', 0, 'details', 'Backup automático', 'success', false
-                        )
+                        sample.row
                     ), ''
                 ), '')
                 || ') as t (c) where c is not null'
             from pg_constraint k
+            -- A column that cannot hold its value is left null: the preflight names it.
+            cross join lateral (
+                select coalesce(jsonb_object_agg(a.attname, v.value), '{}') as row
+                from (
+                    values
+                    ('id', '"00000000-0000-0000-0000-000000000000"'::jsonb, '{uuid,text,varchar}'::name[]),
+                    ('action_type', '"auto_backup"', '{text,varchar}'),
+                    ('created_at', to_jsonb(now()), '{timestamptz,timestamp}'),
+                    ('records_affected', '0', '{int4,int8,numeric}'),
+                    ('details', '"Backup automático"', '{text,varchar}'),
+                    ('success', 'false', '{bool}')
+                ) as v (name, value, types)
+                inner join pg_attribute a on a.attrelid = k.conrelid and a.attname = v.name and not a.attisdropped
+                inner join pg_type t on t.oid = a.atttypid and t.typname = any(v.types)
+                where t.typname <> 'varchar' or a.atttypmod = -1 or a.atttypmod - 4 >= length(v.value #>> '{}')
+            ) as sample
             where k.conrelid = to_regclass('public.backup_logs') and k.contype = 'c'
         )
     )

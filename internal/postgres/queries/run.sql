@@ -1,2 +1,2 @@
--- Starts one backup now. $1 is the backup. Answers with the id of the run.
-select to_jsonb(auto_backup.start($1::text, 'manual', 'manual', now(), 1)) as result
+-- Starts a backup now, or finds the one that is under way. $1 is the backup.
+select auto_backup.run_now($1::text) as result

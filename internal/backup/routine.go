@@ -1,0 +1,642 @@
+package backup
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// routine is what can be said of an SQL function by reading its text, as far as
+// that can be done without running it: which tables it fills and from which,
+// which it empties, which it names at all. It reads static SQL and PL/pgSQL. It
+// is no parser of the language, so whoever uses it takes what is not understood
+// for unknown, never for wrong.
+type routine struct {
+	// inserts are the statements of the form INSERT INTO … SELECT … or VALUES.
+	inserts []insertion
+	// uses are all tables that a statement names, once per use.
+	uses []tableUse
+	// performs are functions called for their effect.
+	performs []name
+	// unfiltered are the tables of DELETE and UPDATE without WHERE.
+	unfiltered []name
+	// dynamic says that it runs SQL which it puts together while it runs.
+	dynamic bool
+	// cautious says that it looks whether something is there before it uses it.
+	cautious bool
+	// words are all identifiers of the text, in lower case unless quoted.
+	words map[string]bool
+	// texts are its string constants.
+	texts []string
+	// raises says that it raises an exception; skips that it returns null.
+	raises, skips bool
+	// newFields are the fields of NEW that a trigger's function names.
+	newFields []string
+}
+
+// name is the name of a relation or function, with its schema or without.
+type name struct{ schema, name string }
+
+func (n name) String() string {
+	if n.schema == "" {
+		return n.name
+	}
+	return n.schema + "." + n.name
+}
+
+// tableUse is a table in a statement.
+type tableUse struct {
+	table name
+	// right is what the statement does with the table: S, I, U, D or T.
+	right byte
+	// sheltered says that a failure would be caught and the function go on.
+	sheltered bool
+}
+
+// insertion is one INSERT.
+type insertion struct {
+	into name
+	// columns are empty where the statement names none.
+	columns []string
+	// values are the selected values, one per column, where the statement is a
+	// plain SELECT.
+	values []value
+	// from are the tables of the SELECT by alias; simple says that it reads
+	// exactly one table, and filtered that it has WHERE, JOIN or LIMIT.
+	from             map[string]name
+	simple, filtered bool
+	// fields are the references of the form alias.column.
+	fields []value
+	// settles says that ON CONFLICT is there.
+	settles   bool
+	sheltered bool
+}
+
+// value is one value that an INSERT selects. Only columns are told from others.
+type value struct {
+	// alias and column name a column; column is empty for other expressions.
+	// Without an alias it may be a variable.
+	alias, column string
+	// cast says that the value is converted on the way.
+	cast bool
+	// star stands for all columns of alias, or of all tables.
+	star bool
+}
+
+type tokenKind int
+
+const (
+	word tokenKind = iota
+	quotedWord
+	textConstant
+	number
+	symbol
+)
+
+type token struct {
+	kind tokenKind
+	text string // a word in lower case; a quoted word and a text as they are meant
+}
+
+func (t token) is(words ...string) bool { return t.kind == word && slices.Contains(words, t.text) }
+func (t token) sign(s string) bool      { return t.kind == symbol && t.text == s }
+func (t token) named() bool             { return t.kind == word || t.kind == quotedWord }
+
+// tokenize splits SQL into words, constants and signs, without comments.
+func tokenize(source string) []token {
+	var tokens []token
+	text := []rune(source)
+	at := func(i int) rune {
+		if i < len(text) {
+			return text[i]
+		}
+		return 0
+	}
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case unicode.IsSpace(c):
+			i++
+		case c == '-' && at(i+1) == '-':
+			for i < len(text) && text[i] != '\n' {
+				i++
+			}
+		case c == '/' && at(i+1) == '*':
+			depth := 1
+			for i += 2; i < len(text) && depth > 0; i++ {
+				switch {
+				case text[i] == '/' && at(i+1) == '*':
+					depth++
+					i++
+				case text[i] == '*' && at(i+1) == '/':
+					depth--
+					i++
+				}
+			}
+		case c == '\'' || (c == 'e' || c == 'E') && at(i+1) == '\'':
+			escapes := c != '\''
+			if escapes {
+				i++
+			}
+			var content strings.Builder
+			for i++; i < len(text); i++ {
+				if text[i] == '\\' && escapes {
+					i++
+				} else if text[i] == '\'' {
+					if at(i+1) != '\'' {
+						break
+					}
+					i++
+				}
+				content.WriteRune(at(i))
+			}
+			i++
+			tokens = append(tokens, token{textConstant, content.String()})
+		case c == '"':
+			var content strings.Builder
+			for i++; i < len(text); i++ {
+				if text[i] == '"' {
+					if at(i+1) != '"' {
+						break
+					}
+					i++
+				}
+				content.WriteRune(text[i])
+			}
+			i++
+			tokens = append(tokens, token{quotedWord, content.String()})
+		case c == '$' && !unicode.IsDigit(at(i+1)):
+			// A text between $tag$ and $tag$.
+			end := i + 1
+			for end < len(text) && (unicode.IsLetter(text[end]) || unicode.IsDigit(text[end]) || text[end] == '_') {
+				end++
+			}
+			if at(end) != '$' {
+				i++
+				break
+			}
+			tag := string(text[i : end+1])
+			rest := string(text[end+1:])
+			content, after, found := strings.Cut(rest, tag)
+			tokens = append(tokens, token{textConstant, content})
+			i = len(text)
+			if found {
+				i -= len([]rune(after))
+			}
+		case unicode.IsLetter(c) || c == '_':
+			from := i
+			for i < len(text) && (unicode.IsLetter(text[i]) || unicode.IsDigit(text[i]) || text[i] == '_' || text[i] == '$') {
+				i++
+			}
+			tokens = append(tokens, token{word, strings.ToLower(string(text[from:i]))})
+		case unicode.IsDigit(c):
+			from := i
+			for i < len(text) && (unicode.IsDigit(text[i]) || unicode.IsLetter(text[i]) || text[i] == '.') {
+				i++
+			}
+			tokens = append(tokens, token{number, string(text[from:i])})
+		case c == ':' && at(i+1) == ':':
+			tokens = append(tokens, token{symbol, "::"})
+			i += 2
+		default:
+			tokens = append(tokens, token{symbol, string(c)})
+			i++
+		}
+	}
+	return tokens
+}
+
+// reader walks over the tokens of one function.
+type reader struct {
+	tokens []token
+	// sheltered tells for each token whether it stands in an inner block with
+	// an exception handler.
+	sheltered []bool
+	// local are names that the function gives to tables of its own: temporary
+	// tables and those of WITH.
+	local map[string]bool
+	// variables are the names that DECLARE, FOR and the like introduce.
+	variables map[string]bool
+	found     *routine
+}
+
+// readRoutine reads the text of a function.
+func readRoutine(source string) (routine, map[string]bool) {
+	found := routine{words: map[string]bool{}}
+	r := reader{tokens: tokenize(source), local: map[string]bool{}, variables: map[string]bool{}, found: &found}
+	r.markSheltered()
+	r.collectNames()
+	for i := range r.tokens {
+		r.statement(i)
+	}
+	return found, r.variables
+}
+
+func (r *reader) at(i int) token {
+	if i >= 0 && i < len(r.tokens) {
+		return r.tokens[i]
+	}
+	return token{kind: symbol, text: ";"}
+}
+
+// markSheltered finds the inner blocks that catch exceptions. The outermost
+// handler ends the function, an inner one lets it go on.
+func (r *reader) markSheltered() {
+	type block struct {
+		start  int
+		isCase bool
+		catch  bool
+	}
+	r.sheltered = make([]bool, len(r.tokens))
+	var open []block
+	for i, t := range r.tokens {
+		switch {
+		case t.is("begin"):
+			open = append(open, block{start: i})
+		case t.is("case") && !r.at(i-1).is("end"):
+			open = append(open, block{start: i, isCase: true})
+		case t.is("exception") && r.at(i+1).is("when") && len(open) > 0:
+			open[len(open)-1].catch = true
+		case t.is("end") && !r.at(i+1).is("if", "loop") && len(open) > 0:
+			last := open[len(open)-1]
+			open = open[:len(open)-1]
+			if last.catch && !last.isCase && len(open) > 0 {
+				for j := last.start; j < i; j++ {
+					r.sheltered[j] = true
+				}
+			}
+		}
+	}
+}
+
+// collectNames gathers the words, the names of the function's own tables and
+// those of its variables.
+func (r *reader) collectNames() {
+	declaring := false
+	for i, t := range r.tokens {
+		if t.kind == textConstant {
+			r.found.texts = append(r.found.texts, t.text)
+		}
+		if t.named() {
+			r.found.words[t.text] = true
+		}
+		switch {
+		case t.is("declare"):
+			declaring = true
+		case t.is("begin"):
+			declaring = false
+		case t.is("for", "foreach") && r.at(i+2).is("in", "slice"):
+			r.variables[r.at(i+1).text] = true
+		case t.is("as") && (r.at(i+1).sign("(") || r.at(i+1).is("materialized", "not")) && r.at(i-1).named():
+			r.local[r.at(i-1).text] = true // WITH name AS (
+		case t.sign(")") && r.at(i+1).is("as") && r.at(i+2).sign("("):
+			if j := r.opening(i); r.at(j - 1).named() {
+				r.local[r.at(j-1).text] = true // WITH name (columns) AS (
+			}
+		case t.is("temp", "temporary") && r.at(i+1).is("table"):
+			j := i + 2
+			for r.at(j).is("if", "not", "exists") {
+				j++
+			}
+			r.local[r.at(j).text] = true
+		case t.is("execute"):
+			r.found.dynamic = true
+		case t.is("to_regclass", "information_schema", "pg_class", "pg_tables", "undefined_table"):
+			r.found.cautious = true
+		case t.is("raise") && (r.at(i+1).is("exception") || r.at(i+1).kind == textConstant):
+			r.found.raises = true
+		case t.is("return") && r.at(i+1).is("null"):
+			r.found.skips = true
+		case t.is("new") && r.at(i+1).sign(".") && r.at(i+2).named():
+			r.found.newFields = append(r.found.newFields, r.at(i+2).text)
+		}
+		if declaring && t.named() && !t.is("declare") && (r.at(i-1).is("declare") || r.at(i-1).sign(";")) {
+			r.variables[t.text] = true
+		}
+	}
+}
+
+// opening finds the parenthesis that the one at i closes.
+func (r *reader) opening(i int) int {
+	depth := 0
+	for ; i >= 0; i-- {
+		switch {
+		case r.tokens[i].sign(")"):
+			depth++
+		case r.tokens[i].sign("("):
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// name reads a name at i and returns the index behind it.
+func (r *reader) name(i int) (name, int) {
+	if !r.at(i).named() {
+		return name{}, i
+	}
+	if r.at(i+1).sign(".") && r.at(i+2).named() {
+		return name{r.at(i).text, r.at(i + 2).text}, i + 3
+	}
+	return name{"", r.at(i).text}, i + 1
+}
+
+func (r *reader) use(n name, right byte, i int) {
+	if n.name == "" || n.schema == "" && r.local[n.name] {
+		return
+	}
+	r.found.uses = append(r.found.uses, tableUse{n, right, r.sheltered[min(i, len(r.sheltered)-1)]})
+}
+
+// statement looks at what begins at token i.
+func (r *reader) statement(i int) {
+	t, before := r.at(i), r.at(i-1)
+	switch {
+	case t.is("insert") && r.at(i+1).is("into"):
+		r.insert(i)
+	case t.is("update") && !before.is("for", "do", "no", "on") && r.at(i+1).named() && !r.at(i+1).is("set", "of", "skip"):
+		j := i + 1
+		if r.at(j).is("only") {
+			j++
+		}
+		n, after := r.name(j)
+		r.use(n, 'U', i)
+		if !r.filtered(after) && !r.local[n.name] {
+			r.found.unfiltered = append(r.found.unfiltered, n)
+		}
+	case t.is("delete") && r.at(i+1).is("from"):
+		j := i + 2
+		if r.at(j).is("only") {
+			j++
+		}
+		n, after := r.name(j)
+		r.use(n, 'D', i)
+		if !r.filtered(after) && !r.local[n.name] {
+			r.found.unfiltered = append(r.found.unfiltered, n)
+		}
+	case t.is("truncate"):
+		j := i + 1
+		if r.at(j).is("table") {
+			j++
+		}
+		for {
+			if r.at(j).is("only") {
+				j++
+			}
+			n, after := r.name(j)
+			r.use(n, 'T', i)
+			if !r.at(after).sign(",") || after == j {
+				break
+			}
+			j = after + 1
+		}
+	case t.is("from") && !before.is("distinct", "delete") && !r.inFunctionOfFrom(i), t.is("join"):
+		r.sources(i)
+	case t.is("perform", "call"):
+		if n, after := r.name(i + 1); after > i+1 && r.at(after).sign("(") {
+			r.found.performs = append(r.found.performs, n)
+		}
+	}
+}
+
+// inFunctionOfFrom tells extract(epoch from x) and its like from a FROM.
+func (r *reader) inFunctionOfFrom(i int) bool {
+	depth := 0
+	for j := i - 1; j >= 0 && !r.at(j).sign(";"); j-- {
+		switch {
+		case r.at(j).sign(")"):
+			depth++
+		case r.at(j).sign("("):
+			if depth == 0 {
+				return r.at(j-1).is("extract", "substring", "trim", "overlay", "btrim", "position")
+			}
+			depth--
+		}
+	}
+	return false
+}
+
+// source reads one item of a FROM at i: a table with its alias. The name is
+// empty for a subquery or a function.
+func (r *reader) source(i int) (n name, alias string, after int) {
+	for r.at(i).is("only", "lateral") {
+		i++
+	}
+	if r.at(i).sign("(") {
+		after = r.closing(i) + 1
+	} else {
+		n, after = r.name(i)
+		if after == i {
+			return name{}, "", i
+		}
+		alias = n.name
+		if r.at(after).sign("(") {
+			n, after = name{}, r.closing(after)+1
+		}
+	}
+	if r.at(after).is("as") {
+		after++
+	}
+	if r.at(after).kind == quotedWord || r.at(after).kind == word && !r.at(after).is(
+		"where", "group", "order", "limit", "offset", "having", "union", "except", "intersect", "join", "inner", "left", "right", "full",
+		"cross", "natural", "on", "using", "for", "fetch", "window", "returning", "loop", "set", "then", "into", "tablesample", "do",
+	) {
+		alias = r.at(after).text
+		after++
+	}
+	return n, alias, after
+}
+
+// closing finds the parenthesis that closes the one at i.
+func (r *reader) closing(i int) int {
+	depth := 0
+	for ; i < len(r.tokens); i++ {
+		switch {
+		case r.tokens[i].sign("("):
+			depth++
+		case r.tokens[i].sign(")"):
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return i
+}
+
+// sources notes the tables of the FROM or JOIN at i.
+func (r *reader) sources(i int) {
+	for j := i + 1; ; {
+		n, _, after := r.source(j)
+		if n.name != "" && !r.variables[n.name] {
+			r.use(n, 'S', i)
+		}
+		if after == j || !r.at(after).sign(",") || r.at(i).is("join") {
+			return
+		}
+		j = after + 1
+	}
+}
+
+// end finds the end of the statement at i: a semicolon, or a parenthesis that
+// closes around it.
+func (r *reader) end(i int) int {
+	depth := 0
+	for ; i < len(r.tokens); i++ {
+		switch t := r.tokens[i]; {
+		case t.sign("("):
+			depth++
+		case t.sign(")"):
+			if depth--; depth < 0 {
+				return i
+			}
+		case t.sign(";"):
+			return i
+		}
+	}
+	return i
+}
+
+func (r *reader) filtered(i int) bool {
+	for end := r.end(i); i < end; i++ {
+		if r.at(i).is("where") {
+			return true
+		}
+	}
+	return false
+}
+
+// insert reads the INSERT at i.
+func (r *reader) insert(i int) {
+	n, j := r.name(i + 2)
+	r.use(n, 'I', i)
+	if n.name == "" || n.schema == "" && r.local[n.name] {
+		return
+	}
+	into := insertion{into: n, from: map[string]name{}, sheltered: r.sheltered[i]}
+	if r.at(j).is("as") {
+		j += 2
+	}
+	end := r.end(i)
+	if r.at(j).sign("(") && !r.at(j+1).is("select", "with", "values") {
+		for j++; j < end && !r.at(j).sign(")"); j++ {
+			if r.at(j).named() {
+				into.columns = append(into.columns, r.at(j).text)
+			}
+		}
+		j++
+	}
+	for k := j; k < end; k++ {
+		if r.at(k).is("on") && r.at(k+1).is("conflict") {
+			into.settles = true
+		}
+	}
+	if r.at(j).is("select") {
+		r.selection(j+1, end, &into)
+	}
+	r.found.inserts = append(r.found.inserts, into)
+}
+
+// selection reads the SELECT of an INSERT: its list from i on, and its FROM.
+func (r *reader) selection(i, end int, into *insertion) {
+	depth, from := 0, -1
+	plain := true
+	for k := i; k < end; k++ {
+		t := r.at(k)
+		switch {
+		case t.sign("("):
+			depth++
+		case t.sign(")"):
+			depth--
+		case depth == 0 && t.is("from") && !r.at(k-1).is("distinct") && from < 0:
+			from = k
+		case depth == 0 && t.is("where", "limit", "join", "group", "having", "offset", "fetch"):
+			into.filtered = true
+		case depth == 0 && t.is("union", "except", "intersect"):
+			plain = false
+		}
+	}
+	if from < 0 {
+		return
+	}
+	count := 0
+	for k := from; k < end; k++ {
+		if !r.at(k).is("from", "join") || r.at(k-1).is("distinct") || r.inFunctionOfFrom(k) {
+			continue
+		}
+		for j := k + 1; ; {
+			n, alias, after := r.source(j)
+			if _, twice := into.from[alias]; twice {
+				plain = false // which one is meant is not looked into
+			}
+			if n.name != "" && n.schema == "" && r.local[n.name] {
+				n = name{}
+			}
+			into.from[alias] = n
+			count++
+			if after == j || !r.at(after).sign(",") || r.at(k).is("join") {
+				break
+			}
+			j = after + 1
+		}
+	}
+	if !plain {
+		return
+	}
+	into.simple = count == 1
+	for k := i; k < end; k++ {
+		if r.at(k).named() && r.at(k+1).sign(".") && r.at(k+2).named() && !r.at(k+3).sign("(") && !r.at(k+3).sign(".") && !r.at(k-1).sign(".") {
+			into.fields = append(into.fields, value{alias: r.at(k).text, column: r.at(k + 2).text})
+		}
+	}
+	if r.at(i).is("distinct", "all") {
+		return
+	}
+	item := i
+	for k := i; k <= from; k++ {
+		t := r.at(k)
+		switch {
+		case t.sign("("):
+			depth++
+		case t.sign(")"):
+			depth--
+		case depth == 0 && (t.sign(",") || k == from):
+			into.values = append(into.values, r.value(item, k))
+			item = k + 1
+		}
+	}
+}
+
+// value reads one item of a select list.
+func (r *reader) value(i, end int) value {
+	var v value
+	switch {
+	case r.at(i).sign("*"):
+		return value{star: true}
+	case r.at(i).named() && r.at(i+1).sign(".") && r.at(i+2).sign("*"):
+		return value{alias: r.at(i).text, star: true}
+	case r.at(i).named() && r.at(i+1).sign(".") && r.at(i+2).named():
+		v = value{alias: r.at(i).text, column: r.at(i + 2).text}
+		i += 3
+	case r.at(i).named():
+		v = value{column: r.at(i).text}
+		i++
+	default:
+		return value{}
+	}
+	if r.at(i).sign("::") {
+		v.cast = true
+		for i++; i < end && (r.at(i).named() || r.at(i).sign(".") || r.at(i).sign("[") || r.at(i).sign("]")) && !r.at(i).is("as"); i++ {
+		}
+	}
+	if r.at(i).is("as") {
+		i += 2
+	} else if i == end-1 && r.at(i).named() {
+		i++ // an alias without AS
+	}
+	if i != end {
+		return value{}
+	}
+	return v
+}

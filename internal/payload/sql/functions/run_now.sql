@@ -1,0 +1,37 @@
+-- Runs a backup because somebody asks for it. Where one is under way, that one
+-- is meant: two at a time would only wait for each other's locks. Answers with
+-- {"run_id", "state", "trigger", "requested_at", "joined"}.
+create or replace function auto_backup.run_now(backup text)
+returns jsonb
+language plpgsql
+set search_path = ''
+set lock_timeout = '30s'
+as $body$
+#variable_conflict use_variable
+declare
+    id uuid;
+    joined boolean := true;
+    answer jsonb;
+begin
+    -- Of two who ask at a time, the second finds the first one's run.
+    perform pg_advisory_xact_lock(hashtextextended('auto_backup.run_now ' || run_now.backup, 0));
+    -- What has ended, but was not looked at, is not under way.
+    perform auto_backup.watch(run_now.backup);
+    select r.run_id into id
+    from auto_backup.runs r
+    where r.backup = run_now.backup and r.state in ('requested', 'running')
+    order by r.requested_at desc
+    limit 1;
+    if id is null then
+        id := auto_backup.start(run_now.backup, 'manual', 'manual', clock_timestamp(), 1);
+        joined := false;
+    end if;
+    select jsonb_build_object(
+        'run_id', r.run_id, 'state', r.state, 'trigger', r.trigger,
+        'requested_at', auto_backup.rfc3339(r.requested_at), 'joined', joined
+    ) into answer
+    from auto_backup.runs r
+    where r.run_id = id;
+    return answer;
+end
+$body$;

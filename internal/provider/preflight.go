@@ -1,0 +1,112 @@
+package provider
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+)
+
+const (
+	cannotWork = "The backup cannot work in this project"
+	mayNotWork = "The backup may not work in this project"
+)
+
+// preflight says what in the project stands in the way of a backup, before
+// anything is written, and answers with what the backup will hold. state is nil
+// when the backup is to be made.
+func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) types.Object {
+	none := types.ObjectNull(coverageType.AttrTypes)
+	service := r.service(spec.ID.ProjectRef, diags)
+	if service == nil {
+		return none
+	}
+	findings, coverage, err := service.Preflight(ctx, spec)
+	if err != nil {
+		addError(diags, "Cannot check the project", err)
+		return none
+	}
+	for _, finding := range findings {
+		text := finding.Object + " " + finding.Reason + ".\n\nWhat to do: " + strings.TrimSuffix(finding.Remedy, ".") + "."
+		severity := finding.Severity
+		if severity == backup.Error && state != nil && !stops(finding, plan, *state) {
+			severity = backup.Warning
+			text += "\n\nThis plan changes something else and is not held up by it, but no backup works before it is mended."
+		}
+		switch {
+		case severity == backup.Error && finding.Attribute == "":
+			diags.AddError(cannotWork, text)
+		case severity == backup.Error:
+			diags.AddAttributeError(findingPath(finding.Attribute), cannotWork, text)
+		case finding.Attribute == "":
+			diags.AddWarning(mayNotWork, text)
+		default:
+			diags.AddAttributeWarning(findingPath(finding.Attribute), mayNotWork, text)
+		}
+	}
+	return coverageObject(coverage)
+}
+
+// stops decides whether an error stops the change of a backup that is
+// installed. To hold up a repair is worse than to repair what cannot work yet:
+// while somebody mends backup_all_data, a lost token or a switched-off job has
+// to be mended as well, and what is repaired is there when the rest works again.
+// So a change is stopped only where it would make things worse or cannot be
+// written at all: the plan itself names what does not work, or the database
+// takes no writes, and an apply would end half-way.
+func stops(finding backup.Finding, plan, state autoBackupModel) bool {
+	if finding.Writes {
+		return true
+	}
+	root, rest, _ := strings.Cut(finding.Attribute, ".")
+	changed := func(wanted, present types.Object) bool {
+		return !present.IsNull() && !wanted.Attributes()[rest].Equal(present.Attributes()[rest])
+	}
+	switch root {
+	case "function":
+		return changed(plan.Function, state.Function)
+	case "timezone":
+		return !plan.Timezone.Equal(state.Timezone)
+	case "schedules":
+		// With a key it is about that schedule, else about the scheduler.
+		return rest != "" && !plan.Schedules.Equal(state.Schedules)
+	case "log_constraint":
+		return !state.LogAcceptsAutoBackup.ValueBool()
+	}
+	return false
+}
+
+// findingPath reads a path as the domain writes it.
+func findingPath(text string) path.Path {
+	steps := strings.Split(text, ".")
+	at := path.Root(steps[0])
+	for i, step := range steps[1:] {
+		if steps[0] == "schedules" && i == 0 {
+			at = at.AtMapKey(step)
+		} else {
+			at = at.AtName(step)
+		}
+	}
+	return at
+}
+
+// keptIn says what no backup of this kind can be.
+const keptIn = "the project's own database: whoever loses the project loses its backups"
+
+func coverageObject(coverage backup.Coverage) types.Object {
+	list := func(names []string) types.List {
+		elements := make([]attr.Value, len(names))
+		for i, name := range names {
+			elements[i] = types.StringValue(name)
+		}
+		return types.ListValueMust(types.StringType, elements)
+	}
+	return types.ObjectValueMust(coverageType.AttrTypes, map[string]attr.Value{
+		"copied": list(coverage.Copied), "not_copied": list(coverage.NotCopied), "kept_in": types.StringValue(keptIn),
+	})
+}
