@@ -324,6 +324,18 @@ func TestSnippets(t *testing.T) {
 		"resources/aimindset_auto_backup/import.sh": func(u *user, text string) {
 			imports(u, s, "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n", text)
 		},
+		"actions/aimindset_auto_backup_run/action.tf": func(u *user, text string) {
+			if !atLeast("1.14") {
+				return
+			}
+			u.write("migrations.sql", "select 1;")
+			u.write("main.tf", requiredProviders+text)
+			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+			if out := u.run(0, "terraform apply -input=false -auto-approve -invoke=action.aimindset_auto_backup_run.now"); !strings.Contains(out, "succeeded: backup id") {
+				u.t.Errorf("the action printed\n%s", out)
+			}
+			u.run(0, "terraform destroy -input=false -auto-approve")
+		},
 		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
 			if !atLeast("1.14") {
 				return

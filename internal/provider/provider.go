@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/function"
@@ -39,6 +40,7 @@ func New(version string) func() provider.Provider {
 var (
 	_ provider.ProviderWithFunctions     = (*aimindset)(nil)
 	_ provider.ProviderWithListResources = (*aimindset)(nil)
+	_ provider.ProviderWithActions       = (*aimindset)(nil)
 )
 
 type aimindset struct {
@@ -142,6 +144,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	resp.ResourceData = configured
 	resp.DataSourceData = resp.ResourceData
 	resp.ListResourceData = resp.ResourceData
+	resp.ActionData = resp.ResourceData
 }
 
 func (p *aimindset) Resources(context.Context) []func() resource.Resource {
@@ -154,6 +157,10 @@ func (p *aimindset) DataSources(context.Context) []func() datasource.DataSource 
 
 func (p *aimindset) ListResources(context.Context) []func() list.ListResource {
 	return []func() list.ListResource{newAutoBackupList}
+}
+
+func (p *aimindset) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{newRunAction}
 }
 
 func (p *aimindset) Functions(context.Context) []func() function.Function {

@@ -1,0 +1,147 @@
+package provider_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+const runAction = "aimindset_auto_backup_run"
+
+// invoke plans and invokes the action as Terraform does since 1.14, and answers
+// with the progress that it told and the diagnostics of its end.
+func (p *project) invoke(config map[string]any) (progress []string, diags []*tfprotov6.Diagnostic) {
+	p.t.Helper()
+	server := p.serverAs(p.AccessToken, "")
+	actions, ok := server.(tfprotov6.ActionServer)
+	if !ok {
+		p.t.Fatal("the provider serves no actions")
+	}
+	schemas, err := server.GetProviderSchema(p.t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if config == nil {
+		config = map[string]any{}
+	}
+	packed := dynamic(p.t, schemas.ActionSchemas[runAction].Schema.ValueType(), config)
+	valid, err := actions.ValidateActionConfig(p.t.Context(), &tfprotov6.ValidateActionConfigRequest{ActionType: runAction, Config: packed})
+	if err != nil || len(valid.Diagnostics) > 0 {
+		return nil, valid.Diagnostics
+	}
+	planned, err := actions.PlanAction(p.t.Context(), &tfprotov6.PlanActionRequest{ActionType: runAction, Config: packed})
+	if err != nil || len(planned.Diagnostics) > 0 {
+		return nil, planned.Diagnostics
+	}
+	stream, err := actions.InvokeAction(p.t.Context(), &tfprotov6.InvokeActionRequest{ActionType: runAction, Config: packed})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for event := range stream.Events {
+		switch event := event.Type.(type) {
+		case tfprotov6.ProgressInvokeActionEventType:
+			progress = append(progress, event.Message)
+		case tfprotov6.CompletedInvokeActionEventType:
+			return progress, event.Diagnostics
+		}
+	}
+	p.t.Fatal("the action has no end")
+	return nil, nil
+}
+
+// TestRunAction proves over Terraform's protocol what the action does: it runs
+// one backup and tells its stages, a second one that is asked for at the same
+// time takes part in the first, a failure fails it with the reason, and what it
+// cannot do is refused with what to do instead.
+func TestRunAction(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 20})
+	if _, diags := p.invoke(nil); len(diags) != 1 || !strings.Contains(diags[0].Detail, "has to be applied first") {
+		t.Errorf("without a backup: %+v", diags)
+	}
+	p.install()
+
+	progress, diags := p.invoke(map[string]any{"project_ref": p.ProjectRef, "name": "auto-backup", "timeout": "5m"})
+	if len(diags) > 0 {
+		t.Fatalf("got %+v", diags)
+	}
+	p.follows(progress, `^requested: run [0-9a-f-]{36} of backup `+p.ProjectRef+`/auto-backup$`, `^succeeded: backup id [0-9a-f-]{36}, \d+ records$`)
+	made := p.value("select string_agg(distinct backup_id::text, ',') from public.backup_articles")
+	if last := progress[len(progress)-1]; !strings.Contains(last, "backup id "+made+", ") {
+		t.Errorf("%q is not about backup %s", last, made)
+	}
+
+	// Whoever comes second finds the first one's run.
+	p.sql("alter table public.backup_articles add constraint slow check (pg_sleep(0.1) is not null) not valid")
+	var group sync.WaitGroup
+	ends := make([][]string, 2)
+	for i := range ends {
+		group.Go(func() {
+			var diags []*tfprotov6.Diagnostic
+			if ends[i], diags = p.invoke(nil); len(diags) > 0 {
+				t.Errorf("got %+v", diags)
+			}
+		})
+	}
+	group.Wait()
+	p.sql("alter table public.backup_articles drop constraint slow")
+	slices.SortFunc(ends, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	p.follows(ends[0], `^requested: run `, `^succeeded: `)
+	p.follows(ends[1], `^run .* is under way since .* and is waited for$`, `^succeeded: `)
+	if last := len(ends[0]) - 1; ends[0][last] != ends[1][len(ends[1])-1] {
+		t.Errorf("two at a time ended with %q and %q", ends[0], ends[1])
+	}
+	if got := p.value("select count(distinct backup_id) from public.backup_articles"); got != "2" {
+		t.Errorf("two at a time made %s backups in all, not one more", got)
+	}
+
+	p.sql("alter table public.articles rename column excerpt to summary")
+	progress, diags = p.invoke(nil)
+	p.follows(progress, `^requested: run `, `^failed with backup_failed$`)
+	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "the RPC ran and reported success: false") || !strings.Contains(diags[0].Detail, "excerpt") {
+		t.Errorf("a failed run is reported as %+v", diags)
+	}
+
+	for argument, value := range map[string]string{"project_ref": "short", "name": "Auto Backup", "timeout": "soon"} {
+		if _, diags := p.invoke(map[string]any{argument: value}); len(diags) != 1 || pathOf(diags[0].Attribute) != argument {
+			t.Errorf("%s = %q is reported as %+v", argument, value, diags)
+		}
+	}
+}
+
+// TestRunActionWithoutWorker proves that a run which nobody sends does not end
+// with the action's time, but with the reason.
+func TestRunActionWithoutWorker(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 20})
+	p.install()
+	p.StopNetWorker()
+	defer func() {
+		if err := p.StartNetWorker(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, diags := p.invoke(map[string]any{"timeout": "1m"})
+	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "pg_net's worker is not running") {
+		t.Errorf("got %+v", diags)
+	}
+}
+
+// follows compares the stages that were told with the first and the last one expected.
+func (p *project) follows(progress []string, first, last string) {
+	p.t.Helper()
+	if len(progress) < 2 || !regexp.MustCompile(first).MatchString(progress[0]) || !regexp.MustCompile(last).MatchString(progress[len(progress)-1]) {
+		p.t.Fatalf("the progress was %q", progress)
+	}
+	for _, stage := range progress[1 : len(progress)-1] {
+		if stage != "running: the Edge Function has taken the run" {
+			p.t.Errorf("%q stands between", stage)
+		}
+	}
+}
