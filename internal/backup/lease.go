@@ -304,7 +304,7 @@ func (l *lease) script(ctx context.Context, text string) error {
 	// Neither text can end its quotes: a name is letters, digits and hyphens.
 	l.sending.Lock()
 	defer l.sending.Unlock()
-	guard := fmt.Sprintf("lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin perform auto_backup.hold('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
+	guard := payload.LoadDispatcher().Lock + fmt.Sprintf("lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin perform auto_backup.hold('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
 	return l.repeat(ctx, func() error {
 		asked := time.Now()
 		err := l.service.DB.Exec(ctx, guard+text)

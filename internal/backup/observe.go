@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -59,7 +61,7 @@ type Service struct {
 
 // NewService makes the Service of a project. The DB stays the caller's to close.
 func NewService(ref string, api API, db postgres.DB) *Service {
-	s := &shared{ref: ref, api: api, db: db, asked: map[Name]bool{}}
+	s := &shared{ref: ref, api: api, db: db, asked: map[Name]bool{}, statements: semaphore.NewWeighted(mostStatements)}
 	return &Service{Ref: ref, API: watchedAPI{s}, DB: watchedDB{s}, shared: s}
 }
 

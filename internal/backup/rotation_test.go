@@ -30,13 +30,12 @@ func (e overAPI) RunSQL(ctx context.Context, sql string, args []any, readOnly bo
 // steps counts the requests that change a token, and refuses one of them:
 // before it has done its work, or after it, when its answer is lost.
 type steps struct {
-	next   http.Handler
 	seen   atomic.Int64
 	refuse atomic.Int64 // 0 refuses none
 	after  atomic.Bool
 }
 
-func (s *steps) ServeHTTP(answer http.ResponseWriter, r *http.Request) {
+func (s *steps) serve(next http.Handler, answer http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusBadRequest)
@@ -45,11 +44,11 @@ func (s *steps) ServeHTTP(answer http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	changes := r.Method != http.MethodGet && (strings.HasSuffix(r.URL.Path, "/secrets") || bytes.Contains(body, []byte("vault.update_secret")))
 	if !changes || s.seen.Add(1) != s.refuse.Load() {
-		s.next.ServeHTTP(answer, r)
+		next.ServeHTTP(answer, r)
 		return
 	}
 	if s.after.Load() {
-		s.next.ServeHTTP(discarded{}, r)
+		next.ServeHTTP(discarded{}, r)
 	}
 	http.Error(answer, `{"message":"stopped by the test"}`, http.StatusBadRequest)
 }
@@ -69,8 +68,7 @@ func TestRotationInterrupted(t *testing.T) {
 	t.Parallel()
 	w := &steps{}
 	project, err := stack.Start(t.Context(), stack.Options{Articles: 1, RateLimit: -1, Intercept: func(next http.Handler) http.Handler {
-		w.next = next
-		return w
+		return http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) { w.serve(next, answer, r) })
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -27,6 +29,10 @@ type shared struct {
 	ref string
 	api API
 	db  postgres.DB
+
+	// statements is how many statements that write may run at once; a script
+	// takes all of it.
+	statements *semaphore.Weighted
 
 	mu        sync.Mutex
 	functions *reading[[]supabase.Function]
@@ -223,17 +229,31 @@ func (w watchedAPI) DeleteSecrets(ctx context.Context, ref string, names []strin
 	return w.shared.api.DeleteSecrets(ctx, ref, names)
 }
 
-// watchedDB is the database with its writes noticed by the shared reads.
+// watchedDB is the database with its writes noticed by the shared reads. A script
+// runs when no statement of this process writes: it locks tables that others
+// have begun to lock, and each would wait for the other.
 type watchedDB struct{ shared *shared }
 
+// mostStatements is more than Terraform ever has at once.
+const mostStatements = 1 << 20
+
 func (w watchedDB) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
-	if access != postgres.ReadOnly {
-		defer w.shared.writing()()
+	if access == postgres.ReadOnly {
+		return w.shared.db.Query(ctx, access, sql, args...)
 	}
+	if err := w.shared.statements.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait for another change of this database: %w", err)
+	}
+	defer w.shared.statements.Release(1)
+	defer w.shared.writing()()
 	return w.shared.db.Query(ctx, access, sql, args...)
 }
 
 func (w watchedDB) Exec(ctx context.Context, script string) error {
+	if err := w.shared.statements.Acquire(ctx, mostStatements); err != nil {
+		return fmt.Errorf("wait for other changes of this database: %w", err)
+	}
+	defer w.shared.statements.Release(mostStatements)
 	defer w.shared.writing()()
 	return w.shared.db.Exec(ctx, script)
 }

@@ -141,6 +141,10 @@ type Dispatcher struct {
 	// the functions acquire and hold. It is the first part of Install, and may
 	// be run by itself.
 	Lease string
+	// Lock makes a script wait for any other that installs or removes. The
+	// scripts above begin with it; one that locks a table before them would
+	// wait for a script that waits for its table, and so begins with it too.
+	Lock string
 	// Remove drops schema auto_backup with everything in it, unless another
 	// backup needs it.
 	Remove string
@@ -170,7 +174,8 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	}
 	slices.Sort(names)
 
-	d := Dispatcher{Remove: read("lock.sql") + read("remove.sql"), Functions: map[string]string{}}
+	d := Dispatcher{Lock: read("lock.sql"), Functions: map[string]string{}}
+	d.Remove = d.Lock + read("remove.sql")
 	// A function may call one that stands behind it in the alphabet, so the
 	// bodies are checked when they run, not when they are created.
 	functions := make([]string, 0, len(names))
@@ -192,7 +197,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	script := func(tables, functions, after []string) string {
 		text := []string{
 			"set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;",
-			read("lock.sql"), read("owner.sql"), read("twin.sql"),
+			d.Lock, read("owner.sql"), read("twin.sql"),
 		}
 		for _, table := range tables {
 			text = append(text, strings.ReplaceAll(table, "auto_backup.", "auto_backup_wanted."))
