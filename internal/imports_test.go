@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/stack/cmd/demo":      {"internal/stack", "internal/supabase"},
 	"internal/stack/cmd/install":   {"internal/stack"},
 	"internal/fleet":               {"internal/stack"},
+	"internal/fleet/cmd/bench":     {"internal/fleet", "internal/stack"},
 }
 
 // TestImportArrows proves that every package imports only what the house

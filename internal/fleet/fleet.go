@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	module = "github.com/aimindset/terraform-provider-aimindset"
+	// Provider is this provider's package.
+	Provider = "github.com/aimindset/terraform-provider-aimindset"
 	// PerProject is how many backups the recorded project has.
 	PerProject = 5
 
@@ -44,25 +45,22 @@ resource "aimindset_auto_backup" "this" {
 `
 )
 
-// Build builds the provider, or another one under its name, into a directory
-// that Terraform takes it from.
-func Build(ctx context.Context, pkg, dir string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, "terraform-provider-aimindset"), pkg)
-	if out, err := build.CombinedOutput(); err != nil {
+// Build builds a provider into a directory that Terraform takes it from, under
+// the name of this one.
+func Build(ctx context.Context, pkg, dir string, flags ...string) error {
+	args := slices.Concat([]string{"build", "-trimpath", "-o", filepath.Join(dir, "terraform-provider-aimindset")}, flags, []string{pkg})
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }
-
-// BuildProvider builds the provider into a directory.
-func BuildProvider(ctx context.Context, dir string) error { return Build(ctx, module, dir) }
 
 // backupName is the name of one of a project's backups.
 func backupName(n int) string {
 	if n == 0 {
 		return "auto-backup"
 	}
-	return fmt.Sprintf("auto-backup-%c", 'a'+n)
+	return fmt.Sprintf("auto-backup-%c%c", 'a'+n/26, 'a'+n%26)
 }
 
 // Workspace is a directory in which Terraform runs.

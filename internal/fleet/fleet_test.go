@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +18,9 @@ import (
 var (
 	provider string
 	sample   *Sample
+
+	// buildFlags and environ are for the race detector.
+	buildFlags, environ []string
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -27,7 +33,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := BuildProvider(ctx, dir); err != nil {
+	if err := Build(ctx, Provider, dir, buildFlags...); err != nil {
 		log.Print(err)
 		return 1
 	}
@@ -40,7 +46,7 @@ func run(m *testing.M) int {
 }
 
 // plan refreshes backups of a fleet and expects that nothing is to be done.
-func plan(t *testing.T, perProject int, opts stack.FleetOptions) *stack.Fleet {
+func plan(t *testing.T, perProject int, opts stack.FleetOptions, env ...string) *stack.Fleet {
 	t.Helper()
 	f, err := sample.Serve(t.Context(), opts)
 	if err != nil {
@@ -51,6 +57,7 @@ func plan(t *testing.T, perProject int, opts stack.FleetOptions) *stack.Fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Env = slices.Concat(w.Env, environ, env)
 	if _, err := w.Must(t.Context(), 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +86,8 @@ func TestReadBudget(t *testing.T) {
 // TestRateLimits proves that 100 projects are refreshed through an API that
 // takes 120 requests a minute, whether it counts them as it says, for each
 // endpoint of each project, or for each endpoint over all projects, which takes
-// several windows (that are shorter and smaller here); and that no request is
-// refused twice.
+// several windows (that are shorter and smaller here); that no request is refused
+// twice; and that the log says what is waited for.
 func TestRateLimits(t *testing.T) {
 	t.Parallel()
 	for what, opts := range map[string]stack.FleetOptions{
@@ -90,8 +97,9 @@ func TestRateLimits(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			opts.Projects = 100
+			logged := filepath.Join(t.TempDir(), "log")
 			start := time.Now()
-			f := plan(t, 1, opts)
+			f := plan(t, 1, opts, "TF_LOG_PROVIDER=INFO", "TF_LOG_PATH="+logged)
 			took := time.Since(start)
 			if err := CheckBudget(f); err != nil {
 				t.Error(err)
@@ -105,6 +113,10 @@ func TestRateLimits(t *testing.T) {
 			// On a machine that is too slow to reach the limit there is none.
 			if opts.AcrossProjects && len(refused) == 0 && took < 5*opts.RateWindow {
 				t.Error("the API has refused nothing, so the test shows nothing")
+			}
+			text, err := os.ReadFile(logged)
+			if len(refused) > 0 && (err != nil || !strings.Contains(string(text), "waiting for the rate limit of the Management API")) {
+				t.Errorf("the log does not say what is waited for: %v\n%s", err, text)
 			}
 			t.Logf("%d requests were refused, the plan took %s", len(refused), took)
 		})
