@@ -276,15 +276,6 @@ func (s *site) clean() error {
 	if err := (aim{Gone: true, Known: true}).pursue(s.ctx, s.place); err != nil {
 		return err
 	}
-	if s.dropped {
-		s.dropped = false
-		if err := s.sql(`
-			alter table public.backup_logs drop constraint backup_logs_action_type_check;
-			delete from public.backup_logs where action_type = 'auto_backup';
-			alter table public.backup_logs add constraint backup_logs_action_type_check ` + s.rule); err != nil {
-			return err
-		}
-	}
 	wrong, err := s.check(aim{Gone: true})
 	if err == nil && len(wrong) > 0 {
 		err = errors.New(wrong[0])

@@ -383,6 +383,15 @@ func (s *site) check(a aim) (wrong []string, err error) {
 			wanted = strings.Replace(wanted, "auto-backup-watchdog auto-backup-monthly", "auto-backup-monthly auto-backup-watchdog", 1)
 		}
 	}
+	if a.Gone && s.dropped {
+		s.dropped = false
+		if err := s.sql(`
+			alter table public.backup_logs drop constraint backup_logs_action_type_check;
+			delete from public.backup_logs where action_type = 'auto_backup';
+			alter table public.backup_logs add constraint backup_logs_action_type_check ` + s.rule); err != nil {
+			return nil, err
+		}
+	}
 	got, err := s.inventory()
 	if err != nil {
 		return nil, err

@@ -59,6 +59,7 @@ func (r *autoBackupResource) Configure(_ context.Context, req resource.Configure
 }
 
 func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	defer tidy(&resp.Diagnostics)
 	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	timeout, diags := plan.Timeouts.Create(ctx, defaultTimeout)
@@ -72,6 +73,7 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 }
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	defer tidy(&resp.Diagnostics)
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
@@ -99,6 +101,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 }
 
 func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	defer tidy(&resp.Diagnostics)
 	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	var state autoBackupModel
@@ -114,6 +117,7 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 }
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	defer tidy(&resp.Diagnostics)
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	timeout, diags := state.Timeouts.Delete(ctx, defaultTimeout)
@@ -142,6 +146,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 }
 
 func (r *autoBackupResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	defer tidy(&resp.Diagnostics)
 	id := req.ID
 	if id == "" {
 		var identity identityModel
@@ -327,10 +332,43 @@ func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Se
 				fmt.Sprintf("After the apply, `%s` is not what was planned, so somebody else has changed it at the same time. Plan and apply again.", difference))
 		}
 	}
+	result.keepPlanned(plan)
 	store.put(ctx, result, diags)
 	if found.Settings != nil {
 		keepInstance(ctx, store.private, found.Settings.Instance, diags)
 	}
+}
+
+// keepPlanned keeps what the plan took from the state and what another apply has
+// changed in the meantime without changing what it means: ids of jobs and the
+// revision of an equal source. Terraform would call the provider broken
+// otherwise; the next refresh brings the present ones.
+func (m *autoBackupModel) keepPlanned(plan autoBackupModel) {
+	if !plan.FunctionRevision.IsUnknown() && m.SourceFiles.Equal(plan.SourceFiles) {
+		m.FunctionRevision = plan.FunctionRevision
+	}
+	jobs := m.Jobs.Elements()
+	for key, planned := range plan.Jobs.Elements() {
+		if present, ok := jobs[key]; ok && sameJob(planned, present) {
+			if wanted, ok := planned.(types.Object); ok && !wanted.Attributes()["job_id"].IsUnknown() {
+				jobs[key] = planned
+			}
+		}
+	}
+	m.Jobs = types.MapValueMust(jobType, jobs)
+}
+
+// sameJob reports whether two jobs differ in nothing but their ids.
+func sameJob(one, other attr.Value) bool {
+	a, ok := one.(types.Object)
+	b, both := other.(types.Object)
+	if !ok || !both {
+		return false
+	}
+	left, right := a.Attributes(), b.Attributes()
+	delete(left, "job_id")
+	delete(right, "job_id")
+	return maps.EqualFunc(left, right, attr.Value.Equal)
 }
 
 // unexpected lists the attributes that were planned with a known value and
@@ -362,7 +400,23 @@ func unexpected(plan, result autoBackupModel) []string {
 			names = append(names, pair.name)
 		}
 	}
+	// Of these, only some elements may be known before.
+	if !sameElements(plan.Jobs, result.Jobs, sameJob) {
+		names = append(names, "jobs")
+	}
+	if !sameElements(plan.SecretFingerprints, result.SecretFingerprints, attr.Value.Equal) {
+		names = append(names, "secret_fingerprints")
+	}
 	return names
+}
+
+// sameElements reports whether a map has the planned keys, and the planned
+// values where they were known.
+func sameElements(planned, present types.Map, same func(attr.Value, attr.Value) bool) bool {
+	if planned.IsUnknown() {
+		return true
+	}
+	return maps.EqualFunc(planned.Elements(), present.Elements(), func(a, b attr.Value) bool { return a.IsUnknown() || same(a, b) })
 }
 
 // keepKnown drops the unknown elements of a map of strings.

@@ -1,12 +1,19 @@
 package provider_test
 
 import (
+	"bytes"
+	"errors"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -112,4 +119,247 @@ func TestFailedRotation(t *testing.T) {
 			},
 		},
 	})
+}
+
+// begin starts Terraform and answers with a function that waits for its end.
+func (c *cli) begin(args ...string) (cmd *exec.Cmd, wait func() (code int, out string)) {
+	c.t.Helper()
+	var printed bytes.Buffer
+	cmd = exec.CommandContext(c.t.Context(), c.binary, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.dir, c.env, &printed, &printed
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	return cmd, func() (int, string) {
+		_ = cmd.Wait() // the exit code says more
+		return cmd.ProcessState.ExitCode(), printed.String()
+	}
+}
+
+// killProvider kills the provider that a Terraform has started.
+func killProvider(terraform *exec.Cmd) error {
+	processes, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return err
+	}
+	killed := 0
+	for _, file := range processes {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// pid (name) state parent: the name may hold anything.
+		_, rest, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(rest)
+		if len(fields) < 2 || fields[1] != strconv.Itoa(terraform.Process.Pid) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			return err
+		}
+		killed++
+	}
+	if killed == 0 {
+		return errors.New("Terraform has no provider")
+	}
+	return nil
+}
+
+// later ends the lease of an apply that died, as time does.
+func (p *project) later() {
+	p.t.Helper()
+	p.sql("do $$ begin if to_regclass('auto_backup.leases') is not null then update auto_backup.leases set expires_at = now(); end if; end $$")
+}
+
+// TestKilledProvider proves with whole applies of Terraform, whose provider is
+// killed in the middle of a create, an update and a destroy, that the next apply
+// puts everything right whatever the state has missed, and that the plan is
+// empty then.
+func TestKilledProvider(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	faulty, err := p.Faulty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(faulty.Close)
+	c := newCLI(t, required+`
+		variable "cron" {
+		  default = "0 3 * * *"
+		}
+		resource "aimindset_auto_backup" "this" {
+		  schedules = { daily = { cron = var.cron } }
+		  secrets   = { EXTRA = var.cron }
+		  verify    = "none"
+		}`, p.Environ()...)
+	const query = "POST /v1/projects/{ref}/database/query"
+	// The last statements of a create write the jobs and give back the lease.
+	faulty.Begin(nil, nil)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	calls, _, err := faulty.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := 0
+	for _, call := range calls {
+		if call.Name == query {
+			statements++
+		}
+	}
+	c.run(0, "destroy", "-auto-approve", "-no-color")
+
+	apply, destroy := []string{"apply", "-auto-approve", "-no-color"}, []string{"destroy", "-auto-approve", "-no-color"}
+	other := slices.Concat(apply, []string{"-var=cron=30 2 * * *"})
+	for _, step := range []struct {
+		name string
+		call stack.RemoteCall
+		args []string
+	}{
+		{"create at the function", stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, apply},
+		{"update at the secrets", stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, other},
+		{"destroy at the function", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/functions/{function_slug}", N: 1}, destroy},
+		{"create at the jobs", stack.RemoteCall{Name: query, N: statements - 1}, apply},
+		{"destroy at the end", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/secrets", N: 1}, destroy},
+	} {
+		var cmd *exec.Cmd
+		var failed error
+		started := make(chan struct{})
+		faulty.Begin(&stack.Trap{Call: step.call, Fault: stack.Kill, Act: func() {
+			<-started
+			failed = killProvider(cmd)
+		}}, nil)
+		cmd, wait := c.begin(step.args...)
+		close(started)
+		code, out := wait()
+		_, sprung, err := faulty.End()
+		if err := errors.Join(err, failed); err != nil || !sprung || code != 1 {
+			t.Fatalf("%s: the provider was not killed (%v); Terraform ended with %d:\n%s", step.name, err, code, out)
+		}
+		p.later()
+		c.run(0, step.args...)
+		if step.args[0] == "destroy" {
+			if left := p.traces("auto-backup"); len(left) > 0 {
+				t.Errorf("%s: what is left is %v", step.name, left)
+			}
+			continue
+		}
+		c.run(0, slices.Concat([]string{"plan", "-detailed-exitcode", "-no-color"}, step.args[3:])...)
+		if jobs := p.value("select string_agg(jobname || active, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); jobs != "auto-backup-dailytrue,auto-backup-watchdogtrue" {
+			t.Errorf("%s: the jobs are %s", step.name, jobs)
+		}
+	}
+}
+
+// TestInterrupt proves that Ctrl-C ends an update whose server does not answer,
+// that the state knows what was done, and that the next apply goes on from there.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	faulty, err := p.Faulty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(faulty.Close)
+	c := newCLI(t, required+`
+		variable "extra" {
+		  default = "first"
+		}
+		resource "aimindset_auto_backup" "this" {
+		  secrets = { EXTRA = var.extra }
+		  alert   = { source = var.extra }
+		  verify  = "none"
+		}`, p.Environ()...)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	update := []string{"apply", "-auto-approve", "-no-color", "-var=extra=second"}
+	var cmd *exec.Cmd
+	started := make(chan struct{})
+	deploy := stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}
+	faulty.Begin(&stack.Trap{Call: deploy, Fault: stack.Hang}, func(call stack.RemoteCall) {
+		if call == deploy {
+			<-started
+			time.AfterFunc(100*time.Millisecond, func() {
+				faulty.Release()
+				_ = cmd.Process.Signal(os.Interrupt)
+			})
+		}
+	})
+	cmd, wait := c.begin(update...)
+	close(started)
+	code, out := wait()
+	if _, sprung, err := faulty.End(); err != nil || !sprung {
+		t.Fatalf("nothing hung: %v\n%s", err, out)
+	}
+	if code != 1 || !strings.Contains(out, "was interrupted") {
+		t.Errorf("Terraform ended with %d:\n%s", code, out)
+	}
+	// The secret was set before the function, and the state knows it.
+	if out := c.run(2, "plan", "-detailed-exitcode", "-no-color", "-var=extra=second"); strings.Contains(out, "secret_fingerprints") || !strings.Contains(out, "config.json") {
+		t.Errorf("the plan after the interrupt is not what is missing:\n%s", out)
+	}
+	p.later()
+	c.run(0, update...)
+	c.run(0, "plan", "-detailed-exitcode", "-no-color", "-var=extra=second")
+}
+
+// TestTwoMachines proves with two whole Terraforms, whose states know one
+// backup, that two different configurations applied at once leave one of them as
+// a whole, and that who was too late is told so.
+func TestTwoMachines(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	config := required + `
+		variable "who" {}
+		resource "aimindset_auto_backup" "this" {
+		  schedules = { daily = { cron = var.who == "one" ? "0 1 * * *" : "0 2 * * *" } }
+		  secrets   = { (upper(var.who)) = "x" }
+		  alert     = { source = var.who }
+		  verify    = "none"
+		}`
+	one := newCLI(t, config, append(p.Environ(), "TF_VAR_who=one")...)
+	two := newCLI(t, config, append(p.Environ(), "TF_VAR_who=two")...)
+	one.run(0, "apply", "-auto-approve", "-no-color")
+	state, err := os.ReadFile(filepath.Join(one.dir, "terraform.tfstate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(two.dir, "terraform.tfstate"), state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	two.run(0, "apply", "-auto-approve", "-no-color")
+	for range 3 {
+		// Also the one whose configuration is there has something to do.
+		p.asPostgres("select cron.unschedule('auto-backup-watchdog')")
+		_, waitOne := one.begin("apply", "-auto-approve", "-no-color")
+		_, waitTwo := two.begin("apply", "-auto-approve", "-no-color")
+		codes, outs := map[string]int{}, map[string]string{}
+		codes["one"], outs["one"] = waitOne()
+		codes["two"], outs["two"] = waitTwo()
+		won := p.value("select spec -> 'alert' ->> 'source' from auto_backup.settings")
+		for who, code := range codes {
+			told := regexp.MustCompile(`changed\s+while\s+it\s+was\s+applied|may\s+no\s+longer\s+change|is\s+being\s+changed\s+by`).MatchString(outs[who])
+			if code != 0 && (who == won || !told) {
+				t.Errorf("%q ended with %d while the project is that of %q:\n%s", who, code, won, outs[who])
+			}
+		}
+		cron := map[string]string{"one": "0 4 * * *", "two": "0 5 * * *"}[won]
+		if got := p.value("select string_agg(schedule, ', ' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got != cron+", */10 * * * *" {
+			t.Errorf("the settings are those of %q, the jobs run at %s", won, got)
+		}
+		source := ""
+		for file, content := range p.FunctionFiles("auto-backup") {
+			if strings.HasSuffix(file, "config.json") {
+				source = content
+			}
+		}
+		if !strings.Contains(source, `"source": "`+won+`"`) {
+			t.Errorf("the settings are those of %q, the function's are %s", won, source)
+		}
+		if got := p.value("select spec -> 'secrets' from auto_backup.settings"); got != `["`+strings.ToUpper(won)+`"]` {
+			t.Errorf("the settings are those of %q, the secrets are %s", won, got)
+		}
+	}
 }
