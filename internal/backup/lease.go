@@ -93,6 +93,10 @@ type lease struct {
 // is the backup as it was before; work gets it as it is then. The context of
 // the work ends when the lease is lost.
 func (s *Service) exclusively(ctx context.Context, found State, work func(ctx context.Context, l *lease, found State) error) error {
+	// The name becomes part of scripts, and a state may hold any.
+	if err := found.ID.Name.Validate(); err != nil {
+		return err
+	}
 	l, err := s.acquire(ctx, found)
 	if err != nil {
 		return err

@@ -34,9 +34,10 @@ const (
 )
 
 var (
-	namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
-	keyPattern  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	refPattern  = regexp.MustCompile(`^[a-z]{20}$`)
+	namePattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	keyPattern    = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	secretPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+	refPattern    = regexp.MustCompile(`^[a-z]{20}$`)
 )
 
 // Name is the name of a backup, from which the names of all its objects
@@ -156,6 +157,8 @@ func ValidateSecrets(name Name, lengths map[string]int) map[string]error {
 		switch {
 		case secret == "":
 			faults[secret] = errors.New("a secret needs a name")
+		case !secretPattern.MatchString(secret):
+			faults[secret] = fmt.Errorf("%.40q: the name is also that of an environment variable; write it in letters, digits, underscores, dots and hyphens", secret)
 		case strings.HasPrefix(secret, "SUPABASE_"):
 			faults[secret] = fmt.Errorf("%s: Supabase reserves names that begin with SUPABASE_; choose another name", secret)
 		case len([]rune(secret)) > maxSecretNameLength:

@@ -189,6 +189,9 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (
 		}
 		return source, err == nil, diags
 	}
+	if len(function.SourceDir.ValueString()) > maxText {
+		return payload.Source{}, false, diags // its validator complains
+	}
 	at := path.Root("function").AtName("source_dir")
 	source, err := payload.Directory(function.SourceDir.ValueString())
 	var badImport *payload.ImportError

@@ -22,6 +22,7 @@ import (
 
 // ValidateConfig checks what concerns several arguments at once.
 func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	defer tidy(&resp.Diagnostics)
 	var config autoBackupModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() {
@@ -38,6 +39,9 @@ func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.Va
 		value, _ := element.(types.String)
 		if value.IsNull() {
 			resp.Diagnostics.AddAttributeError(path.Root("secrets").AtMapKey(name), "Invalid secret", "The value is null. Leave the name out to remove the secret.")
+		}
+		if strings.ContainsRune(value.ValueString(), 0) {
+			resp.Diagnostics.AddAttributeError(path.Root("secrets").AtMapKey(name), "Invalid secret", "The value has a NUL character, which no environment variable can hold. Encode the value, for example with `base64encode`.")
 		}
 		lengths[name] = len([]rune(value.ValueString()))
 	}
@@ -59,6 +63,7 @@ func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.Va
 // values. Terraform compares them with what the last refresh found, so every
 // deviation of the project shows at its own attribute and is repaired in place.
 func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	defer tidy(&resp.Diagnostics)
 	if req.Plan.Raw.IsNull() {
 		r.planRemoval(ctx, req, resp)
 		return

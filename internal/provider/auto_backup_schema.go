@@ -246,7 +246,7 @@ func functionAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"source_dir": schema.StringAttribute{
 				Optional:            true,
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+				Validators:          []validator.String{stringvalidator.LengthAtLeast(1), checked("must be a directory", anyText)},
 				MarkdownDescription: "Directory with an own `index.ts` and what it imports. Default: the built-in function.",
 			},
 			"rpc": schema.StringAttribute{

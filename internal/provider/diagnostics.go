@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
@@ -37,6 +38,40 @@ func sentence(text string) string {
 		text += "."
 	}
 	return text
+}
+
+// tidy takes out of diagnostics what does something to a terminal instead of
+// being shown on it: names, settings and answers are quoted that anybody may
+// have written.
+func tidy(diags *diag.Diagnostics) {
+	for i, d := range *diags {
+		summary, detail := harmless(d.Summary()), harmless(d.Detail())
+		if summary == d.Summary() && detail == d.Detail() {
+			continue
+		}
+		at, hasPath := d.(diag.DiagnosticWithPath)
+		switch isError := d.Severity() == diag.SeverityError; {
+		case hasPath && isError:
+			(*diags)[i] = diag.NewAttributeErrorDiagnostic(at.Path(), summary, detail)
+		case hasPath:
+			(*diags)[i] = diag.NewAttributeWarningDiagnostic(at.Path(), summary, detail)
+		case isError:
+			(*diags)[i] = diag.NewErrorDiagnostic(summary, detail)
+		default:
+			(*diags)[i] = diag.NewWarningDiagnostic(summary, detail)
+		}
+	}
+}
+
+// harmless drops control characters but line feeds, characters that are
+// invisible or turn the direction of writing, and what is no text.
+func harmless(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || unicode.Is(unicode.Co, c)) {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, ""))
 }
 
 func adviceFor(err error) string {

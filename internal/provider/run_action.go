@@ -78,6 +78,7 @@ func (a *runAction) Configure(_ context.Context, req action.ConfigureRequest, re
 
 // ModifyPlan refuses what no invocation could do, as far as it is known yet.
 func (a *runAction) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest, resp *action.ModifyPlanResponse) {
+	defer tidy(&resp.Diagnostics)
 	var config runActionModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() || a.projects == nil || config.ProjectRef.IsUnknown() {
@@ -104,6 +105,7 @@ func (a *runAction) backup(config runActionModel) (backup.ID, error) {
 }
 
 func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
+	defer tidy(&resp.Diagnostics)
 	var config runActionModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() {

@@ -7,12 +7,18 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
+
+// maxText is how many bytes a text has at most that is looked at: a complaint
+// about a longer one would fill the terminal, and take long to find better ones.
+const maxText = 4096
+
+// anyText accepts every text that is not too long.
+func anyText(string) error { return nil }
 
 // check is a string validator made of a function that says what is wrong.
 type check struct {
@@ -31,7 +37,12 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
 		return
 	}
-	if err := c.complain(req.ConfigValue.ValueString()); err != nil {
+	text := req.ConfigValue.ValueString()
+	if len(text) > maxText {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("The value has %d bytes, the limit is %d: it %s.", len(text), maxText, c.description))
+		return
+	}
+	if err := c.complain(text); err != nil {
 		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", capitalise(err.Error())+".")
 	}
 }
@@ -48,7 +59,7 @@ func validateZone(text string) error {
 
 var (
 	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-	slug       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+	slug       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,199}$`)
 )
 
 func validateIdentifier(text string) error {
@@ -75,8 +86,8 @@ func validateAlertSource(text string) error {
 		return errors.New("the alert function refuses an empty source; name the origin of the alert")
 	case len([]rune(text)) > maxAlertSource:
 		return fmt.Errorf("the source has %d characters, the limit is %d; it becomes part of an e-mail's subject", len([]rune(text)), maxAlertSource)
-	case strings.ContainsAny(text, "<>&") || strings.ContainsFunc(text, unicode.IsControl):
-		return errors.New("the source becomes part of an e-mail's subject and HTML; write it without <, >, & and control characters")
+	case strings.ContainsAny(text, "<>&") || harmless(text) != text || strings.Contains(text, "\n"):
+		return errors.New("the source becomes part of an e-mail's subject and HTML; write it without <, >, &, control characters and invisible ones")
 	}
 	return nil
 }

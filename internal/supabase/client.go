@@ -2,6 +2,7 @@ package supabase
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -27,9 +28,13 @@ const (
 	// DefaultBaseURL is where Supabase serves the Management API.
 	DefaultBaseURL = "https://api.supabase.com"
 
-	// largestBody and largestFailure bound in bytes the bodies of answers and
-	// of failures.
-	largestBody    = 64 << 20
+	// largestSource, largestRows and largestBody bound in bytes the answers with
+	// the source of a function, with rows, and all others; largestFailure bounds
+	// failures. Small JSON can become large in memory: a list of a project's
+	// functions or secrets stays far below its bound.
+	largestSource  = 64 << 20
+	largestRows    = 16 << 20
+	largestBody    = 4 << 20
 	largestFailure = 1 << 20
 
 	// statusUpstreamFailure is the API's own status for a failure of something
@@ -177,6 +182,8 @@ type call struct {
 	timeout time.Duration
 	// accept is the form in which the answer is wanted; JSON if empty.
 	accept string
+	// largest bounds in bytes the body of a successful answer; largestBody if 0.
+	largest int64
 	// sql says that failures may quote an error of SQL.
 	sql bool
 	// hide holds values that errors must not show, besides those that the
@@ -263,7 +270,7 @@ func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 	response, err := k.client.transport.RoundTrip(r.WithContext(attempt))
 	if err == nil {
-		err = buffer(response)
+		err = buffer(response, cmp.Or(k.largest, largestBody))
 	}
 	if err != nil {
 		if ctx.Err() == nil && errors.Is(context.Cause(attempt), errAttemptTimeout) {
@@ -292,11 +299,11 @@ func (e *heldBackError) Unwrap() error { return e.error }
 
 // buffer reads the body of an answer into memory. A failure that is too long
 // is cut, an answer that is too long is an error.
-func buffer(response *http.Response) error {
+func buffer(response *http.Response, largest int64) error {
 	defer func() { _ = response.Body.Close() }()
 	limit, success := int64(largestFailure), response.StatusCode >= 200 && response.StatusCode <= 299
 	if success {
-		limit = largestBody
+		limit = largest
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err != nil && success {

@@ -67,7 +67,10 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, "%s of %s: ", e.Op, e.Resource)
 	switch {
 	case e.SQLState != "":
-		fmt.Fprintf(&b, "SQL error %s: %s", e.SQLState, e.Message)
+		b.WriteString("SQL error " + e.SQLState)
+		if e.Message != "" {
+			b.WriteString(": " + e.Message)
+		}
 	case e.Status != 0:
 		fmt.Fprintf(&b, "HTTP %d", e.Status)
 		if e.Message != "" {

@@ -128,7 +128,7 @@ func TestOversizedAnswers(t *testing.T) {
 	var bomb bytes.Buffer
 	zip := gzip.NewWriter(&bomb)
 	chunk := bytes.Repeat([]byte(" "), 1<<20)
-	for range largestBody>>20 + 1 {
+	for range largestSource>>20 + 1 {
 		_, _ = zip.Write(chunk)
 	}
 	_ = zip.Close()
@@ -147,11 +147,21 @@ func TestOversizedAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.ListFunctions(t.Context(), testRef); !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "64 MiB") {
-		t.Errorf("got %v", err)
-	}
-	if requests != 1 {
-		t.Errorf("%d requests, want 1", requests)
+	for bound, read := range map[string]func() error{
+		"4 MiB": func() error { _, err := c.ListFunctions(t.Context(), testRef); return err },
+		"16 MiB": func() error {
+			_, err := c.Query(t.Context(), testRef, QueryRequest{SQL: "select 1", ReadOnly: true})
+			return err
+		},
+		"64 MiB": func() error { _, err := c.FunctionSource(t.Context(), testRef, "f"); return err },
+	} {
+		requests = 0
+		if err := read(); !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "more than "+bound) {
+			t.Errorf("want %s, got %v", bound, err)
+		}
+		if requests != 1 {
+			t.Errorf("%d requests, want 1", requests)
+		}
 	}
 	if _, err := c.ListSecrets(t.Context(), testRef); err == nil || !strings.Contains(err.Error(), "HTTP 400: Bad Request") {
 		t.Errorf("got %v", err)

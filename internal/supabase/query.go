@@ -37,7 +37,7 @@ func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.Ra
 	k := &call{
 		op: "run SQL in the database", resource: "project " + ref, ref: ref,
 		endpoint: "POST /database/query", permission: "database_write (OAuth: database:write)",
-		effect: adds, timeout: 2 * time.Minute, sql: true,
+		effect: adds, timeout: 2 * time.Minute, sql: true, largest: largestRows,
 	}
 	if q.ReadOnly {
 		k.endpoint, k.effect = "POST /database/query/read-only", reads

@@ -123,7 +123,7 @@ type Source struct {
 // project has no function of that slug.
 func (c *Client) FunctionSource(ctx context.Context, ref, slug string) (Source, error) {
 	k := functionCall("read the source", ref, slug, "GET /functions/{slug}/body")
-	k.timeout, k.accept = 2*time.Minute, "multipart/form-data"
+	k.timeout, k.accept, k.largest = 2*time.Minute, "multipart/form-data", largestSource
 	if !slugPattern.MatchString(slug) {
 		return Source{}, k.invalid("a function's slug has letters, digits, - and _ only, and begins with a letter")
 	}
