@@ -18,7 +18,7 @@ type guide struct {
 	// stack is the project that the guide is about.
 	stack stack.Options
 	// settings are further settings of the reader's environment.
-	settings func(s *stack.Stack) []string
+	settings func(t *testing.T, s *stack.Stack) []string
 	// installed has the quick start's backup in the project already, and backedUp
 	// has it made once.
 	installed, backedUp bool
@@ -30,14 +30,37 @@ var guides = map[string]guide{
 	"falhas.md":           {installed: true},
 	"last-night.md":       {installed: true, backedUp: true, settings: mayOnlyRead},
 	"backup-da-noite.md":  {installed: true, backedUp: true, settings: mayOnlyRead},
-	"least-privilege.md": {settings: func(s *stack.Stack) []string {
+	"least-privilege.md": {settings: func(_ *testing.T, s *stack.Stack) []string {
 		return []string{"PLAN_TOKEN=" + s.ReadOnlyAccessToken, "APPLY_TOKEN=" + s.AccessToken, "SUPABASE_ACCESS_TOKEN="}
 	}},
-	"restore.md": {settings: func(s *stack.Stack) []string { return []string{"SUPABASE_DB_URL=" + s.DatabaseURL} }},
+	"connections.md": {settings: throughPooler},
+	"self-hosted.md": {stack: stack.Options{SelfHosted: true}, settings: selfHosted},
+	"restore.md":     {settings: func(_ *testing.T, s *stack.Stack) []string { return []string{"SUPABASE_DB_URL=" + s.DatabaseURL} }},
+}
+
+// throughPooler has the reader's connection string go through a real pooler in
+// transaction mode.
+func throughPooler(t *testing.T, s *stack.Stack) []string {
+	t.Helper()
+	pooler, err := s.StartPooler(t.Context(), stack.TransactionMode, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"SUPABASE_DB_URL=" + pooler.DatabaseURL}
+}
+
+// selfHosted has the reader's settings be those of a self-hosted project.
+func selfHosted(t *testing.T, s *stack.Stack) []string {
+	t.Helper()
+	directory, found := strings.CutSuffix(s.FunctionsDir, "/volumes/functions")
+	if !found {
+		t.Fatalf("the functions are in %s", s.FunctionsDir)
+	}
+	return []string{"SUPABASE_DB_URL=" + s.DatabaseURL, "TF_VAR_supabase=" + directory, "TF_VAR_gateway=" + s.ProjectURL}
 }
 
 // mayOnlyRead has the reader's token read only.
-func mayOnlyRead(s *stack.Stack) []string {
+func mayOnlyRead(_ *testing.T, s *stack.Stack) []string {
 	return []string{"SUPABASE_ACCESS_TOKEN=" + s.ReadOnlyAccessToken}
 }
 
@@ -89,7 +112,7 @@ func TestGuides(t *testing.T) {
 				backUp(t, s, "succeeded")
 			}
 			if g.settings != nil {
-				u.env = append(u.env, g.settings(s)...)
+				u.env = append(u.env, g.settings(t, s)...)
 			}
 			follow(u, s, blocks)
 		})
