@@ -594,7 +594,7 @@ func (a *assessment) runs() {
 	if last == nil {
 		return
 	}
-	if last.State == "failed" || (a.Failures > 0 && len(a.found.UnderWay) > 0) {
+	if a.Failures > 0 && (last.State == "failed" || len(a.found.UnderWay) > 0) {
 		a.failed(last)
 	} else if latest, ok := a.found.Latest[last.Schedule]; ok && latest.RunID == last.RunID && last.Trigger == "catch_up" && last.State == "succeeded" {
 		a.remark("tick_missed", "Nothing, if it happened once; else see the other problems and `cron.job_run_details`.",

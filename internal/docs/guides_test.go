@@ -263,3 +263,35 @@ func TestFailureGuideIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusCodesAreDocumented proves that the guide has every code that a
+// problem of a status can have, and no other.
+func TestStatusCodesAreDocumented(t *testing.T) {
+	t.Parallel()
+	guide := example(t, projectRef, "docs", "guides", "last-night.md")
+	_, table, _ := strings.Cut(guide, "| Code | State |")
+	documented := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, found := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
+				documented[found[1]] = true
+			}
+		}
+	}
+	source := example(t, projectRef, "internal", "backup", "health.go")
+	codes := map[string]bool{}
+	for _, found := range regexp.MustCompile(`a\.(?:add|remark)\((?:cmp\.Or\(last\.Code, )?"([a-z_]+)"`).FindAllStringSubmatch(source, -1) {
+		codes[found[1]] = true
+		if !documented[found[1]] {
+			t.Errorf("last-night.md does not have the code %s", found[1])
+		}
+	}
+	if len(codes) < 50 {
+		t.Fatalf("only %d codes were found", len(codes))
+	}
+	for code := range documented {
+		if !codes[code] {
+			t.Errorf("last-night.md has the code %s, which no problem has", code)
+		}
+	}
+}

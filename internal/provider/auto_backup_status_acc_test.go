@@ -407,3 +407,37 @@ func TestReadingWritesNothing(t *testing.T) {
 		})
 	}, managementAPI, databaseURL)
 }
+
+// TestStatusErrors proves that a status is an error, with what to do, only
+// where a side cannot be asked, and where nobody says which project is meant.
+func TestStatusErrors(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 1})
+	ask := func(provider string) string { return provider + "\n" + `data "aimindset_auto_backup_status" "this" {}` }
+	nowhere := strings.Replace(p.ReadOnlyDatabaseURL, regexp.MustCompile(`:\d+/`).FindString(p.ReadOnlyDatabaseURL), ":9/", 1)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{
+				Config:      ask(p.providerAs("sbp_0000000000000000000000000000000000000000", "")),
+				ExpectError: regexp.MustCompile(`(?s)Cannot read the status of the backup.*Read\s+the\s+status\s+of\s+backup.*HTTP 401.*access\s+token`),
+			},
+			{
+				Config:      ask(p.providerAs(p.ReadOnlyAccessToken, nowhere)),
+				ExpectError: regexp.MustCompile(`(?s)Cannot read the status of the backup.*connect`),
+			},
+			{
+				Config:      ask(strings.Replace(p.providerAs(p.ReadOnlyAccessToken, ""), fmt.Sprintf("project_ref  = %q", p.ProjectRef), "", 1)),
+				ExpectError: regexp.MustCompile(`(?s)No project.*Set\s+.project_ref.`),
+			},
+			{
+				Config:      p.statusConfig(`history_limit = 201`),
+				ExpectError: regexp.MustCompile(`(?s)history_limit.*between\s+0\s+and\s+200`),
+			},
+			{
+				Config:      p.statusConfig(`name = "Auto Backup"`),
+				ExpectError: regexp.MustCompile(`(?s)single\s+hyphens`),
+			},
+		},
+	})
+}

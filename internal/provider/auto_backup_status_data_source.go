@@ -170,7 +170,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"code": schema.StringAttribute{
 						Computed: true,
 						MarkdownDescription: "Kind of the problem, such as `job_missing` or `function_missing`; of a failed attempt the code of its run, such as `http_404`. " +
-							"Codes stay the same between versions.",
+							"Codes stay the same between versions; [the guide](../guides/last-night) lists them.",
 					},
 					"severity": schema.StringAttribute{
 						Computed:            true,
