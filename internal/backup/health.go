@@ -19,6 +19,9 @@ const (
 	// watchdogPatience is how long the watchdog, which looks every ten minutes,
 	// may be silent.
 	watchdogPatience = 30 * time.Minute
+	// schedulerPatience is how long a scheduler that cannot be seen counts as
+	// running after a tick.
+	schedulerPatience = 15 * time.Minute
 	// duePatience is how long after a due time the watchdog has made up for a
 	// tick that did not come: it gives the tick five minutes, and looks every ten.
 	duePatience = 20 * time.Minute
@@ -305,7 +308,13 @@ func (a *assessment) scheduler() {
 			"Run `truncate cron.job_run_details` as `postgres`; the scheduler goes on at once.",
 			"pg_cron's sequence of run ids stands at %d, and its history has %d already, as after a restore: the scheduler cannot note a run, so no job of anybody runs.", *last, *n.RunID)
 	}
-	if !a.found.Activity.PgCron {
+	// Who sees only his own processes may not see the scheduler; then a tick of
+	// the last quarter of an hour is proof enough.
+	ticking := a.WatchedAt
+	if n := a.found.NewestTick; n != nil && n.At.After(ticking) {
+		ticking = n.At
+	}
+	if !a.found.Activity.PgCron && (a.found.Activity.Complete || a.now.Sub(ticking) > schedulerPatience) {
 		a.add("scheduler_absent", ConditionSchedulerDown, launcherTrace, "pg_cron's scheduler is not running: the database has no such process.")
 	}
 }

@@ -217,7 +217,7 @@ part (name, needs, query) as (
         -- A job whose role is gone has pg_cron's scheduler restart for ever.
         'orphans', '{cron.job}',
         $q$
-            select jsonb_agg(j.jobname || ' of role ' || j.username order by j.jobid) as d
+            select jsonb_agg(coalesce(j.jobname, j.jobid::text) || ' of role ' || j.username order by j.jobid) as d
             from cron.job j where not exists (select from pg_roles r where r.rolname = j.username)
         $q$
     ),
