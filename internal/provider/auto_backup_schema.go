@@ -96,7 +96,7 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 				ElementType: types.StringType,
 				Optional:    true, WriteOnly: true, Sensitive: true,
 				MarkdownDescription: "Extra secrets of the project's Edge Functions, by name. Write-only: the values are in no state and no plan; " +
-					"a changed value is found by its fingerprint. Removing a name removes the secret, but for one that was adopted.",
+					"a changed value is found by its fingerprint. Removing a name removes the secret, but for one that was adopted. An ephemeral value has to be the same at the plan and at its apply.",
 			},
 			"adopt_existing": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
