@@ -58,13 +58,29 @@ func (s State) dispatcherDeviations() map[string]string {
 	return found
 }
 
+// disownedSecrets are the backup's extra secrets, as it was known before, that
+// are there and that its settings row does not name any more.
+func (s State) disownedSecrets() []string {
+	if s.Settings == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Sorted(slices.Values(s.known.Secrets)), func(name string) bool {
+		_, exists := s.Secrets[name]
+		return !exists || slices.Contains(s.Settings.Secrets, name)
+	})
+}
+
 // stampDeviations lists the stamps of the backup's objects that somebody has
 // changed, and objects that carry the stamp and are none of the backup's.
 func (s State) stampDeviations() map[string]string {
 	found := map[string]string{}
 	name := s.ID.Name
+	row := "row " + string(name) + " of table settings"
 	if s.Settings != nil && !s.Stamped {
-		found["row "+string(name)+" of table settings"] = "without this provider's stamp"
+		found[row] = "without this provider's stamp"
+	}
+	if lost := s.disownedSecrets(); len(lost) > 0 {
+		found[row] = "does not name the secrets of the backup any more: " + strings.Join(lost, ", ")
 	}
 	if s.Settings != nil && s.Function != nil && s.Function.ID != s.FunctionID {
 		found["Edge Function "+name.Slug()] = "not the one that was deployed: it was made anew"

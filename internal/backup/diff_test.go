@@ -177,6 +177,7 @@ func TestTokenState(t *testing.T) {
 	t.Parallel()
 	for token, want := range map[TokenState]string{
 		{}:                                     "missing",
+		{Function: "a", Unreadable: true}:      "not to be compared: auto_backup.token_digest is not as it has to be",
 		{Function: "a"}:                        "missing in the vault",
 		{Vault: "a"}:                           "missing in the function's secrets",
 		{Vault: "a", Function: "b"}:            "the vault and the function hold different tokens",

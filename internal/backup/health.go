@@ -56,9 +56,7 @@ func assess(id ID, q StatusQuery, d statusDocument, functions []supabase.Functio
 	if !q.At.IsZero() {
 		now = q.At
 	}
-	if d.Token != nil {
-		d.TokenDigest = d.Token.Digest
-	}
+	d.TokenDigest = d.Token
 	a := &assessment{
 		Status: Status{ID: id, CheckedAt: now, Generations: d.Generations},
 		found:  d, query: q, functions: functions, now: now,

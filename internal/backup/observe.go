@@ -70,6 +70,8 @@ func NewService(ref string, api API, db postgres.DB) *Service {
 type Known struct {
 	Revision string
 	Files    map[string]string
+	// Managed says that the backup itself was known, whatever is left of it.
+	Managed bool
 	// Keys are the keys of the backup's jobs and Secrets the names of its
 	// extra secrets. They tell the backup's objects from others when the
 	// settings row, which lists them, is lost.
@@ -224,6 +226,12 @@ type projectObservation struct {
 	LogConstraints []LogConstraint   `json:"log_constraints"`
 }
 
+// tokenDigest is the answer of auto_backup.token_digest, empty when the vault
+// has no token.
+type tokenDigest struct {
+	Digest string `json:"digest"`
+}
+
 type backupObservation struct {
 	Settings *struct {
 		Spec       json.RawMessage `json:"spec"`
@@ -234,9 +242,10 @@ type backupObservation struct {
 		// was not, or nobody noted it.
 		Age *float64 `json:"age"`
 	} `json:"settings"`
-	Jobs        []Job             `json:"jobs"`
-	Vault       map[string]string `json:"vault"`
-	TokenDigest string            `json:"token_digest"`
+	Jobs  []Job             `json:"jobs"`
+	Vault map[string]string `json:"vault"`
+	// TokenDigest is null when the digest could not be asked for.
+	TokenDigest *tokenDigest `json:"token_digest"`
 }
 
 // Installed lists the names of the backups that this provider has installed in
@@ -262,7 +271,11 @@ func (o observation) fill(state *State, known Known) error {
 	state.Extensions, state.Backups = o.Extensions, o.Backups
 	state.SchemaDeviations = o.Deviations
 	state.Functions, state.VaultStamps, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
-	state.Token.Vault = o.TokenDigest
+	if o.TokenDigest != nil {
+		state.Token.Vault = o.TokenDigest.Digest
+	} else {
+		_, state.Token.Unreadable = o.Vault[name.VaultToken()]
+	}
 	if o.Installation != nil {
 		state.DispatcherVersion = o.Installation.Version
 	}

@@ -94,7 +94,7 @@ func (p *countingProject) Query(ctx context.Context, access postgres.Access, _ s
 	}
 	each := map[Name]any{}
 	for _, name := range append(names, p.installed...) {
-		each[name] = map[string]string{"token_digest": revision}
+		each[name] = map[string]any{"token_digest": tokenDigest{revision}}
 	}
 	return json.Marshal(map[string]any{"each": each})
 }

@@ -53,12 +53,17 @@ type TokenState struct {
 	Function string
 	// Next is the digest of the function's second token during a rotation.
 	Next string
+	// Unreadable says that the vault has a token which could not be compared,
+	// because auto_backup.token_digest is not as it has to be.
+	Unreadable bool
 }
 
 // Digest is the digest of the token when both homes agree on it and no
 // rotation is under way; else it is a sentence that says what is wrong.
 func (t TokenState) Digest() string {
 	switch {
+	case t.Unreadable:
+		return "not to be compared: auto_backup.token_digest is not as it has to be"
 	case t.Vault == "" && t.Function == "":
 		return "missing"
 	case t.Vault == "":
@@ -232,7 +237,7 @@ func (s State) foreign(spec Spec) []foreignObject {
 	if s.Settings != nil && !s.Stamped && !s.isKnown() {
 		add("the row "+string(name)+" in auto_backup.settings", "gets the configured settings")
 	}
-	if s.Function != nil && !s.ownsFunction() && s.known.Revision == "" {
+	if s.Function != nil && !s.ownsFunction() && !s.isKnown() {
 		add("the Edge Function "+name.Slug(), "gets the source of this backup; keep a copy of the present one if you need it")
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Namesakes)) {
@@ -329,7 +334,7 @@ func (s State) claimsToken() bool { return s.Settings != nil || s.isKnown() }
 // isKnown reports whether the backup was known before. Then an object of its
 // name whose stamp somebody has changed is still the backup's: the plan has
 // shown the change, and the apply takes it back.
-func (s State) isKnown() bool { return len(s.known.Keys) > 0 }
+func (s State) isKnown() bool { return s.known.Managed }
 
 // Foreign returns a *ForeignError when objects without the provider's stamp
 // stand where the spec wants its own and the spec does not adopt them.

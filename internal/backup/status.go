@@ -238,11 +238,9 @@ type statusDocument struct {
 		Newest  *logRow `json:"newest"`
 		Success *logRow `json:"success"`
 	} `json:"last_log"`
-	Subscribers *int64 `json:"subscribers"`
-	Token       *struct {
-		Digest string `json:"digest"`
-	} `json:"token"`
-	Routine *struct {
+	Subscribers *int64       `json:"subscribers"`
+	Token       *tokenDigest `json:"token"`
+	Routine     *struct {
 		Exists     bool `json:"exists"`
 		Executable bool `json:"executable"`
 	} `json:"routine"`

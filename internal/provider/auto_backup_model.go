@@ -90,6 +90,7 @@ func (m autoBackupModel) id() backup.ID {
 // known is what the state knows of the function's source and of the jobs.
 func (m autoBackupModel) known() backup.Known {
 	known := backup.Known{
+		Managed:  !m.ID.IsNull(), // at the beginning of an import it is
 		Revision: m.FunctionRevision.ValueString(),
 		Keys:     slices.Collect(maps.Keys(m.Jobs.Elements())),
 		Secrets:  slices.Collect(maps.Keys(m.SecretFingerprints.Elements())),
@@ -270,10 +271,12 @@ func (m *autoBackupModel) observe(ctx context.Context, found backup.State, finge
 }
 
 func secretNames(found backup.State, former map[string]string) []string {
+	names := slices.Collect(maps.Keys(former))
 	if found.Settings != nil {
-		return found.Settings.Secrets
+		names = append(names, found.Settings.Secrets...)
 	}
-	return slices.Collect(maps.Keys(former))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (m *autoBackupModel) observeSettings(ctx context.Context, found *backup.Settings) diag.Diagnostics {

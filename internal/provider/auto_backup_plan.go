@@ -87,6 +87,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if !known {
 		plan.forgetComputed()
 	} else {
+		plan.keepDurations(state)
 		plan.render(settings, source, config, state, r.projects, &resp.Diagnostics)
 	}
 	replaced := len(resp.RequiresReplace) > 0
@@ -202,6 +203,26 @@ func (m *autoBackupModel) setOverdueAfter(value types.String) {
 	}
 	attributes["overdue_after"] = value
 	m.Alert = types.ObjectValueMust(alertType.AttrTypes, attributes)
+}
+
+// keepDurations keeps a duration as the state has it when the configuration
+// only writes it in another way.
+func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
+	if state == nil {
+		return
+	}
+	keep := func(object, former types.Object, of types.ObjectType, name string) types.Object {
+		attributes := object.Attributes()
+		wanted, _ := attributes[name].(types.String)
+		present, ok := former.Attributes()[name].(types.String)
+		if !ok || present.IsNull() || wanted.IsNull() || wanted.IsUnknown() || seconds(wanted) != seconds(present) {
+			return object
+		}
+		attributes[name] = present
+		return types.ObjectValueMust(of.AttrTypes, attributes)
+	}
+	m.Retry = keep(m.Retry, state.Retry, retryType, "delay")
+	m.Alert = keep(m.Alert, state.Alert, alertType, "overdue_after")
 }
 
 // forgetComputed plans every computed value as known after apply.

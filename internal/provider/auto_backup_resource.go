@@ -273,6 +273,9 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		remembered.Keys = slices.Collect(maps.Keys(spec.Jobs()))
 	}
 	remembered.Revision, remembered.Files = "", source.Digests() // read back what was deployed
+	if !diags.HasError() {
+		remembered.Secrets = settings.Secrets
+	}
 	r.storeResult(context.WithoutCancel(ctx), service, plan, remembered, store, diags)
 }
 

@@ -3,7 +3,7 @@
 -- those with a row in auto_backup.settings. What belongs to one of them stands
 -- under "each" and its name, what they share beside that. $2 maps functions of
 -- schema auto_backup to the SHA-256 of their bodies: one that somebody has
--- changed is not called. Rows are read as documents, because a column may be lost.
+-- changed, or whose rights he has changed, is not called. Rows are read as documents, because a column may be lost.
 --
 -- A part that is not installed must not make the statement fail, so each part
 -- is a query of its own, run by query_to_xml only where its tables exist. Its
@@ -30,6 +30,7 @@ callable (name) as (
     from pg_proc p
     where p.pronamespace = to_regnamespace('auto_backup') and has_function_privilege(p.oid, 'execute')
     and $2::jsonb ->> p.proname = encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex')
+    and pg_get_userbyid(p.proowner) = 'postgres' and (p.prosecdef or p.proname <> 'token_digest')
 ),
 
 part (backup, name, present, query) as (
@@ -161,7 +162,7 @@ part (backup, name, present, query) as (
             'token_digest',
             -- Where vault is gone, the function would raise.
             exists (select from callable where callable.name = 'token_digest') and to_regclass('vault.decrypted_secrets') is not null,
-            format($q$select to_jsonb(auto_backup.token_digest(%L::text)) as d$q$, backup.name)
+            format($q$select jsonb_build_object('digest', auto_backup.token_digest(%L::text)) as d$q$, backup.name)
         )
     ) as own (part, present, query)
 ),

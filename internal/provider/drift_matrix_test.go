@@ -1,0 +1,523 @@
+package provider_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+var (
+	driftOut  = flag.String("drift.out", "", "write the guide about drift to this file")
+	driftOnly = flag.String("drift.only", "", "run only the rows of the drift matrix that contain this text")
+)
+
+const driftGuide = "../../docs/guides/drift.md"
+
+// drift is a row of the matrix: what somebody does to an object of a backup.
+type drift struct {
+	object, mutation string
+	// attributes are all that the plan changes, and found is what it shows as
+	// the present value of the first of them, if that is given.
+	attributes []string
+	found      string
+	tamper     func(p *project)
+	// warns is a pattern that the plan's warnings match.
+	warns string
+	// refused is a pattern that the error of the apply matches, where the
+	// provider may not repair it; statement is what the error says to run.
+	refused, statement string
+	// leaves is what is left of it for good, in the words of the inventory.
+	leaves string
+	// uses names what two rows cannot change at the same time.
+	uses string
+	// alone keeps other rows out of the plan.
+	alone bool
+	// both has the row run over a connection to the database as well.
+	both bool
+}
+
+func (d drift) String() string { return d.object + ": " + d.mutation }
+
+// steady is a row of the other table: what is no drift.
+type steady struct {
+	what string
+	do   func(p *project)
+	// arguments replace those of the resource, and reader has the plan run as
+	// who may only read.
+	arguments string
+	reader    bool
+}
+
+// verdict collects what does not hold, by row.
+type verdict struct {
+	mu    sync.Mutex
+	wrong map[string][]string
+}
+
+func (v *verdict) add(row string, format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.wrong[row] = append(v.wrong[row], fmt.Sprintf(format, args...))
+}
+
+// TestDriftMatrix proves for every row, with the real Terraform on a real project:
+// the plan changes exactly the attributes that the row names, by an update in
+// place; the apply repairs the object, or refuses with the statement that
+// somebody else has to run; the plan after it is empty, and all that the
+// provider has installed is what it was, as pg_dump and the platform see it.
+//
+// For every row of the second table it proves that the plan is empty.
+//
+// Rows share a project, and those that do not meet share a plan. A selection
+// runs over both ways to the database.
+func TestDriftMatrix(t *testing.T) {
+	t.Parallel()
+	v := &verdict{wrong: map[string][]string{}}
+	groups := map[string][]drift{"jobs": jobRows(), "settings": settingsRows(), "schema": schemaRows(), "function": functionRows()}
+	var all []drift
+	for _, group := range []string{"jobs", "settings", "schema", "function"} {
+		all = append(all, groups[group]...)
+	}
+	calm := steadyRows()
+	direct := slices.DeleteFunc(slices.Clone(all), func(d drift) bool { return !d.both })
+	t.Run("rows", func(t *testing.T) {
+		for name, rows := range groups {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				newDriftSite(t, v, false).rows(rows)
+			})
+		}
+		t.Run("database_url", func(t *testing.T) {
+			t.Parallel()
+			newDriftSite(t, v, true).rows(direct)
+		})
+		t.Run("no_drift", func(t *testing.T) {
+			t.Parallel()
+			newDriftSite(t, v, false).steady(calm)
+		})
+	})
+	for _, row := range slices.Sorted(maps.Keys(v.wrong)) {
+		t.Errorf("%s\n\t%s", row, strings.Join(v.wrong[row], "\n\t"))
+	}
+	if *driftOut != "" {
+		if err := os.WriteFile(*driftOut, []byte(renderDrift(all, calm, v.wrong)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDriftGuide proves that the guide shows the rows as they are, and that
+// there are as many as it takes to trust an empty plan.
+func TestDriftGuide(t *testing.T) {
+	t.Parallel()
+	rows, calm := slices.Concat(jobRows(), settingsRows(), schemaRows(), functionRows()), steadyRows()
+	if len(rows) < 45 || len(calm) < 25 {
+		t.Errorf("the matrix has %d rows of drift and %d of none", len(rows), len(calm))
+	}
+	seen := map[string]bool{}
+	for _, d := range rows {
+		if seen[d.String()] {
+			t.Errorf("%s stands twice", d)
+		}
+		seen[d.String()] = true
+	}
+	text, err := os.ReadFile(driftGuide)
+	if err != nil || string(text) != renderDrift(rows, calm, nil) {
+		t.Errorf("docs/guides/drift.md does not show the rows (%v); \"make drift-matrix\" writes it", err)
+	}
+}
+
+// driftSite is an installed backup whose project is changed by hand.
+type driftSite struct {
+	*project
+	cli *cli
+	v   *verdict
+	// intact is the installation as it was made, but for what remains.
+	intact  map[string]bool
+	remains map[string]bool
+}
+
+// driftArguments are the arguments of the backup under test. Proving it after
+// every repair would take longer than all the rest: it is proved at the end.
+const driftArguments = `
+	schedules = { nightly = { cron = "0 3 * * *" } }
+	secrets   = { OTHER_KEY = "first" }
+	verify    = "none"`
+
+func newDriftSite(t *testing.T, v *verdict, direct bool) *driftSite {
+	t.Helper()
+	p := start(t, stack.Options{LegacyJobs: true, RateLimit: -1})
+	p.direct = direct
+	s := &driftSite{project: p, v: v, cli: newCLI(t, ""), remains: map[string]bool{}}
+	s.cli.env = append(s.cli.env, "TF_LOG=", "TF_LOG_PATH=", "TF_IN_AUTOMATION=1")
+	p.sql(`create role other nologin; create schema mine authorization postgres`)
+	s.configure(p.config(driftArguments))
+	s.cli.run(0, "apply", "-no-color", "-auto-approve")
+	s.intact = s.inventory()
+	return s
+}
+
+// configure writes the configuration.
+func (s *driftSite) configure(text string) {
+	s.t.Helper()
+	required := "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n"
+	if err := os.WriteFile(filepath.Join(s.cli.dir, "main.tf"), []byte(required+text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// rows runs rows, as many in one plan as do not meet.
+func (s *driftSite) rows(rows []drift) {
+	for _, wave := range waves(rows) {
+		s.wave(wave)
+	}
+	s.works()
+}
+
+// waves packs rows: no two rows of a wave change the same attribute or object.
+func waves(rows []drift) [][]drift {
+	var packed [][]drift
+	meet := func(a, b drift) bool {
+		return a.refused != "" || b.refused != "" || a.alone || b.alone || (a.uses != "" && a.uses == b.uses) ||
+			slices.ContainsFunc(a.attributes, func(at string) bool {
+				return slices.ContainsFunc(b.attributes, func(other string) bool {
+					return strings.HasPrefix(at, other) || strings.HasPrefix(other, at)
+				})
+			})
+	}
+	for _, row := range rows {
+		if !strings.Contains(row.String(), *driftOnly) {
+			continue
+		}
+		at := slices.IndexFunc(packed, func(wave []drift) bool {
+			return !slices.ContainsFunc(wave, func(other drift) bool { return meet(row, other) })
+		})
+		if at < 0 {
+			packed = append(packed, nil)
+			at = len(packed) - 1
+		}
+		packed[at] = append(packed[at], row)
+	}
+	return packed
+}
+
+// wave brings drifts about, and proves each of them.
+func (s *driftSite) wave(wave []drift) {
+	wrong := func(format string, args ...any) {
+		for _, d := range wave {
+			s.v.add(d.String(), format, args...)
+		}
+	}
+	for _, d := range wave {
+		d.tamper(s.project)
+	}
+	printed, change, ok := s.plan()
+	if !ok {
+		wrong("the plan fails: %s", told(printed))
+		s.reset()
+		return
+	}
+	if !slices.Equal(change.Actions, []string{"update"}) {
+		wrong("the plan is to %v", change.Actions)
+	}
+	changed := change.paths()
+	for _, d := range wave {
+		for _, attribute := range d.attributes {
+			if !changed[attribute] {
+				s.v.add(d.String(), "the plan does not change %s; it changes %v", attribute, slices.Sorted(maps.Keys(changed)))
+			}
+			delete(changed, attribute)
+		}
+		if present := at(change.Before, d.attributes[0]); d.found != "" && present != d.found {
+			s.v.add(d.String(), "the plan shows %s as the present value, not %s", present, d.found)
+		}
+		if d.warns != "" && !regexp.MustCompile(d.warns).MatchString(flat(printed)) {
+			s.v.add(d.String(), "the plan does not warn: %s", told(printed))
+		}
+	}
+	for attribute := range changed {
+		wrong("the plan also changes %s, which was %q", attribute, at(change.Before, attribute))
+	}
+	if d := wave[0]; d.refused != "" {
+		out, code := s.terraform("apply", "-no-color", "plan.bin")
+		statement := regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(d.statement), "<id>", "[0-9]+")).FindString(flat(out))
+		if code == 0 || statement == "" || !regexp.MustCompile(d.refused).MatchString(flat(out)) {
+			wrong("the apply ends with %d and does not name %q: %s", code, d.statement, told(out))
+		} else {
+			s.sql(statement)
+		}
+		s.reset()
+	} else if out, code := s.terraform("apply", "-no-color", "plan.bin"); code != 0 {
+		wrong("the apply fails: %s", told(out))
+		s.reset()
+		return
+	}
+	if out, code := s.terraform("plan", "-no-color", "-detailed-exitcode"); code != 0 {
+		wrong("the plan after the apply is not empty: %s", told(out))
+		s.reset()
+	}
+	for _, d := range wave {
+		if d.leaves != "" {
+			s.remains[d.leaves] = true
+		}
+	}
+	now := s.inventory()
+	maps.DeleteFunc(now, func(line string, _ bool) bool { return s.remains[line] })
+	if !maps.Equal(now, s.intact) {
+		wrong("after the repair, the installation is not what it was: %s", differing(s.intact, now))
+	}
+}
+
+// works proves that what was repaired so often still makes a backup, and that
+// pg_cron runs.
+func (s *driftSite) works() {
+	s.t.Helper()
+	s.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1); end $$")
+	s.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
+	s.await("true", "select exists (select from pg_stat_activity where backend_type = 'pg_cron launcher')")
+}
+
+// steady does what is no drift, and proves that the plan sees none.
+func (s *driftSite) steady(rows []steady) {
+	for _, row := range rows {
+		if !strings.Contains(row.what, *driftOnly) {
+			continue
+		}
+		if row.do != nil {
+			row.do(s.project)
+		}
+		arguments := driftArguments
+		if row.arguments != "" {
+			arguments = row.arguments
+		}
+		s.configure(s.config(arguments))
+		if row.reader {
+			s.configure(s.configAs(s.ReadOnlyAccessToken, s.ReadOnlyDatabaseURL, arguments))
+		}
+		if out, code := s.terraform("plan", "-no-color", "-detailed-exitcode"); code != 0 {
+			s.v.add(row.what, "the plan is not empty: %s", told(out))
+			s.configure(s.config(driftArguments))
+			s.reset()
+		}
+	}
+	s.configure(s.config(driftArguments))
+	s.works()
+}
+
+// reset has the next rows begin with an intact installation, as far as that is possible.
+func (s *driftSite) reset() { s.terraform("apply", "-no-color", "-auto-approve") }
+
+func (s *driftSite) terraform(args ...string) (out string, code int) {
+	s.t.Helper()
+	var text bytes.Buffer
+	cmd := exec.CommandContext(s.t.Context(), s.cli.binary, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.cli.dir, s.cli.env, &text, &text
+	_ = cmd.Run() // the exit code says more
+	return text.String(), cmd.ProcessState.ExitCode()
+}
+
+// plannedChange is what a plan does to the backup.
+type plannedChange struct {
+	Actions []string       `json:"actions"`
+	Before  map[string]any `json:"before"`
+	After   map[string]any `json:"after"`
+	Unknown map[string]any `json:"after_unknown"`
+}
+
+// plan plans, and reads what is planned for the backup.
+func (s *driftSite) plan() (printed string, change plannedChange, ok bool) {
+	s.t.Helper()
+	printed, code := s.terraform("plan", "-no-color", "-out", "plan.bin")
+	if code != 0 {
+		return printed, change, false
+	}
+	text, code := s.terraform("show", "-json", "plan.bin")
+	var document struct {
+		Changes []struct {
+			Address string        `json:"address"`
+			Change  plannedChange `json:"change"`
+		} `json:"resource_changes"`
+	}
+	if err := json.Unmarshal([]byte(text), &document); err != nil || code != 0 || len(document.Changes) != 1 {
+		return text, change, false
+	}
+	return printed, document.Changes[0].Change, true
+}
+
+// paths are the attributes that a change touches, as HCL would write them.
+func (c plannedChange) paths() map[string]bool {
+	paths := map[string]bool{}
+	var walk func(at string, before, after, unknown any)
+	walk = func(at string, before, after, unknown any) {
+		was, isObject := before.(map[string]any)
+		is, _ := after.(map[string]any)
+		open, _ := unknown.(map[string]any)
+		if unknown == true || !isObject || is == nil {
+			if unknown == true || !reflect.DeepEqual(before, after) {
+				paths[at] = true
+			}
+			return
+		}
+		for key := range keysOf(was, is, open) {
+			child := below(at, key)
+			_, hadIt := was[key]
+			_, hasIt := is[key]
+			if known := hadIt && (hasIt || open[key] != nil); !known {
+				paths[child] = true
+				continue
+			}
+			walk(child, was[key], is[key], open[key])
+		}
+	}
+	walk("", c.Before, c.After, c.Unknown)
+	return paths
+}
+
+func keysOf(documents ...map[string]any) map[string]bool {
+	keys := map[string]bool{}
+	for _, document := range documents {
+		for key := range document {
+			keys[key] = true
+		}
+	}
+	return keys
+}
+
+// below is the path of an attribute of an object, or of an element of a map.
+func below(at, key string) string {
+	switch at {
+	case "":
+		return key
+	case "jobs", "schedules", "source_files", "secret_fingerprints", "deviations":
+		return fmt.Sprintf("%s[%q]", at, key)
+	}
+	return at + "." + key
+}
+
+// at reads a value by its path, as text.
+func at(document map[string]any, path string) string {
+	var found string
+	var walk func(here string, value any)
+	walk = func(here string, value any) {
+		if here == path {
+			if text, ok := value.(string); ok {
+				found = text
+			} else {
+				text, _ := json.Marshal(value)
+				found = string(text)
+			}
+			return
+		}
+		object, _ := value.(map[string]any)
+		for key := range object {
+			walk(below(here, key), object[key])
+		}
+	}
+	walk("", document)
+	return found
+}
+
+// flat undoes the lines into which Terraform breaks its messages.
+func flat(text string) string {
+	return strings.Join(strings.Fields(strings.NewReplacer("│", " ", "╷", " ", "╵", " ").Replace(text)), " ")
+}
+
+// told is what of Terraform's output says something about the backup.
+func told(out string) string {
+	out = flat(out)
+	for _, begin := range []string{"Error: ", "Terraform will perform the following actions:"} {
+		if at := strings.Index(out, begin); at >= 0 {
+			out = out[at:]
+			break
+		}
+	}
+	return out[:min(len(out), 1500)]
+}
+
+// inventory lists everything of the backup in the project, as others than the
+// provider see it. The order of a table's columns does not matter, and neither
+// do values that are made anew: ids, times, the token.
+func (s *driftSite) inventory() map[string]bool {
+	s.t.Helper()
+	lines := map[string]bool{}
+	programs, err := stack.Programs()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	dump := exec.CommandContext(s.t.Context(), filepath.Join(programs.PostgresBin, "pg_dump"), "--schema-only", "--schema", "auto_backup", "--dbname", s.AdminDatabaseURL)
+	text, err := dump.Output()
+	if err != nil {
+		s.t.Fatalf("pg_dump: %v", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimRight(strings.TrimSpace(line), ","); !strings.HasPrefix(line, "--") && !strings.HasPrefix(line, `\`) {
+			lines[line] = true
+		}
+	}
+	for _, query := range []string{
+		"select string_agg(format('job %s: %s %s %s %s %s', jobname, schedule, command, active, database, username), e'\\n') from cron.job where jobname in ('auto-backup-nightly', 'auto-backup-watchdog')",
+		"select string_agg(format('settings %s: %s %s', backup, spec, owner), e'\\n') from auto_backup.settings",
+		"select string_agg(format('installation: %s %s', owner, version), e'\\n') from auto_backup.installation",
+		"select string_agg(format('vault %s: %s', name, description), e'\\n') from vault.secrets",
+		"select string_agg('role ' || rolname, e'\\n') from pg_roles",
+		"select string_agg(format('member %s of %s', member::regrole, roleid::regrole), e'\\n') from pg_auth_members",
+		"select string_agg('extension ' || extname, e'\\n') from pg_extension",
+	} {
+		for line := range strings.Lines(s.value(query)) {
+			lines[strings.TrimSpace(line)] = true
+		}
+	}
+	functions, err := s.client().ListFunctions(s.t.Context(), s.ProjectRef)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range functions {
+		lines[fmt.Sprintf("function %s: %s %t %s", f.Slug, f.Status, f.VerifyJWT, filepath.Base(f.EntrypointPath))] = true
+	}
+	for name, content := range sourceOf(s.project) {
+		lines[fmt.Sprintf("file %s %x", name, sha256.Sum256([]byte(content)))] = true
+	}
+	secrets, err := s.client().ListSecrets(s.t.Context(), s.ProjectRef)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, secret := range secrets {
+		digest := secret.Digest
+		if secret.Name == "AUTO_BACKUP_TOKEN" {
+			digest = "some token"
+		}
+		lines["secret "+secret.Name+" "+digest] = true
+	}
+	return lines
+}
+
+// differing names what only one of two inventories has.
+func differing(was, is map[string]bool) string {
+	var lines []string
+	for line := range was {
+		if !is[line] {
+			lines = append(lines, "missing: "+line)
+		}
+	}
+	for line := range is {
+		if !was[line] {
+			lines = append(lines, "more: "+line)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n\t\t")
+}
