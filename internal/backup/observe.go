@@ -93,29 +93,18 @@ func (s *Service) Observe(ctx context.Context, name Name, known Known) (State, e
 // who recall a backup of this project, now or before: two API reads and one SQL
 // statement for all of them, until this process writes to the project.
 func (s *Service) Recall(ctx context.Context, name Name, known Known) (State, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
 	var (
 		state     = State{ID: ID{ProjectRef: s.Ref, Name: name}}
 		database  observation
 		functions []supabase.Function
 		secrets   []supabase.Secret
-		group     sync.WaitGroup
-		errs      [3]error
 	)
-	read := func(i int, what func() error) {
-		group.Go(func() {
-			if errs[i] = what(); errs[i] != nil {
-				cancel()
-			}
-		})
-	}
-	read(0, func() (err error) { database, err = s.shared.Database(ctx, name); return err })
-	read(1, func() (err error) { functions, err = s.shared.Functions(ctx); return err })
-	read(2, func() (err error) { secrets, err = s.shared.Secrets(ctx); return err })
-	group.Wait()
-	if err := firstCause(errs[:]); err != nil {
+	err := together(ctx,
+		func(ctx context.Context) (err error) { database, err = s.shared.Database(ctx, name); return err },
+		func(ctx context.Context) (err error) { functions, err = s.shared.Functions(ctx); return err },
+		func(ctx context.Context) (err error) { secrets, err = s.shared.Secrets(ctx); return err },
+	)
+	if err != nil {
 		return State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
 	}
 
@@ -143,8 +132,21 @@ func (s *Service) Recall(ctx context.Context, name Name, known Known) (State, er
 	return state, nil
 }
 
-// firstCause prefers the error that made the other reads be cancelled.
-func firstCause(errs []error) error {
+// together makes reads at the same time. One that fails ends the others, and its
+// error is the answer.
+func together(ctx context.Context, reads ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group sync.WaitGroup
+	errs := make([]error, len(reads))
+	for i, read := range reads {
+		group.Go(func() {
+			if errs[i] = read(ctx); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	group.Wait()
 	var first error
 	for _, err := range errs {
 		if err != nil && (first == nil || errors.Is(first, context.Canceled)) {

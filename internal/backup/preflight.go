@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -85,28 +84,17 @@ const (
 // project as it is: one read-only statement, and the lists of functions and
 // secrets that are read for a plan anyway. It writes nothing.
 func (s *Service) Preflight(ctx context.Context, spec Spec) ([]Finding, Coverage, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var (
 		found     snapshot
 		functions []supabase.Function
 		secrets   []supabase.Secret
-		group     sync.WaitGroup
-		errs      [3]error
 	)
-	for i, read := range []func() error{
-		func() (err error) { found, err = s.look(ctx, spec); return err },
-		func() (err error) { functions, err = s.shared.Functions(ctx); return err },
-		func() (err error) { secrets, err = s.shared.Secrets(ctx); return err },
-	} {
-		group.Go(func() {
-			if errs[i] = read(); errs[i] != nil {
-				cancel()
-			}
-		})
-	}
-	group.Wait()
-	if err := firstCause(errs[:]); err != nil {
+	err := together(ctx,
+		func(ctx context.Context) (err error) { found, err = s.look(ctx, spec); return err },
+		func(ctx context.Context) (err error) { functions, err = s.shared.Functions(ctx); return err },
+		func(ctx context.Context) (err error) { secrets, err = s.shared.Secrets(ctx); return err },
+	)
+	if err != nil {
 		return nil, Coverage{}, fmt.Errorf("check project %s: %w", s.Ref, err)
 	}
 	found.edge = map[string]string{}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -284,38 +283,27 @@ type logRow struct {
 // problem in the answer. An error says that the database or the API could not
 // be asked.
 func (s *Service) Status(ctx context.Context, q StatusQuery) (Status, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
 	id := ID{ProjectRef: s.Ref, Name: q.Name}
 	var (
 		document  statusDocument
 		functions []supabase.Function
 		secrets   []supabase.Secret
-		group     sync.WaitGroup
-		errs      [3]error
 	)
-	read := func(i int, what func() error) {
-		group.Go(func() {
-			if errs[i] = what(); errs[i] != nil {
-				cancel()
+	err := together(ctx,
+		func(ctx context.Context) error {
+			answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Status, string(q.Name), max(q.History, 0))
+			if err != nil {
+				return err
 			}
-		})
-	}
-	read(0, func() error {
-		answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Status, string(q.Name), max(q.History, 0))
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(answer, &document); err != nil {
-			return fmt.Errorf("the database's answer has an unexpected form: %w", err)
-		}
-		return nil
-	})
-	read(1, func() (err error) { functions, err = s.shared.Functions(ctx); return err })
-	read(2, func() (err error) { secrets, err = s.shared.Secrets(ctx); return err })
-	group.Wait()
-	if err := firstCause(errs[:]); err != nil {
+			if err := json.Unmarshal(answer, &document); err != nil {
+				return fmt.Errorf("the database's answer has an unexpected form: %w", err)
+			}
+			return nil
+		},
+		func(ctx context.Context) (err error) { functions, err = s.shared.Functions(ctx); return err },
+		func(ctx context.Context) (err error) { secrets, err = s.shared.Secrets(ctx); return err },
+	)
+	if err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", id, err)
 	}
 	return assess(id, q, document, functions, secrets), nil
