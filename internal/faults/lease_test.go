@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -282,5 +283,35 @@ func TestCrashedHolder(t *testing.T) {
 			t.Errorf("%s leases are left", expired)
 		}
 		s.whole(t, aim{Variant: 1, Known: true})
+	})
+}
+
+// TestWaitIsSaid proves that an apply which waits for another one says so in the
+// log, once, with who that is and since when, and goes on when the other ends.
+func TestWaitIsSaid(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		must(t, aim{}.pursue(s.ctx, s.place))
+		must(t, s.sql(`insert into auto_backup.leases values ('auto-backup', 'x', $1, '1 hour', '2026-03-02 05:59Z', now() + interval '2 seconds')`, "root@elsewhere\n\x1b[2J"))
+		service, done, err := s.place.service()
+		must(t, err)
+		defer done()
+		var log strings.Builder
+		service.Log = slog.New(slog.NewTextHandler(&log, nil))
+		spec, err := aim{Variant: 1}.spec(s.place)
+		must(t, err)
+		found, err := service.Observe(s.ctx, name, backup.Known{})
+		must(t, err)
+		must(t, service.Apply(s.ctx, spec, found, func(backup.Part) {}))
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 1 {
+			t.Fatalf("the log has %d lines:\n%s", len(lines), log.String())
+		}
+		for _, want := range []string{"waiting for another apply", "root@elsewhere", "2026-03-02T05:59:00Z", string(name)} {
+			if !strings.Contains(lines[0], want) {
+				t.Errorf("the log does not say %q: %s", want, lines[0])
+			}
+		}
+		s.whole(t, aim{Variant: 1})
 	})
 }

@@ -169,6 +169,17 @@ func killProvider(terraform *exec.Cmd) error {
 	return nil
 }
 
+// faulty has calls of the project's Management API fail.
+func (p *project) faulty() *stack.FaultyStack {
+	p.t.Helper()
+	f, err := p.Faulty()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(f.Close)
+	return f
+}
+
 // later ends the lease of an apply that died, as time does.
 func (p *project) later() {
 	p.t.Helper()
@@ -182,11 +193,7 @@ func (p *project) later() {
 func TestKilledProvider(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
-	faulty, err := p.Faulty()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(faulty.Close)
+	faulty := p.faulty()
 	c := newCLI(t, required+`
 		variable "cron" {
 		  default = "0 3 * * *"
@@ -259,11 +266,7 @@ func TestKilledProvider(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
-	faulty, err := p.Faulty()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(faulty.Close)
+	faulty := p.faulty()
 	c := newCLI(t, required+`
 		variable "extra" {
 		  default = "first"
