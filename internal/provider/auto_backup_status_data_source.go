@@ -122,7 +122,8 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 		MarkdownDescription: "How a backup is doing: whether the last one that was due happened, whether the next one will, and what is wrong.\n\n" +
 			"It reads one SQL statement and at most two lists of the Management API, and writes nothing, so a read-only token and a read-only database role are enough. " +
 			"It reads every installation of the name, also one that another state manages, and the pg_cron jobs that AIMindset had before. " +
-			"What is missing, broken or not readable is a problem in the result; an error says only that the API or the database could not be asked.",
+			"What is missing, broken or not readable is a problem in the result; an error says only that the API or the database could not be asked.\n\n" +
+			"In the configuration that manages the backup, `depends_on = [aimindset_auto_backup.this]` has it read after what an apply changes.",
 		Attributes: map[string]schema.Attribute{
 			"project_ref": schema.StringAttribute{
 				Optional: true, Computed: true,
