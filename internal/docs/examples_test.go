@@ -144,6 +144,7 @@ var modules = map[string]module{
 			u.run(0, "terraform apply -input=false -auto-approve")
 		},
 	},
+	"drift-detection": {check: driftDetection},
 	"many-projects": {
 		others: 1,
 		prepare: func(t *testing.T, _ *user, projects ...*stack.Stack) []string {
@@ -171,6 +172,76 @@ var modules = map[string]module{
 // snippets are the directories below examples whose files stand on the
 // reference pages. TestSnippets has them.
 var snippets = []string{"provider", "resources", "data-sources", "functions", "list-resources", "actions", "ephemeral-resources"}
+
+// driftDetection proves what the script of a pipeline says, with a token and a
+// database role that may only read: a clean project passes; drift, a backup
+// that is not healthy and a token that does not work have an exit code of their
+// own and a summary that names them; and no secret is printed.
+func driftDetection(t *testing.T, u *user, s *stack.Stack) {
+	reader := u.at()
+	reader.dir = u.dir
+	reader.env = append(reader.env, "SUPABASE_ACCESS_TOKEN="+s.ReadOnlyAccessToken)
+	var printed []string
+	check := func(status int, texts ...string) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "summary.md")
+		out := reader.run(status, "GITHUB_STEP_SUMMARY='"+file+"' ./check.sh")
+		summary, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed = append(printed, out, string(summary))
+		for _, text := range texts {
+			if !strings.Contains(unwrapped(string(summary)), text) {
+				t.Errorf("the summary does not say %q:\n%s", text, summary)
+			}
+		}
+		if status == 0 && out != "" {
+			t.Errorf("the script printed %q", out)
+		}
+	}
+	const declared, made = "✅ The backup is installed as declared", "✅ The last backup was made"
+
+	check(3, declared, "❌ The last backup is not healthy", "has not run yet")
+	backUp(t, s, "succeeded")
+	check(0, declared, made)
+	reader.env = append(reader.env, "SUPABASE_DB_URL="+s.ReadOnlyDatabaseURL)
+	check(0, declared, made)
+	if out := reader.run(0, "./check.sh"); !strings.Contains(out, declared) {
+		t.Errorf("without a file for the summary, the script prints %q", out)
+	}
+
+	exec(t, s, "update auto_backup.settings set spec = jsonb_set(spec, '{retry,attempts}', '7')")
+	check(2, "❌ The backup is not as declared", "~ retry = {", "~ attempts = 7 -> 1", "Plan: 0 to add, 1 to change, 0 to destroy.", made)
+	exec(t, s, "alter table public.feedbacks rename to feedbacks_old")
+	backUp(t, s, "failed")
+	check(4, "❌ The backup is not as declared", "❌ The last backup is not healthy", "feedbacks")
+	u.run(0, "terraform apply -input=false -auto-approve")
+	check(3, declared, "❌ The last backup is not healthy", "feedbacks")
+	exec(t, s, "alter table public.feedbacks_old rename to feedbacks")
+	backUp(t, s, "succeeded")
+	check(0, declared, made)
+
+	refused := "sbp_" + strings.Repeat("c0ffee42", 5)
+	reader.env = append(reader.env, "SUPABASE_ACCESS_TOKEN="+refused)
+	check(1, "❌ The backup could not be compared with the configuration", "Give a personal access token")
+
+	password, _ := strings.CutPrefix(s.ReadOnlyDatabaseURL, "postgresql://supabase_read_only_user:")
+	password, _, _ = strings.Cut(password, "@")
+	for what, secret := range map[string]string{
+		"the token": s.ReadOnlyAccessToken, "the refused token": refused, "the database URL": s.ReadOnlyDatabaseURL, "the password": password,
+		"the invocation token": value(t, s, "select decrypted_secret from vault.decrypted_secrets where name = 'auto-backup/token'"),
+	} {
+		if len(secret) < 8 {
+			t.Fatalf("there is no secret to look for: %s is %q", what, secret)
+		}
+		for _, text := range printed {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s was printed in\n%s", what, text)
+			}
+		}
+	}
+}
 
 // TestExamples proves for every module below examples that a user who copies
 // it has a working backup: init from a filesystem mirror, apply, an empty plan
