@@ -253,11 +253,12 @@ type foundColumn struct {
 	Base     string `json:"base"`
 	Category string `json:"category"`
 	// Length is the most characters that it holds, 0 for any number.
-	Length         int    `json:"length"`
-	NotNull        bool   `json:"not_null"`
-	Default        bool   `json:"default"`
-	Generated      bool   `json:"generated"`
-	MostlyNull     bool   `json:"mostly_null"`
+	Length    int  `json:"length"`
+	NotNull   bool `json:"not_null"`
+	Default   bool `json:"default"`
+	Generated bool `json:"generated"`
+	// OftenNull says that the statistics of a large table know of nulls.
+	OftenNull      bool   `json:"often_null"`
 	SequenceClosed bool   `json:"sequence_closed"`
 	Rights         string `json:"rights"`
 }
@@ -326,9 +327,21 @@ func (s snapshot) evaluate(spec Spec) ([]Finding, Coverage) {
 	a.extensions()
 	a.scheduler()
 	a.network()
+	builtIn := len(a.findings)
 	a.logs()
 	a.triggers()
 	coverage := a.backupFunction()
+	if spec.OwnSource {
+		// Only the built-in function is known to call and to write all this.
+		for i := range a.findings[builtIn:] {
+			f := &a.findings[builtIn+i]
+			if f.Attribute == atLogConstraint {
+				continue // that is about the apply
+			}
+			f.Severity = Warning
+			f.Reason += "; whether the function in `source_dir` needs it is not known"
+		}
+	}
 	a.alert()
 	return a.findings, coverage
 }
@@ -801,7 +814,7 @@ func (a *inspection) triggerProblem(t foundTrigger) string {
 		}
 	}
 	for _, called := range body.performs {
-		if !slices.Contains(a.Functions, called.name) {
+		if !slices.Contains(a.Functions, called.name) && !slices.Contains(constructs, called.name) {
 			return fmt.Sprintf("its function calls %s, which does not exist", called)
 		}
 	}

@@ -336,7 +336,7 @@ func orNothing(text string) string {
 // performs looks whether the functions that it calls are there.
 func (b *bodyCheck) performs() {
 	for _, called := range b.text.performs {
-		if !slices.Contains(b.Functions, called.name) {
+		if !slices.Contains(b.Functions, called.name) && !slices.Contains(constructs, called.name) {
 			b.complain(b.severity(false), "Run the application's migrations that create it.", "calls the function %s, which does not exist", called)
 		}
 	}
@@ -458,7 +458,10 @@ func (b *bodyCheck) expand(into insertion) ([]value, bool) {
 	return values, true
 }
 
-// words that stand for values without being columns or variables.
+// constructs look like functions and are none.
+var constructs = []string{"coalesce", "nullif", "greatest", "least", "cast", "exists", "row", "array", "extract", "position", "substring", "trim", "overlay", "case", "not"}
+
+// keywords stand for values without being columns or variables.
 var keywords = []string{
 	"null", "true", "false", "default", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp",
 	"current_user", "session_user", "user", "current_role", "found", "sqlerrm", "sqlstate", "case", "not", "array", "row",
@@ -519,7 +522,7 @@ func (b *bodyCheck) refused(from name, c foundColumn) bool {
 	if nulls, read := b.Nulls[schema+"."+from.name]; read {
 		return nulls[c.Name]
 	}
-	return c.MostlyNull
+	return c.OftenNull
 }
 
 // assignable says whether PostgreSQL converts a value of one type to another

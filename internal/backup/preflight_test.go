@@ -122,6 +122,7 @@ func TestEvaluate(t *testing.T) {
 			p.Settings.Schedules["daily"] = d
 		}, Error, "schedules.daily.timezone", "America/Coyhaique", ""},
 		"processes that a reader cannot see": {func(s *snapshot, _ *Spec) { s.NetWorker, s.Server.SeesProcesses = false, false }, 0, "", "", ""},
+		"a source of one's own":              {func(s *snapshot, p *Spec) { p.OwnSource = true; delete(s.Tables, "system_logs") }, Warning, "", "public.system_logs does not exist, and every run is written there; whether", "migrations"},
 		"a function in C":                    {func(s *snapshot, _ *Spec) { s.Routines[0].Language = "c" }, Warning, "function.rpc", "is written in c", `verify = "backup"`},
 		"a row instead of JSON": {func(s *snapshot, _ *Spec) {
 			s.Routines[0].Type, s.Routines[0].ResultColumns = "record", []string{"success", "backup_id"}

@@ -205,6 +205,8 @@ type Spec struct {
 	Settings Settings
 	// Source is the Edge Function's source.
 	Source payload.Source
+	// OwnSource says that Source is not the built-in function's.
+	OwnSource bool
 	// Secrets are the values of the extra function secrets, known only while
 	// they are applied.
 	Secrets map[string]string

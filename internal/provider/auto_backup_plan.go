@@ -325,7 +325,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 	}
 	found, err := service.Recall(ctx, spec.ID.Name, backup.Known{})
 	if err != nil {
-		addError(diags, "Cannot read the project", err)
+		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
 	}
 	if r.projects.run.saw(spec.ID) {
@@ -364,7 +364,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 	}
 	found, err := service.Recall(ctx, spec.ID.Name, state.known())
 	if err != nil {
-		addError(diags, "Cannot read the project", err)
+		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
 	}
 	if err := found.Foreign(spec); err != nil {

@@ -182,7 +182,7 @@ func (r *autoBackupResource) observe(
 	}
 	found, err := read(service, ctx, state.id().Name, state.known())
 	if err != nil {
-		addError(diags, "Cannot read the backup", err)
+		addError(diags, "Cannot read the backup", r.projects.explain(ctx, state.ProjectRef.ValueString(), err))
 		return nil, backup.State{}, false
 	}
 	return service, found, true

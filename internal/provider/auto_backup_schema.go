@@ -107,7 +107,7 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 				Optional: true, Computed: true, Default: stringdefault.StaticString(verifyProbe),
 				Validators: []validator.String{stringvalidator.OneOf(verifyNone, verifyProbe, verifyBackup)},
 				MarkdownDescription: "What an apply has to prove: `none`; `probe`, the database calls the function, which proves its token, its rights and its tables without a backup; " +
-					"`backup`, a whole backup is run as well. Default: `" + verifyProbe + "`.",
+					"`backup`, a whole backup is run as well. An apply that cannot prove it fails with the link of the chain that broke, and the next one tries again. Default: `" + verifyProbe + "`.",
 			},
 			"rotate_token": schema.StringAttribute{
 				Optional:            true,

@@ -2,6 +2,9 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -10,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
 const (
@@ -26,9 +30,10 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 	if service == nil {
 		return none
 	}
+	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
 	findings, coverage, err := service.Preflight(ctx, spec)
 	if err != nil {
-		addError(diags, "Cannot check the project", err)
+		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return none
 	}
 	for _, finding := range findings {
@@ -51,6 +56,26 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 	}
 	return coverageObject(coverage)
 }
+
+// explain adds to a failure to read a project that the project is not up, if
+// that is so: a database that is paused merely times out.
+func (p *projects) explain(ctx context.Context, ref string, err error) error {
+	known := []error{supabase.ErrUnauthorized, supabase.ErrForbidden, supabase.ErrNotFound}
+	if p.settings.SelfHosted != nil || ctx.Err() != nil || slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
+		return err
+	}
+	project, unread := p.client.Project(ctx, ref)
+	switch {
+	case unread != nil, project.Status == "", project.Status == statusHealthy:
+		return err
+	case project.Status == statusPaused:
+		return fmt.Errorf("project %s is paused; restore it in the dashboard (https://supabase.com/dashboard/project/%s), and plan again when it is up: %w", ref, ref, err)
+	}
+	return fmt.Errorf("project %s is not up, its status is %s; plan again when it is %s: %w", ref, project.Status, statusHealthy, err)
+}
+
+// statusHealthy is the status of a project that is up.
+const statusHealthy = "ACTIVE_HEALTHY"
 
 // stops decides whether an error stops the change of a backup that is
 // installed. To hold up a repair is worse than to repair what cannot work yet:

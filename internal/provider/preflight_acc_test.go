@@ -1,10 +1,12 @@
 package provider_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -438,6 +440,32 @@ func TestPreflight(t *testing.T) {
 	}
 	if len(writers) > 0 || len(p.APICalls()) == calls {
 		t.Errorf("of %d calls of the API, these may write: %v", len(p.APICalls())-calls, writers)
+	}
+}
+
+// TestPausedProject proves that a plan says that the project is paused, where
+// all else that it hears is a database that cannot be reached.
+func TestPausedProject(t *testing.T) {
+	t.Parallel()
+	for status, says := range map[string]string{"INACTIVE": "is paused; restore it in the dashboard", "RESTORING": "its status is RESTORING"} {
+		t.Run(status, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, stack.Options{Articles: 1, Intercept: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if strings.Contains(r.URL.Path, "/database/query") {
+						http.Error(w, `{"message":"the database is not running"}`, http.StatusBadRequest)
+						return
+					}
+					answer := httptest.NewRecorder()
+					next.ServeHTTP(answer, r)
+					maps.Copy(w.Header(), answer.Header())
+					w.Header().Del("Content-Length")
+					w.WriteHeader(answer.Code)
+					_, _ = w.Write(bytes.ReplaceAll(answer.Body.Bytes(), []byte("ACTIVE_HEALTHY"), []byte(status)))
+				})
+			}})
+			expect(t, p.plan(nil, ""), []finding{fails("", says, "the database is not running")})
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,6 +182,20 @@ func TestProofSaysWhy(t *testing.T) {
 	if err := prove(true); err != nil {
 		t.Fatalf("nothing is broken: %v", err)
 	}
+	// A run that began before may not know what was applied since.
+	p.sql("alter table public.backup_articles add constraint slow check (pg_sleep(0.1) is not null) not valid")
+	p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'daily', 'schedule', now(), 1); end $$")
+	var seen []string
+	run, err := s.RunNow(t.Context(), id, backup.RunOptions{OwnRun: true, Progress: func(r backup.RunResult) {
+		if r.State == "requested" || r.Joined {
+			seen = append(seen, r.ID)
+		}
+	}})
+	if err != nil || !slices.Contains(seen, run.ID) || run.Joined || len(slices.Compact(seen)) != 2 {
+		t.Errorf("while another run was under way, %v were seen, and it ended with %+v, %v", seen, run, err)
+	}
+	p.sql("alter table public.backup_articles drop constraint slow")
+
 	for _, c := range brokenChains {
 		t.Run(c.name, func(t *testing.T) {
 			p := &project{Stack: p.Stack, t: t}

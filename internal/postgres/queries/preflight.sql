@@ -8,9 +8,10 @@
 with routine as (
     -- Every function of the backup's name, wherever it is.
     select
-        p.oid, n.nspname as schema, p.proname, p.prokind, p.provolatile, p.prosecdef, p.proretset, p.prosrc, p.proconfig,
-        p.pronargs - p.pronargdefaults as required, p.pronargs, p.proowner, p.prosqlbody is not null as standard_body,
-        l.lanname, t.typname, t.typtype,
+        p.oid, n.nspname as schema, p.proname, p.prokind, p.provolatile, p.prosecdef, p.proretset, p.proconfig,
+        p.pronargs - p.pronargdefaults as required, p.pronargs, p.proowner, l.lanname, t.typname, t.typtype,
+        -- A body in standard SQL is kept elsewhere, since PostgreSQL 14.
+        case when l.lanname = 'sql' and p.prosrc = '' and p.prokind = 'f' then pg_get_functiondef(p.oid) else p.prosrc end as source,
         (
             select array_agg(a.name order by a.position)
             from unnest(p.proargnames, p.proargmodes) with ordinality as a (name, mode, position)
@@ -43,7 +44,7 @@ log_trigger as (
 
 -- All code whose needs are looked at: names are searched in it.
 code as (
-    select coalesce(lower((select string_agg(r.prosrc, ' ') from routine r where r.schema = 'public')), '') as backup,
+    select coalesce(lower((select string_agg(r.source, ' ') from routine r where r.schema = 'public')), '') as backup,
         coalesce(lower((select string_agg(t.prosrc, ' ') from log_trigger t)), '') as triggers
 ),
 
@@ -319,7 +320,7 @@ select jsonb_build_object(
             'schema', r.schema, 'kind', r.prokind, 'volatile', r.provolatile = 'v', 'definer', r.prosecdef, 'set', r.proretset,
             'required', r.required, 'arguments', r.pronargs, 'signature', r.oid::regprocedure::text,
             'language', r.lanname, 'type', r.typname, 'type_kind', r.typtype, 'result_columns', r.result_columns,
-            'source', case when r.standard_body then pg_get_function_sqlbody(r.oid) else r.prosrc end,
+            'source', r.source,
             'config', r.proconfig, 'owner', o.rolname, 'owner_bypasses_rls', o.rolbypassrls or o.rolsuper,
             'callable', s.oid is null or has_function_privilege(s.oid, r.oid, 'execute')
         ) order by r.schema, r.oid)
@@ -333,7 +334,7 @@ select jsonb_build_object(
         where p.pronamespace = to_regnamespace('public') and p.proname like '%backup%' and p.prorettype <> 'trigger'::regtype
     ),
     'relations', (
-        select jsonb_agg(jsonb_build_array(r.nspname, r.relname)) from relation r where r.named and r.nspname <> 'information_schema'
+        select jsonb_agg(jsonb_build_array(r.nspname, r.relname)) from relation r where r.named
     ),
     'functions', (
         select jsonb_agg(distinct p.proname)
@@ -352,7 +353,7 @@ select jsonb_build_object(
                     'length', case when a.atttypmod > 4 and t.typname in ('varchar', 'bpchar') then a.atttypmod - 4 end,
                     'not_null', a.attnotnull or t.typnotnull, 'default', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
                     'generated', a.attgenerated <> '' or a.attidentity = 'a',
-                    'mostly_null', exists (
+                    'often_null', r.relpages >= 8192 and exists (
                         select from pg_stats s
                         where s.schemaname = r.nspname and s.tablename = r.relname and s.attname = a.attname and s.null_frac > 0
                     ),
