@@ -111,6 +111,9 @@ func (a attributeJSON) attribute() schema.Attribute {
 				MarkdownDescription: a.Description, NestedObject: schema.NestedAttributeObject{Attributes: inner},
 			}
 		}
+		if a.Nested.Mode != "single" {
+			log.Fatalf("the nesting %s is not known", a.Nested.Mode)
+		}
 		return schema.SingleNestedAttribute{
 			Required: a.Required, Optional: a.Optional, Computed: a.Computed, Sensitive: a.Sensitive, WriteOnly: a.WriteOnly,
 			MarkdownDescription: a.Description, Attributes: inner,
@@ -119,6 +122,11 @@ func (a attributeJSON) attribute() schema.Attribute {
 	switch kind := typeOf(a.Type).(type) {
 	case types.MapType:
 		return schema.MapAttribute{
+			Required: a.Required, Optional: a.Optional, Computed: a.Computed, Sensitive: a.Sensitive, WriteOnly: a.WriteOnly,
+			MarkdownDescription: a.Description, ElementType: kind.ElemType,
+		}
+	case types.ListType:
+		return schema.ListAttribute{
 			Required: a.Required, Optional: a.Optional, Computed: a.Computed, Sensitive: a.Sensitive, WriteOnly: a.WriteOnly,
 			MarkdownDescription: a.Description, ElementType: kind.ElemType,
 		}
@@ -166,6 +174,8 @@ func typeOf(text json.RawMessage) attr.Type {
 	switch kind := string(parts[0]); kind {
 	case `"map"`:
 		return types.MapType{ElemType: typeOf(parts[1])}
+	case `"list"`:
+		return types.ListType{ElemType: typeOf(parts[1])}
 	case `"object"`:
 		var inner map[string]json.RawMessage
 		if err := json.Unmarshal(parts[1], &inner); err != nil {
