@@ -97,7 +97,7 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 		{PartExtensions, func() error { return l.script(ctx, postgres.Extensions) }},
 		{PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
 		{PartToken, func() error { return l.applyToken(ctx, spec, found) }},
-		{PartSecrets, func() error { return l.applySecrets(ctx, spec, found) }},
+		{PartSecrets, func() error { return l.setSecrets(ctx, changedSecrets(spec, found)) }},
 		{PartFunction, func() error {
 			deployed, err := l.applyFunction(ctx, spec, found)
 			if err == nil && deployed.ID != functionID {
@@ -106,6 +106,8 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 			}
 			return err
 		}},
+		// The function that was there before may still need them.
+		{PartSecrets, func() error { return l.deleteSecrets(ctx, surplusSecrets(spec, found)...) }},
 		{PartLogConstraint, func() error { return l.applyLogConstraint(ctx, spec, found) }},
 		{PartJobs, func() error {
 			if err := l.service.settle(ctx); err != nil {
@@ -282,19 +284,15 @@ func (l *lease) applyAlertKey(ctx context.Context, spec Spec, found State) error
 	return err
 }
 
-func (l *lease) applySecrets(ctx context.Context, spec Spec, found State) error {
+// changedSecrets are the extra secrets that have another value, or none.
+func changedSecrets(spec Spec, found State) map[string]string {
 	changed := map[string]string{}
 	for name, value := range spec.Secrets {
 		if found.Secrets[name] != digestOf(value) {
 			changed[name] = value
 		}
 	}
-	if len(changed) > 0 {
-		if err := l.setSecrets(ctx, changed); err != nil {
-			return err
-		}
-	}
-	return l.deleteSecrets(ctx, surplusSecrets(spec, found)...)
+	return changed
 }
 
 func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {
@@ -310,6 +308,9 @@ func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {
 }
 
 func (l *lease) setSecrets(ctx context.Context, values map[string]string) error {
+	if len(values) == 0 {
+		return nil
+	}
 	return l.request(ctx, func() error { return l.service.API.SetSecrets(ctx, l.service.Ref, values) })
 }
 

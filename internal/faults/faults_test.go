@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -155,10 +156,16 @@ func TestFaults(t *testing.T) {
 		queue <- g
 	}
 	close(queue)
+	var done atomic.Int64
+	progress := func() {
+		if n := done.Add(1); *all && n%50 == 0 {
+			fmt.Printf("%d cells so far\n", n)
+		}
+	}
 	for range min(sites, len(groups)) {
 		work.Go(func() {
 			for g := range queue {
-				got, err := g.run(ctx)
+				got, err := g.run(ctx, progress)
 				mu.Lock()
 				if err != nil {
 					t.Errorf("%s: %v", g, err)
@@ -198,8 +205,9 @@ func TestFaults(t *testing.T) {
 // passed is how many cells passed, once all did.
 var passed int
 
-// run runs the cells of a group in a project of its own.
-func (g group) run(ctx context.Context) (results []result, err error) {
+// run runs the cells of a group in a project of its own, and calls progress
+// after each.
+func (g group) run(ctx context.Context, progress func()) (results []result, err error) {
 	s, err := newSite(ctx, g.direct)
 	if err != nil {
 		return nil, err
@@ -216,6 +224,7 @@ func (g group) run(ctx context.Context) (results []result, err error) {
 			wrong = append(wrong, err.Error())
 		}
 		results = append(results, result{c, wrong, time.Since(began)})
+		progress()
 		if err != nil {
 			// The next cell begins with a project that is clean.
 			if err := s.clean(); err != nil {

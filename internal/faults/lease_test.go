@@ -85,7 +85,7 @@ func TestTwoAtOnce(t *testing.T) {
 		}
 		rounds := 2
 		if *all {
-			rounds = 20
+			rounds = 6
 		}
 		for round := range rounds {
 			for _, pair := range pairs {

@@ -77,6 +77,9 @@ type aim struct {
 	Known bool
 }
 
+// source is the source of the alerts of a variant, which its function knows.
+func source(variant int) string { return fmt.Sprintf("Falha %d", variant) }
+
 func (a aim) spec(p place) (backup.Spec, error) {
 	crons := []map[string]string{
 		{"daily": "0 3 * * *", "weekly": "0 4 * * 0"},
@@ -98,14 +101,14 @@ func (a aim) spec(p place) (backup.Spec, error) {
 		Function: backup.FunctionSettings{URL: backup.FunctionURL(p.ProjectURL, name.Slug()), RPC: backup.DefaultRPC},
 		Alert: backup.AlertSettings{
 			Enabled: true, Function: backup.DefaultAlertFunction, URL: backup.FunctionURL(p.ProjectURL, backup.DefaultAlertFunction),
-			Source: fmt.Sprintf("Falha %d", a.Variant), OverdueAfterSeconds: 93600,
+			Source: source(a.Variant), OverdueAfterSeconds: 93600,
 		},
 		Retry:   backup.RetrySettings{Attempts: int64(a.Variant), DelaySeconds: 600},
 		Secrets: slices.Sorted(maps.Keys(secrets)),
 	}
-	source, err := backup.BuiltInSource(name, settings)
+	function, err := backup.BuiltInSource(name, settings)
 	return backup.Spec{
-		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: source, Secrets: secrets,
+		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: function, Secrets: secrets,
 		ExtendLogConstraint: true, Adopt: a.Adopt, RotateToken: a.Rotate,
 	}, err
 }
@@ -117,7 +120,7 @@ func (a aim) pursue(ctx context.Context, p place) error {
 		return err
 	}
 	defer done()
-	known := backup.Known{}
+	known := backup.Known{Managed: a.Known}
 	if a.Known {
 		known.Keys = []string{"daily", "weekly", "monthly", backup.WatchdogKey}
 		known.Secrets = []string{"EXTRA", "OF_FIRST", "OF_SECOND"}
@@ -263,6 +266,14 @@ func (s *site) works() string {
 		return ""
 	case why == "" && verifyJWT:
 		return "the platform refuses requests without a JWT"
+	case why == "":
+		for file, content := range s.stack.FunctionFiles(name.Slug()) {
+			for variant, secret := range []string{"OF_FIRST", "OF_SECOND"} {
+				if strings.HasSuffix(file, "config.json") && strings.Contains(content, source(variant)) && digests[secret] == "" {
+					return "the function has lost the secret " + secret
+				}
+			}
+		}
 	}
 	return why
 }
@@ -331,7 +342,7 @@ func (s *site) tick() (wrong []string, err error) {
 			(select count(distinct a.backup_id) || ' backups' from public.backup_articles a))`
 	const wanted = "1 runs, 0 requests, true Backup automático, 1 backups"
 	got := ""
-	for deadline := time.Now().Add(30 * time.Second); got != wanted && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); got != wanted && time.Now().Before(deadline); {
 		if got, err = s.text(outcome); err != nil {
 			return wrong, err
 		}
