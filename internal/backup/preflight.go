@@ -112,6 +112,9 @@ func (s *Service) Preflight(ctx context.Context, spec Spec) ([]Finding, Coverage
 	return findings, coverage, nil
 }
 
+// lookRepeats is how often the database is looked at again after a deadlock.
+const lookRepeats = 2
+
 // look reads what the database has to say.
 func (s *Service) look(ctx context.Context, spec Spec) (snapshot, error) {
 	zones, err := json.Marshal(foreignZones(spec.Settings))
@@ -123,6 +126,13 @@ func (s *Service) look(ctx context.Context, spec Spec) (snapshot, error) {
 		table = *spec.Settings.Function.VerifyTable
 	}
 	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
+	for range lookRepeats {
+		if state := postgres.SQLState(err); state != "40P01" && state != "55P03" {
+			break
+		}
+		// Somebody alters a table at this moment.
+		answer, err = s.DB.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
+	}
 	if err != nil {
 		return snapshot{}, err
 	}
@@ -269,7 +279,6 @@ type foundTable struct {
 	RLS               bool              `json:"rls"`
 	ForceRLS          bool              `json:"force_rls"`
 	AlteredByPostgres bool              `json:"altered_by_postgres"`
-	Bytes             int64             `json:"bytes"`
 	Columns           []foundColumn     `json:"columns"`
 	Unique            [][]string        `json:"unique"`
 	Rights            map[string]string `json:"rights"`

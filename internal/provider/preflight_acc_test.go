@@ -405,6 +405,19 @@ func TestPreflight(t *testing.T) {
 	expect(t, p.plan(nil, ""), nil)
 	expect(t, p.plan(verifyTable("backup_articles"), p.ReadOnlyDatabaseURL), nil)
 
+	// A backup that is under way has truncated its tables, and nobody waits for it.
+	running, err := p.Admin().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := running.Exec(t.Context(), "truncate public.backend_logs_backup, public.app_logs_backup; lock table public.articles in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, p.plan(nil, ""), nil)
+	if err := running.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
 	terraform := newCLI(t, "")
 	terraform.env = slices.DeleteFunc(terraform.env, func(v string) bool { return strings.HasPrefix(v, "TF_LOG") })
 	calls := len(p.APICalls())

@@ -4,7 +4,7 @@
 -- that may see everything and change nothing, and must not fail because
 -- something is missing or closed: catalogs are joined, so that what is not there
 -- is null, and tables are read by query_to_xml only where they exist, may be
--- read and are not locked.
+-- read and are not locked. It takes no lock for which a backup would wait.
 with routine as (
     -- Every function of the backup's name, wherever it is.
     select
@@ -44,7 +44,13 @@ log_trigger as (
 
 -- All code whose needs are looked at: names are searched in it.
 code as (
-    select coalesce(lower((select string_agg(r.source, ' ') from routine r where r.schema = 'public')), '') as backup,
+    select
+        coalesce(lower((select string_agg(r.source, ' ') from routine r where r.schema = 'public')), '') as backup,
+        coalesce(lower((
+            select string_agg(m.part[1], ' ')
+            from routine r cross join regexp_matches(r.source, '(truncate[^;]*)', 'gi') as m (part)
+            where r.schema = 'public'
+        )), '') as truncates,
         coalesce(lower((select string_agg(t.prosrc, ' ') from log_trigger t)), '') as triggers
 ),
 
@@ -52,6 +58,7 @@ relation as (
     select
         c.oid, n.nspname, c.relname, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relpages,
         strpos(code.backup, lower(c.relname)) > 0 as mentioned,
+        strpos(code.truncates, lower(c.relname)) > 0 as truncated,
         -- The log tables, and every table that the code names.
         n.nspname = 'public' and (
             c.relname in ('backup_logs', 'system_logs', 'alert_subscriptions', coalesce($2::text, ''))
@@ -106,24 +113,11 @@ part (name, present, query) as (
     from relation r
     where r.oid = to_regclass('public.alert_subscriptions') and r.relkind in ('r', 'p')
     union all
-    -- Which tables hold rows: those of the application, its users and its files.
-    select
-        'filled', true,
-        (
-            select
-                'select jsonb_agg(t.name order by t.name) as d from (select null::text as name where false'
-                || coalesce(string_agg(
-                    format(' union all select %L where exists (select from %I.%I)', r.nspname || '.' || r.relname, r.nspname, r.relname), ''
-                ), '')
-                || ') as t'
-            from relation r
-            where r.readable and r.relkind in ('r', 'p', 'm')
-            and (r.nspname = 'public' or (r.nspname, r.relname) in (('auth', 'users'), ('storage', 'objects')))
-            and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.deptype = 'e')
-        )
-    union all
-    -- Which nullable columns of the tables that the code names do hold a null. A
-    -- large table is not read for it; there, the planner's statistics tell.
+    -- Which nullable columns of the tables that the code names do hold a null,
+    -- where another of these tables has a column of the name that takes none. A
+    -- large table is not read for it; there, the planner's statistics tell. Nor is
+    -- one that the code truncates: whoever reads it would wait for a backup that
+    -- is under way, or have it wait.
     select
         'nulls', true,
         (
@@ -139,8 +133,13 @@ part (name, present, query) as (
                 select string_agg(format('%L, nullif(bool_or(%I is null), false)', a.attname, a.attname), ', ') as list
                 from pg_attribute a
                 where a.attrelid = r.oid and a.attnum between 1 and 40 and not a.attisdropped and not a.attnotnull
+                and exists (
+                    select from relation o
+                    inner join pg_attribute b on b.attrelid = o.oid and b.attname = a.attname and b.attnotnull and not b.attisdropped
+                    where o.detailed and o.oid <> r.oid
+                )
             ) as c on c.list is not null
-            where r.detailed and r.mentioned and r.readable and r.relkind in ('r', 'p', 'm') and r.relpages < 8192
+            where r.detailed and r.mentioned and r.readable and not r.truncated and r.relkind in ('r', 'p', 'm') and r.relpages < 8192
         )
     union all
     -- Each CHECK of the log tables is evaluated with rows as the function writes
@@ -346,7 +345,6 @@ select jsonb_build_object(
         select jsonb_object_agg(r.relname, jsonb_build_object(
             'kind', r.relkind, 'owner', o.rolname, 'rls', r.relrowsecurity, 'force_rls', r.relforcerowsecurity,
             'altered_by_postgres', pg_has_role(p.oid, r.relowner, 'usage'),
-            'bytes', pg_table_size(r.oid),
             'columns', (
                 select jsonb_agg(jsonb_build_object(
                     'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', t.typname, 'category', t.typcategory,
@@ -424,6 +422,17 @@ select jsonb_build_object(
             'function', t.nspname || '.' || t.proname, 'language', t.lanname, 'source', t.prosrc
         ) order by t.relname, t.tgname)
         from log_trigger t
+    ),
+    -- Which tables hold rows: those of the application, its users and its files.
+    -- The statistics are enough for that, and need no lock.
+    'filled', (
+        select jsonb_agg(r.nspname || '.' || r.relname order by r.nspname, r.relname)
+        from relation r
+        inner join pg_class c on c.oid = r.oid
+        where r.relkind in ('r', 'p', 'm')
+        and (r.nspname = 'public' or (r.nspname, r.relname) in (('auth', 'users'), ('storage', 'objects')))
+        and (c.reltuples > 0 or pg_stat_get_live_tuples(c.oid) > 0)
+        and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.deptype = 'e')
     ),
     'unknown_zones', (
         -- Reading all zones takes a while.
