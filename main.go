@@ -3,15 +3,14 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"io"
 	"log"
 	"os"
 	"strings"
 
-	tfprovider "github.com/hashicorp/terraform-plugin-framework/provider"
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 )
@@ -37,10 +36,15 @@ func serve(debug bool) error {
 	if c, ok := p.(io.Closer); ok {
 		defer func() { _ = c.Close() }()
 	}
-	return providerserver.Serve(context.Background(), func() tfprovider.Provider { return p }, providerserver.ServeOpts{
-		Address: "registry.terraform.io/aimindset/aimindset",
-		Debug:   debug,
-	})
+	server, err := provider.NewServer(p)
+	if err != nil {
+		return err
+	}
+	var options []tf6server.ServeOpt
+	if debug {
+		options = append(options, tf6server.WithManagedDebug())
+	}
+	return tf6server.Serve("registry.terraform.io/aimindset/aimindset", func() tfprotov6.ProviderServer { return server }, options...)
 }
 
 // dropUnreadLog spares the log that nobody reads. The plugin framework writes

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
@@ -24,7 +23,7 @@ const address = "aimindset_auto_backup.this"
 
 // factories serve the provider under test to the real Terraform.
 var factories = map[string]func() (tfprotov6.ProviderServer, error){
-	"aimindset": providerserver.NewProtocol6WithError(provider.New("test")()),
+	"aimindset": func() (tfprotov6.ProviderServer, error) { return provider.NewServer(provider.New("test")()) },
 }
 
 // scratch is a directory that ends with the tests.

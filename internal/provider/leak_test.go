@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
@@ -50,7 +49,7 @@ func TestNothingIsLeft(t *testing.T) { //nolint:paralleltest // see above
 			most := "0"
 			resource.UnitTest(t, resource.TestCase{
 				ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-					"aimindset": providerserver.NewProtocol6WithError(served),
+					"aimindset": func() (tfprotov6.ProviderServer, error) { return provider.NewServer(served) },
 				},
 				Steps: []resource.TestStep{{
 					Config: p.config(nightly + "\nverify = \"none\""),

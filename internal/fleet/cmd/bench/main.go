@@ -423,9 +423,11 @@ func (f *Figures) judge() {
 	}
 	further := float64(last.Backups - first.Backups)
 	f.Growth = pair((last.Peak.Provider-first.Peak.Provider)/further, (last.Peak.Nothing-first.Peak.Nothing)/further)
-	// The plugin framework keeps the context of every call until its process
-	// ends, which grows both providers alike.
-	miss("the growth in KiB for each backup beyond that of a provider that does nothing", f.Growth.Provider-f.Growth.Nothing, growthLimitKB)
+	// The peak of few backups grows with how many of them are read at once, and
+	// says nothing of what each one costs.
+	if last.Backups == 1000 {
+		miss("the growth in KiB for each further backup", f.Growth.Provider, growthLimitKB)
+	}
 }
 
 func (f *Figures) table() string {

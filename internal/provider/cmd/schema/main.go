@@ -13,7 +13,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -33,7 +32,7 @@ func main() {
 }
 
 func printSchemas(ctx context.Context, out io.Writer, address string) error {
-	server, err := providerserver.NewProtocol6WithError(provider.New("schema")())()
+	server, err := provider.NewServer(provider.New("schema")())
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,101 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+)
+
+// NewServer makes a server of a provider, by protocol 6.
+//
+// The framework's server remembers the context of every call until Terraform
+// stops the provider, and with it what the call's connection, its request and
+// its loggers hold: some tens of kilobytes for each resource of a plan. This
+// one lets go of them when the call is over.
+func NewServer(p provider.Provider) (tfprotov6.ProviderServer, error) {
+	inner, ok := providerserver.NewProtocol6(p)().(frameworkServer)
+	if !ok {
+		return nil, errors.New("the plugin framework's server lacks a part of protocol 6")
+	}
+	return server{inner}, nil
+}
+
+// frameworkServer is all that the framework's server can do. Some of it is in
+// no common interface.
+type frameworkServer interface {
+	tfprotov6.ProviderServer
+	tfprotov6.ListResourceServer
+	tfprotov6.ActionServer
+	tfprotov6.StateStoreServer
+}
+
+// server bounds the contexts of the calls that are made for each resource and
+// each data source. The others are few, or answer after they have returned.
+type server struct{ frameworkServer }
+
+func (s server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.ValidateResourceConfig)
+}
+
+func (s server) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.UpgradeResourceState)
+}
+
+func (s server) UpgradeResourceIdentity(ctx context.Context, req *tfprotov6.UpgradeResourceIdentityRequest) (*tfprotov6.UpgradeResourceIdentityResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.UpgradeResourceIdentity)
+}
+
+func (s server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.ReadResource)
+}
+
+func (s server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.PlanResourceChange)
+}
+
+func (s server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.ApplyResourceChange)
+}
+
+func (s server) ImportResourceState(ctx context.Context, req *tfprotov6.ImportResourceStateRequest) (*tfprotov6.ImportResourceStateResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.ImportResourceState)
+}
+
+func (s server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.ValidateDataResourceConfig)
+}
+
+func (s server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
+	return bounded(ctx, req, s.frameworkServer.ReadDataSource)
+}
+
+// bounded makes a call with a context that holds nothing after it.
+func bounded[Request, Response any](ctx context.Context, req *Request, call func(context.Context, *Request) (*Response, error)) (*Response, error) {
+	c := &callContext{}
+	c.current.Store(&ctx)
+	defer c.current.Store(&ended) //nolint:contextcheck // it is what c is afterwards
+	return call(c, req) //nolint:contextcheck // c is ctx until then
+}
+
+// callContext is the context of a call while that lasts, and afterwards one
+// that has ended.
+type callContext struct {
+	current atomic.Pointer[context.Context]
+}
+
+// ended is a context that has ended and holds nothing.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+func (c *callContext) Deadline() (time.Time, bool) { return (*c.current.Load()).Deadline() }
+func (c *callContext) Done() <-chan struct{}       { return (*c.current.Load()).Done() }
+func (c *callContext) Err() error                  { return (*c.current.Load()).Err() }
+func (c *callContext) Value(key any) any           { return (*c.current.Load()).Value(key) }
