@@ -79,7 +79,7 @@ func bounded[Request, Response any](ctx context.Context, req *Request, call func
 	c := &callContext{}
 	c.current.Store(&ctx)
 	defer c.current.Store(&ended) //nolint:contextcheck // it is what c is afterwards
-	return call(c, req) //nolint:contextcheck // c is ctx until then
+	return call(c, req)           //nolint:contextcheck // c is ctx until then
 }
 
 // callContext is the context of a call while that lasts, and afterwards one
