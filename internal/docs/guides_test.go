@@ -26,10 +26,11 @@ type guide struct {
 
 // guides are those that need more than a project of the default kind.
 var guides = map[string]guide{
-	"existing-project.md": {stack: stack.Options{LegacyJobs: true}},
-	"falhas.md":           {installed: true},
-	"last-night.md":       {installed: true, backedUp: true, settings: mayOnlyRead},
-	"backup-da-noite.md":  {installed: true, backedUp: true, settings: mayOnlyRead},
+	"existing-project.md":    {stack: stack.Options{LegacyJobs: true}},
+	"falhas.md":              {installed: true},
+	"interrupted-applies.md": {installed: true},
+	"last-night.md":          {installed: true, backedUp: true, settings: mayOnlyRead},
+	"backup-da-noite.md":     {installed: true, backedUp: true, settings: mayOnlyRead},
 	"least-privilege.md": {settings: func(_ *testing.T, s *stack.Stack) []string {
 		return []string{"PLAN_TOKEN=" + s.ReadOnlyAccessToken, "APPLY_TOKEN=" + s.AccessToken, "SUPABASE_ACCESS_TOKEN="}
 	}},
