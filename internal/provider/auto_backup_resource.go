@@ -47,15 +47,7 @@ func (r *autoBackupResource) Metadata(_ context.Context, req resource.MetadataRe
 }
 
 func (r *autoBackupResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	if req.ProviderData == nil {
-		return
-	}
-	p, ok := req.ProviderData.(*projects)
-	if !ok {
-		resp.Diagnostics.AddError("Broken provider", fmt.Sprintf("The resource was configured with a %T.", req.ProviderData))
-		return
-	}
-	r.projects = p
+	r.projects = configured(req.ProviderData, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

@@ -273,15 +273,7 @@ func runAttributes() map[string]schema.Attribute {
 }
 
 func (d *autoBackupStatus) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	if req.ProviderData == nil {
-		return
-	}
-	p, ok := req.ProviderData.(*projects)
-	if !ok {
-		resp.Diagnostics.AddError("Broken provider", fmt.Sprintf("The data source was configured with a %T.", req.ProviderData))
-		return
-	}
-	d.projects = p
+	d.projects = configured(req.ProviderData, &resp.Diagnostics)
 }
 
 func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {

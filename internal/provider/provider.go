@@ -167,6 +167,16 @@ func (p *aimindset) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{newNextRuns, newCronUTC}
 }
 
+// configured is what Configure has made for resources, data sources and
+// actions; nil as long as the provider is not configured.
+func configured(data any, diags *diag.Diagnostics) *projects {
+	p, ok := data.(*projects)
+	if !ok && data != nil {
+		diags.AddError("Broken provider", fmt.Sprintf("It was configured with a %T.", data))
+	}
+	return p
+}
+
 // projects gives the resources of one run their access to the projects.
 type projects struct {
 	settings settings

@@ -65,15 +65,7 @@ func (a *runAction) Schema(_ context.Context, _ action.SchemaRequest, resp *acti
 }
 
 func (a *runAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	if req.ProviderData == nil {
-		return
-	}
-	p, ok := req.ProviderData.(*projects)
-	if !ok {
-		resp.Diagnostics.AddError("Broken provider", fmt.Sprintf("The action was configured with a %T.", req.ProviderData))
-		return
-	}
-	a.projects = p
+	a.projects = configured(req.ProviderData, &resp.Diagnostics)
 }
 
 // ModifyPlan refuses what no invocation could do, as far as it is known yet.
