@@ -123,8 +123,10 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	first := true
 	run, err := service.RunNow(ctx, id, backup.RunOptions{Progress: func(run backup.RunResult) {
-		resp.SendProgress(action.InvokeProgressEvent{Message: progressOf(id, run)})
+		resp.SendProgress(action.InvokeProgressEvent{Message: progressOf(id, run, first)})
+		first = false
 	}})
 	switch {
 	case err == nil:
@@ -138,9 +140,11 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	}
 }
 
-// progressOf says where a run stands.
-func progressOf(id backup.ID, run backup.RunResult) string {
+// progressOf says where a run stands; at first also whether it is another's.
+func progressOf(id backup.ID, run backup.RunResult, first bool) string {
 	switch {
+	case first && run.Joined:
+		return fmt.Sprintf("run %s of backup %s is under way since %s and is waited for", run.ID, id, run.RequestedAt)
 	case run.State == "succeeded":
 		records := "an unknown number of"
 		if run.Records != nil {
@@ -151,8 +155,6 @@ func progressOf(id backup.ID, run backup.RunResult) string {
 		return fmt.Sprintf("failed with %s", run.Code)
 	case run.State == "running":
 		return "running: the Edge Function has taken the run"
-	case run.Joined:
-		return fmt.Sprintf("run %s of backup %s is under way since %s and is waited for", run.ID, id, run.RequestedAt)
 	}
 	return fmt.Sprintf("requested: run %s of backup %s", run.ID, id)
 }
