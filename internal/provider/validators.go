@@ -57,20 +57,25 @@ func validateZone(text string) error {
 	return err
 }
 
+const (
+	maxIdentifier = 63 // bytes that PostgreSQL keeps of a name
+	maxSlug       = 200
+)
+
 var (
-	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-	slug       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,199}$`)
+	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	slug       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 )
 
 func validateIdentifier(text string) error {
-	if !identifier.MatchString(text) {
+	if len(text) > maxIdentifier || !identifier.MatchString(text) {
 		return fmt.Errorf("%q is no plain SQL name; write it without a schema and quotes, in letters, digits and underscores", text)
 	}
 	return nil
 }
 
 func validateSlug(text string) error {
-	if !slug.MatchString(text) {
+	if len(text) > maxSlug || !slug.MatchString(text) {
 		return fmt.Errorf("%q is no slug of an Edge Function; write the last part of its address, for example \"alert-processor\"", text)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // What an error of this package can be, for errors.Is.
@@ -133,9 +134,14 @@ const (
 	longestText    = 32 << 10
 )
 
+// These are compiled at the first failure, as secretPatterns are.
 var (
-	titlePattern       = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-	projectGonePattern = regexp.MustCompile(`(?i)\bresource has been removed\b|\bproject\b.{0,60}\bnot found\b`)
+	titlePattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+	})
+	projectGonePattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\bresource has been removed\b|\bproject\b.{0,60}\bnot found\b`)
+	})
 )
 
 // explain fills in what an answer that is no success says. sql says that the
@@ -159,7 +165,7 @@ func (e *Error) explain(status int, body []byte, sql bool, permission string, re
 		e.Message = http.StatusText(status)
 	}
 	switch {
-	case (status == http.StatusBadRequest || status == http.StatusNotFound) && projectGonePattern.MatchString(message):
+	case (status == http.StatusBadRequest || status == http.StatusNotFound) && projectGonePattern().MatchString(message):
 		e.kinds = append(e.kinds, ErrProjectGone)
 		e.Advice = "The project was deleted, or the project ref is not right, or the token belongs to an account that cannot see it."
 	case status == http.StatusNotFound:
@@ -207,7 +213,7 @@ func wholeMessageOf(body []byte) (message, event string) {
 		return "", answer.ErrorEventID
 	}
 	text := string(body)
-	if title := titlePattern.FindStringSubmatch(text); title != nil {
+	if title := titlePattern().FindStringSubmatch(text); title != nil {
 		return "a web page titled " + title[1], ""
 	}
 	if strings.HasPrefix(strings.TrimSpace(text), "<") {

@@ -145,7 +145,7 @@ func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) 
 		if p.DatabaseType != api.SupavisorConfigResponseDatabaseTypePRIMARY {
 			continue
 		}
-		if !poolerHost.MatchString(p.DbHost) || !poolerName.MatchString(p.DbUser) || !poolerName.MatchString(p.DbName) {
+		if len(p.DbHost) > 253 || !poolerHost.MatchString(p.DbHost) || !poolerName.MatchString(p.DbUser) || !poolerName.MatchString(p.DbName) {
 			return "", k.malformed("its names are not those of a host, a user and a database")
 		}
 		// The settings are those of the transaction pooler on port 6543.
@@ -155,6 +155,6 @@ func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) 
 }
 
 var (
-	poolerHost = regexp.MustCompile(`^[a-z0-9.-]{1,253}$`)
-	poolerName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+	poolerHost = regexp.MustCompile(`^[a-z0-9.-]+$`)
+	poolerName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 )

@@ -79,14 +79,14 @@ func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.Ra
 const longArgument = 20
 
 var (
-	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.~+/=-]{20,}$`)
+	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.~+/=-]+$`)
 	uuidPattern  = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )
 
 // secretLike says that an argument looks like a token or a key. Names of
 // objects are shorter, texts have spaces, and documents have brackets.
 func secretLike(text string) bool {
-	return tokenPattern.MatchString(text) && !uuidPattern.MatchString(text)
+	return len(text) >= longArgument && tokenPattern.MatchString(text) && !uuidPattern.MatchString(text)
 }
 
 // sqlErrorPattern is how an error of PostgreSQL begins in the message of a

@@ -23,14 +23,18 @@ const (
 
 // secretPatterns find secrets that nobody registered, by the forms in which
 // Supabase issues them. Where a pattern has a group, only the group is hidden.
-var secretPatterns = []*regexp.Regexp{
-	regexp.MustCompile(`\bsbp_(?:oauth_|v\d+_)?[A-Za-z0-9]{8,}`),
-	regexp.MustCompile(`\bsb_secret_[A-Za-z0-9_-]{4,}`),
-	regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?`),
-	regexp.MustCompile(`(?i)\bbearer\s+([^\s"',;]{16,})`),
-	regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:([^\s]+)@`),
-	regexp.MustCompile(`(?i)\b(?:password|passwd|pwd)\s*=\s*('[^']*'|[^\s'&;]+)`),
-}
+// Compiling them takes longer than the rest of the provider's start, and
+// Terraform starts it more often than anything has to be hidden.
+var secretPatterns = sync.OnceValue(func() []*regexp.Regexp {
+	return []*regexp.Regexp{
+		regexp.MustCompile(`\bsbp_(?:oauth_|v\d+_)?[A-Za-z0-9]{8,}`),
+		regexp.MustCompile(`\bsb_secret_[A-Za-z0-9_-]{4,}`),
+		regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?`),
+		regexp.MustCompile(`(?i)\bbearer\s+([^\s"',;]{16,})`),
+		regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:([^\s]+)@`),
+		regexp.MustCompile(`(?i)\b(?:password|passwd|pwd)\s*=\s*('[^']*'|[^\s'&;]+)`),
+	}
+})
 
 // A Redactor takes secrets out of texts. It knows the values that were given
 // to it, in whole, in pieces and as they look inside JSON and URLs, and the
@@ -83,7 +87,7 @@ func (r *Redactor) redact(text string, also []string) string {
 			hideValue(hidden, text, form)
 		}
 	}
-	for _, pattern := range secretPatterns {
+	for _, pattern := range secretPatterns() {
 		for _, at := range pattern.FindAllStringSubmatchIndex(text, -1) {
 			from, to := at[0], at[1]
 			if len(at) > 2 {
