@@ -4,25 +4,18 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
 const (
-	// Provider is this provider's package.
-	Provider = "github.com/aimindset/terraform-provider-aimindset"
 	// PerProject is how many backups the recorded project has.
 	PerProject = 5
 
@@ -45,16 +38,6 @@ resource "aimindset_auto_backup" "this" {
 `
 )
 
-// Build builds a provider into a directory that Terraform takes it from, under
-// the name of this one.
-func Build(ctx context.Context, pkg, dir string, flags ...string) error {
-	args := slices.Concat([]string{"build", "-trimpath", "-o", filepath.Join(dir, "terraform-provider-aimindset")}, flags, []string{pkg})
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
-	}
-	return nil
-}
-
 // backupName is the name of one of a project's backups.
 func backupName(n int) string {
 	if n == 0 {
@@ -63,22 +46,9 @@ func backupName(n int) string {
 	return fmt.Sprintf("auto-backup-%c%c", 'a'+n/26, 'a'+n%26)
 }
 
-// Workspace is a directory in which Terraform runs.
-type Workspace struct {
-	Dir string
-	// Env is Terraform's environment.
-	Env []string
-
-	terraform string
-}
-
-// NewWorkspace makes a directory in which Terraform manages backups of
+// NewWorkingDirectory makes a directory in which Terraform manages backups of
 // projects, by their references, with the provider that stands in another one.
-func NewWorkspace(ctx context.Context, dir, provider string, environ []string, refs []string, perProject int) (*Workspace, error) {
-	terraform, err := stack.Terraform(ctx)
-	if err != nil {
-		return nil, err
-	}
+func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []string, refs []string, perProject int) (*stack.WorkingDirectory, error) {
 	backups := map[string]map[string]string{}
 	for _, ref := range refs {
 		for n := range perProject {
@@ -89,61 +59,7 @@ func NewWorkspace(ctx context.Context, dir, provider string, environ []string, r
 	if err != nil {
 		return nil, err
 	}
-	for name, text := range map[string]string{
-		"main.tf": configuration, "backups.json": string(list),
-		"terraform.rc": fmt.Sprintf("provider_installation {\n  dev_overrides { \"aimindset/aimindset\" = %q }\n}\n", provider),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-	}
-	w := &Workspace{Dir: dir, terraform: terraform}
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "SUPABASE_") && !strings.HasPrefix(variable, "TF_") {
-			w.Env = append(w.Env, variable)
-		}
-	}
-	w.Env = append(w.Env, environ...)
-	w.Env = append(w.Env, "TF_CLI_CONFIG_FILE="+filepath.Join(dir, "terraform.rc"), "CHECKPOINT_DISABLE=1")
-	return w, nil
-}
-
-// Run is one run of Terraform that has ended.
-type Run struct {
-	// Output is what it printed, Exit its exit code.
-	Output string
-	Exit   int
-	// Took is how long it took from its start to its end.
-	Took time.Duration
-	// CPU is what it and all that it started used.
-	CPU time.Duration
-}
-
-// Terraform runs Terraform. That it ends with an exit code is no error.
-func (w *Workspace) Terraform(ctx context.Context, args ...string) (Run, error) {
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, w.terraform, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = w.Dir, w.Env, &out, &out
-	start := time.Now()
-	err := cmd.Run()
-	run := Run{Output: out.String(), Took: time.Since(start)}
-	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
-		return run, fmt.Errorf("terraform %s: %w\n%s", args[0], errors.Join(err, ctx.Err()), run.Output)
-	}
-	run.Exit = cmd.ProcessState.ExitCode()
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		run.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	}
-	return run, nil
-}
-
-// Must is Terraform with an exit code that is expected.
-func (w *Workspace) Must(ctx context.Context, exit int, args ...string) (Run, error) {
-	run, err := w.Terraform(ctx, args...)
-	if err == nil && run.Exit != exit {
-		err = fmt.Errorf("terraform %s ended with %d, not with %d:\n%s", strings.Join(args, " "), run.Exit, exit, run.Output)
-	}
-	return run, err
+	return stack.NewWorkingDirectory(ctx, dir, provider, environ, map[string]string{"main.tf": configuration, "backups.json": string(list)})
 }
 
 // Sample is a project in which PerProject backups were really installed: what
@@ -183,7 +99,7 @@ func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	w, err := NewWorkspace(ctx, dir, provider, s.Environ(), []string{s.ProjectRef}, PerProject)
+	w, err := NewWorkingDirectory(ctx, dir, provider, s.Environ(), []string{s.ProjectRef}, PerProject)
 	if err != nil {
 		return nil, err
 	}
@@ -215,13 +131,13 @@ func (s *Sample) Serve(ctx context.Context, opts stack.FleetOptions) (*stack.Fle
 	return s.recording.Serve(ctx, opts)
 }
 
-// Workspace makes a directory in which Terraform manages the first backups of
+// WorkingDirectory makes a directory in which Terraform manages the first backups of
 // each project of a fleet, and has a state of all of them.
-func (s *Sample) Workspace(ctx context.Context, dir, provider string, f *stack.Fleet, perProject int) (*Workspace, error) {
+func (s *Sample) WorkingDirectory(ctx context.Context, dir, provider string, f *stack.Fleet, perProject int) (*stack.WorkingDirectory, error) {
 	if perProject > PerProject {
 		return nil, fmt.Errorf("a sample has %d backups, not %d", PerProject, perProject)
 	}
-	w, err := NewWorkspace(ctx, dir, provider, f.Environ(), f.Refs, perProject)
+	w, err := NewWorkingDirectory(ctx, dir, provider, f.Environ(), f.Refs, perProject)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := Build(ctx, Provider, dir, buildFlags...); err != nil {
+	if err := stack.BuildProvider(ctx, stack.Provider, dir, buildFlags...); err != nil {
 		log.Print(err)
 		return 1
 	}
@@ -53,7 +53,7 @@ func plan(t *testing.T, perProject int, opts stack.FleetOptions, env ...string) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	w, err := sample.Workspace(t.Context(), t.TempDir(), provider, f, perProject)
+	w, err := sample.WorkingDirectory(t.Context(), t.TempDir(), provider, f, perProject)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package provider_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,10 +15,9 @@ import (
 
 // cli is Terraform's command line with the provider as a program of its own.
 type cli struct {
+	*stack.WorkingDirectory
+
 	t        *testing.T
-	dir      string
-	binary   string
-	env      []string
 	searched map[string]string // what was printed or written, by its origin
 }
 
@@ -28,66 +25,57 @@ type cli struct {
 // directory that holds it.
 var builtProvider = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(scratch, "provider")
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "terraform-provider-aimindset"), "github.com/aimindset/terraform-provider-aimindset")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the provider: %w\n%s", err, out)
-	}
-	return dir, nil
+	return dir, stack.BuildProvider(context.Background(), stack.Provider, dir)
 })
 
 func newCLI(t *testing.T, config string, env ...string) *cli {
 	t.Helper()
-	binary, err := stack.Terraform(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cli{t: t, dir: t.TempDir(), binary: binary, searched: map[string]string{}}
 	program, err := builtProvider()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rc := fmt.Sprintf("provider_installation {\n  dev_overrides { \"aimindset/aimindset\" = %q }\n  direct {}\n}\n", program)
-	for name, text := range map[string]string{"main.tf": config, "terraform.rc": rc} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	w, err := stack.NewWorkingDirectory(t.Context(), t.TempDir(), program, env, map[string]string{"main.tf": config})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "SUPABASE_") && !strings.HasPrefix(variable, "TF_") {
-			c.env = append(c.env, variable)
-		}
-	}
-	c.env = append(c.env, env...)
-	c.env = append(c.env, "TF_CLI_CONFIG_FILE="+filepath.Join(c.dir, "terraform.rc"), "CHECKPOINT_DISABLE=1",
-		"TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(c.dir, "trace.log"))
-	return c
+	w.Env = append(w.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.Dir, "trace.log"))
+	return &cli{WorkingDirectory: w, t: t, searched: map[string]string{}}
 }
 
 // run runs Terraform and keeps everything it printed.
 func (c *cli) run(wanted int, args ...string) string {
 	c.t.Helper()
-	return c.runWith(nil, wanted, args...)
+	run, err := c.Must(c.t.Context(), wanted, args...)
+	c.searched[fmt.Sprintf("output %d of terraform %s", len(c.searched), strings.Join(args, " "))] = run.Output
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return run.Output
 }
 
+// runWith is run with more of an environment.
 func (c *cli) runWith(env []string, wanted int, args ...string) string {
 	c.t.Helper()
-	var out bytes.Buffer
-	cmd := exec.CommandContext(c.t.Context(), c.binary, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.dir, slices.Concat(c.env, env), &out, &out
-	_ = cmd.Run() // the exit code says more
-	name := fmt.Sprintf("output %d of terraform %s", len(c.searched), strings.Join(args, " "))
-	c.searched[name] = out.String()
-	if code := cmd.ProcessState.ExitCode(); code != wanted {
-		c.t.Fatalf("terraform %s ended with %d, not with %d:\n%s", args[0], code, wanted, out.String())
+	w := *c.WorkingDirectory
+	w.Env = slices.Concat(w.Env, env)
+	return (&cli{&w, c.t, c.searched}).run(wanted, args...)
+}
+
+// begin starts Terraform.
+func (c *cli) begin(args ...string) *stack.TerraformProcess {
+	c.t.Helper()
+	p, err := c.Start(c.t.Context(), args...)
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	return out.String()
+	return p
 }
 
 // files adds every file of the working directory to what is searched.
 func (c *cli) files() {
 	c.t.Helper()
 	for _, pattern := range []string{"trace.log", "*.tfstate*", "plan.bin"} {
-		paths, err := filepath.Glob(filepath.Join(c.dir, pattern))
+		paths, err := filepath.Glob(filepath.Join(c.Dir, pattern))
 		if err != nil {
 			c.t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package provider_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
@@ -163,7 +162,7 @@ func newDriftSite(t *testing.T, v *verdict, direct bool) *driftSite {
 	p := start(t, stack.Options{LegacyJobs: true, RateLimit: -1})
 	p.direct = direct
 	s := &driftSite{project: p, v: v, cli: newCLI(t, ""), remains: map[string]bool{}}
-	s.cli.env = append(s.cli.env, "TF_LOG=", "TF_LOG_PATH=", "TF_IN_AUTOMATION=1")
+	s.cli.Env = append(s.cli.Env, "TF_LOG=", "TF_LOG_PATH=", "TF_IN_AUTOMATION=1")
 	p.sql(`create role other nologin; create schema mine authorization postgres`)
 	s.configure(p.config(driftArguments))
 	s.cli.run(0, "apply", "-no-color", "-auto-approve")
@@ -175,7 +174,7 @@ func newDriftSite(t *testing.T, v *verdict, direct bool) *driftSite {
 func (s *driftSite) configure(text string) {
 	s.t.Helper()
 	required := "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n"
-	if err := os.WriteFile(filepath.Join(s.cli.dir, "main.tf"), []byte(required+text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.cli.Dir, "main.tf"), []byte(required+text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -323,11 +322,11 @@ func (s *driftSite) reset() { s.terraform("apply", "-no-color", "-auto-approve")
 
 func (s *driftSite) terraform(args ...string) (out string, code int) {
 	s.t.Helper()
-	var text bytes.Buffer
-	cmd := exec.CommandContext(s.t.Context(), s.cli.binary, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.cli.dir, s.cli.env, &text, &text
-	_ = cmd.Run() // the exit code says more
-	return text.String(), cmd.ProcessState.ExitCode()
+	run, err := s.cli.Run(s.t.Context(), args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return run.Output, run.Exit
 }
 
 // plannedChange is what a plan does to the backup.

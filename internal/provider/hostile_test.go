@@ -137,7 +137,7 @@ func TestHostileTextsAreTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "terraform.tfvars.json"), values, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir, "terraform.tfvars.json"), values, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.asPostgres(`select cron.schedule(E'x\x1b[2J\u202e', '0 3 * * *', E'select public.backup_all_data() -- \x1b]0;owned\x07')`)

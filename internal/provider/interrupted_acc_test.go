@@ -1,17 +1,13 @@
 package provider_test
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +29,7 @@ const required = `
 // forget loses the state, as an apply does that dies before it could write it.
 func (c *cli) forget() {
 	c.t.Helper()
-	if err := os.Remove(filepath.Join(c.dir, "terraform.tfstate")); err != nil {
+	if err := c.Forget(); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -80,15 +76,6 @@ func TestLostState(t *testing.T) {
 func TestFailedRotation(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
-	refuse := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets") {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
-	}
 	const token = "select id || encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
 	var before string
 	resource.UnitTest(t, resource.TestCase{
@@ -98,7 +85,7 @@ func TestFailedRotation(t *testing.T) {
 			{
 				PreConfig: func() {
 					before = p.value(token)
-					p.InterceptAPI(refuse)
+					p.InterceptAPI(refusing(http.MethodPost, "/secrets"))
 				},
 				Config:      p.config(`rotate_token = "now"`),
 				ExpectError: regexp.MustCompile("403"),
@@ -119,54 +106,6 @@ func TestFailedRotation(t *testing.T) {
 			},
 		},
 	})
-}
-
-// begin starts Terraform and answers with a function that waits for its end.
-func (c *cli) begin(args ...string) (cmd *exec.Cmd, wait func() (code int, out string)) {
-	c.t.Helper()
-	var printed bytes.Buffer
-	cmd = exec.CommandContext(c.t.Context(), c.binary, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.dir, c.env, &printed, &printed
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	return cmd, func() (int, string) {
-		_ = cmd.Wait() // the exit code says more
-		return cmd.ProcessState.ExitCode(), printed.String()
-	}
-}
-
-// killProvider kills the provider that a Terraform has started.
-func killProvider(terraform *exec.Cmd) error {
-	processes, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return err
-	}
-	killed := 0
-	for _, file := range processes {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		// pid (name) state parent: the name may hold anything.
-		_, rest, _ := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		if len(fields) < 2 || fields[1] != strconv.Itoa(terraform.Process.Pid) {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err != nil {
-			return err
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			return err
-		}
-		killed++
-	}
-	if killed == 0 {
-		return errors.New("Terraform has no provider")
-	}
-	return nil
 }
 
 // faulty has calls of the project's Management API fail.
@@ -232,19 +171,19 @@ func TestKilledProvider(t *testing.T) {
 		{"create at the jobs", stack.RemoteCall{Name: query, N: statements - 1}, apply},
 		{"destroy at the end", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/secrets", N: 1}, destroy},
 	} {
-		var cmd *exec.Cmd
+		var terraform *stack.TerraformProcess
 		var failed error
 		started := make(chan struct{})
 		faulty.Begin(&stack.Trap{Call: step.call, Fault: stack.Kill, Act: func() {
 			<-started
-			failed = killProvider(cmd)
+			failed = terraform.KillProvider()
 		}}, nil)
-		cmd, wait := c.begin(step.args...)
+		terraform = c.begin(step.args...)
 		close(started)
-		code, out := wait()
+		run, ended := terraform.Wait()
 		_, sprung, err := faulty.End()
-		if err := errors.Join(err, failed); err != nil || !sprung || code != 1 {
-			t.Fatalf("%s: the provider was not killed (%v); Terraform ended with %d:\n%s", step.name, err, code, out)
+		if err := errors.Join(ended, err, failed); err != nil || !sprung || run.Exit != 1 {
+			t.Fatalf("%s: the provider was not killed (%v); Terraform ended with %d:\n%s", step.name, err, run.Exit, run.Output)
 		}
 		p.later()
 		c.run(0, step.args...)
@@ -278,7 +217,7 @@ func TestInterrupt(t *testing.T) {
 		}`, p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
 	update := []string{"apply", "-auto-approve", "-no-color", "-var=extra=second"}
-	var cmd *exec.Cmd
+	var terraform *stack.TerraformProcess
 	started := make(chan struct{})
 	deploy := stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}
 	faulty.Begin(&stack.Trap{Call: deploy, Fault: stack.Hang}, func(call stack.RemoteCall) {
@@ -286,18 +225,18 @@ func TestInterrupt(t *testing.T) {
 			<-started
 			time.AfterFunc(100*time.Millisecond, func() {
 				faulty.Release()
-				_ = cmd.Process.Signal(os.Interrupt)
+				_ = terraform.Interrupt()
 			})
 		}
 	})
-	cmd, wait := c.begin(update...)
+	terraform = c.begin(update...)
 	close(started)
-	code, out := wait()
-	if _, sprung, err := faulty.End(); err != nil || !sprung {
-		t.Fatalf("nothing hung: %v\n%s", err, out)
+	run, ended := terraform.Wait()
+	if _, sprung, err := faulty.End(); ended != nil || err != nil || !sprung {
+		t.Fatalf("nothing hung: %v\n%s", errors.Join(ended, err), run.Output)
 	}
-	if code != 1 || !strings.Contains(out, "was interrupted") {
-		t.Errorf("Terraform ended with %d:\n%s", code, out)
+	if run.Exit != 1 || !strings.Contains(run.Output, "was interrupted") {
+		t.Errorf("Terraform ended with %d:\n%s", run.Exit, run.Output)
 	}
 	// The secret was set before the function, and the state knows it.
 	if out := c.run(2, "plan", "-detailed-exitcode", "-no-color", "-var=extra=second"); strings.Contains(out, "secret_fingerprints") || !strings.Contains(out, "config.json") {
@@ -306,6 +245,19 @@ func TestInterrupt(t *testing.T) {
 	p.later()
 	c.run(0, update...)
 	c.run(0, "plan", "-detailed-exitcode", "-no-color", "-var=extra=second")
+}
+
+// refusing answers 403 to requests of one method and path, which ends with tail.
+func refusing(method, tail string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == method && strings.HasSuffix(r.URL.Path, tail) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
 }
 
 // TestTwoMachines proves with two whole Terraforms, whose states know one
@@ -325,27 +277,31 @@ func TestTwoMachines(t *testing.T) {
 	one := newCLI(t, config, append(p.Environ(), "TF_VAR_who=one")...)
 	two := newCLI(t, config, append(p.Environ(), "TF_VAR_who=two")...)
 	one.run(0, "apply", "-auto-approve", "-no-color")
-	state, err := os.ReadFile(filepath.Join(one.dir, "terraform.tfstate"))
+	state, err := os.ReadFile(filepath.Join(one.Dir, "terraform.tfstate"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(two.dir, "terraform.tfstate"), state, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(two.Dir, "terraform.tfstate"), state, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	two.run(0, "apply", "-auto-approve", "-no-color")
 	for range 3 {
 		// Also the one whose configuration is there has something to do.
 		p.asPostgres("select cron.unschedule('auto-backup-watchdog')")
-		_, waitOne := one.begin("apply", "-auto-approve", "-no-color")
-		_, waitTwo := two.begin("apply", "-auto-approve", "-no-color")
-		codes, outs := map[string]int{}, map[string]string{}
-		codes["one"], outs["one"] = waitOne()
-		codes["two"], outs["two"] = waitTwo()
+		runs := map[string]stack.TerraformRun{}
+		working := map[string]*stack.TerraformProcess{
+			"one": one.begin("apply", "-auto-approve", "-no-color"), "two": two.begin("apply", "-auto-approve", "-no-color"),
+		}
+		for who, terraform := range working {
+			if runs[who], err = terraform.Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		won := p.value("select spec -> 'alert' ->> 'source' from auto_backup.settings")
-		for who, code := range codes {
-			told := regexp.MustCompile(`changed\s+while\s+it\s+was\s+applied|may\s+no\s+longer\s+change|is\s+being\s+changed\s+by`).MatchString(outs[who])
-			if code != 0 && (who == won || !told) {
-				t.Errorf("%q ended with %d while the project is that of %q:\n%s", who, code, won, outs[who])
+		for who, run := range runs {
+			told := regexp.MustCompile(`changed\s+while\s+it\s+was\s+applied|may\s+no\s+longer\s+change|is\s+being\s+changed\s+by`).MatchString(run.Output)
+			if run.Exit != 0 && (who == won || !told) {
+				t.Errorf("%q ended with %d while the project is that of %q:\n%s", who, run.Exit, won, run.Output)
 			}
 		}
 		cron := map[string]string{"one": "0 4 * * *", "two": "0 5 * * *"}[won]

@@ -440,13 +440,13 @@ func TestPreflight(t *testing.T) {
 	}
 
 	terraform := newCLI(t, "")
-	terraform.env = slices.DeleteFunc(terraform.env, func(v string) bool { return strings.HasPrefix(v, "TF_LOG") })
+	terraform.Env = slices.DeleteFunc(terraform.Env, func(v string) bool { return strings.HasPrefix(v, "TF_LOG") })
 	calls := len(p.APICalls())
 	var writers []string
 	for _, c := range brokenProjects {
 		t.Run(c.name, func(t *testing.T) {
 			p := &project{Stack: p.Stack, t: t}
-			terraform := &cli{t: t, dir: terraform.dir, binary: terraform.binary, env: terraform.env, searched: map[string]string{}}
+			terraform := &cli{WorkingDirectory: terraform.WorkingDirectory, t: t, searched: map[string]string{}}
 			defer p.change(c.undo, c.without)
 			p.change(c.do, c.with)
 			as := ""

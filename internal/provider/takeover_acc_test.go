@@ -18,7 +18,7 @@ import (
 // configure replaces the configuration of a working directory.
 func (c *cli) configure(config string) {
 	c.t.Helper()
-	if err := os.WriteFile(filepath.Join(c.dir, "main.tf"), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir, "main.tf"), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
 }

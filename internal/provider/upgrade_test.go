@@ -48,7 +48,7 @@ func TestUpgrade(t *testing.T) {
 	p := start(t, stack.Options{Articles: 1})
 	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {`+upgradeConfig+"\n}", p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
-	file := filepath.Join(c.dir, "terraform.tfstate")
+	file := filepath.Join(c.Dir, "terraform.tfstate")
 	present, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

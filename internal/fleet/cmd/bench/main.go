@@ -197,9 +197,9 @@ func run(ctx context.Context, micro, out string, most int) (err error) {
 }
 
 func (b *bench) prepare(ctx context.Context) error {
-	for i, pkg := range []string{fleet.Provider, nothing} {
+	for i, pkg := range []string{stack.Provider, nothing} {
 		b.providers[i] = filepath.Join(b.dir, "provider"+strconv.Itoa(i))
-		if err := fleet.Build(ctx, pkg, b.providers[i]); err != nil {
+		if err := stack.BuildProvider(ctx, pkg, b.providers[i]); err != nil {
 			return err
 		}
 	}
@@ -221,7 +221,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := fleet.NewWorkspace(ctx, schema, b.providers[0], nil, nil, 0)
+	w, err := fleet.NewWorkingDirectory(ctx, schema, b.providers[0], nil, nil, 0)
 	if err != nil {
 		return err
 	}
@@ -299,7 +299,7 @@ func (b *bench) plan(ctx context.Context, backups int, slow bool) (Plan, error) 
 			if err != nil {
 				return p, err
 			}
-			w, err := b.sample.Workspace(ctx, dir, b.metered, f, perProject)
+			w, err := b.sample.WorkingDirectory(ctx, dir, b.metered, f, perProject)
 			if err != nil {
 				return p, err
 			}
@@ -328,7 +328,7 @@ func (b *bench) plan(ctx context.Context, backups int, slow bool) (Plan, error) 
 // of its provider and the peak memory of the largest.
 type measurement struct{ wall, cpu, peak float64 }
 
-func (b *bench) measure(ctx context.Context, w *fleet.Workspace, provider string, args ...string) (measurement, error) {
+func (b *bench) measure(ctx context.Context, w *stack.WorkingDirectory, provider string, args ...string) (measurement, error) {
 	file := filepath.Join(w.Dir, "meter.txt")
 	w.Env = append(w.Env, envMetered+"="+filepath.Join(provider, providerFile), envMeter+"="+file)
 	if provider == b.providers[1] {
@@ -368,7 +368,7 @@ func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
 		if err != nil {
 			return a, err
 		}
-		w, err := fleet.NewWorkspace(ctx, dir, b.metered, s.Environ(), []string{s.ProjectRef}, applied)
+		w, err := fleet.NewWorkingDirectory(ctx, dir, b.metered, s.Environ(), []string{s.ProjectRef}, applied)
 		if err != nil {
 			return a, err
 		}
