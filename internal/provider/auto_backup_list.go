@@ -125,6 +125,8 @@ func (l *autoBackupList) projects(ctx context.Context, refs []string, emit func(
 // that was not asked for by its name is a remark, and the listing goes on. It
 // answers false when no more results are wanted.
 func (l *autoBackupList) listProject(ctx context.Context, req list.ListRequest, project supabase.Project, asked bool, emit func(list.ListResult) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
 	var diags diag.Diagnostics
 	leaveOut := func(why string) bool {
 		diags.AddWarning("A project is left out", fmt.Sprintf("Project %s (%s) is not looked at: %s.", project.Ref, project.Name, why))

@@ -76,9 +76,13 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		state = &autoBackupModel{}
 		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
 	}
+	timeout, more := plan.Timeouts.Read(ctx, defaultTimeout)
+	resp.Diagnostics.Append(more...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	r.planProject(config, state, &plan, resp)
 	settings, source, known := r.planWanted(ctx, config, &plan, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {

@@ -61,16 +61,20 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, nil, secrets, storage{&resp.State, resp.Identity, resp.Private}, &resp.Diagnostics)
+	r.apply(ctx, plan, nil, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	defer tidy(&resp.Diagnostics)
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	timeout, diags := state.Timeouts.Read(ctx, defaultTimeout)
+	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	_, found, ok := r.observe(ctx, state, (*backup.Service).Recall, &resp.Diagnostics)
 	if !ok {
 		return
@@ -86,7 +90,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	}
 	r.projects.run.see(found.ID)
 	resp.Diagnostics.Append(state.observe(ctx, found, &r.projects.fingerprints)...)
-	storage{&resp.State, resp.Identity, resp.Private}.put(ctx, state, &resp.Diagnostics)
+	storage{state: &resp.State, identity: resp.Identity, private: resp.Private}.put(ctx, state, &resp.Diagnostics)
 	if found.Settings != nil {
 		keepInstance(ctx, resp.Private, found.Settings.Instance, &resp.Diagnostics)
 	}
@@ -105,7 +109,7 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, &state, secrets, storage{&resp.State, resp.Identity, resp.Private}, &resp.Diagnostics)
+	r.apply(ctx, plan, &state, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -139,6 +143,8 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 
 func (r *autoBackupResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	defer tidy(&resp.Diagnostics)
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
 	id := req.ID
 	if id == "" {
 		var identity identityModel

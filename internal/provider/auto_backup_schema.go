@@ -193,6 +193,7 @@ func timeoutsAttribute(ctx context.Context) schema.Attribute {
 	const text = "How long it may take, such as `5m` or `1h30m`. Default: `10m`."
 	attribute := timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, CreateDescription: text,
+		Read: true, ReadDescription: "How long a refresh, and after it the look of a plan, may take. Default: `10m`.",
 		Update: true, UpdateDescription: text,
 		Delete: true, DeleteDescription: text,
 	})

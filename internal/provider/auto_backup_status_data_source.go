@@ -278,6 +278,8 @@ func (d *autoBackupStatus) Configure(_ context.Context, req datasource.Configure
 
 func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	defer tidy(&resp.Diagnostics)
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
 	var model statusModel
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("project_ref"), &model.ProjectRef)...)
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("name"), &model.Name)...)

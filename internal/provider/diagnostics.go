@@ -90,7 +90,7 @@ func adviceFor(err error) string {
 	case errors.Is(err, backup.ErrLogRefused):
 		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."
 	case errors.Is(err, context.DeadlineExceeded):
-		return "The time granted by `timeouts` is over. What was done so far is in the state; apply again to continue."
+		return "The time granted by `timeouts`, or else " + formatDuration(defaultTimeout) + ", is over. What was done so far is in the state; run again to continue."
 	case errors.Is(err, context.Canceled):
 		return "The operation was interrupted. What was done so far is in the state; apply again to continue."
 	}

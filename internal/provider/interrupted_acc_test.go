@@ -247,6 +247,44 @@ func TestInterrupt(t *testing.T) {
 	c.run(0, "plan", "-detailed-exitcode", "-no-color", "-var=extra=second")
 }
 
+// TestRefreshEnds proves that a refresh and a plan whose server or database does
+// not answer end when their time is over, and say what was waited for.
+func TestRefreshEnds(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	faulty := p.faulty()
+	environ := append(p.Environ(), "SUPABASE_DB_URL="+faulty.DatabaseURL)
+	config := required + `
+		resource "aimindset_auto_backup" "this" {
+		  verify   = "none"
+		  timeouts = { read = "2s" }
+		}`
+	fresh, installed := newCLI(t, config, environ...), newCLI(t, config, environ...)
+	const (
+		functions = "GET /v1/projects/{ref}/functions"
+		statement = "SQL"
+	)
+	hang := func(c *cli, call stack.RemoteCall, says ...string) {
+		t.Helper()
+		faulty.Begin(&stack.Trap{Call: call, Fault: stack.Hang}, nil)
+		began := time.Now()
+		out := c.run(1, "plan", "-no-color")
+		if took := time.Since(began); took < 2*time.Second || took > time.Minute {
+			t.Errorf("%s: the plan took %s", call, took)
+		}
+		c.says(out, append(says, "The time granted by `timeouts`")...)
+		if _, sprung, err := faulty.End(); err != nil || !sprung {
+			t.Fatalf("%s: nothing hung: %v", call, err)
+		}
+	}
+	hang(fresh, stack.RemoteCall{Name: statement, N: 1}, "Cannot read the project")
+	hang(fresh, stack.RemoteCall{Name: statement, N: 2}, "Cannot check the project")
+	installed.run(0, "apply", "-auto-approve", "-no-color")
+	hang(installed, stack.RemoteCall{Name: statement, N: 1}, "Cannot read the backup")
+	hang(installed, stack.RemoteCall{Name: functions, N: 1}, "Cannot read the backup")
+	installed.run(0, "plan", "-detailed-exitcode", "-no-color")
+}
+
 // refusing answers 403 to requests of one method and path, which ends with tail.
 func refusing(method, tail string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
