@@ -188,6 +188,12 @@ func (s State) ownsFunction() bool {
 // know it is taken for the state of an apply which died before it could write.
 const youth = time.Hour
 
+// HasJobs reports whether any job is there that is the backup's, or that spec
+// makes the backup's.
+func (s State) HasJobs(spec Spec) bool {
+	return len(s.Jobs) > 0 || slices.ContainsFunc(slices.Collect(maps.Keys(s.Namesakes)), spec.wantedNamesake)
+}
+
 // LeftBehind reports whether the backup looks like what an apply has left that
 // died before its state knew of it: it is not finished, or was so a short time
 // ago. One that works for longer has a state of its own somewhere.

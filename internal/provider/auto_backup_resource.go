@@ -229,6 +229,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		return
 	}
 	spec.Settings.Instance = instance
+	store.unlessFailed = state == nil && found.HasJobs(spec)
 	defer r.projects.run.done(spec.ID)
 	if plan.Coverage.IsUnknown() {
 		// What was not known when the plan was made could not be looked at then.
@@ -247,7 +248,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		addError(diags, "Cannot install the backup", err)
 		proved = false
 	} else if len(changed) > 0 || state == nil || !plan.Proof.Equal(state.Proof) {
-		proved = r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), state == nil, diags)
+		proved = r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), state == nil && !store.unlessFailed, diags)
 		if !proved && state == nil {
 			// Terraform will want to replace what it could not create.
 			if err := reopen(ctx, service, spec.ID); err != nil {
@@ -271,10 +272,26 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		remembered.Keys = slices.Collect(maps.Keys(spec.Jobs()))
 	}
 	remembered.Revision, remembered.Files = "", source.Digests() // read back what was deployed
-	if !diags.HasError() {
-		remembered.Secrets = settings.Secrets
+	fingerprints := claimed(plan, state, found, diags.HasError())
+	remembered.Secrets = sortedKeys(fingerprints)
+	r.storeResult(context.WithoutCancel(ctx), service, plan, fingerprints, remembered, store, diags)
+}
+
+// claimed are the secrets that a state claims after an apply, with the
+// fingerprints that are known. One that failed may have set or removed any. The
+// project's settings name them too, but a hand in there must not orphan a secret.
+func claimed(plan autoBackupModel, state *autoBackupModel, before backup.State, failed bool) map[string]string {
+	known := stringsOf(plan.SecretFingerprints)
+	all := map[string]string{}
+	for name := range plan.SecretFingerprints.Elements() {
+		if _, existed := before.Secrets[name]; !failed || !existed {
+			all[name] = known[name]
+		}
 	}
-	r.storeResult(context.WithoutCancel(ctx), service, plan, remembered, store, diags)
+	if failed && state != nil {
+		maps.Copy(all, stringsOf(state.SecretFingerprints))
+	}
+	return all
 }
 
 // reopen notes in the project that a creation has failed.
@@ -286,7 +303,7 @@ func reopen(ctx context.Context, service *backup.Service, id backup.ID) error {
 
 // prove has the installation show that it works, as far as the plan asks for
 // it, and answers whether it did.
-func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, created bool, diags *diag.Diagnostics) bool {
+func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, taints bool, diags *diag.Diagnostics) bool {
 	if service.Unsettled() {
 		r.projects.warnUnsettled(diags)
 		return true
@@ -302,7 +319,7 @@ func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service,
 		return true
 	}
 	advice := "Mend that and apply again: the next apply proves the installation once more."
-	if created {
+	if taints {
 		// Terraform taints whatever a failed create leaves, and no provider can
 		// tell it not to. A create that ends well without its proof would be
 		// worse: nobody looks at a warning of a pipeline.
@@ -314,9 +331,10 @@ func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service,
 	return false
 }
 
-// storeResult reads the backup once more and stores it. It does so even after
+// storeResult reads the backup once more and stores it, with the secrets that
+// have the given fingerprints or are in the project's settings. It does so even after
 // a failure or an interrupt, so that nothing half-done is forgotten.
-func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Service, plan autoBackupModel, known backup.Known, store storage, diags *diag.Diagnostics) {
+func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Service, plan autoBackupModel, fingerprints map[string]string, known backup.Known, store storage, diags *diag.Diagnostics) {
 	ctx, cancel := context.WithTimeout(ctx, lastLook)
 	defer cancel()
 	found, err := service.Observe(ctx, plan.id().Name, known)
@@ -325,7 +343,7 @@ func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Se
 		return
 	}
 	result := plan
-	result.SecretFingerprints = keepKnown(plan.SecretFingerprints)
+	result.SecretFingerprints = mapOf(fingerprints)
 	diags.Append(result.observe(ctx, found, &r.projects.fingerprints)...)
 	if !diags.HasError() {
 		for _, difference := range unexpected(plan, result) {
@@ -334,6 +352,13 @@ func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Se
 		}
 	}
 	result.keepPlanned(plan)
+	if store.unlessFailed && diags.HasError() {
+		diags.AddWarning("The backup is in the project and not in the state", fmt.Sprintf("Jobs of backup %s were there before this apply began. "+
+			"Terraform removes what it failed to create before it creates it anew, and that would have stopped them. "+
+			"So the state has nothing of the backup; what was done stays in the project, and the next apply goes on from there. "+
+			"To give the backup up instead, import it with\n\n  terraform import aimindset_auto_backup.<name> %[1]s\n\nand destroy it.", found.ID))
+		return
+	}
 	store.put(ctx, result, diags)
 	if found.Settings != nil {
 		keepInstance(ctx, store.private, found.Settings.Instance, diags)
@@ -420,11 +445,6 @@ func sameElements(planned, present types.Map, same func(attr.Value, attr.Value) 
 	return maps.EqualFunc(planned.Elements(), present.Elements(), func(a, b attr.Value) bool { return a.IsUnknown() || same(a, b) })
 }
 
-// keepKnown drops the unknown elements of a map of strings.
-func keepKnown(m types.Map) types.Map {
-	return mapOf(stringsOf(m))
-}
-
 // storage is where an operation leaves its result: state and identity
 // together, because Terraform 1.11 demands both after every operation, and
 // what the provider alone remembers.
@@ -432,6 +452,8 @@ type storage struct {
 	state    *tfsdk.State
 	identity *tfsdk.ResourceIdentity
 	private  privateState
+	// unlessFailed has the result of a failed operation forgotten.
+	unlessFailed bool
 }
 
 func (s storage) put(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -295,6 +296,90 @@ func refusing(method, tail string) func(http.Handler) http.Handler {
 			}
 			next.ServeHTTP(w, r)
 		})
+	}
+}
+
+// TestFailedAdoption proves that an adoption which fails, half-way or at its
+// proof, leaves the adopted job at work and nothing in the state, whose resource
+// Terraform would remove before it creates it anew; that it says so; and that the
+// next apply goes on from there.
+func TestFailedAdoption(t *testing.T) {
+	t.Parallel()
+	for what, fails := range map[string]struct {
+		begin, end func(p *project)
+		says       string
+	}{
+		"half-way": {
+			func(p *project) { p.InterceptAPI(refusing(http.MethodPost, "/functions/deploy")) },
+			func(p *project) { p.InterceptAPI(nil) },
+			"Cannot install the backup",
+		},
+		"at its proof": {
+			answerInstead(http.StatusServiceUnavailable, "application/json", "BOOT_ERROR", `{"code":"BOOT_ERROR","message":"Function failed to start"}`),
+			answerAgain,
+			"The backup is installed but does not work",
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, stack.Options{LegacyJobs: true})
+			const job = "select jobid || ' ' || active from cron.job where jobname = 'auto-backup-daily'"
+			before := p.value(job)
+			c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {
+				adopt_existing = true
+				schedules      = { daily = { cron = "0 3 * * *" }, secondary = { cron = "0 15 * * *" } }
+				secrets        = { EXTRA = "value" }
+			}`, p.Environ()...)
+			c.run(0, "plan", "-out=plan.bin", "-no-color")
+			fails.begin(p)
+			c.says(c.run(1, "apply", "-no-color", "plan.bin"), fails.says, "The backup is in the project and not in the state",
+				"terraform import aimindset_auto_backup.<name> "+p.ProjectRef+"/auto-backup")
+			if listed := c.run(0, "state", "list"); strings.TrimSpace(listed) != "" {
+				t.Errorf("the state has %s", listed)
+			}
+			if after := p.value(job); after != before {
+				t.Errorf("the adopted job was %s and is %s", before, after)
+			}
+			fails.end(p)
+			out := c.run(0, "apply", "-auto-approve", "-no-color")
+			c.says(out, "1 added, 0 changed, 0 destroyed")
+			c.run(0, "plan", "-detailed-exitcode", "-no-color")
+			if after := p.value(job); after != before {
+				t.Errorf("the adopted job was %s and is %s", before, after)
+			}
+		})
+	}
+}
+
+// TestClaimedSecrets proves that a state knows the secrets which an update has
+// set before it failed, whoever has emptied the project's settings meanwhile: the
+// next apply keeps what is wanted and removes what is not.
+func TestClaimedSecrets(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	faulty := p.faulty()
+	config := func(source, secrets string) string {
+		return required + `resource "aimindset_auto_backup" "this" {
+			secrets = {` + secrets + `}
+			alert   = { source = "` + source + `" }
+			verify  = "none"
+		}`
+	}
+	c := newCLI(t, config("First", `KEPT = "first", FIRST = "value"`), p.Environ()...)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	c.configure(config("Second", `KEPT = "second", SECOND = "value"`))
+	faulty.Begin(&stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, Fault: stack.Interfere, Act: func() {
+		p.sql("drop schema auto_backup cascade")
+	}}, nil)
+	c.run(1, "apply", "-auto-approve", "-no-color")
+	if _, sprung, err := faulty.End(); err != nil || !sprung {
+		t.Fatalf("nothing was dropped: %v", err)
+	}
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+	left := p.SecretDigests()
+	if left["KEPT"] == "" || left["SECOND"] == "" || left["FIRST"] != "" {
+		t.Errorf("the secrets are %v", slices.Sorted(maps.Keys(left)))
 	}
 }
 
