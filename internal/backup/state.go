@@ -177,7 +177,19 @@ func (s State) Superseded(instance string) bool {
 // Exists reports whether any part of the backup is there that the provider
 // would recognise as its own.
 func (s State) Exists() bool {
-	return s.Settings != nil || s.ownsFunction()
+	return s.Settings != nil || s.ownsFunction() || s.ownsJob() ||
+		slices.Contains(slices.Collect(maps.Values(s.VaultStamps)), s.ID.Name.vaultStamp())
+}
+
+// ownsJob reports whether a job runs the backup. One that has its name alone may
+// be anybody's.
+func (s State) ownsJob() bool {
+	for key, job := range s.Jobs {
+		if job.Command == s.ID.Name.dispatchCommand(key) || job.Command == s.ID.Name.watchCommand() {
+			return true
+		}
+	}
+	return false
 }
 
 func (s State) ownsFunction() bool {

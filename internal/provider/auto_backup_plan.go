@@ -327,12 +327,13 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
-	found, err := service.Recall(ctx, spec.ID.Name, backup.Known{})
+	known, replaced := r.projects.run.saw(spec.ID)
+	found, err := service.Recall(ctx, spec.ID.Name, known)
 	if err != nil {
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
 	}
-	if r.projects.run.saw(spec.ID) {
+	if replaced {
 		checkReplacement(found, replaces, diags)
 	} else {
 		checkInstalled(spec, found, diags)
@@ -358,7 +359,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 	for key := range spec.Jobs() {
 		added = added || jobs[key] == nil
 	}
-	if !added && !r.projects.run.saw(spec.ID) {
+	if _, refreshed := r.projects.run.saw(spec.ID); !added && !refreshed {
 		return
 	}
 	service, err := r.projects.service(spec.ID.ProjectRef)

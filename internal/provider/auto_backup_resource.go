@@ -79,18 +79,19 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	if !ok {
 		return
 	}
+	stored := storage{state: &resp.State, identity: resp.Identity, private: resp.Private}
 	if !found.Exists() {
-		resp.State.RemoveResource(ctx)
+		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
 	if found.Superseded(instanceOf(ctx, req.Private, &resp.Diagnostics)) {
 		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was made anew since this state has known it, so what the state knew is gone. What is there now is left alone.", found.ID))
-		resp.State.RemoveResource(ctx)
+		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
-	r.projects.run.see(found.ID)
+	r.projects.run.see(found.ID, state.known())
 	resp.Diagnostics.Append(state.observe(ctx, found, &r.projects.fingerprints)...)
-	storage{state: &resp.State, identity: resp.Identity, private: resp.Private}.put(ctx, state, &resp.Diagnostics)
+	stored.put(ctx, state, &resp.Diagnostics)
 	if found.Settings != nil {
 		keepInstance(ctx, resp.Private, found.Settings.Instance, &resp.Diagnostics)
 	}
@@ -446,8 +447,8 @@ func sameElements(planned, present types.Map, same func(attr.Value, attr.Value) 
 }
 
 // storage is where an operation leaves its result: state and identity
-// together, because Terraform 1.11 demands both after every operation, and
-// what the provider alone remembers.
+// together, because the framework demands both after every operation, also of a
+// Terraform that keeps no identities, and what the provider alone remembers.
 type storage struct {
 	state    *tfsdk.State
 	identity *tfsdk.ResourceIdentity
@@ -458,6 +459,16 @@ type storage struct {
 
 func (s storage) put(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {
 	diags.Append(s.state.Set(ctx, &model)...)
+	s.identify(ctx, model, diags)
+}
+
+// remove takes what a model describes out of the state.
+func (s storage) remove(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {
+	s.state.RemoveResource(ctx)
+	s.identify(ctx, model, diags)
+}
+
+func (s storage) identify(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {
 	if s.identity != nil {
 		diags.Append(s.identity.Set(ctx, identityModel{ProjectRef: model.ProjectRef, Name: model.Name})...)
 	}

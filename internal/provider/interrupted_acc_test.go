@@ -383,6 +383,45 @@ func TestClaimedSecrets(t *testing.T) {
 	}
 }
 
+// TestGoneBackup proves that a state whose backup is not there any more, for
+// example because a destroy died before it could say so, is refreshed: a plan
+// makes the backup anew, and a destroy has nothing to do.
+func TestGoneBackup(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" { verify = "none" }`, p.Environ()...)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	file := filepath.Join(c.Dir, "terraform.tfstate")
+	state, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.run(0, "destroy", "-auto-approve", "-no-color")
+	if err := os.WriteFile(file, state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.says(c.run(2, "plan", "-detailed-exitcode", "-no-color"), "1 to add, 0 to change, 0 to destroy")
+	c.says(c.run(0, "destroy", "-auto-approve", "-no-color"), "0 destroyed")
+}
+
+// TestFailedCreationWithoutSettings proves that what a failed creation has left
+// is begun anew also when somebody has removed the settings, which say that it
+// did not come to its end.
+func TestFailedCreationWithoutSettings(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {
+		secrets = { EXTRA = "value" }
+		verify  = "none"
+	}`, p.Environ()...)
+	p.InterceptAPI(refusing(http.MethodPost, "/functions/deploy"))
+	c.run(1, "apply", "-auto-approve", "-no-color")
+	p.InterceptAPI(nil)
+	p.sql("delete from auto_backup.settings")
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "A failed creation is begun anew", "1 added, 0 changed, 1 destroyed")
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+}
+
 // TestTwoMachines proves with two whole Terraforms, whose states know one
 // backup, that two different configurations applied at once leave one of them as
 // a whole, and that who was too late is told so.

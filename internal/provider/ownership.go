@@ -62,27 +62,29 @@ const (
 // run is what the resources of one run of Terraform tell each other.
 type run struct {
 	mu sync.Mutex
-	// seen are the backups that a state of this run knows.
-	seen map[backup.ID]bool
+	// seen are the backups that a state of this run knows, with what it knows.
+	seen map[backup.ID]backup.Known
 	// intents are what the resources of this run have planned.
 	intents map[backup.ID]intent
 }
 
-// see notes that a state knows a backup.
-func (r *run) see(id backup.ID) {
+// see notes what a state knows of a backup.
+func (r *run) see(id backup.ID, known backup.Known) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
-		r.seen = map[backup.ID]bool{}
+		r.seen = map[backup.ID]backup.Known{}
 	}
-	r.seen[id] = true
+	r.seen[id] = known
 }
 
-// saw reports whether a refresh of this run has come across a backup.
-func (r *run) saw(id backup.ID) bool {
+// saw reports whether a refresh of this run has come across a backup, and what
+// the state knew of it.
+func (r *run) saw(id backup.ID) (known backup.Known, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.seen[id]
+	known, ok = r.seen[id]
+	return known, ok
 }
 
 // plan notes what one resource plans for a backup, and answers with what
@@ -159,12 +161,13 @@ func checkImport(ctx context.Context, service *backup.Service, id backup.ID, dia
 // under its own name: because its creation failed, or because somebody asks for
 // it (-replace, replace_triggered_by, or because "terraform taint" was used).
 //
-// What a failed creation has left may go. Anything else is refused here,
+// What a failed creation has left may go, and so may what has lost its settings:
+// it makes no backups, and its history is lost. Anything else is refused here,
 // because the apply could not tell it any more: with create_before_destroy the
 // new object would find the old one in its place, and Terraform would remove
 // what both of them are.
 func checkReplacement(found backup.State, asked bool, diags *diag.Diagnostics) {
-	if asked || !found.LeftBehind() {
+	if asked || found.Settings != nil && !found.LeftBehind() {
 		diags.AddError("A backup is not replaced by itself",
 			fmt.Sprintf("Backup %s would be removed and installed anew under the same name. In between no backup would run, and the history of its runs would go. Every change is made in place instead:\n\n"+
 				"- if its address in the configuration has changed, add a `moved` block;\n"+
