@@ -3,13 +3,17 @@
 package faults_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"log"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -27,11 +31,14 @@ var (
 	timing = flag.Bool("faults.timing", false, "log how long each cell takes")
 )
 
-// sites is how many projects there are at a time.
-const sites = 4
-
-// stride is how many cells there are for one that a part of them has.
-const stride = 7
+const (
+	// sites is how many projects there are at a time, shards how many share the
+	// cells of one operation over one transport.
+	sites  = 6
+	shards = 3
+	// stride is how many cells there are for one that a part of them has.
+	stride = 17
+)
 
 // operation is what the faults happen to.
 type operation struct {
@@ -82,10 +89,11 @@ var interference = []struct {
 	}},
 	{"empties the vault", func(s *site) error { return s.sql(`delete from vault.secrets where name like 'auto-backup/%'`) }},
 	{"removes the settings", func(s *site) error {
+		s.unclaimed = true
 		return s.sql(`do $$ begin if to_regclass('auto_backup.settings') is not null then delete from auto_backup.settings; end if; end $$`)
 	}},
 	{"removes the schema", func(s *site) error {
-		s.dropped = true
+		s.dropped, s.unclaimed = true, true
 		return s.sql(`drop schema if exists auto_backup cascade`)
 	}},
 }
@@ -95,6 +103,9 @@ type cell struct {
 	operation *operation
 	call      stack.RemoteCall
 	fault     stack.Fault
+	// planned says that Terraform makes the call before it changes anything,
+	// expires that the operation's own time ends what hangs.
+	planned, expires bool
 	// index is the place of the call in its operation; it chooses among the
 	// forms of a fault.
 	index int
@@ -105,13 +116,21 @@ func (c cell) String() string {
 	if c.fault == stack.Interfere {
 		text += ", which " + interference[c.index%len(interference)].what
 	}
+	if c.fault == stack.Kill && c.index%2 == 0 {
+		text += " with Terraform"
+	}
+	if c.expires {
+		text += " until the timeout"
+	}
 	return text
 }
 
-// group is the cells of one operation over one transport.
+// group is cells of one operation over one transport: all of them, or, of
+// several shards, those of one.
 type group struct {
-	operation *operation
-	direct    bool
+	operation     *operation
+	direct        bool
+	shard, shards int
 }
 
 func (g group) String() string {
@@ -128,12 +147,13 @@ type result struct {
 	took  time.Duration
 }
 
-// TestFaults proves, for every remote call of create, update, rotation, adoption
-// and destroy, over both transports, and for every way in which the call can
-// fail: one more apply, or destroy, makes the project what the configuration
-// says; then nothing differs, nothing is left over, and the next tick makes
-// exactly one backup; and as far as a schedule worked before, it worked before
-// each single call. The last line says how many cells there were.
+// TestFaults proves with the real Terraform, for every remote call of create,
+// update, rotation, adoption and destroy, from the refresh to the end, over both
+// transports, and for every way in which the call can fail: one more apply, or
+// destroy, makes the project what the configuration says; then the plan is empty,
+// nothing is left over, and the next tick makes exactly one backup; and as far as
+// a schedule worked before, it worked before each single call. The last line says
+// how many cells there were.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -141,7 +161,13 @@ func TestFaults(t *testing.T) {
 	for i := range operations {
 		if o := &operations[i]; (*all || o.partly) && (*only == "" || strings.Contains(*only, o.name)) {
 			for _, direct := range []bool{false, true} {
-				groups = append(groups, group{operation: o, direct: direct})
+				g := group{operation: o, direct: direct, shards: 1}
+				if *all {
+					g.shards = shards
+				}
+				for ; g.shard < g.shards; g.shard++ {
+					groups = append(groups, g)
+				}
 			}
 		}
 	}
@@ -170,11 +196,8 @@ func TestFaults(t *testing.T) {
 				if err != nil {
 					t.Errorf("%s: %v", g, err)
 				}
-				results[g.String()] = got
+				results[g.String()] = append(results[g.String()], got...)
 				count += len(got)
-				if *all {
-					fmt.Printf("%s: %d cells\n", g, len(got))
-				}
 				mu.Unlock()
 			}
 		})
@@ -182,9 +205,9 @@ func TestFaults(t *testing.T) {
 	work.Wait()
 
 	failed := 0
-	for _, g := range groups {
-		t.Run(g.String(), func(t *testing.T) {
-			for _, r := range results[g.String()] {
+	for _, name := range slices.Sorted(maps.Keys(results)) {
+		t.Run(name, func(t *testing.T) {
+			for _, r := range results[name] {
 				if *timing {
 					t.Logf("%5.1f s %s", r.took.Seconds(), r.cell)
 				}
@@ -194,6 +217,9 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		})
+		if *all {
+			fmt.Printf("%s: %d cells\n", name, len(results[name]))
+		}
 	}
 	if count == 0 || failed > 0 {
 		t.Errorf("%d of %d cells failed", failed, count)
@@ -213,11 +239,35 @@ func (g group) run(ctx context.Context, progress func()) (results []result, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	calls, err := s.rehearse(g.operation)
+	dir, err := os.MkdirTemp("", "aimindset-faults-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	environ := s.stack.Environ()
+	if g.direct {
+		environ = append(environ, "SUPABASE_DB_URL="+s.faulty.DatabaseURL)
+	}
+	program, err := builtProvider()
+	if err != nil {
+		return nil, err
+	}
+	if s.dir, err = stack.NewWorkingDirectory(ctx, dir, program, environ, map[string]string{"main.tf": configuration}); err != nil {
+		return nil, err
+	}
+	// A rotation waits for what others have asked the function for with the old
+	// token, longer than the hanging calls of other operations should take.
+	if s.timeout = "20s"; g.operation.aim.Rotate {
+		s.timeout = "2m"
+	}
+	planned, applied, err := s.rehearse(g.operation)
 	if err != nil {
 		return nil, fmt.Errorf("without any fault: %w", err)
 	}
-	for _, c := range g.cells(calls) {
+	for i, c := range g.cells(planned, applied) {
+		if i%g.shards != g.shard {
+			continue
+		}
 		began := time.Now()
 		wrong, err := s.run(c)
 		if err != nil {
@@ -225,7 +275,7 @@ func (g group) run(ctx context.Context, progress func()) (results []result, err 
 		}
 		results = append(results, result{c, wrong, time.Since(began)})
 		progress()
-		if err != nil {
+		if len(wrong) > 0 {
 			// The next cell begins with a project that is clean.
 			if err := s.clean(); err != nil {
 				return results, err
@@ -235,12 +285,21 @@ func (g group) run(ctx context.Context, progress func()) (results []result, err 
 	return results, nil
 }
 
-// cells are the cells of a group's operation, whose calls are given.
-func (g group) cells(calls []stack.RemoteCall) []cell {
+// builtProvider builds the provider once, and answers with the directory that
+// holds it.
+var builtProvider = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(scratch, "provider")
+	return dir, stack.BuildProvider(context.Background(), stack.Provider, dir)
+})
+
+// cells are the cells of a group's operation. Terraform makes the planned calls
+// before it changes anything, the applied ones from then on.
+func (g group) cells(planned, applied []stack.RemoteCall) []cell {
 	var cells []cell
-	for i, call := range calls {
+	for i, call := range slices.Concat(planned, applied) {
 		for n, fault := range stack.Faults {
-			c := cell{operation: g.operation, call: call, fault: fault, index: i}
+			c := cell{operation: g.operation, call: call, fault: fault, index: i, planned: i < len(planned)}
+			c.expires = fault == stack.Hang && !c.planned && i%4 == 0 && !g.operation.aim.Rotate
 			// Each fault meets other calls, and each call other faults.
 			chosen := *all || (i+3*n)%stride == 0
 			if fault.Possible(call) && chosen && strings.Contains(g.String()+": "+c.String(), *only) {
@@ -255,35 +314,48 @@ func (g group) cells(calls []stack.RemoteCall) []cell {
 // the operation's aim.
 func (s *site) begin(o *operation) (aim, error) {
 	a := o.aim
-	switch {
-	case o.installed:
-		if s.works() != "" {
-			if err := (aim{Variant: s.variant}).pursue(s.ctx, s.place); err != nil {
-				return a, err
-			}
-		}
-		a.Variant, a.Known = s.variant, true
-		if o.name == "update" {
-			a.Variant = 1 - s.variant
-		}
-	default:
+	if !o.installed {
 		if err := s.clean(); err != nil {
 			return a, err
 		}
 		if o.foreign {
 			return a, s.legacy()
 		}
+		return a, nil
+	}
+	a.Variant, a.Known = s.variant, true
+	if s.works() != "" {
+		if _, err := s.dir.Must(s.ctx, 0, s.terraform("apply", aim{Variant: s.variant})...); err != nil {
+			return a, err
+		}
+	}
+	if o.name == "update" {
+		a.Variant = 1 - s.variant
+	}
+	if a.Rotate {
+		s.rotation++
 	}
 	return a, nil
 }
 
-// clean removes the backup.
+// clean removes the backup, and what Terraform knows of it.
 func (s *site) clean() error {
 	if err := s.later(); err != nil {
 		return err
 	}
 	if err := (aim{Gone: true, Known: true}).pursue(s.ctx, s.place); err != nil {
 		return err
+	}
+	if s.dir != nil {
+		if err := s.dir.Forget(); err != nil {
+			return err
+		}
+	}
+	if s.unclaimed {
+		s.unclaimed = false
+		if err := s.place.removeSecrets(s.ctx); err != nil {
+			return err
+		}
 	}
 	wrong, err := s.check(aim{Gone: true})
 	if err == nil && len(wrong) > 0 {
@@ -292,33 +364,76 @@ func (s *site) clean() error {
 	return err
 }
 
-// rehearse does an operation without faults, and lists its calls.
-func (s *site) rehearse(o *operation) ([]stack.RemoteCall, error) {
+// watching answers with what looks at the schedule before each call, where it
+// has to work all the time.
+func (s *site) watching(o *operation) func(stack.RemoteCall) {
+	s.lost = ""
+	if !o.keeps() {
+		return nil
+	}
+	return s.watch
+}
+
+// rehearse does an operation without faults, and lists the calls of its plan and
+// those of its apply, as one apply does them all.
+func (s *site) rehearse(o *operation) (planned, applied []stack.RemoteCall, err error) {
 	a, err := s.begin(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.lost = ""
-	before := s.watch
-	if !o.keeps() {
-		before = nil
-	}
-	s.faulty.Begin(nil, before)
-	err = a.pursue(s.ctx, s.place)
-	calls, _, broken := s.faulty.End()
-	if err := errors.Join(err, broken); err != nil {
-		return nil, err
+	before := s.watching(o)
+	counts := map[string]int{}
+	for _, step := range []struct {
+		args  []string
+		calls *[]stack.RemoteCall
+	}{
+		{append(s.terraform("plan", a), "-out=plan.bin"), &planned},
+		{[]string{"apply", "-no-color", "-input=false", "plan.bin"}, &applied},
+	} {
+		s.faulty.Begin(nil, before)
+		_, failed := s.dir.Must(s.ctx, 0, step.args...)
+		calls, _, broken := s.faulty.End()
+		if err := errors.Join(failed, broken); err != nil {
+			return nil, nil, err
+		}
+		for _, call := range calls {
+			counts[call.Name]++
+			*step.calls = append(*step.calls, stack.RemoteCall{Name: call.Name, N: counts[call.Name]})
+		}
+		// Calls that are made at the same time come in any order.
+		slices.SortFunc(*step.calls, func(a, b stack.RemoteCall) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.N, b.N))
+		})
 	}
 	if s.lost != "" {
-		return nil, fmt.Errorf("the schedule does not work all the time: %s", s.lost)
+		return nil, nil, fmt.Errorf("the schedule does not work all the time: %s", s.lost)
 	}
-	s.variant = a.Variant
-	wrong, err := s.check(a)
+	wrong, err := s.result(a)
 	if err == nil && len(wrong) > 0 {
 		err = errors.New(strings.Join(wrong, "\n"))
 	}
-	slices.SortFunc(calls, func(a, b stack.RemoteCall) int { return strings.Compare(a.String(), b.String()) })
-	return calls, err
+	return planned, applied, err
+}
+
+// result says what is wrong after an operation that has succeeded.
+func (s *site) result(a aim) (wrong []string, err error) {
+	if !a.Gone {
+		s.variant = a.Variant
+	}
+	if wrong, err = s.orphaned(a); a.Gone || err != nil {
+		return wrong, err
+	}
+	plan, err := s.dir.Run(s.ctx, append(s.terraform("plan", a), "-detailed-exitcode")...)
+	if err != nil {
+		return wrong, err
+	}
+	if plan.Exit != 0 {
+		wrong = append(wrong, fmt.Sprintf("the plan ends with %d:\n%s", plan.Exit, plan.Output))
+	}
+	if len(wrong) > 0 {
+		return wrong, nil
+	}
+	return s.tick()
 }
 
 // run runs one cell and says what is wrong after it.
@@ -328,125 +443,99 @@ func (s *site) run(c cell) (wrong []string, err error) {
 		return nil, err
 	}
 	token := s.stack.SecretDigests()[name.TokenSecret()]
-	s.lost = ""
-	before := s.watch
-	if !c.operation.keeps() || c.fault == stack.Interfere {
+	before := s.watching(c.operation)
+	if c.fault == stack.Interfere {
 		before = nil
 	}
-	failed, err := s.strike(c, a, before)
+	first, err := s.strike(c, a, before)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w\nThe first apply said: %s", err, first.Output)
 	}
 	if err := s.later(); err != nil {
 		return nil, err
 	}
-	// What failed is planned again.
-	again := a
-	again.Rotate = a.Rotate && failed != nil
-	again.Known = a.Known || c.fault != stack.Kill
 	s.faulty.Begin(nil, before)
-	if err := again.pursue(s.ctx, s.place); err != nil {
-		return nil, fmt.Errorf("the next apply fails: %w (the first one: %s)", err, said(failed))
+	_, failed := s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
+	_, _, broken := s.faulty.End()
+	if err := errors.Join(failed, broken); err != nil {
+		return nil, fmt.Errorf("the next apply fails: %w\nThe first one said: %s", err, first.Output)
 	}
-	if _, _, err := s.faulty.End(); err != nil {
-		return nil, err
-	}
-	s.variant = a.Variant
 	if s.lost != "" {
 		wrong = append(wrong, "the schedule was lost: "+s.lost)
 	}
 	if a.Rotate && s.stack.SecretDigests()[name.TokenSecret()] == token {
 		wrong = append(wrong, "the token is still the old one")
 	}
-	more, err := s.check(a)
-	if len(more) > 0 {
-		more = append(more, "the first apply said: "+said(failed))
+	more, err := s.result(a)
+	if wrong = append(wrong, more...); len(wrong) > 0 {
+		wrong = append(wrong, "the first apply said: "+first.Output)
 	}
-	return append(wrong, more...), err
+	return wrong, err
 }
 
-// said is what an operation said.
-func said(err error) string {
-	if err == nil {
-		return "that it succeeded"
-	}
-	return err.Error()
-}
-
-// strike does the operation of a cell with its fault. It answers with what the
-// operation said.
-func (s *site) strike(c cell, a aim, before func(stack.RemoteCall)) (failed, err error) {
+// strike does the operation of a cell with its fault.
+func (s *site) strike(c cell, a aim, before func(stack.RemoteCall)) (run stack.TerraformRun, err error) {
 	trap := &stack.Trap{Call: c.call, Fault: c.fault}
-	ctx, expire := expiring(s.ctx)
-	defer expire(context.Canceled)
-	var interfered error
-	do := func() error { return a.pursue(ctx, s.place) }
+	var (
+		terraform *stack.TerraformProcess
+		started   = make(chan struct{})
+		acted     error
+	)
+	watch := before
 	switch {
 	case c.fault.Is(stack.Interfere):
-		trap.Act = func() { interfered = interference[c.index%len(interference)].do(s) }
+		trap.Act = func() { acted = interference[c.index%len(interference)].do(s) }
 	case c.fault.Is(stack.Kill):
-		victim, err := newVictim(ctx, a, s.place)
-		if err != nil {
-			return nil, err
+		trap.Act = func() {
+			<-started
+			if c.index%2 == 0 {
+				acted = terraform.Kill()
+			} else {
+				acted = terraform.KillProvider()
+			}
 		}
-		trap.Act = victim.kill
-		do = victim.wait
 	case c.fault.Is(stack.Hang):
-		// The time is over, or somebody presses Ctrl-C, when everything stands.
-		why := []error{context.DeadlineExceeded, context.Canceled}[c.index%2]
-		inner := before
 		before = func(call stack.RemoteCall) {
-			if inner != nil {
-				inner(call)
+			if watch != nil {
+				watch(call)
 			}
-			if call == c.call {
-				time.AfterFunc(50*time.Millisecond, func() { s.faulty.Release(); expire(why) })
+			if call != c.call {
+				return
 			}
+			time.AfterFunc(50*time.Millisecond, func() {
+				s.faulty.Release()
+				if !c.expires {
+					<-started
+					_ = terraform.Interrupt() // one that has ended is told of below
+				}
+			})
 		}
+	}
+	command := "apply"
+	if c.planned && c.fault == stack.Hang {
+		// The plan within an apply does not listen to Ctrl-C, for all of Terraform.
+		command = "plan"
 	}
 	s.faulty.Begin(trap, before)
-	failed = do()
+	if terraform, err = s.dir.Start(s.ctx, s.terraform(command, a)...); err != nil {
+		return run, err
+	}
+	close(started)
+	run, ended := terraform.Wait()
 	_, sprung, broken := s.faulty.End()
 	switch {
+	case ended != nil:
+		return run, ended
 	case broken != nil:
-		return nil, fmt.Errorf("the fault did not come about: %w", broken)
-	case interfered != nil:
-		return nil, interfered
+		return run, fmt.Errorf("the fault did not come about: %w", broken)
+	case acted != nil:
+		return run, acted
 	case !sprung:
-		return nil, fmt.Errorf("the call was never made (the apply said: %s)", said(failed))
-	case failed == nil && c.fault == stack.Kill:
-		return nil, errors.New("the process was not killed")
+		return run, errors.New("the call was never made")
+	case run.Exit == 0 && c.fault == stack.Kill:
+		return run, errors.New("nothing was killed")
 	}
-	return failed, nil
-}
-
-// expiringContext is a context whose deadline comes when the test says so.
-type expiringContext struct {
-	context.Context
-	done chan struct{}
-
-	mu  sync.Mutex
-	err error
-}
-
-func expiring(ctx context.Context) (context.Context, func(error)) {
-	e := &expiringContext{Context: ctx, done: make(chan struct{})}
-	return e, func(why error) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.err == nil {
-			e.err = why
-			close(e.done)
-		}
-	}
-}
-
-func (e *expiringContext) Done() <-chan struct{} { return e.done }
-
-func (e *expiringContext) Err() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.err
+	return run, nil
 }
 
 // victim is a process that does an operation and is killed in the middle of it.
@@ -487,11 +576,19 @@ func (v *victim) kill() { v.signal(syscall.SIGKILL) }
 // signal sends a signal to the victim, which is at work.
 func (v *victim) signal(number syscall.Signal) { _ = v.cmd.Process.Signal(number) }
 
+// scratch is a directory for what all tests share.
+var scratch string
+
 // TestMain does what a victim has to do, in a process that is one.
 func TestMain(m *testing.M) {
 	text := os.Getenv(victimEnv)
 	if text == "" {
+		var err error
+		if scratch, err = os.MkdirTemp("", "aimindset-faults-"); err != nil {
+			log.Fatal(err)
+		}
 		code := m.Run()
+		_ = os.RemoveAll(scratch)
 		if *all && passed > 0 {
 			fmt.Printf("%d cells passed: every fault at every remote call of every operation, over both transports\n", passed)
 		}

@@ -136,7 +136,10 @@ func TestStandstill(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
 		must(t, aim{}.pursue(s.ctx, s.place))
-		calls, err := s.rehearse(&operations[1])
+		s.variant = 1
+		s.faulty.Begin(nil, nil)
+		must(t, aim{Variant: s.variant, Known: true}.pursue(s.ctx, s.place))
+		calls, _, err := s.faulty.End()
 		must(t, err)
 		late := 0
 		for i, call := range calls {

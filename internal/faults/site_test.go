@@ -55,6 +55,16 @@ func (p place) service() (*backup.Service, func(), error) {
 	}, nil
 }
 
+// removeSecrets removes the backup's extra secrets by hand.
+func (p place) removeSecrets(ctx context.Context) error {
+	client, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.Token, UserAgent: "faults"})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.DeleteSecrets(ctx, p.Ref, []string{"EXTRA", "OF_FIRST", "OF_SECOND"})
+}
+
 // endpoint runs SQL through the Management API.
 type endpoint struct {
 	client *supabase.Client
@@ -140,6 +150,37 @@ func (a aim) pursue(ctx context.Context, p place) error {
 	return service.Apply(ctx, spec, found, func(backup.Part) {})
 }
 
+// configuration is what Terraform applies: an aim's configuration, by its
+// variant. What spec makes of it without Terraform is the same.
+const configuration = `
+terraform {
+  required_providers {
+    aimindset = { source = "aimindset/aimindset" }
+  }
+}
+
+variable "variant" { type = number }
+variable "rotation" { type = number }
+variable "adopt" { type = bool }
+variable "timeout" { type = string }
+
+resource "aimindset_auto_backup" "this" {
+  schedules = [
+    { daily = { cron = "0 3 * * *" }, weekly = { cron = "0 4 * * 0", enabled = false } },
+    { daily = { cron = "30 2 * * *" }, monthly = { cron = "0 5 1 * *", enabled = false } },
+  ][var.variant]
+  secrets = [
+    { EXTRA = "first value", OF_FIRST = "value" }, { EXTRA = "second value", OF_SECOND = "value" },
+  ][var.variant]
+  alert          = { source = "Falha ${var.variant}" }
+  retry          = { attempts = var.variant }
+  rotate_token   = var.rotation
+  adopt_existing = var.adopt
+  verify         = "none"
+  timeouts       = { create = var.timeout, read = var.timeout, update = var.timeout, delete = var.timeout }
+}
+`
+
 // site is one project with faults.
 type site struct {
 	ctx    context.Context
@@ -147,8 +188,18 @@ type site struct {
 	faulty *stack.FaultyStack
 	owner  *pgxpool.Pool // role postgres, as which the jobs run
 	place  place
+	// dir is where Terraform has its state of the project, nil where it has no
+	// part.
+	dir *stack.WorkingDirectory
+	// rotation counts the rotations.
+	rotation int
+	// timeout is how long Terraform's operations may take.
+	timeout string
 	// variant is the configuration that is installed.
 	variant int
+	// unclaimed says that somebody has removed what tells the backup's secrets
+	// from adopted ones, which stay when it goes.
+	unclaimed bool
 	// rule is the CHECK of the application's log as it was. Who drops the
 	// schema takes away what would put it back, which is then done by hand.
 	rule    string
@@ -157,6 +208,24 @@ type site struct {
 	mu sync.Mutex
 	// lost is what the first look said at which the schedule did not work.
 	lost string
+}
+
+// terraform lists the arguments with which Terraform pursues an aim, or with
+// which it plans to.
+func (s *site) terraform(command string, a aim) []string {
+	args := []string{command, "-no-color", "-input=false"}
+	for name, value := range map[string]any{"variant": a.Variant, "rotation": s.rotation, "adopt": a.Adopt, "timeout": s.timeout} {
+		args = append(args, fmt.Sprintf("-var=%s=%v", name, value))
+	}
+	switch {
+	case command == "plan" && a.Gone:
+		return append(args, "-destroy")
+	case command == "apply" && a.Gone:
+		return append(args, "-destroy", "-auto-approve")
+	case command == "apply":
+		return append(args, "-auto-approve")
+	}
+	return args
 }
 
 // newSite starts a project whose pg_cron does not tick by itself.
@@ -385,6 +454,17 @@ func (s *site) inventory() (string, error) {
 // is given: what differs from the configuration, what is orphaned, and whether
 // the next tick makes exactly one backup.
 func (s *site) check(a aim) (wrong []string, err error) {
+	if wrong, err = s.orphaned(a); a.Gone || len(wrong) > 0 || err != nil {
+		return wrong, err
+	}
+	if wrong, err = s.different(a); len(wrong) > 0 || err != nil {
+		return wrong, err
+	}
+	return s.tick()
+}
+
+// orphaned says what the project holds beside what it should, or not.
+func (s *site) orphaned(a aim) (wrong []string, err error) {
 	wanted := "; secrets ; functions alert-processor"
 	if !a.Gone {
 		wanted = "jobs auto-backup-daily auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
@@ -413,6 +493,14 @@ func (s *site) check(a aim) (wrong []string, err error) {
 	if a.Gone {
 		return wrong, nil
 	}
+	if leases, err := s.text(`select string_agg(who, ', ') from auto_backup.leases where expires_at > now()`); err != nil || leases != "" {
+		wrong = append(wrong, fmt.Sprintf("leases are left: %s %v", leases, err))
+	}
+	return wrong, nil
+}
+
+// different says what differs from an aim's configuration.
+func (s *site) different(a aim) (wrong []string, err error) {
 	service, done, err := s.place.service()
 	if err != nil {
 		return nil, err
@@ -428,14 +516,7 @@ func (s *site) check(a aim) (wrong []string, err error) {
 		return nil, err
 	}
 	for _, difference := range backup.Diff(spec, found) {
-		wrong = append(wrong, fmt.Sprintf("the plan is not empty: %+v", difference))
+		wrong = append(wrong, fmt.Sprintf("%+v", difference))
 	}
-	if leases, err := s.text(`select string_agg(who, ', ') from auto_backup.leases where expires_at > now()`); err != nil || leases != "" {
-		wrong = append(wrong, fmt.Sprintf("leases are left: %s %v", leases, err))
-	}
-	if len(wrong) > 0 {
-		return wrong, nil
-	}
-	more, err := s.tick()
-	return append(wrong, more...), err
+	return wrong, nil
 }
