@@ -175,9 +175,11 @@ func (s State) Superseded(instance string) bool {
 }
 
 // Exists reports whether any part of the backup is there that the provider
-// would recognise as its own.
+// would recognise as its own. A dispatcher that no backup needs is the last part
+// of one that was known, and was removed but for that.
 func (s State) Exists() bool {
 	return s.Settings != nil || s.ownsFunction() || s.ownsJob() ||
+		s.isKnown() && len(s.Functions) > 0 && len(s.Backups) == 0 ||
 		slices.Contains(slices.Collect(maps.Values(s.VaultStamps)), s.ID.Name.vaultStamp())
 }
 

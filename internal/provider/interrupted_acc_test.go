@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
@@ -385,7 +386,8 @@ func TestClaimedSecrets(t *testing.T) {
 
 // TestGoneBackup proves that a state whose backup is not there any more, for
 // example because a destroy died before it could say so, is refreshed: a plan
-// makes the backup anew, and a destroy has nothing to do.
+// makes the backup anew, and a destroy has nothing to do, but for the schema where
+// the destroy died just before that.
 func TestGoneBackup(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
@@ -402,6 +404,15 @@ func TestGoneBackup(t *testing.T) {
 	}
 	c.says(c.run(2, "plan", "-detailed-exitcode", "-no-color"), "1 to add, 0 to change, 0 to destroy")
 	c.says(c.run(0, "destroy", "-auto-approve", "-no-color"), "0 destroyed")
+
+	p.asPostgres(payload.LoadDispatcher().Install)
+	if err := os.WriteFile(file, state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.says(c.run(0, "destroy", "-auto-approve", "-no-color"), "1 destroyed")
+	if left := p.traces("auto-backup"); len(left) > 0 {
+		t.Errorf("what is left is %v", left)
+	}
 }
 
 // TestFailedCreationWithoutSettings proves that what a failed creation has left
