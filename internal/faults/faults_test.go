@@ -590,7 +590,7 @@ func TestMain(m *testing.M) {
 		code := m.Run()
 		_ = os.RemoveAll(scratch)
 		if *all && passed > 0 {
-			fmt.Printf("%d cells passed: every fault at every remote call of every operation, over both transports\n", passed)
+			fmt.Printf("%d cells passed: every fault at every remote call of %s, over both transports\n", passed, cmp.Or(*only, "every operation"))
 		}
 		os.Exit(code)
 	}
