@@ -145,6 +145,7 @@ func (s *Service) acquire(ctx context.Context, found State) (*lease, error) {
 	ready := found.Functions["acquire"] == dispatcher.Functions["acquire"] && found.Functions["hold"] == dispatcher.Functions["hold"] &&
 		found.SchemaDeviations != nil && len(found.SchemaDeviations) == 0
 	said := ""
+	var holder *BusyError // who had the lease at the last look
 	for look := shortestLook; ; look = min(2*look, longestLook) {
 		if !ready {
 			if err := l.repeat(ctx, func() error { return s.DB.Exec(ctx, dispatcher.Lease) }); err != nil {
@@ -161,6 +162,9 @@ func (s *Service) acquire(ctx context.Context, found State) (*lease, error) {
 				return nil, err
 			}
 			continue
+		case err != nil && ctx.Err() != nil && holder != nil:
+			holder.Err = err
+			return nil, holder
 		case err != nil:
 			return nil, fmt.Errorf("take the lease on backup %s: %w", found.ID, err)
 		case other == nil:
@@ -172,7 +176,7 @@ func (s *Service) acquire(ctx context.Context, found State) (*lease, error) {
 				slog.String("backup", found.ID.String()), slog.String("held_by", fmt.Sprintf("%q", other.Who)),
 				slog.String("since", other.Since), slog.Duration("at_most", other.Ends))
 		}
-		other.ID = found.ID
+		holder, other.ID = other, found.ID
 		if other.Err = pause(ctx, min(look, max(other.Ends, shortestLook))); other.Err != nil {
 			return nil, other
 		}

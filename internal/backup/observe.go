@@ -118,13 +118,18 @@ func (s *Service) Recall(ctx context.Context, name Name, known Known) (State, er
 	state.Token.Function = state.Secrets[name.TokenSecret()]
 	state.Token.Next = state.Secrets[name.NextTokenSecret()]
 
-	at := slices.IndexFunc(functions, func(f supabase.Function) bool {
-		return f.Slug == name.Slug() && f.Status != "REMOVED"
-	})
+	served := func(f supabase.Function) bool { return f.Slug == name.Slug() && f.Status != "REMOVED" }
+	at := slices.IndexFunc(functions, served)
 	if at < 0 {
 		return state, nil
 	}
 	function, err := s.observeFunction(ctx, functions[at], known)
+	if errors.Is(err, supabase.ErrNotFound) {
+		// Somebody may have removed it since it was listed.
+		if functions, again := s.API.ListFunctions(ctx, s.Ref); again == nil && !slices.ContainsFunc(functions, served) {
+			return state, nil
+		}
+	}
 	if err != nil {
 		return State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
 	}

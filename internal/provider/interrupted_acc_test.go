@@ -415,6 +415,27 @@ func TestGoneBackup(t *testing.T) {
 	}
 }
 
+// TestRemovedMeanwhile proves that a function which somebody removes between the
+// list and the read of its source is planned as missing.
+func TestRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" { verify = "none" }`, p.Environ()...)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	if err := p.DeployFunction(t.Context(), "auto-backup", map[string]string{"index.ts": "Deno.serve(() => new Response('other'));"}, true); err != nil {
+		t.Fatal(err)
+	}
+	p.InterceptAPI(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/functions/auto-backup/body") {
+				p.RemoveFunction("auto-backup")
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	c.says(c.run(2, "plan", "-detailed-exitcode", "-no-color"), `function_status = "missing" -> "ACTIVE"`)
+}
+
 // TestFailedCreationWithoutSettings proves that what a failed creation has left
 // is begun anew also when somebody has removed the settings, which say that it
 // did not come to its end.
