@@ -15,9 +15,14 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // only tests and the demo use stand in none of the lists.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/payload", "internal/postgres", "internal/schedule", "internal/selfhosted", "internal/supabase"},
+	"internal/provider":            {"internal/backup", "internal/health", "internal/install", "internal/payload", "internal/postgres", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/supabase"},
 	"internal/provider/cmd/schema": {"internal/provider"},
-	"internal/backup":              {"internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
+	"internal/install":             {"internal/backup", "internal/payload", "internal/postgres", "internal/supabase"},
+	"internal/health":              {"internal/backup", "internal/facts", "internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
+	"internal/preflight":           {"internal/backup", "internal/facts", "internal/plsql", "internal/postgres", "internal/supabase"},
+	"internal/plsql":               {},
+	"internal/facts":               {"internal/postgres", "internal/supabase"},
+	"internal/backup":              {"internal/payload", "internal/schedule"},
 	"internal/schedule":            {},
 	"internal/payload":             {},
 	"internal/selfhosted":          {"internal/payload", "internal/supabase"},

@@ -12,8 +12,8 @@ import (
 // installation leaves it and is no property of its own: objects and grants of
 // schema auto_backup, stamps, extensions. An intact installation has none.
 func (s State) Deviations() map[string]string {
-	found := s.dispatcherDeviations()
-	for _, name := range requiredExtensions {
+	found := s.DispatcherDeviations()
+	for _, name := range RequiredExtensions {
 		if _, ok := s.Extensions[name]; !ok {
 			found["extension "+name] = "missing"
 		}
@@ -27,9 +27,9 @@ func (s State) Deviations() map[string]string {
 	return found
 }
 
-// dispatcherDeviations lists what of the dispatcher is not as its version
+// DispatcherDeviations lists what of the dispatcher is not as its version
 // installs it. Another version is a deviation as a whole, and no list says more.
-func (s State) dispatcherDeviations() map[string]string {
+func (s State) DispatcherDeviations() map[string]string {
 	found := map[string]string{}
 	wanted := payload.LoadDispatcher()
 	if s.DispatcherVersion != wanted.Version {
@@ -64,7 +64,7 @@ func (s State) disownedSecrets() []string {
 	if s.Settings == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Sorted(slices.Values(s.known.Secrets)), func(name string) bool {
+	return slices.DeleteFunc(slices.Sorted(slices.Values(s.Known.Secrets)), func(name string) bool {
 		_, exists := s.Secrets[name]
 		return !exists || slices.Contains(s.Settings.Secrets, name)
 	})
@@ -89,7 +89,7 @@ func (s State) stampDeviations() map[string]string {
 		switch own := secret == name.VaultToken() || secret == name.VaultAlertKey(); {
 		case !own:
 			found["vault secret "+secret] = "carries this backup's stamp, and is none of its secrets"
-		case s.VaultStamps[secret] != name.vaultStamp():
+		case s.VaultStamps[secret] != name.VaultStamp():
 			found["vault secret "+secret] = "without this provider's stamp"
 		}
 	}

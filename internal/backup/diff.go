@@ -35,8 +35,8 @@ type Difference struct {
 	Found, Wanted string
 }
 
-// requiredExtensions are the extensions that the chain stands on.
-var requiredExtensions = []string{"pg_cron", "pg_net", "supabase_vault"}
+// RequiredExtensions are the extensions that the chain stands on.
+var RequiredExtensions = []string{"pg_cron", "pg_net", "supabase_vault"}
 
 // Diff lists what has to change so that found becomes what spec wants, in the
 // order in which it is applied. It is a pure function; an intact installation
@@ -51,13 +51,13 @@ func Diff(spec Spec, found State) []Difference {
 			diffs = append(diffs, Difference{Part: part, Object: object, Found: was, Wanted: wanted})
 		}
 	}
-	for _, name := range requiredExtensions {
+	for _, name := range RequiredExtensions {
 		if _, ok := found.Extensions[name]; !ok {
 			add(PartExtensions, name, "missing", "installed")
 		}
 	}
 	add(PartDispatcher, "dispatcher", found.Dispatcher(), payload.LoadDispatcher().Version)
-	schema := found.dispatcherDeviations()
+	schema := found.DispatcherDeviations()
 	for _, object := range slices.Sorted(maps.Keys(schema)) {
 		add(PartDispatcher, object, schema[object], "as installed")
 	}
@@ -85,32 +85,32 @@ func diffToken(spec Spec, found State) []Difference {
 		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), "the present token", "a new token"})
 	}
 	switch stamp, ok := found.VaultStamps[spec.ID.Name.VaultAlertKey()]; {
-	case !spec.Settings.needsKey():
+	case !spec.Settings.NeedsKey():
 	case !ok:
 		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "missing", "present"})
-	case stamp != spec.ID.Name.vaultStamp():
+	case stamp != spec.ID.Name.VaultStamp():
 		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "without a stamp", "stamped"})
 	}
-	for _, name := range slices.Concat(found.unstampedVault(), found.surplusVault()) {
+	for _, name := range slices.Concat(found.UnstampedVault(), found.SurplusVault()) {
 		diffs = append(diffs, Difference{PartToken, name, found.VaultStamps[name], "the stamp on the backup's secrets alone"})
 	}
 	return diffs
 }
 
-// unstampedVault are the backup's vault secrets without its stamp.
-func (s State) unstampedVault() []string {
+// UnstampedVault are the backup's vault secrets without its stamp.
+func (s State) UnstampedVault() []string {
 	var names []string
 	for _, name := range []string{s.ID.Name.VaultAlertKey(), s.ID.Name.VaultToken()} {
-		if stamp, ok := s.VaultStamps[name]; ok && stamp != s.ID.Name.vaultStamp() {
+		if stamp, ok := s.VaultStamps[name]; ok && stamp != s.ID.Name.VaultStamp() {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// surplusVault are the vault secrets that carry the backup's stamp and are none
+// SurplusVault are the vault secrets that carry the backup's stamp and are none
 // of its secrets, because somebody has renamed one.
-func (s State) surplusVault() []string {
+func (s State) SurplusVault() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultStamps)), func(name string) bool {
 		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultAlertKey()
 	})
@@ -124,19 +124,19 @@ func diffSecrets(spec Spec, found State) []Difference {
 		switch {
 		case !exists:
 			diffs = append(diffs, Difference{PartSecrets, name, "missing", "present"})
-		case known && digest != digestOf(value):
+		case known && digest != DigestOf(value):
 			diffs = append(diffs, Difference{PartSecrets, name, "another value", "the configured value"})
 		}
 	}
-	for _, name := range surplusSecrets(spec, found) {
+	for _, name := range SurplusSecrets(spec, found) {
 		diffs = append(diffs, Difference{PartSecrets, name, "present", "absent"})
 	}
 	return diffs
 }
 
-// surplusSecrets are the secrets which belong to the backup and which the
+// SurplusSecrets are the secrets which belong to the backup and which the
 // spec no longer names. Adopted ones are left to those who made them.
-func surplusSecrets(spec Spec, found State) []string {
+func SurplusSecrets(spec Spec, found State) []string {
 	return slices.DeleteFunc(found.ownSecrets(), func(name string) bool {
 		return slices.Contains(spec.Settings.Secrets, name)
 	})

@@ -30,10 +30,10 @@ func intact(t *testing.T) (Spec, State) {
 		Settings: &found, Stamped: true, FunctionID: "f", Backups: []string{DefaultName},
 		Jobs:        map[string]Job{},
 		Token:       TokenState{Vault: "d", Function: "d"},
-		VaultStamps: map[string]string{id.Name.VaultToken(): id.Name.vaultStamp(), id.Name.VaultAlertKey(): id.Name.vaultStamp()},
-		Secrets:     map[string]string{"KEY": digestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
+		VaultStamps: map[string]string{id.Name.VaultToken(): id.Name.VaultStamp(), id.Name.VaultAlertKey(): id.Name.VaultStamp()},
+		Secrets:     map[string]string{"KEY": DigestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
 		Function: &FunctionState{
-			ID: "f", Name: id.Name.functionStamp(), Status: StatusActive, Files: source.Digests(),
+			ID: "f", Name: id.Name.FunctionStamp(), Status: StatusActive, Files: source.Digests(),
 			Entrypoint: payload.Entrypoint, ImportMap: source.ImportMap,
 		},
 		LogConstraints: []LogConstraint{{Name: "c", Admits: true}},
@@ -66,7 +66,7 @@ func TestDiff(t *testing.T) {
 		"schema not comparable":  {func(_ *Spec, s *State) { s.SchemaDeviations = nil }, PartDispatcher, "schema"},
 		"settings not stamped":   {func(_ *Spec, s *State) { s.Stamped = false }, PartDispatcher, "settings"},
 		"vault not stamped":      {func(_ *Spec, s *State) { s.VaultStamps["auto-backup/token"] = "" }, PartToken, "auto-backup/token"},
-		"vault secret renamed":   {func(_ *Spec, s *State) { s.VaultStamps["x"] = s.ID.Name.vaultStamp() }, PartToken, "x"},
+		"vault secret renamed":   {func(_ *Spec, s *State) { s.VaultStamps["x"] = s.ID.Name.VaultStamp() }, PartToken, "x"},
 		"entry point changed":    {func(_ *Spec, s *State) { s.Function.Entrypoint = "x.ts" }, PartFunction, "entry point"},
 		"import map changed":     {func(_ *Spec, s *State) { s.Function.ImportMap = "" }, PartFunction, "import map"},
 		"job doubled":            {func(_ *Spec, s *State) { s.Jobs["daily@x"] = Job{Name: "auto-backup-daily", Username: "x"} }, PartJobs, "auto-backup-daily"},
@@ -187,23 +187,6 @@ func TestTokenState(t *testing.T) {
 	} {
 		if got := token.Digest(); got != want || token.Intact() != (want == "a") {
 			t.Errorf("%+v: %q, intact %v", token, got, token.Intact())
-		}
-	}
-}
-
-// TestRelativePath proves that a deployed path is read back as it was uploaded.
-func TestRelativePath(t *testing.T) {
-	t.Parallel()
-	for _, c := range [][3]string{
-		{"supabase/functions/auto-backup", "supabase/functions/auto-backup/index.ts", "index.ts"},
-		{"supabase/functions/auto-backup", "supabase/functions/auto-backup/lib/a.ts", "lib/a.ts"},
-		{"supabase/functions/auto-backup", "supabase/functions/_shared/a.ts", "../_shared/a.ts"},
-		{"supabase/functions/auto-backup", "a.ts", "../../../a.ts"},
-		{".", "index.ts", "index.ts"},
-		{"source", "source/index.ts", "index.ts"},
-	} {
-		if got := relativePath(c[0], c[1]); got != c[2] {
-			t.Errorf("%s from %s: %s, want %s", c[1], c[0], got, c[2])
 		}
 	}
 }

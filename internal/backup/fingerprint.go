@@ -61,7 +61,7 @@ func (f *Fingerprinter) Matches(fingerprint, value string) (bool, error) {
 	if _, ok := saltOf(fingerprint); !ok {
 		return false, nil
 	}
-	wanted, err := f.Of(digestOf(value), fingerprint)
+	wanted, err := f.Of(DigestOf(value), fingerprint)
 	if err != nil {
 		return false, err
 	}
@@ -77,15 +77,15 @@ func saltOf(fingerprint string) ([]byte, bool) {
 	return salt, err == nil && len(salt) > 0
 }
 
-// digestOf is the digest under which the Management API lists a secret: the
+// DigestOf is the digest under which the Management API lists a secret: the
 // lower-case hexadecimal SHA-256 of its UTF-8 text.
-func digestOf(value string) string {
+func DigestOf(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return hex.EncodeToString(sum[:])
 }
 
-// newToken makes an invocation token: 256 random bits in unpadded base64url.
-func newToken() (string, error) {
+// NewToken makes an invocation token: 256 random bits in unpadded base64url.
+func NewToken() (string, error) {
 	random := make([]byte, 32)
 	if _, err := rand.Read(random); err != nil {
 		return "", fmt.Errorf("make a token: %w", err)

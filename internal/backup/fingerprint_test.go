@@ -13,21 +13,21 @@ func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	var f Fingerprinter
 	const value = "canary-value"
-	one, err := f.Of(digestOf(value), "")
+	one, err := f.Of(DigestOf(value), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := f.Of(digestOf(value), "")
+	two, err := f.Of(DigestOf(value), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if one == two {
 		t.Error("two fingerprints of one secret are equal, so they have no salt")
 	}
-	if strings.Contains(one, value) || strings.Contains(one, digestOf(value)) {
+	if strings.Contains(one, value) || strings.Contains(one, DigestOf(value)) {
 		t.Errorf("%s gives the secret away", one)
 	}
-	if again, err := f.Of(digestOf(value), one); err != nil || again != one {
+	if again, err := f.Of(DigestOf(value), one); err != nil || again != one {
 		t.Errorf("the fingerprint of an unchanged secret changed from %s to %s (%v)", one, again, err)
 	}
 	for candidate, want := range map[string]bool{value: true, "canary-valuf": false, "": false} {
@@ -47,14 +47,14 @@ func TestFingerprintCost(t *testing.T) {
 	t.Parallel()
 	var f Fingerprinter
 	began := time.Now()
-	one, err := f.Of(digestOf("x"), "")
+	one, err := f.Of(DigestOf("x"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := time.Since(began)
 	began = time.Now()
 	for range 1000 {
-		if again, err := f.Of(digestOf("x"), one); err != nil || again != one {
+		if again, err := f.Of(DigestOf("x"), one); err != nil || again != one {
 			t.Fatal(again, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestNewToken(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 100 {
-		token, err := newToken()
+		token, err := NewToken()
 		if err != nil {
 			t.Fatal(err)
 		}

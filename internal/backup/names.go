@@ -40,6 +40,10 @@ var (
 	refPattern    = regexp.MustCompile(`^[a-z]{20}$`)
 )
 
+// SelfHostedRef stands for a project reference where a project has none: in
+// ids, imports and states of self-hosted projects. No hosted project can have it.
+const SelfHostedRef = "self-hosted"
+
 // Name is the name of a backup, from which the names of all its objects
 // derive. Its form makes sure that no two backups share a derived name.
 type Name string
@@ -79,12 +83,12 @@ func (n Name) TokenSecret() string {
 // about to replace the other one. It exists during a rotation only.
 func (n Name) NextTokenSecret() string { return n.TokenSecret() + "_NEXT" }
 
-// functionStamp is the display name of the deployed function, which shows in
+// FunctionStamp is the display name of the deployed function, which shows in
 // the dashboard whose it is.
-func (n Name) functionStamp() string { return string(n) + " (" + Owner + ")" }
+func (n Name) FunctionStamp() string { return string(n) + " (" + Owner + ")" }
 
-// vaultStamp is the description of the backup's vault secrets.
-func (n Name) vaultStamp() string { return "managed by " + Owner + ", backup " + string(n) }
+// VaultStamp is the description of the backup's vault secrets.
+func (n Name) VaultStamp() string { return "managed by " + Owner + ", backup " + string(n) }
 
 func (n Name) dispatchCommand(key string) string {
 	return fmt.Sprintf("select auto_backup.dispatch('%s', '%s')", n, key)

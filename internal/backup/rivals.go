@@ -32,7 +32,7 @@ func (s State) Rivals(spec Spec) []Rival {
 		rivals = append(rivals, Rival{Job: job, Key: key, Readable: err == nil})
 	}
 	for key, job := range s.Namesakes {
-		if !spec.wantedNamesake(key) {
+		if !spec.WantedNamesake(key) {
 			if key == WatchdogKey || job.Username != JobOwner {
 				key = ""
 			}

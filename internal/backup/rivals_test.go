@@ -29,12 +29,12 @@ func TestRivals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found observation
+	var found Observation
 	if err := json.Unmarshal(text, &found); err != nil {
 		t.Fatal(err)
 	}
 	state := State{ID: id}
-	if err := found.fill(&state, Known{}); err != nil {
+	if err := found.Fill(&state, Known{}); err != nil {
 		t.Fatal(err)
 	}
 	spec := Spec{ID: id, Settings: Settings{Schedules: map[string]Schedule{"daily": {UTC: "0 3 * * *"}}}}
@@ -65,10 +65,10 @@ func TestAdoptedSecretsStay(t *testing.T) {
 		t.Errorf("at the next apply, adopted are %s", got)
 	}
 	none := Spec{ID: id}
-	if got := fmt.Sprint(surplusSecrets(none, found), found.Abandons(none), found.adopting(none)); got != "[NEW] [THERE] []" {
+	if got := fmt.Sprint(SurplusSecrets(none, found), found.Abandons(none), found.adopting(none)); got != "[NEW] [THERE] []" {
 		t.Errorf("dropped are %s", got)
 	}
-	if got := fmt.Sprint(ownedSecrets(found)); got != "[NEW AUTO_BACKUP_TOKEN]" {
+	if got := fmt.Sprint(OwnedSecrets(found)); got != "[NEW AUTO_BACKUP_TOKEN]" {
 		t.Errorf("with the backup go %s", got)
 	}
 }

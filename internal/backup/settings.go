@@ -25,9 +25,9 @@ const (
 	DefaultRetryAttempts = 1
 	DefaultRetryDelay    = 10 * time.Minute
 
-	// overdueMargin is how much later than the longest gap of its schedules
+	// OverdueMargin is how much later than the longest gap of its schedules
 	// a backup may be before it counts as overdue.
-	overdueMargin = 2 * time.Hour
+	OverdueMargin = 2 * time.Hour
 
 	// rpcTimeout leaves the function time to write its logs and to send the
 	// alert within the 150 s that the smallest plan grants a function.
@@ -57,8 +57,8 @@ type Settings struct {
 	Instance string `json:"instance,omitempty"`
 }
 
-// needsKey reports whether the database calls a function that may ask for a key.
-func (s Settings) needsKey() bool { return s.Alert.Enabled || s.Function.SendKey }
+// NeedsKey reports whether the database calls a function that may ask for a key.
+func (s Settings) NeedsKey() bool { return s.Alert.Enabled || s.Function.SendKey }
 
 // Schedule is one schedule of a backup: as it was written, and compiled for
 // pg_cron and for the dispatcher's check of local time.
@@ -196,7 +196,7 @@ func OverdueAfter(schedules map[string]Schedule) (time.Duration, error) {
 	if len(timed) == 0 {
 		return 0, nil
 	}
-	return schedule.LongestGap(timed) + overdueMargin, nil
+	return schedule.LongestGap(timed) + OverdueMargin, nil
 }
 
 // Spec is one backup as the configuration wants it.
@@ -217,6 +217,15 @@ type Spec struct {
 	Adopt bool
 	// RotateToken makes Apply replace an intact token.
 	RotateToken bool
+}
+
+// Completed adds to a spec what only the project knows.
+func (s Spec) Completed(found State) Spec {
+	s.Settings.AdoptedSecrets = found.adopting(s)
+	if s.Settings.Instance == "" && found.Settings != nil {
+		s.Settings.Instance = found.Settings.Instance
+	}
+	return s
 }
 
 // rpcTimeout is how long the function waits for the backup. Where instances

@@ -36,8 +36,8 @@ const duplicateMark = "@"
 // and another owner.
 func duplicateKey(key, role string) string { return key + duplicateMark + role }
 
-// wantedNamesake reports whether a job has the name of a job of the spec.
-func (s Spec) wantedNamesake(key string) bool {
+// WantedNamesake reports whether a job has the name of a job of the spec.
+func (s Spec) WantedNamesake(key string) bool {
 	key, _, _ = strings.Cut(key, duplicateMark)
 	_, wanted := s.Jobs()[key]
 	return wanted
@@ -158,13 +158,13 @@ type State struct {
 	// LogConstraints are the CHECKs of public.backup_logs.
 	LogConstraints []LogConstraint
 
-	// known is what was known of the backup before.
-	known Known
+	// Known is what was known of the backup before.
+	Known Known
 }
 
-// supersedes reports whether the backup was made anew since it was found
+// Supersedes reports whether the backup was made anew since it was found
 // before.
-func (s State) supersedes(before State) bool {
+func (s State) Supersedes(before State) bool {
 	return before.Settings != nil && s.Superseded(before.Settings.Instance)
 }
 
@@ -178,9 +178,9 @@ func (s State) Superseded(instance string) bool {
 // would recognise as its own. A dispatcher that no backup needs is the last part
 // of one that was known, and was removed but for that.
 func (s State) Exists() bool {
-	return s.Settings != nil || s.ownsFunction() || s.ownsJob() ||
+	return s.Settings != nil || s.OwnsFunction() || s.ownsJob() ||
 		s.isKnown() && len(s.Functions) > 0 && len(s.Backups) == 0 ||
-		slices.Contains(slices.Collect(maps.Values(s.VaultStamps)), s.ID.Name.vaultStamp())
+		slices.Contains(slices.Collect(maps.Values(s.VaultStamps)), s.ID.Name.VaultStamp())
 }
 
 // ownsJob reports whether a job runs the backup. One that has its name alone may
@@ -194,8 +194,10 @@ func (s State) ownsJob() bool {
 	return false
 }
 
-func (s State) ownsFunction() bool {
-	return s.Function != nil && (s.Function.Name == s.ID.Name.functionStamp() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
+// OwnsFunction reports whether the deployed Edge Function is this backup's: it
+// carries the ownership marker, or the settings row has its ID.
+func (s State) OwnsFunction() bool {
+	return s.Function != nil && (s.Function.Name == s.ID.Name.FunctionStamp() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
 }
 
 // youth is how long after the end of an installation a state that does not
@@ -205,7 +207,7 @@ const youth = time.Hour
 // HasJobs reports whether any job is there that is the backup's, or that spec
 // makes the backup's.
 func (s State) HasJobs(spec Spec) bool {
-	return len(s.Jobs) > 0 || slices.ContainsFunc(slices.Collect(maps.Keys(s.Namesakes)), spec.wantedNamesake)
+	return len(s.Jobs) > 0 || slices.ContainsFunc(slices.Collect(maps.Keys(s.Namesakes)), spec.WantedNamesake)
 }
 
 // LeftBehind reports whether the backup looks like what an apply has left that
@@ -217,10 +219,11 @@ func (s State) LeftBehind() bool {
 
 // AdmitsLog reports whether every CHECK of backup_logs accepts the function's rows.
 func (s State) AdmitsLog() bool {
-	return len(s.refusingConstraints()) == 0
+	return len(s.RefusingConstraints()) == 0
 }
 
-func (s State) refusingConstraints() []string {
+// RefusingConstraints are the CHECKs of backup_logs that refuse the function's rows.
+func (s State) RefusingConstraints() []string {
 	var names []string
 	for _, c := range s.LogConstraints {
 		if !c.Admits {
@@ -257,14 +260,14 @@ func (s State) foreign(spec Spec) []foreignObject {
 	if s.Settings != nil && !s.Stamped && !s.isKnown() {
 		add("the row "+string(name)+" in auto_backup.settings", "gets the configured settings")
 	}
-	if s.Function != nil && !s.ownsFunction() && !s.isKnown() {
+	if s.Function != nil && !s.OwnsFunction() && !s.isKnown() {
 		add("the Edge Function "+name.Slug(), "gets the source of this backup; keep a copy of the present one if you need it")
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Namesakes)) {
 		job := s.Namesakes[key]
 		what := "the pg_cron job " + job.Name + " (id " + strconv.FormatInt(job.ID, 10) + ", schedule " + job.Schedule
 		switch {
-		case !spec.wantedNamesake(key):
+		case !spec.WantedNamesake(key):
 		case job.Username != JobOwner:
 			add(what+", role "+job.Username+")", "is removed: the job of this name belongs to "+JobOwner)
 		default:
@@ -272,7 +275,7 @@ func (s State) foreign(spec Spec) []foreignObject {
 		}
 	}
 	for _, vault := range []string{name.VaultToken(), name.VaultAlertKey()} {
-		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.vaultStamp() && !s.isKnown() {
+		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.VaultStamp() && !s.isKnown() {
 			add("the vault secret "+vault, "gets a new value")
 		}
 	}
@@ -303,7 +306,7 @@ func (s State) Adopts(spec Spec) []string {
 // claimedSecrets are the extra secrets that are this backup's, as its settings
 // row or an earlier look at it says. An API secret cannot carry a stamp.
 func (s State) claimedSecrets() []string {
-	names := slices.Clone(s.known.Secrets)
+	names := slices.Clone(s.Known.Secrets)
 	if s.Settings != nil {
 		names = append(names, s.Settings.Secrets...)
 	}
@@ -354,7 +357,7 @@ func (s State) claimsToken() bool { return s.Settings != nil || s.isKnown() }
 // isKnown reports whether the backup was known before. Then an object of its
 // name whose stamp somebody has changed is still the backup's: the plan has
 // shown the change, and the apply takes it back.
-func (s State) isKnown() bool { return s.known.Managed }
+func (s State) isKnown() bool { return s.Known.Managed }
 
 // Foreign returns a *ForeignError when objects without the provider's stamp
 // stand where the spec wants its own and the spec does not adopt them.
@@ -370,4 +373,21 @@ func (s State) Foreign(spec Spec) error {
 		return &ForeignError{ID: spec.ID, Objects: objects}
 	}
 	return nil
+}
+
+// Installed reports whether there is anything for Remove to remove.
+func (s State) Installed() bool {
+	return s.Settings != nil || len(s.Functions) > 0 || len(s.Jobs) > 0 || s.OwnsFunction() ||
+		len(s.VaultStamps) > 0 || len(OwnedSecrets(s)) > 0
+}
+
+// OwnedSecrets are the function secrets that go with a backup.
+func OwnedSecrets(found State) []string {
+	names := found.ownSecrets()
+	for _, name := range []string{found.ID.Name.TokenSecret(), found.ID.Name.NextTokenSecret()} {
+		if _, exists := found.Secrets[name]; exists && found.claimsToken() {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/health"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
@@ -31,7 +33,7 @@ const alerts = "alert-processor"
 type site struct {
 	ctx     context.Context
 	stack   *stack.Stack
-	service *backup.Service
+	service *install.Service
 	owner   *pgxpool.Pool // role postgres, as which the jobs run
 	admin   *pgxpool.Pool // superuser, as somebody else
 	name    backup.Name
@@ -101,7 +103,7 @@ func newSite(ctx context.Context, project *stack.Stack, name backup.Name, due ti
 	}
 	s := &site{
 		ctx: ctx, gone: map[string]bool{}, stack: project, owner: owner, admin: project.Admin(), name: name, due: due,
-		service: backup.NewService(project.ProjectRef, client, postgres.OverAPI(endpoint{client, project.ProjectRef})),
+		service: install.NewService(project.ProjectRef, client, postgres.OverAPI(endpoint{client, project.ProjectRef})),
 	}
 	err = s.admin.QueryRow(ctx, `select pg_get_functiondef('public.backup_all_data()'::regprocedure)`).Scan(&s.rpc)
 	return s, err
@@ -204,22 +206,22 @@ func (s *site) mend() {
 // ask reads the status as of a time, in the words of the table: the state, and
 // the codes of the problems. Who asks knows nothing from before, and may only
 // read.
-func (s *site) ask(at time.Time) (string, backup.Status) {
+func (s *site) ask(at time.Time) (string, health.Status) {
 	if !s.ticks {
 		s.forgetTicks()
 	}
 	client, err := supabase.New(supabase.Config{BaseURL: s.stack.APIURL, Token: s.stack.ReadOnlyAccessToken, UserAgent: "failures"})
 	s.must(err)
-	service := backup.NewService(s.service.Ref, client, postgres.OverAPI(endpoint{client, s.service.Ref}))
-	status, err := service.Status(s.ctx, backup.StatusQuery{
-		Name: s.name, History: 10, FunctionURL: backup.FunctionURL(s.stack.ProjectURL, s.name.Slug()), At: at,
+	service := install.NewService(s.service.Ref, client, postgres.OverAPI(endpoint{client, s.service.Ref}))
+	status, err := health.Read(s.ctx, service, health.Query{
+		ID: backup.ID{ProjectRef: s.service.Ref, Name: s.name}, History: 10, FunctionURL: backup.FunctionURL(s.stack.ProjectURL, s.name.Slug()), At: at,
 	})
 	s.must(err)
 	return inWords(status), status
 }
 
 // inWords is a status in the words of the table.
-func inWords(status backup.Status) string {
+func inWords(status health.Status) string {
 	text, separator := "`"+string(status.Condition)+"`", ": "
 	for _, p := range status.Problems {
 		text += separator + "`" + p.Code + "`"
@@ -242,7 +244,7 @@ func (s *site) showsStatus(at time.Time) {
 		s.watchdogTicks(true)
 		defer s.watchdogTicks(false)
 	}
-	var status backup.Status
+	var status health.Status
 	s.status, status = s.ask(at)
 	for _, p := range status.Problems {
 		if p.Code == "" || p.Message == "" || p.Remedy == "" || personal.MatchString(p.Message+p.Remedy) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/health"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -126,11 +128,11 @@ func TestStatusCost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			database := &counted{DB: db}
 			before := len(s.stack.APICalls())
-			status, err := backup.NewService(s.service.Ref, s.reader(t), database).Status(t.Context(), backup.StatusQuery{Name: s.name, History: 150})
+			status, err := health.Read(t.Context(), install.NewService(s.service.Ref, s.reader(t), database), health.Query{ID: backup.ID{ProjectRef: s.service.Ref, Name: s.name}, History: 150})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if status.Condition != backup.ConditionHealthy || len(status.Problems) > 0 {
+			if status.Condition != health.ConditionHealthy || len(status.Problems) > 0 {
 				t.Errorf("the backup is %s: %+v", status.Condition, status.Problems)
 			}
 			if g := status.Generations; g == nil || g.Count != 100 || g.Bytes < 100_000 || len(g.Tables) != 3 || g.NewestID != status.LastSuccess.BackupID {
@@ -166,9 +168,9 @@ func BenchmarkStatus(b *testing.B) {
 			var times []time.Duration
 			for b.Loop() {
 				// Nothing is remembered of the last one.
-				service := backup.NewService(s.service.Ref, client, db)
+				service := install.NewService(s.service.Ref, client, db)
 				begin := time.Now()
-				if _, err := service.Status(b.Context(), backup.StatusQuery{Name: s.name, History: 10}); err != nil {
+				if _, err := health.Read(b.Context(), service, health.Query{ID: backup.ID{ProjectRef: s.service.Ref, Name: s.name}, History: 10}); err != nil {
 					b.Fatal(err)
 				}
 				times = append(times, time.Since(begin))
@@ -190,7 +192,7 @@ type broken struct {
 	// breaks brings it about; what it registers with undo ends it.
 	breaks func(s *site)
 	// query changes what is asked.
-	query func(*backup.StatusQuery)
+	query func(*health.Query)
 	// reader is who asks, if not the role that may only read.
 	reader string
 	// status is the answer in the words of the failure table, or another one
@@ -221,13 +223,13 @@ func TestStatusOfBrokenProjects(t *testing.T) {
 	}
 	t.Cleanup(s.owner.Close)
 	databases := s.readersByRole(t)
-	ask := func(c broken) (string, backup.Status, error) {
-		query := backup.StatusQuery{Name: s.name, History: 3, FunctionURL: backup.FunctionURL(project.ProjectURL, s.name.Slug())}
+	ask := func(c broken) (string, health.Status, error) {
+		query := health.Query{ID: backup.ID{ProjectRef: s.service.Ref, Name: s.name}, History: 3, FunctionURL: backup.FunctionURL(project.ProjectURL, s.name.Slug())}
 		if c.query != nil {
 			c.query(&query)
 		}
 		s.forgetTicks()
-		status, err := backup.NewService(s.service.Ref, s.reader(t), databases[c.reader]).Status(ctx, query)
+		status, err := health.Read(ctx, install.NewService(s.service.Ref, s.reader(t), databases[c.reader]), query)
 		return inWords(status), status, err
 	}
 	// A backup was due five minutes ago, and succeeded.
@@ -247,7 +249,7 @@ func TestStatusOfBrokenProjects(t *testing.T) {
 	for _, c := range brokenProjects() {
 		t.Run(c.name, func(t *testing.T) {
 			var got string
-			var status backup.Status
+			var status health.Status
 			err := guarded(func() {
 				if c.breaks != nil {
 					c.breaks(s)
@@ -388,15 +390,15 @@ func brokenProjects() []broken {
 			status: "`scheduler_down`: `job_missing`", says: "auto-backup-watchdog does not exist"},
 		{name: "the watchdog's job is off", breaks: func(s *site) { s.watchdogTicks(false) },
 			status: "`scheduler_down`: `job_inactive`", says: "auto-backup-watchdog is switched off"},
-		{name: "the watchdog is silent", query: func(q *backup.StatusQuery) { q.At = time.Now().Add(time.Hour) },
+		{name: "the watchdog is silent", query: func(q *health.Query) { q.At = time.Now().Add(time.Hour) },
 			status: "`scheduler_down`: `watchdog_silent`", says: "looked last at"},
-		{name: "nothing for two days", query: func(q *backup.StatusQuery) { q.At = time.Now().Add(49 * time.Hour) },
+		{name: "nothing for two days", query: func(q *health.Query) { q.At = time.Now().Add(49 * time.Hour) },
 			status: "`scheduler_down`: `watchdog_silent`, `due_missed`, `overdue`", says: "2 d 1 h ago"},
 		{name: "a job's role is gone, and the owner asks", reader: "owner", breaks: orphaned,
 			status: "`scheduler_down`: `job_role_missing`, `scheduler_absent`", says: "left of role leaver does not exist",
 			// The server starts the scheduler again every second, in vain.
 			or: "`scheduler_down`: `job_role_missing`"},
-		{name: "a job's role is gone for an hour", breaks: orphaned, query: func(q *backup.StatusQuery) { q.At = time.Now().Add(time.Hour) },
+		{name: "a job's role is gone for an hour", breaks: orphaned, query: func(q *health.Query) { q.At = time.Now().Add(time.Hour) },
 			status: "`scheduler_down`: `job_role_missing`, `scheduler_absent`, `watchdog_silent`", says: "left of role leaver does not exist",
 			or: "`scheduler_down`: `job_role_missing`, `watchdog_silent`"},
 		{name: "pg_cron's run ids are behind", breaks: func(s *site) {
@@ -439,11 +441,11 @@ func brokenProjects() []broken {
 			s.exec(s.owner, `select cron.schedule('nightly-copy', '0 2 * * *', 'select public.backup_all_data()')`)
 			s.undo = append(s.undo, func() { s.exec(s.owner, `select cron.unschedule('nightly-copy')`) })
 		}, status: "`healthy`: `other_job`", says: "nightly-copy"},
-		{name: "the clocks differ", query: func(q *backup.StatusQuery) { q.Clock = time.Now().Add(90 * time.Minute) },
+		{name: "the clocks differ", query: func(q *health.Query) { q.Clock = time.Now().Add(90 * time.Minute) },
 			status: "`healthy`: `clock_skew`", says: "apart"},
-		{name: "the function is known under another address", query: func(q *backup.StatusQuery) { q.FunctionURL = "https://example.com" },
+		{name: "the function is known under another address", query: func(q *health.Query) { q.FunctionURL = "https://example.com" },
 			status: "`healthy`: `function_url`", says: "not at https://example.com"},
-		{name: "another name is asked for", query: func(q *backup.StatusQuery) { q.Name = "nightly" },
+		{name: "another name is asked for", query: func(q *health.Query) { q.ID.Name = "nightly" },
 			status: "`not_installed`: `not_installed`", says: `no automatic backup "nightly"`},
 	}
 }

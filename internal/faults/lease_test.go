@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -112,7 +113,7 @@ func TestTwoAtOnce(t *testing.T) {
 				_, _, err := s.faulty.End()
 				must(t, err)
 				for i, err := range errs {
-					if err != nil && !errors.Is(err, backup.ErrInstalledMeanwhile) {
+					if err != nil && !errors.Is(err, install.ErrInstalledMeanwhile) {
 						t.Errorf("%s: apply %d: %v", pair.name, i, err)
 					}
 				}
@@ -179,7 +180,7 @@ func TestStandstill(t *testing.T) {
 				want = append(want, first)
 			} else {
 				late++
-				if text := stood.Error(); !strings.Contains(text, backup.ErrLeaseLost.Error()) {
+				if text := stood.Error(); !strings.Contains(text, install.ErrLeaseLost.Error()) {
 					t.Errorf("%s: the apply that stood still says: %s", call, text)
 				}
 			}
@@ -275,7 +276,7 @@ func TestCrashedHolder(t *testing.T) {
 		must(t, err)
 		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
 		defer cancel()
-		var busy *backup.BusyError
+		var busy *install.BusyError
 		if err := (aim{Variant: 1, Known: true}).pursue(ctx, p); !errors.As(err, &busy) || busy.Who != "who died" || busy.Ends > p.LeaseTime {
 			t.Errorf("an apply that has less time than the lease says %v", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -34,7 +35,7 @@ type place struct {
 }
 
 // service opens the backups of a project as a new process does.
-func (p place) service() (*backup.Service, func(), error) {
+func (p place) service() (*install.Service, func(), error) {
 	client, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.Token, UserAgent: "faults"})
 	if err != nil {
 		return nil, nil, err
@@ -45,7 +46,7 @@ func (p place) service() (*backup.Service, func(), error) {
 			return nil, nil, err
 		}
 	}
-	service := backup.NewService(p.Ref, client, db)
+	service := install.NewService(p.Ref, client, db)
 	service.Who, service.LeaseTime = p.Who, p.LeaseTime
 	return service, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
-	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
@@ -260,7 +260,7 @@ func (p *project) files() *selfhosted.Project {
 }
 
 // api is somebody else with access to the project's functions and secrets.
-func (p *project) api() backup.API {
+func (p *project) api() install.API {
 	if p.isSelfHosted() {
 		return p.files()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -174,7 +175,7 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	if result.Diagnostics.HasError() {
 		return result
 	}
-	_, found, ok := l.resource.observe(ctx, model, (*backup.Service).Recall, &result.Diagnostics)
+	_, found, ok := l.resource.observe(ctx, model, (*install.Service).Recall, &result.Diagnostics)
 	if !ok {
 		return result
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
 
 var (
@@ -75,7 +76,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, found, ok := r.observe(ctx, state, (*backup.Service).Recall, &resp.Diagnostics)
+	_, found, ok := r.observe(ctx, state, (*install.Service).Recall, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -124,7 +125,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	service, found, ok := r.observe(ctx, state, (*backup.Service).Observe, &resp.Diagnostics)
+	service, found, ok := r.observe(ctx, state, (*install.Service).Observe, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -165,16 +166,16 @@ func (r *autoBackupResource) ImportState(ctx context.Context, req resource.Impor
 }
 
 // service returns the backups of one project, or nil and a diagnostic.
-func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *backup.Service {
+func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *install.Service {
 	return serviceOf(r.projects, ref, diags)
 }
 
 // observe reads a backup that a state knows, or adds a diagnostic and answers false.
 func (r *autoBackupResource) observe(
 	ctx context.Context, state autoBackupModel,
-	read func(*backup.Service, context.Context, backup.Name, backup.Known) (backup.State, error),
+	read func(*install.Service, context.Context, backup.Name, backup.Known) (backup.State, error),
 	diags *diag.Diagnostics,
-) (*backup.Service, backup.State, bool) {
+) (*install.Service, backup.State, bool) {
 	service := r.service(state.ProjectRef.ValueString(), diags)
 	if service == nil {
 		return nil, backup.State{}, false
@@ -296,7 +297,7 @@ func claimed(plan autoBackupModel, state *autoBackupModel, before backup.State, 
 }
 
 // reopen notes in the project that a creation has failed.
-func reopen(ctx context.Context, service *backup.Service, id backup.ID) error {
+func reopen(ctx context.Context, service *install.Service, id backup.ID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
 	return service.Reopen(ctx, id)
@@ -304,7 +305,7 @@ func reopen(ctx context.Context, service *backup.Service, id backup.ID) error {
 
 // prove has the installation show that it works, as far as the plan asks for
 // it, and answers whether it did.
-func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service, id backup.ID, mode string, taints bool, diags *diag.Diagnostics) bool {
+func (r *autoBackupResource) prove(ctx context.Context, service *install.Service, id backup.ID, mode string, taints bool, diags *diag.Diagnostics) bool {
 	if service.Unsettled() {
 		r.projects.warnUnsettled(diags)
 		return true
@@ -314,7 +315,7 @@ func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service,
 	}
 	err := service.Prove(ctx, id)
 	if err == nil && mode == verifyBackup {
-		_, err = service.RunNow(ctx, id, backup.RunOptions{OwnRun: true})
+		_, err = service.RunNow(ctx, id, install.RunOptions{OwnRun: true})
 	}
 	if err == nil {
 		return true
@@ -335,7 +336,7 @@ func (r *autoBackupResource) prove(ctx context.Context, service *backup.Service,
 // storeResult reads the backup once more and stores it, with the secrets that
 // have the given fingerprints or are in the project's settings. It does so even after
 // a failure or an interrupt, so that nothing half-done is forgotten.
-func (r *autoBackupResource) storeResult(ctx context.Context, service *backup.Service, plan autoBackupModel, fingerprints map[string]string, known backup.Known, store storage, diags *diag.Diagnostics) {
+func (r *autoBackupResource) storeResult(ctx context.Context, service *install.Service, plan autoBackupModel, fingerprints map[string]string, known backup.Known, store storage, diags *diag.Diagnostics) {
 	ctx, cancel := context.WithTimeout(ctx, lastLook)
 	defer cancel()
 	found, err := service.Observe(ctx, plan.id().Name, known)

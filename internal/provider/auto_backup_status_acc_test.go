@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -86,10 +87,10 @@ func (p *project) install() {
 }
 
 // service is somebody else's access to the project's backups.
-func (p *project) service() *backup.Service {
+func (p *project) service() *install.Service {
 	p.t.Helper()
 	if !p.isSelfHosted() {
-		return backup.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
+		return install.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
 	}
 	db, err := postgres.Open(p.DatabaseURL)
 	if err != nil {
@@ -97,7 +98,7 @@ func (p *project) service() *backup.Service {
 	}
 	p.t.Cleanup(func() { _ = db.Close(context.WithoutCancel(p.t.Context())) })
 	files := p.files()
-	return backup.NewService(p.ProjectRef, files, db).SelfHosted(files)
+	return install.NewService(p.ProjectRef, files, db).SelfHosted(files)
 }
 
 // endpoint runs SQL through the Management API.

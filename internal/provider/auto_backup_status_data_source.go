@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 )
 
 const (
@@ -306,8 +307,8 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 		return
 	}
 	name := backup.Name(model.Name.ValueString())
-	found, err := service.Status(ctx, backup.StatusQuery{
-		Name: name, History: int(model.HistoryLimit.ValueInt64()),
+	found, err := health.Read(ctx, service, health.Query{
+		ID: backup.ID{ProjectRef: service.Ref, Name: name}, History: int(model.HistoryLimit.ValueInt64()),
 		FunctionURL: backup.FunctionURL(d.projects.settings.gateway(service.Ref).url, name.Slug()),
 		Clock:       time.Now(),
 	})
@@ -320,7 +321,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 }
 
 // fill puts a status into the attributes.
-func (m *statusModel) fill(s backup.Status) {
+func (m *statusModel) fill(s health.Status) {
 	m.ID, m.Installation, m.State = s.ID.String(), string(s.Installation), string(s.Condition)
 	m.Healthy, m.Summary, m.ConsecutiveFailures = s.Healthy(), s.Summary, s.Failures
 	m.CheckedAt, m.WatchdogAt, m.RetryAt = rfc3339(s.CheckedAt), optionalTime(s.WatchedAt), optionalTime(s.RetryAt)
@@ -356,7 +357,7 @@ func (m *statusModel) fill(s backup.Status) {
 	}
 }
 
-func runOf(r backup.Run) runModel {
+func runOf(r health.Run) runModel {
 	m := runModel{
 		RunID: optional(r.RunID), Schedule: optional(r.Schedule), Trigger: optional(r.Trigger), State: r.State,
 		DueAt: optionalTime(r.DueAt), RequestedAt: optionalTime(r.RequestedAt), FinishedAt: optionalTime(r.FinishedAt),
@@ -371,7 +372,7 @@ func runOf(r backup.Run) runModel {
 	return m
 }
 
-func duration(r backup.Run) *int64 {
+func duration(r health.Run) *int64 {
 	if r.FinishedAt.IsZero() || r.RequestedAt.IsZero() {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
 
 // addError turns an error of the domain or of a client into a diagnostic: what
@@ -76,18 +77,18 @@ func harmless(text string) string {
 
 func adviceFor(err error) string {
 	var foreign *backup.ForeignError
-	var busy *backup.BusyError
+	var busy *install.BusyError
 	switch {
 	case errors.As(err, &busy):
 		return fmt.Sprintf("Let the other apply come to its end and apply again, or grant this one more time with `timeouts`. If the other one died, its lease ends by itself within %s.", formatDuration(max(busy.Ends, time.Second).Round(time.Second)))
-	case errors.Is(err, backup.ErrLeaseLost):
+	case errors.Is(err, install.ErrLeaseLost):
 		return "What was done so far is in the state. Let the other apply come to its end, then plan and apply again."
-	case errors.Is(err, backup.ErrInstalledMeanwhile):
+	case errors.Is(err, install.ErrInstalledMeanwhile):
 		return "Plan again: the plan shows what is there, and how to bring it into this state."
 	case errors.As(err, &foreign):
 		return fmt.Sprintf("They do not carry this provider's stamp: %s.\n\nSet `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n%s",
 			strings.Join(foreign.Objects, "; "), importBlock(foreign.ID))
-	case errors.Is(err, backup.ErrLogRefused):
+	case errors.Is(err, install.ErrLogRefused):
 		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."
 	case errors.Is(err, context.DeadlineExceeded):
 		return "The time granted by `timeouts`, or else " + formatDuration(defaultTimeout) + ", is over. What was done so far is in the state; run again to continue."

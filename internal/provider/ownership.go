@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
 
 // Keys of a resource's private state.
@@ -136,7 +137,7 @@ func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.Modif
 
 // checkImport refuses the import of a backup that is not there. Its reads are
 // those of the refresh that follows.
-func checkImport(ctx context.Context, service *backup.Service, id backup.ID, diags *diag.Diagnostics) {
+func checkImport(ctx context.Context, service *install.Service, id backup.ID, diags *diag.Diagnostics) {
 	if service == nil {
 		return
 	}

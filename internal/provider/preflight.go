@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/preflight"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -31,7 +32,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 		return none
 	}
 	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
-	findings, coverage, err := service.Preflight(ctx, spec)
+	findings, coverage, err := preflight.Check(ctx, service, spec)
 	if err != nil {
 		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return none
@@ -39,14 +40,14 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 	for _, finding := range findings {
 		text := finding.Object + " " + finding.Reason + ".\n\nWhat to do: " + strings.TrimSuffix(finding.Remedy, ".") + "."
 		severity := finding.Severity
-		if severity == backup.Error && state != nil && !stops(finding, plan, *state) {
-			severity = backup.Warning
+		if severity == preflight.Error && state != nil && !stops(finding, plan, *state) {
+			severity = preflight.Warning
 			text += "\n\nThis plan changes something else and is not held up by it, but no backup works before it is mended."
 		}
 		switch {
-		case severity == backup.Error && finding.Attribute == "":
+		case severity == preflight.Error && finding.Attribute == "":
 			diags.AddError(cannotWork, text)
-		case severity == backup.Error:
+		case severity == preflight.Error:
 			diags.AddAttributeError(findingPath(finding.Attribute), cannotWork, text)
 		case finding.Attribute == "":
 			diags.AddWarning(mayNotWork, text)
@@ -84,7 +85,7 @@ const statusHealthy = "ACTIVE_HEALTHY"
 // So a change is stopped only where it would make things worse or cannot be
 // written at all: the plan itself names what does not work, or the database
 // takes no writes, and an apply would end half-way.
-func stops(finding backup.Finding, plan, state autoBackupModel) bool {
+func stops(finding preflight.Finding, plan, state autoBackupModel) bool {
 	if finding.Writes {
 		return true
 	}
@@ -123,7 +124,7 @@ func findingPath(text string) path.Path {
 // keptIn says what no backup of this kind can be.
 const keptIn = "the project's own database: whoever loses the project loses its backups"
 
-func coverageObject(coverage backup.Coverage) types.Object {
+func coverageObject(coverage preflight.Coverage) types.Object {
 	list := func(names []string) types.List {
 		elements := make([]attr.Value, len(names))
 		for i, name := range names {

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -170,13 +171,13 @@ func TestProofSaysWhy(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
 	p.install()
-	s := backup.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
+	s := install.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
 	id := backup.ID{ProjectRef: p.ProjectRef, Name: backup.DefaultName}
 	prove := func(run bool) error {
 		if err := s.Prove(t.Context(), id); err != nil || !run {
 			return err
 		}
-		_, err := s.RunNow(t.Context(), id, backup.RunOptions{OwnRun: true})
+		_, err := s.RunNow(t.Context(), id, install.RunOptions{OwnRun: true})
 		return err
 	}
 	if err := prove(true); err != nil {
@@ -186,7 +187,7 @@ func TestProofSaysWhy(t *testing.T) {
 	p.sql("alter table public.backup_articles add constraint slow check (pg_sleep(0.1) is not null) not valid")
 	p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'daily', 'schedule', now(), 1); end $$")
 	var seen []string
-	run, err := s.RunNow(t.Context(), id, backup.RunOptions{OwnRun: true, Progress: func(r backup.RunResult) {
+	run, err := s.RunNow(t.Context(), id, install.RunOptions{OwnRun: true, Progress: func(r install.RunResult) {
 		if r.State == "requested" || r.Joined {
 			seen = append(seen, r.ID)
 		}
@@ -202,7 +203,7 @@ func TestProofSaysWhy(t *testing.T) {
 			defer p.change(c.undo, c.mends)
 			p.change(c.do, c.breaks)
 			err := prove(c.run)
-			if !errors.Is(err, backup.ErrNotProved) {
+			if !errors.Is(err, install.ErrNotProved) {
 				t.Fatalf("got %v", err)
 			}
 			for _, text := range c.says {

@@ -24,6 +24,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -128,7 +129,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	configured := &projects{settings: resolved, connections: &p.connections, services: map[string]*backup.Service{}}
+	configured := &projects{settings: resolved, connections: &p.connections, services: map[string]*install.Service{}}
 	if resolved.SelfHosted == nil {
 		client, err := p.connections.client(supabase.Config{
 			BaseURL: resolved.APIURL, Token: resolved.AccessToken,
@@ -187,12 +188,12 @@ type projects struct {
 	run          run
 
 	mu       sync.Mutex
-	services map[string]*backup.Service
+	services map[string]*install.Service
 }
 
 // service returns the backups of one project. Nothing is connected yet: the
 // database is reached when the first statement runs.
-func (p *projects) service(ref string) (*backup.Service, error) {
+func (p *projects) service(ref string) (*install.Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s, ok := p.services[ref]; ok {
@@ -209,7 +210,7 @@ func (p *projects) service(ref string) (*backup.Service, error) {
 
 // newService makes the backups of a project on the platform, or of the
 // self-hosted one.
-func (p *projects) newService(ref string) (*backup.Service, error) {
+func (p *projects) newService(ref string) (*install.Service, error) {
 	if err := p.serves(ref); err != nil {
 		return nil, err
 	}
@@ -224,12 +225,12 @@ func (p *projects) newService(ref string) (*backup.Service, error) {
 		}
 		db = advised{direct, p.client, ref}
 	}
-	return backup.NewService(ref, p.client, db), nil
+	return install.NewService(ref, p.client, db), nil
 }
 
 // serviceOf returns the backups of one project, or nil and a diagnostic.
 // projects is nil as long as the provider is not configured.
-func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *backup.Service {
+func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *install.Service {
 	if p == nil {
 		diags.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
 		return nil

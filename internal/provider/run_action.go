@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
 
 var (
@@ -124,7 +125,7 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	first := true
-	run, err := service.RunNow(ctx, id, backup.RunOptions{Progress: func(run backup.RunResult) {
+	run, err := service.RunNow(ctx, id, install.RunOptions{Progress: func(run install.RunResult) {
 		resp.SendProgress(action.InvokeProgressEvent{Message: progressOf(id, run, first)})
 		first = false
 	}})
@@ -141,7 +142,7 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 }
 
 // progressOf says where a run stands; at first also whether it is another's.
-func progressOf(id backup.ID, run backup.RunResult, first bool) string {
+func progressOf(id backup.ID, run install.RunResult, first bool) string {
 	switch {
 	case first && run.Joined:
 		return fmt.Sprintf("run %s of backup %s is under way since %s and is waited for", run.ID, id, run.RequestedAt)

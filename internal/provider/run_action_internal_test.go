@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
 
 // TestProgressOf proves that a run which was there before is announced as that,
@@ -26,7 +27,7 @@ func TestProgressOf(t *testing.T) {
 		{"running", true, true, underWay},
 		{"running", true, false, running},
 	} {
-		run := backup.RunResult{ID: "1", State: c.state, Joined: c.joined, RequestedAt: "2026-11-23T03:00:00Z"}
+		run := install.RunResult{ID: "1", State: c.state, Joined: c.joined, RequestedAt: "2026-11-23T03:00:00Z"}
 		if got := progressOf(id, run, c.first); got != c.want {
 			t.Errorf("%s, joined %t, first %t: %q, want %q", c.state, c.joined, c.first, got, c.want)
 		}

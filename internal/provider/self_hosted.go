@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 )
@@ -119,13 +120,13 @@ type selfHosted struct {
 }
 
 // service makes the backups of the one project.
-func (s selfHosted) service(known *connections, databaseURL string) (*backup.Service, error) {
+func (s selfHosted) service(known *connections, databaseURL string) (*install.Service, error) {
 	db, err := known.database(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("open the database of the self-hosted project: %w", err)
 	}
 	runtime := selfhosted.New(s.Config)
-	return backup.NewService(backup.SelfHostedRef, runtime, db).SelfHosted(runtime), nil
+	return install.NewService(backup.SelfHostedRef, runtime, db).SelfHosted(runtime), nil
 }
 
 // serves says why a project cannot be reached by this provider's configuration.
@@ -143,7 +144,7 @@ func (p *projects) serves(ref string) error {
 // project may be the reason of.
 func (p *projects) explainSelfHosted(err error) error {
 	own := p.settings.SelfHosted
-	if own == nil || !errors.Is(err, backup.ErrNotProved) {
+	if own == nil || !errors.Is(err, install.ErrNotProved) {
 		return err
 	}
 	return fmt.Errorf("%w. On a self-hosted project, look at these: the database reaches the gateway at %s, where localhost would be the database's own container; "+

@@ -1,15 +1,13 @@
-package backup
+package install
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"time"
-)
 
-// SelfHostedRef stands for a project reference where a project has none: in
-// ids, imports and states of self-hosted projects. No hosted project can have it.
-const SelfHostedRef = "self-hosted"
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+)
 
 // Runtime is what runs the Edge Functions of a self-hosted project, as far as
 // it differs from the platform: tokens have a home of their own, and what was
@@ -41,7 +39,7 @@ func (s *Service) SelfHosted(runtime Runtime) *Service {
 func (s *Service) Unsettled() bool { return s.runtime != nil && s.runtime.Unsettled() }
 
 // setToken has the backup's function accept a token.
-func (l *lease) setToken(ctx context.Context, name Name, secret, token string) error {
+func (l *lease) setToken(ctx context.Context, name backup.Name, secret, token string) error {
 	s := l.service
 	if s.runtime == nil {
 		return l.setSecrets(ctx, map[string]string{secret: token})
@@ -51,7 +49,7 @@ func (l *lease) setToken(ctx context.Context, name Name, secret, token string) e
 }
 
 // deleteToken has the backup's function accept a token no longer.
-func (l *lease) deleteToken(ctx context.Context, name Name, secret string) error {
+func (l *lease) deleteToken(ctx context.Context, name backup.Name, secret string) error {
 	s := l.service
 	if s.runtime == nil {
 		return l.deleteSecrets(ctx, secret)
@@ -75,7 +73,7 @@ const (
 )
 
 // Prove is Probe with patience for a runtime that may be starting.
-func (s *Service) Prove(ctx context.Context, id ID) error {
+func (s *Service) Prove(ctx context.Context, id backup.ID) error {
 	err := s.Probe(ctx, id)
 	if s.runtime == nil || !s.runtime.Restarts() {
 		return err

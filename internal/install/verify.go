@@ -1,4 +1,4 @@
-package backup
+package install
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 )
@@ -61,7 +62,7 @@ type httpAnswer struct {
 // Probe has the database call the Edge Function through pg_net, as a job
 // does, without running a backup. The function answers whether its token, its
 // key and its tables are in order. An error says which link of the chain broke.
-func (s *Service) Probe(ctx context.Context, id ID) error {
+func (s *Service) Probe(ctx context.Context, id backup.ID) error {
 	answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Probe, string(id.Name))
 	if err != nil {
 		return fmt.Errorf("%w: the database could not make the request: %w", ErrNotProved, err)
@@ -288,7 +289,7 @@ type RunOptions struct {
 // RunNow runs one backup and waits until it has succeeded or failed, or until
 // ctx ends. Where one is under way already, it takes part in that one. A run
 // that failed is an ErrNotProved.
-func (s *Service) RunNow(ctx context.Context, id ID, options RunOptions) (RunResult, error) {
+func (s *Service) RunNow(ctx context.Context, id backup.ID, options RunOptions) (RunResult, error) {
 	for {
 		answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Run, string(id.Name))
 		if err != nil {
@@ -313,7 +314,7 @@ func (s *Service) RunNow(ctx context.Context, id ID, options RunOptions) (RunRes
 var errShape = errors.New("it names no run")
 
 // follow waits for the end of a run.
-func (s *Service) follow(ctx context.Context, id ID, run *RunResult, progress func(RunResult)) error {
+func (s *Service) follow(ctx context.Context, id backup.ID, run *RunResult, progress func(RunResult)) error {
 	begun := time.Now()
 	var ended time.Time
 	err := s.poll(ctx, func() (bool, error) {

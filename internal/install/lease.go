@@ -1,4 +1,4 @@
-package backup
+package install
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -56,7 +57,7 @@ var ErrLeaseLost = errors.New("this apply may no longer change the backup")
 // BusyError says that another apply changes the backup, and that waiting for
 // its end took too long.
 type BusyError struct {
-	ID ID
+	ID backup.ID
 	// Who is the other apply, as its machine names it, and Since when it
 	// began, in RFC 3339.
 	Who, Since string
@@ -75,7 +76,7 @@ func (e *BusyError) Unwrap() error { return e.Err }
 // lease is the right to change one backup.
 type lease struct {
 	service *Service
-	name    Name
+	name    backup.Name
 	// holder tells this apply from every other one.
 	holder string
 	term   time.Duration
@@ -92,7 +93,7 @@ type lease struct {
 // exclusively does work that changes a backup, when no other apply does. found
 // is the backup as it was before; work gets it as it is then. The context of
 // the work ends when the lease is lost.
-func (s *Service) exclusively(ctx context.Context, found State, work func(ctx context.Context, l *lease, found State) error) error {
+func (s *Service) exclusively(ctx context.Context, found backup.State, work func(ctx context.Context, l *lease, found backup.State) error) error {
 	// The name becomes part of scripts, and a state may hold any.
 	if err := found.ID.Name.Validate(); err != nil {
 		return err
@@ -109,7 +110,7 @@ func (s *Service) exclusively(ctx context.Context, found State, work func(ctx co
 		l.keep(working, stop)
 	}()
 
-	known := found.known
+	known := found.Known
 	if found.Function != nil {
 		known.Revision, known.Files = found.Function.Revision, found.Function.Files
 	}
@@ -131,7 +132,7 @@ func (s *Service) exclusively(ctx context.Context, found State, work func(ctx co
 }
 
 // acquire waits until no other apply changes the backup.
-func (s *Service) acquire(ctx context.Context, found State) (*lease, error) {
+func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, error) {
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, fmt.Errorf("name this apply: %w", err)

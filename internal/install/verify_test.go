@@ -1,4 +1,4 @@
-package backup
+package install
 
 import (
 	"strings"

@@ -1,4 +1,5 @@
-package backup
+// Package plsql reads what can be told of an SQL function from its text.
+package plsql
 
 import (
 	"slices"
@@ -6,81 +7,81 @@ import (
 	"unicode"
 )
 
-// routine is what can be said of an SQL function by reading its text, as far as
+// Routine is what can be said of an SQL function by reading its text, as far as
 // that can be done without running it: which tables it fills and from which,
 // which it empties, which it names at all. It reads static SQL and PL/pgSQL. It
 // is no parser of the language, so whoever uses it takes what is not understood
 // for unknown, never for wrong.
-type routine struct {
-	// inserts are the statements of the form INSERT INTO … SELECT … or VALUES.
-	inserts []insertion
-	// uses are all tables that a statement names, once per use.
-	uses []tableUse
-	// performs are functions called for their effect.
-	performs []name
-	// unfiltered are the tables of DELETE and UPDATE without WHERE.
-	unfiltered []name
-	// dynamic says that it runs SQL which it puts together while it runs.
-	dynamic bool
-	// cautious says that it looks whether something is there before it uses it.
-	cautious bool
-	// words are all identifiers of the text, in lower case unless quoted.
-	words map[string]bool
-	// texts are its string constants.
-	texts []string
-	// raises says that it raises an exception; skips that it returns null.
-	raises, skips bool
-	// newFields are the fields of NEW that a trigger's function names.
-	newFields []string
+type Routine struct {
+	// Inserts are the statements of the form INSERT INTO … SELECT … or VALUES.
+	Inserts []Insert
+	// Uses are all tables that a statement names, once per use.
+	Uses []tableUse
+	// Performs are functions called for their effect.
+	Performs []Name
+	// Unfiltered are the tables of DELETE and UPDATE without WHERE.
+	Unfiltered []Name
+	// Dynamic says that it runs SQL which it puts together while it runs.
+	Dynamic bool
+	// Cautious says that it looks whether something is there before it uses it.
+	Cautious bool
+	// Words are all identifiers of the text, in lower case unless quoted.
+	Words map[string]bool
+	// Texts are its string constants.
+	Texts []string
+	// Raises says that it raises an exception; skips that it returns null.
+	Raises, Skips bool
+	// NewFields are the fields of NEW that a trigger's function names.
+	NewFields []string
 }
 
-// name is the name of a relation or function, with its schema or without.
-type name struct{ schema, name string }
+// Name is the name of a relation or function, with its schema or without.
+type Name struct{ Schema, Name string }
 
-func (n name) String() string {
-	if n.schema == "" {
-		return n.name
+func (n Name) String() string {
+	if n.Schema == "" {
+		return n.Name
 	}
-	return n.schema + "." + n.name
+	return n.Schema + "." + n.Name
 }
 
 // tableUse is a table in a statement.
 type tableUse struct {
-	table name
-	// right is what the statement does with the table: S, I, U, D or T.
-	right byte
-	// sheltered says that a failure would be caught and the function go on.
-	sheltered bool
+	Table Name
+	// Right is what the statement does with the table: S, I, U, D or T.
+	Right byte
+	// Sheltered says that a failure would be caught and the function go on.
+	Sheltered bool
 }
 
-// insertion is one INSERT.
-type insertion struct {
-	into name
-	// columns are empty where the statement names none.
-	columns []string
-	// values are the selected values, one per column, where the statement is a
+// Insert is one INSERT.
+type Insert struct {
+	Into Name
+	// Columns are empty where the statement names none.
+	Columns []string
+	// Values are the selected values, one per column, where the statement is a
 	// plain SELECT.
-	values []value
-	// from are the tables of the SELECT by alias; simple says that it reads
+	Values []Value
+	// From are the tables of the SELECT by alias; simple says that it reads
 	// exactly one table, and filtered that it has WHERE, JOIN or LIMIT.
-	from             map[string]name
-	simple, filtered bool
-	// fields are the references of the form alias.column.
-	fields []value
-	// settles says that ON CONFLICT is there.
-	settles   bool
-	sheltered bool
+	From             map[string]Name
+	Simple, Filtered bool
+	// Fields are the references of the form alias.column.
+	Fields []Value
+	// Settles says that ON CONFLICT is there.
+	Settles   bool
+	Sheltered bool
 }
 
-// value is one value that an INSERT selects. Only columns are told from others.
-type value struct {
-	// alias and column name a column; column is empty for other expressions.
+// Value is one value that an INSERT selects. Only columns are told from others.
+type Value struct {
+	// Alias and column name a column; column is empty for other expressions.
 	// Without an alias it may be a variable.
-	alias, column string
-	// cast says that the value is converted on the way.
-	cast bool
-	// star stands for all columns of alias, or of all tables.
-	star bool
+	Alias, Column string
+	// Cast says that the value is converted on the way.
+	Cast bool
+	// Star stands for all columns of alias, or of all tables.
+	Star bool
 }
 
 type tokenKind int
@@ -217,12 +218,12 @@ type reader struct {
 	local map[string]bool
 	// variables are the names that DECLARE, FOR and the like introduce.
 	variables map[string]bool
-	found     *routine
+	found     *Routine
 }
 
-// readRoutine reads the text of a function.
-func readRoutine(source string) (routine, map[string]bool) {
-	found := routine{words: map[string]bool{}}
+// Read reads the text of a function.
+func Read(source string) (Routine, map[string]bool) {
+	found := Routine{Words: map[string]bool{}}
 	r := reader{tokens: tokenize(source), local: map[string]bool{}, variables: map[string]bool{}, found: &found}
 	r.markSheltered()
 	r.collectNames()
@@ -275,10 +276,10 @@ func (r *reader) collectNames() {
 	declaring := false
 	for i, t := range r.tokens {
 		if t.kind == textConstant {
-			r.found.texts = append(r.found.texts, t.text)
+			r.found.Texts = append(r.found.Texts, t.text)
 		}
 		if t.named() {
-			r.found.words[t.text] = true
+			r.found.Words[t.text] = true
 		}
 		switch {
 		case t.is("declare"):
@@ -300,15 +301,15 @@ func (r *reader) collectNames() {
 			}
 			r.local[r.at(j).text] = true
 		case t.is("execute"):
-			r.found.dynamic = true
+			r.found.Dynamic = true
 		case t.is("to_regclass", "information_schema", "pg_class", "pg_tables", "undefined_table"):
-			r.found.cautious = true
+			r.found.Cautious = true
 		case t.is("raise") && (r.at(i+1).is("exception") || r.at(i+1).kind == textConstant):
-			r.found.raises = true
+			r.found.Raises = true
 		case t.is("return") && r.at(i+1).is("null"):
-			r.found.skips = true
+			r.found.Skips = true
 		case t.is("new") && r.at(i+1).sign(".") && r.at(i+2).named():
-			r.found.newFields = append(r.found.newFields, r.at(i+2).text)
+			r.found.NewFields = append(r.found.NewFields, r.at(i+2).text)
 		}
 		if declaring && t.named() && !t.is("declare") && (r.at(i-1).is("declare") || r.at(i-1).sign(";")) {
 			r.variables[t.text] = true
@@ -333,21 +334,21 @@ func (r *reader) opening(i int) int {
 }
 
 // name reads a name at i and returns the index behind it.
-func (r *reader) name(i int) (name, int) {
+func (r *reader) name(i int) (Name, int) {
 	if !r.at(i).named() {
-		return name{}, i
+		return Name{}, i
 	}
 	if r.at(i+1).sign(".") && r.at(i+2).named() {
-		return name{r.at(i).text, r.at(i + 2).text}, i + 3
+		return Name{r.at(i).text, r.at(i + 2).text}, i + 3
 	}
-	return name{"", r.at(i).text}, i + 1
+	return Name{"", r.at(i).text}, i + 1
 }
 
-func (r *reader) use(n name, right byte, i int) {
-	if n.name == "" || n.schema == "" && r.local[n.name] {
+func (r *reader) use(n Name, right byte, i int) {
+	if n.Name == "" || n.Schema == "" && r.local[n.Name] {
 		return
 	}
-	r.found.uses = append(r.found.uses, tableUse{n, right, r.sheltered[min(i, len(r.sheltered)-1)]})
+	r.found.Uses = append(r.found.Uses, tableUse{n, right, r.sheltered[min(i, len(r.sheltered)-1)]})
 }
 
 // statement looks at what begins at token i.
@@ -363,8 +364,8 @@ func (r *reader) statement(i int) {
 		}
 		n, after := r.name(j)
 		r.use(n, 'U', i)
-		if !r.filtered(after) && !r.local[n.name] {
-			r.found.unfiltered = append(r.found.unfiltered, n)
+		if !r.filtered(after) && !r.local[n.Name] {
+			r.found.Unfiltered = append(r.found.Unfiltered, n)
 		}
 	case t.is("delete") && r.at(i+1).is("from"):
 		j := i + 2
@@ -373,8 +374,8 @@ func (r *reader) statement(i int) {
 		}
 		n, after := r.name(j)
 		r.use(n, 'D', i)
-		if !r.filtered(after) && !r.local[n.name] {
-			r.found.unfiltered = append(r.found.unfiltered, n)
+		if !r.filtered(after) && !r.local[n.Name] {
+			r.found.Unfiltered = append(r.found.Unfiltered, n)
 		}
 	case t.is("truncate"):
 		j := i + 1
@@ -396,7 +397,7 @@ func (r *reader) statement(i int) {
 		r.sources(i)
 	case t.is("perform", "call"):
 		if n, after := r.name(i + 1); after > i+1 && r.at(after).sign("(") {
-			r.found.performs = append(r.found.performs, n)
+			r.found.Performs = append(r.found.Performs, n)
 		}
 	}
 }
@@ -420,7 +421,7 @@ func (r *reader) inFunctionOfFrom(i int) bool {
 
 // source reads one item of a FROM at i: a table with its alias. The name is
 // empty for a subquery or a function.
-func (r *reader) source(i int) (n name, alias string, after int) {
+func (r *reader) source(i int) (n Name, alias string, after int) {
 	for r.at(i).is("only", "lateral") {
 		i++
 	}
@@ -429,11 +430,11 @@ func (r *reader) source(i int) (n name, alias string, after int) {
 	} else {
 		n, after = r.name(i)
 		if after == i {
-			return name{}, "", i
+			return Name{}, "", i
 		}
-		alias = n.name
+		alias = n.Name
 		if r.at(after).sign("(") {
-			n, after = name{}, r.closing(after)+1
+			n, after = Name{}, r.closing(after)+1
 		}
 	}
 	if r.at(after).is("as") {
@@ -469,7 +470,7 @@ func (r *reader) closing(i int) int {
 func (r *reader) sources(i int) {
 	for j := i + 1; ; {
 		n, _, after := r.source(j)
-		if n.name != "" && !r.variables[n.name] {
+		if n.Name != "" && !r.variables[n.Name] {
 			r.use(n, 'S', i)
 		}
 		if after == j || !r.at(after).sign(",") || r.at(i).is("join") {
@@ -511,10 +512,10 @@ func (r *reader) filtered(i int) bool {
 func (r *reader) insert(i int) {
 	n, j := r.name(i + 2)
 	r.use(n, 'I', i)
-	if n.name == "" || n.schema == "" && r.local[n.name] {
+	if n.Name == "" || n.Schema == "" && r.local[n.Name] {
 		return
 	}
-	into := insertion{into: n, from: map[string]name{}, sheltered: r.sheltered[i]}
+	into := Insert{Into: n, From: map[string]Name{}, Sheltered: r.sheltered[i]}
 	if r.at(j).is("as") {
 		j += 2
 	}
@@ -522,24 +523,24 @@ func (r *reader) insert(i int) {
 	if r.at(j).sign("(") && !r.at(j+1).is("select", "with", "values") {
 		for j++; j < end && !r.at(j).sign(")"); j++ {
 			if r.at(j).named() {
-				into.columns = append(into.columns, r.at(j).text)
+				into.Columns = append(into.Columns, r.at(j).text)
 			}
 		}
 		j++
 	}
 	for k := j; k < end; k++ {
 		if r.at(k).is("on") && r.at(k+1).is("conflict") {
-			into.settles = true
+			into.Settles = true
 		}
 	}
 	if r.at(j).is("select") {
 		r.selection(j+1, end, &into)
 	}
-	r.found.inserts = append(r.found.inserts, into)
+	r.found.Inserts = append(r.found.Inserts, into)
 }
 
 // selection reads the SELECT of an INSERT: its list from i on, and its FROM.
-func (r *reader) selection(i, end int, into *insertion) {
+func (r *reader) selection(i, end int, into *Insert) {
 	depth, from := 0, -1
 	plain := true
 	for k := i; k < end; k++ {
@@ -552,7 +553,7 @@ func (r *reader) selection(i, end int, into *insertion) {
 		case depth == 0 && t.is("from") && !r.at(k-1).is("distinct") && from < 0:
 			from = k
 		case depth == 0 && t.is("where", "limit", "join", "group", "having", "offset", "fetch"):
-			into.filtered = true
+			into.Filtered = true
 		case depth == 0 && t.is("union", "except", "intersect"):
 			plain = false
 		}
@@ -567,13 +568,13 @@ func (r *reader) selection(i, end int, into *insertion) {
 		}
 		for j := k + 1; ; {
 			n, alias, after := r.source(j)
-			if _, twice := into.from[alias]; twice {
+			if _, twice := into.From[alias]; twice {
 				plain = false // which one is meant is not looked into
 			}
-			if n.name != "" && n.schema == "" && r.local[n.name] {
-				n = name{}
+			if n.Name != "" && n.Schema == "" && r.local[n.Name] {
+				n = Name{}
 			}
-			into.from[alias] = n
+			into.From[alias] = n
 			count++
 			if after == j || !r.at(after).sign(",") || r.at(k).is("join") {
 				break
@@ -584,10 +585,10 @@ func (r *reader) selection(i, end int, into *insertion) {
 	if !plain {
 		return
 	}
-	into.simple = count == 1
+	into.Simple = count == 1
 	for k := i; k < end; k++ {
 		if r.at(k).named() && r.at(k+1).sign(".") && r.at(k+2).named() && !r.at(k+3).sign("(") && !r.at(k+3).sign(".") && !r.at(k-1).sign(".") {
-			into.fields = append(into.fields, value{alias: r.at(k).text, column: r.at(k + 2).text})
+			into.Fields = append(into.Fields, Value{Alias: r.at(k).text, Column: r.at(k + 2).text})
 		}
 	}
 	if r.at(i).is("distinct", "all") {
@@ -602,31 +603,31 @@ func (r *reader) selection(i, end int, into *insertion) {
 		case t.sign(")"):
 			depth--
 		case depth == 0 && (t.sign(",") || k == from):
-			into.values = append(into.values, r.value(item, k))
+			into.Values = append(into.Values, r.value(item, k))
 			item = k + 1
 		}
 	}
 }
 
 // value reads one item of a select list.
-func (r *reader) value(i, end int) value {
-	var v value
+func (r *reader) value(i, end int) Value {
+	var v Value
 	switch {
 	case r.at(i).sign("*"):
-		return value{star: true}
+		return Value{Star: true}
 	case r.at(i).named() && r.at(i+1).sign(".") && r.at(i+2).sign("*"):
-		return value{alias: r.at(i).text, star: true}
+		return Value{Alias: r.at(i).text, Star: true}
 	case r.at(i).named() && r.at(i+1).sign(".") && r.at(i+2).named():
-		v = value{alias: r.at(i).text, column: r.at(i + 2).text}
+		v = Value{Alias: r.at(i).text, Column: r.at(i + 2).text}
 		i += 3
 	case r.at(i).named():
-		v = value{column: r.at(i).text}
+		v = Value{Column: r.at(i).text}
 		i++
 	default:
-		return value{}
+		return Value{}
 	}
 	if r.at(i).sign("::") {
-		v.cast = true
+		v.Cast = true
 		for i++; i < end && (r.at(i).named() || r.at(i).sign(".") || r.at(i).sign("[") || r.at(i).sign("]")) && !r.at(i).is("as"); i++ {
 		}
 	}
@@ -636,7 +637,7 @@ func (r *reader) value(i, end int) value {
 		i++ // an alias without AS
 	}
 	if i != end {
-		return value{}
+		return Value{}
 	}
 	return v
 }

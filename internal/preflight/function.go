@@ -1,4 +1,4 @@
-package backup
+package preflight
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
 )
 
 // backupFunction looks whether the Edge Function could call the SQL function
@@ -176,7 +178,7 @@ func (a *inspection) body(r foundRoutine, object string) Coverage {
 		a.add(Warning, atRPC, object, "Set verify = \"backup\", which runs one backup after the apply.", "is written in %s, so that what it needs could not be looked at", r.Language)
 		return Coverage{}
 	}
-	text, variables := readRoutine(r.Source)
+	text, variables := plsql.Read(r.Source)
 	for _, out := range r.ResultColumns {
 		variables[out] = true
 	}
@@ -184,15 +186,15 @@ func (a *inspection) body(r foundRoutine, object string) Coverage {
 	if own, ok := r.setting("search_path"); ok {
 		path = searchPath(own)
 	}
-	if text.dynamic {
+	if text.Dynamic {
 		a.add(Warning, atRPC, object, "Set verify = \"backup\", which runs one backup after the apply.", "puts SQL together while it runs, so that what it needs could not be looked at in whole")
 	}
-	if !text.words["backup_id"] && !slices.ContainsFunc(text.texts, func(s string) bool { return strings.Contains(s, "backup_id") }) && len(text.performs) == 0 && len(text.inserts) > 0 {
+	if !text.Words["backup_id"] && !slices.ContainsFunc(text.Texts, func(s string) bool { return strings.Contains(s, "backup_id") }) && len(text.Performs) == 0 && len(text.Inserts) > 0 {
 		a.add(Warning, atRPC, object, "Its result has to have \"success\": true and \"backup_id\": \"<uuid>\"; or write `function.source_dir` for this one.", "never mentions backup_id, without which no run counts as a success")
 	}
 	body := bodyCheck{inspection: a, routine: r, text: text, variables: variables, path: path, object: object, seen: map[string]bool{}}
 	body.relations()
-	for _, into := range text.inserts {
+	for _, into := range text.Inserts {
 		body.insert(into)
 	}
 	body.performs()
@@ -201,27 +203,27 @@ func (a *inspection) body(r foundRoutine, object string) Coverage {
 }
 
 // coverage says what is copied, and what is never named.
-func (a *inspection) coverage(text routine, path []string) Coverage {
+func (a *inspection) coverage(text plsql.Routine, path []string) Coverage {
 	var c Coverage
 	targets := map[string]bool{}
-	for _, into := range text.inserts {
-		targets[into.into.name] = true
+	for _, into := range text.Inserts {
+		targets[into.Into.Name] = true
 	}
-	for _, into := range text.inserts {
-		for _, from := range into.from {
-			if from.name == "" || !a.exists(from, path) {
+	for _, into := range text.Inserts {
+		for _, from := range into.From {
+			if from.Name == "" || !a.exists(from, path) {
 				continue
 			}
-			schema := from.schema
+			schema := from.Schema
 			if schema == "" {
 				schema = "public"
 			}
-			c.Copied = append(c.Copied, schema+"."+from.name)
+			c.Copied = append(c.Copied, schema+"."+from.Name)
 		}
 	}
 	for _, table := range a.Filled {
 		schema, name, _ := strings.Cut(table, ".")
-		if (schema != "public" || !text.words[name]) && !slices.Contains(c.Copied, table) && !targets[name] {
+		if (schema != "public" || !text.Words[name]) && !slices.Contains(c.Copied, table) && !targets[name] {
 			c.NotCopied = append(c.NotCopied, table)
 		}
 	}
@@ -234,7 +236,7 @@ func (a *inspection) coverage(text routine, path []string) Coverage {
 type bodyCheck struct {
 	*inspection
 	routine   foundRoutine
-	text      routine
+	text      plsql.Routine
 	variables map[string]bool
 	path      []string
 	object    string
@@ -253,18 +255,18 @@ func (b *bodyCheck) complain(severity Severity, remedy, reason string, args ...a
 
 // severity is that of something that makes a statement fail.
 func (b *bodyCheck) severity(sheltered bool) Severity {
-	if sheltered || b.text.cautious {
+	if sheltered || b.text.Cautious {
 		return Warning
 	}
 	return Error
 }
 
 // table is the definition of a table of schema public that the text names.
-func (b *bodyCheck) table(n name) (foundTable, bool) {
-	if n.schema != "" && n.schema != "public" || n.schema == "" && !slices.Contains(b.path, "public") {
+func (b *bodyCheck) table(n plsql.Name) (foundTable, bool) {
+	if n.Schema != "" && n.Schema != "public" || n.Schema == "" && !slices.Contains(b.path, "public") {
 		return foundTable{}, false
 	}
-	t, ok := b.Tables[n.name]
+	t, ok := b.Tables[n.Name]
 	return t, ok
 }
 
@@ -272,18 +274,18 @@ func (b *bodyCheck) table(n name) (foundTable, bool) {
 func (b *bodyCheck) relations() {
 	var missing, hidden []string
 	severity := Warning
-	for _, use := range b.text.uses {
-		if b.exists(use.table, b.path) || b.variables[use.table.name] {
+	for _, use := range b.text.Uses {
+		if b.exists(use.Table, b.path) || b.variables[use.Table.Name] {
 			continue
 		}
 		list := &missing
-		if use.table.schema == "" && b.exists(name{"public", use.table.name}, nil) {
+		if use.Table.Schema == "" && b.exists(plsql.Name{Schema: "public", Name: use.Table.Name}, nil) {
 			list = &hidden
 		}
-		if !slices.Contains(*list, use.table.String()) {
-			*list = append(*list, use.table.String())
+		if !slices.Contains(*list, use.Table.String()) {
+			*list = append(*list, use.Table.String())
 		}
-		severity = max(severity, b.severity(use.sheltered))
+		severity = max(severity, b.severity(use.Sheltered))
 	}
 	if len(missing) > 0 {
 		b.complain(severity, "Run the application's migrations that create them, or name another function in `function.rpc`. Every table that a backup fills or reads has to be there.",
@@ -298,10 +300,10 @@ func (b *bodyCheck) relations() {
 		role = "owner"
 	}
 	lacking := map[byte][]string{}
-	for _, use := range b.text.uses {
-		t, ok := b.table(use.table)
-		if ok && !strings.ContainsRune(t.Rights[role], rune(use.right)) && !slices.Contains(lacking[use.right], use.table.name) {
-			lacking[use.right] = append(lacking[use.right], use.table.name)
+	for _, use := range b.text.Uses {
+		t, ok := b.table(use.Table)
+		if ok && !strings.ContainsRune(t.Rights[role], rune(use.Right)) && !slices.Contains(lacking[use.Right], use.Table.Name) {
+			lacking[use.Right] = append(lacking[use.Right], use.Table.Name)
 		}
 	}
 	person := role
@@ -319,8 +321,8 @@ func (b *bodyCheck) relations() {
 	if role == "service_role" {
 		bypasses = b.Roles[role].BypassesRLS
 	}
-	for _, use := range b.text.uses {
-		if t, ok := b.table(use.table); ok && !bypasses && t.RLS && (t.Owner != person || t.ForceRLS) {
+	for _, use := range b.text.Uses {
+		if t, ok := b.table(use.Table); ok && !bypasses && t.RLS && (t.Owner != person || t.ForceRLS) {
 			b.complain(Warning, "alter role "+quoteIdent(person)+" bypassrls", "works as role %s, which is subject to row level security: it may copy fewer rows than there are, or none", person)
 		}
 	}
@@ -335,8 +337,8 @@ func orNothing(text string) string {
 
 // performs looks whether the functions that it calls are there.
 func (b *bodyCheck) performs() {
-	for _, called := range b.text.performs {
-		if !slices.Contains(b.Functions, called.name) && !slices.Contains(constructs, called.name) {
+	for _, called := range b.text.Performs {
+		if !slices.Contains(b.Functions, called.Name) && !slices.Contains(constructs, called.Name) {
 			b.complain(b.severity(false), "Run the application's migrations that create it.", "calls the function %s, which does not exist", called)
 		}
 	}
@@ -345,7 +347,7 @@ func (b *bodyCheck) performs() {
 // unfiltered looks for what pg-safeupdate refuses. Supabase loads it for the
 // Data API's connections alone, so that the same function works in an editor.
 func (b *bodyCheck) unfiltered() {
-	if len(b.text.unfiltered) == 0 {
+	if len(b.text.Unfiltered) == 0 {
 		return
 	}
 	if off, ok := b.routine.setting("safeupdate.enabled"); ok && (off == "off" || off == "0" || off == "false") {
@@ -358,7 +360,7 @@ func (b *bodyCheck) unfiltered() {
 		}
 	}
 	var tables []string
-	for _, n := range b.text.unfiltered {
+	for _, n := range b.text.Unfiltered {
 		tables = append(tables, n.String())
 	}
 	b.complain(severity, "Write \"where true\", or truncate: by the Data API, DELETE and UPDATE need a WHERE clause (21000). In SQL editors the function works, as pg-safeupdate is loaded for role authenticator only.",
@@ -366,30 +368,30 @@ func (b *bodyCheck) unfiltered() {
 }
 
 // insert compares one INSERT with its tables.
-func (b *bodyCheck) insert(into insertion) {
-	target, ok := b.table(into.into)
+func (b *bodyCheck) insert(into plsql.Insert) {
+	target, ok := b.table(into.Into)
 	if !ok {
 		return
 	}
-	columns := into.columns
+	columns := into.Columns
 	if len(columns) == 0 {
 		for _, c := range target.Columns {
 			columns = append(columns, c.Name)
 		}
 	}
-	severity := b.severity(into.sheltered)
+	severity := b.severity(into.Sheltered)
 	for _, name := range columns {
 		if column, ok := target.column(name); !ok {
-			b.complain(severity, fmt.Sprintf("alter table public.%s add column %s …, or let the function follow the table", into.into.name, quoteIdent(name)), "writes the column %s.%s, which does not exist", into.into.name, name)
-		} else if column.Generated && len(into.columns) > 0 {
-			b.complain(severity, fmt.Sprintf("alter table public.%s alter column %s drop expression, or drop identity", into.into.name, quoteIdent(name)), "writes the column %s.%s, which is generated", into.into.name, name)
+			b.complain(severity, fmt.Sprintf("alter table public.%s add column %s …, or let the function follow the table", into.Into.Name, quoteIdent(name)), "writes the column %s.%s, which does not exist", into.Into.Name, name)
+		} else if column.Generated && len(into.Columns) > 0 {
+			b.complain(severity, fmt.Sprintf("alter table public.%s alter column %s drop expression, or drop identity", into.Into.Name, quoteIdent(name)), "writes the column %s.%s, which is generated", into.Into.Name, name)
 		}
 	}
 	b.fields(into, severity)
-	if len(into.columns) > 0 {
+	if len(into.Columns) > 0 {
 		for _, column := range target.Columns {
 			if column.NotNull && !column.Default && !column.Generated && !slices.Contains(columns, column.Name) {
-				b.complain(severity, fmt.Sprintf("alter table public.%s alter column %s drop not null, or set a default", into.into.name, quoteIdent(column.Name)), "leaves out the column %s.%s, which is NOT NULL without a default", into.into.name, column.Name)
+				b.complain(severity, fmt.Sprintf("alter table public.%s alter column %s drop not null, or set a default", into.Into.Name, quoteIdent(column.Name)), "leaves out the column %s.%s, which is NOT NULL without a default", into.Into.Name, column.Name)
 			}
 		}
 	}
@@ -397,8 +399,8 @@ func (b *bodyCheck) insert(into insertion) {
 	if !ok {
 		return
 	}
-	if len(values) > len(columns) || len(into.columns) > 0 && len(values) < len(columns) {
-		b.complain(severity, "Name the columns on both sides of the INSERT.", "selects %d values for the %d columns of %s: a column was added to or taken from one of the tables", len(values), len(columns), into.into.name)
+	if len(values) > len(columns) || len(into.Columns) > 0 && len(values) < len(columns) {
+		b.complain(severity, "Name the columns on both sides of the INSERT.", "selects %d values for the %d columns of %s: a column was added to or taken from one of the tables", len(values), len(columns), into.Into.Name)
 		return
 	}
 	for i, v := range values {
@@ -408,42 +410,42 @@ func (b *bodyCheck) insert(into insertion) {
 }
 
 // fields looks whether the columns that are named with an alias exist.
-func (b *bodyCheck) fields(into insertion, severity Severity) {
-	for _, field := range into.fields {
-		from, ok := into.from[field.alias]
-		if !ok || from.name == "" {
+func (b *bodyCheck) fields(into plsql.Insert, severity Severity) {
+	for _, field := range into.Fields {
+		from, ok := into.From[field.Alias]
+		if !ok || from.Name == "" {
 			continue
 		}
 		if source, ok := b.table(from); ok {
-			b.missingColumn(from, source, field.column, severity)
+			b.missingColumn(from, source, field.Column, severity)
 		}
 	}
 }
 
-func (b *bodyCheck) missingColumn(from name, source foundTable, column string, severity Severity) {
+func (b *bodyCheck) missingColumn(from plsql.Name, source foundTable, column string, severity Severity) {
 	if _, ok := source.column(column); ok || slices.Contains([]string{"ctid", "xmin", "tableoid"}, column) {
 		return
 	}
-	b.complain(severity, fmt.Sprintf("If the column was renamed, the function has to follow: select column_name from information_schema.columns where table_name = '%s'", from.name), "reads the column %s.%s, which does not exist", from.name, column)
+	b.complain(severity, fmt.Sprintf("If the column was renamed, the function has to follow: select column_name from information_schema.columns where table_name = '%s'", from.Name), "reads the column %s.%s, which does not exist", from.Name, column)
 }
 
 // expand resolves the stars of a select list. It answers false where the list
 // is not understood.
-func (b *bodyCheck) expand(into insertion) ([]value, bool) {
-	if len(into.values) == 0 {
+func (b *bodyCheck) expand(into plsql.Insert) ([]plsql.Value, bool) {
+	if len(into.Values) == 0 {
 		return nil, false
 	}
-	var values []value
-	for _, v := range into.values {
-		if !v.star {
+	var values []plsql.Value
+	for _, v := range into.Values {
+		if !v.Star {
 			values = append(values, v)
 			continue
 		}
-		if v.alias == "" && !into.simple {
+		if v.Alias == "" && !into.Simple {
 			return nil, false
 		}
-		for alias, from := range into.from {
-			if v.alias != "" && v.alias != alias {
+		for alias, from := range into.From {
+			if v.Alias != "" && v.Alias != alias {
 				continue
 			}
 			source, ok := b.table(from)
@@ -451,7 +453,7 @@ func (b *bodyCheck) expand(into insertion) ([]value, bool) {
 				return nil, false
 			}
 			for _, c := range source.Columns {
-				values = append(values, value{alias: alias, column: c.Name})
+				values = append(values, plsql.Value{Alias: alias, Column: c.Name})
 			}
 		}
 	}
@@ -468,17 +470,17 @@ var keywords = []string{
 }
 
 // value compares one value with the column that takes it.
-func (b *bodyCheck) value(into insertion, target foundTable, column string, v value, severity Severity) {
+func (b *bodyCheck) value(into plsql.Insert, target foundTable, column string, v plsql.Value, severity Severity) {
 	to, ok := target.column(column)
-	if !ok || v.column == "" {
+	if !ok || v.Column == "" {
 		return
 	}
-	from, ok := into.from[v.alias]
-	if v.alias == "" {
-		if !into.simple || b.variables[v.column] {
+	from, ok := into.From[v.Alias]
+	if v.Alias == "" {
+		if !into.Simple || b.variables[v.Column] {
 			return
 		}
-		for _, from = range into.from { // the only one
+		for _, from = range into.From { // the only one
 			ok = true
 		}
 	}
@@ -486,40 +488,40 @@ func (b *bodyCheck) value(into insertion, target foundTable, column string, v va
 	if !ok || !known {
 		return
 	}
-	c, ok := source.column(v.column)
+	c, ok := source.column(v.Column)
 	if !ok {
-		if v.alias == "" && !slices.Contains(keywords, v.column) {
-			b.missingColumn(from, source, v.column, severity)
+		if v.Alias == "" && !slices.Contains(keywords, v.Column) {
+			b.missingColumn(from, source, v.Column, severity)
 		}
 		return
 	}
 	if b.refused(from, c) && to.NotNull {
 		reason := "copies %[1]s.%[2]s into %[3]s.%[4]s, which is NOT NULL, and there are rows in which it is null: one of them makes the whole backup fail"
-		if into.filtered || v.cast {
+		if into.Filtered || v.Cast {
 			severity = min(severity, Warning)
 			reason += ", if it is selected"
 		}
-		b.complain(severity, fmt.Sprintf("update public.%s set %s = … where %[2]s is null; then alter table public.%[1]s alter column %[2]s set not null. Or: alter table public.%[3]s alter column %[4]s drop not null", from.name, quoteIdent(c.Name), into.into.name, quoteIdent(to.Name)),
-			reason, from.name, c.Name, into.into.name, to.Name)
+		b.complain(severity, fmt.Sprintf("update public.%s set %s = … where %[2]s is null; then alter table public.%[1]s alter column %[2]s set not null. Or: alter table public.%[3]s alter column %[4]s drop not null", from.Name, quoteIdent(c.Name), into.Into.Name, quoteIdent(to.Name)),
+			reason, from.Name, c.Name, into.Into.Name, to.Name)
 	}
-	if !v.cast && !assignable(c, to) {
-		b.complain(severity, fmt.Sprintf("alter table public.%s alter column %s type %s", into.into.name, quoteIdent(to.Name), c.Type), "copies %s.%s (%s) into %s.%s (%s), which PostgreSQL does not convert by itself", from.name, c.Name, c.Type, into.into.name, to.Name, to.Type)
+	if !v.Cast && !assignable(c, to) {
+		b.complain(severity, fmt.Sprintf("alter table public.%s alter column %s type %s", into.Into.Name, quoteIdent(to.Name), c.Type), "copies %s.%s (%s) into %s.%s (%s), which PostgreSQL does not convert by itself", from.Name, c.Name, c.Type, into.Into.Name, to.Name, to.Type)
 	}
-	if to.Length > 0 && !v.cast && (c.Length == 0 && c.Category == "S" || c.Length > to.Length) {
-		b.complain(Warning, fmt.Sprintf("alter table public.%s alter column %s type %s", into.into.name, quoteIdent(to.Name), c.Type), "copies %s.%s (%s) into %s.%s (%s): one longer text makes the whole backup fail", from.name, c.Name, c.Type, into.into.name, to.Name, to.Type)
+	if to.Length > 0 && !v.Cast && (c.Length == 0 && c.Category == "S" || c.Length > to.Length) {
+		b.complain(Warning, fmt.Sprintf("alter table public.%s alter column %s type %s", into.Into.Name, quoteIdent(to.Name), c.Type), "copies %s.%s (%s) into %s.%s (%s): one longer text makes the whole backup fail", from.Name, c.Name, c.Type, into.Into.Name, to.Name, to.Type)
 	}
 }
 
 // refused says whether a column holds nulls, as far as that is known.
-func (b *bodyCheck) refused(from name, c foundColumn) bool {
+func (b *bodyCheck) refused(from plsql.Name, c foundColumn) bool {
 	if c.NotNull {
 		return false
 	}
-	schema := from.schema
+	schema := from.Schema
 	if schema == "" {
 		schema = "public"
 	}
-	if nulls, read := b.Nulls[schema+"."+from.name]; read {
+	if nulls, read := b.Nulls[schema+"."+from.Name]; read {
 		return nulls[c.Name]
 	}
 	return c.OftenNull
@@ -550,26 +552,26 @@ func assignable(from, to foundColumn) bool {
 }
 
 // unique looks whether a table that keeps every backup allows a row only once.
-func (b *bodyCheck) unique(into insertion, target foundTable, columns []string, values []value, severity Severity) {
-	if into.settles || !into.simple {
+func (b *bodyCheck) unique(into plsql.Insert, target foundTable, columns []string, values []plsql.Value, severity Severity) {
+	if into.Settles || !into.Simple {
 		return
 	}
-	for _, use := range b.text.uses {
-		if use.table.name == into.into.name && (use.right == 'T' || use.right == 'D') {
+	for _, use := range b.text.Uses {
+		if use.Table.Name == into.Into.Name && (use.Right == 'T' || use.Right == 'D') {
 			return // emptied first
 		}
 	}
 	for _, unique := range target.Unique {
 		copied := 0
 		for i, v := range values {
-			isColumn := v.column != "" && (v.alias != "" || !b.variables[v.column])
+			isColumn := v.Column != "" && (v.Alias != "" || !b.variables[v.Column])
 			if isColumn && slices.Contains(unique, columns[i]) {
 				copied++
 			}
 		}
 		if copied == len(unique) && copied > 0 {
-			b.complain(severity, fmt.Sprintf("Take backup_id into the unique constraint or index on public.%s (%s).", into.into.name, strings.Join(unique, ", ")),
-				"copies every row anew into %s, which allows each %s only once: the second backup fails", into.into.name, strings.Join(unique, ", "))
+			b.complain(severity, fmt.Sprintf("Take backup_id into the unique constraint or index on public.%s (%s).", into.Into.Name, strings.Join(unique, ", ")),
+				"copies every row anew into %s, which allows each %s only once: the second backup fails", into.Into.Name, strings.Join(unique, ", "))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package backup
+package install
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -23,9 +24,9 @@ type countingProject struct {
 	// functions, secrets and statements count the reads; asked are the names
 	// that the last statement asked for.
 	functions, secrets, statements int
-	asked                          []Name
+	asked                          []backup.Name
 	// installed are the backups with a settings row.
-	installed []Name
+	installed []backup.Name
 	// revision is in every answer.
 	revision string
 	// hold, when it is set, is called in the middle of each read, and may fail it.
@@ -83,7 +84,7 @@ func (p *countingProject) Query(ctx context.Context, access postgres.Access, _ s
 		p.set(func() { p.revision = args[0].(string) })
 		return nil, nil
 	}
-	var names []Name
+	var names []backup.Name
 	if err := json.Unmarshal([]byte(args[0].(string)), &names); err != nil {
 		return nil, err
 	}
@@ -92,9 +93,9 @@ func (p *countingProject) Query(ctx context.Context, access postgres.Access, _ s
 	if err != nil {
 		return nil, err
 	}
-	each := map[Name]any{}
+	each := map[backup.Name]any{}
 	for _, name := range append(names, p.installed...) {
-		each[name] = map[string]any{"token_digest": tokenDigest{revision}}
+		each[name] = map[string]any{"token_digest": backup.TokenDigest{Digest: revision}}
 	}
 	return json.Marshal(map[string]any{"each": each})
 }
@@ -109,7 +110,7 @@ func (p *countingProject) Close(context.Context) error { return nil }
 const testRef = "abcdefghijklmnopqrst"
 
 // seen is what an observation says that the project was at.
-func seen(s State) []string { return []string{s.Secrets["REVISION"], s.Token.Vault} }
+func seen(s backup.State) []string { return []string{s.Secrets["REVISION"], s.Token.Vault} }
 
 // TestRecallShares proves the read budget of a run: however many backups of a
 // project are recalled, at the same time or one after the other, the API is
@@ -117,7 +118,7 @@ func seen(s State) []string { return []string{s.Secrets["REVISION"], s.Token.Vau
 func TestRecallShares(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		names := []Name{"one", "two", "three", "four", "five"}
+		names := []backup.Name{"one", "two", "three", "four", "five"}
 		p := &countingProject{revision: "1", installed: names}
 		s := NewService(testRef, p, p)
 		gate := make(chan struct{})
@@ -125,7 +126,7 @@ func TestRecallShares(t *testing.T) {
 		var group sync.WaitGroup
 		for _, name := range slices.Concat(names, names) {
 			group.Go(func() {
-				if found, err := s.Recall(t.Context(), name, Known{}); err != nil || found.Token.Vault != "1" {
+				if found, err := s.Recall(t.Context(), name, backup.Known{}); err != nil || found.Token.Vault != "1" {
 					t.Errorf("recalling %s: %v, %v", name, seen(found), err)
 				}
 			})
@@ -136,7 +137,7 @@ func TestRecallShares(t *testing.T) {
 		}
 		close(gate)
 		group.Wait()
-		if _, err := s.Recall(t.Context(), "three", Known{}); err != nil {
+		if _, err := s.Recall(t.Context(), "three", backup.Known{}); err != nil {
 			t.Error(err)
 		}
 		if got, want := p.counts(), [3]int{1, 1, 1}; got != want {
@@ -155,15 +156,15 @@ func TestRecallNewNames(t *testing.T) {
 		gate := make(chan struct{})
 		p.hold = func(context.Context, string) error { <-gate; return nil }
 		var group sync.WaitGroup
-		recall := func(name Name) {
+		recall := func(name backup.Name) {
 			group.Go(func() {
-				if _, err := s.Recall(t.Context(), name, Known{}); err != nil {
+				if _, err := s.Recall(t.Context(), name, backup.Known{}); err != nil {
 					t.Error(err)
 				}
 			})
 			synctest.Wait()
 		}
-		for _, name := range []Name{"one", "two", "three", "four"} {
+		for _, name := range []backup.Name{"one", "two", "three", "four"} {
 			recall(name)
 		}
 		close(gate)
@@ -171,7 +172,7 @@ func TestRecallNewNames(t *testing.T) {
 		if got, want := p.counts(), [3]int{1, 1, 2}; got != want {
 			t.Errorf("functions, secrets and statements were read %v times", got)
 		}
-		if want := []Name{"four", "one", "three", "two"}; !slices.Equal(p.asked, want) {
+		if want := []backup.Name{"four", "one", "three", "two"}; !slices.Equal(p.asked, want) {
 			t.Errorf("the last statement asked for %v", p.asked)
 		}
 	})
@@ -196,9 +197,9 @@ func TestRecallAfterWrites(t *testing.T) {
 			t.Parallel()
 			p := &countingProject{revision: "1"}
 			s := NewService(testRef, p, p)
-			expect := func(read func(context.Context, Name, Known) (State, error), revision string) {
+			expect := func(read func(context.Context, backup.Name, backup.Known) (backup.State, error), revision string) {
 				t.Helper()
-				found, err := read(t.Context(), "one", Known{})
+				found, err := read(t.Context(), "one", backup.Known{})
 				if err != nil || !slices.Equal(seen(found), []string{revision, revision}) {
 					t.Errorf("found revisions %v, not %s: %v", seen(found), revision, err)
 				}
@@ -235,14 +236,14 @@ func TestRecallAfterWrites(t *testing.T) {
 			var group sync.WaitGroup
 			group.Go(func() { _ = s.API.SetSecrets(t.Context(), testRef, nil) })
 			synctest.Wait() // the write is under way
-			group.Go(func() { _, _ = s.Recall(t.Context(), "one", Known{}) })
+			group.Go(func() { _, _ = s.Recall(t.Context(), "one", backup.Known{}) })
 			synctest.Wait() // and so is a read that began after it
 			p.set(func() { p.revision = "2" })
 			close(writes)
 			synctest.Wait()
 			close(reads)
 			group.Wait()
-			found, err := s.Recall(t.Context(), "one", Known{})
+			found, err := s.Recall(t.Context(), "one", backup.Known{})
 			if err != nil || found.Token.Vault != "2" {
 				t.Errorf("found revisions %v: %v", seen(found), err)
 			}
@@ -256,7 +257,7 @@ func TestRecallFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, part := range []string{"functions", "secrets", "statement"} {
-			p := &countingProject{revision: "1", installed: []Name{"one", "two"}}
+			p := &countingProject{revision: "1", installed: []backup.Name{"one", "two"}}
 			s := NewService(testRef, p, p)
 			gate, broken := make(chan struct{}), errors.New("out of order")
 			p.hold = func(_ context.Context, what string) error {
@@ -269,7 +270,7 @@ func TestRecallFailures(t *testing.T) {
 			var group sync.WaitGroup
 			for _, name := range p.installed {
 				group.Go(func() {
-					if _, err := s.Recall(t.Context(), name, Known{}); !errors.Is(err, broken) {
+					if _, err := s.Recall(t.Context(), name, backup.Known{}); !errors.Is(err, broken) {
 						t.Errorf("%s: %s was told %v", part, name, err)
 					}
 				})
@@ -278,7 +279,7 @@ func TestRecallFailures(t *testing.T) {
 			close(gate)
 			group.Wait()
 			p.set(func() { p.hold = nil })
-			if found, err := s.Recall(t.Context(), "one", Known{}); err != nil || found.Token.Vault != "1" {
+			if found, err := s.Recall(t.Context(), "one", backup.Known{}); err != nil || found.Token.Vault != "1" {
 				t.Errorf("%s: the failure is remembered: %v", part, err)
 			}
 			read := p.counts()[slices.Index([]string{"functions", "secrets", "statement"}, part)]
@@ -294,7 +295,7 @@ func TestRecallFailures(t *testing.T) {
 func TestRecallInterrupted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &countingProject{revision: "1", installed: []Name{"one", "two"}}
+		p := &countingProject{revision: "1", installed: []backup.Name{"one", "two"}}
 		s := NewService(testRef, p, p)
 		gate := make(chan struct{})
 		p.hold = func(ctx context.Context, _ string) error {
@@ -314,7 +315,7 @@ func TestRecallInterrupted(t *testing.T) {
 		}{{"first", first}, {"second", t.Context()}, {"third", third}} {
 			results[asker.who] = make(chan error, 1)
 			go func() {
-				_, err := s.Recall(asker.ctx, "one", Known{})
+				_, err := s.Recall(asker.ctx, "one", backup.Known{})
 				results[asker.who] <- err
 			}()
 			synctest.Wait()

@@ -1,4 +1,6 @@
-package backup
+// Package install observes, installs, verifies and removes the backups of one
+// project (Service). A lease keeps two applies from changing one backup at once.
+package install
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -22,8 +25,8 @@ const uploadRoot = "supabase/functions"
 
 // PartError says which part of an installation could not be applied or removed.
 type PartError struct {
-	ID   ID
-	Part Part
+	ID   backup.ID
+	Part backup.Part
 	// Verb is "install" or "remove".
 	Verb string
 	Err  error
@@ -42,21 +45,21 @@ func (e *PartError) Unwrap() error { return e.Err }
 //
 // Applying the same spec again after an interruption continues where it
 // stopped. An installation that differs in nothing is not written to.
-func (s *Service) Apply(ctx context.Context, spec Spec, found State, done func(Part)) error {
+func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.State, done func(backup.Part)) error {
 	if err := found.Foreign(spec); err != nil {
 		return err
 	}
-	if len(Diff(spec.completed(found), found)) == 0 {
+	if len(backup.Diff(spec.Completed(found), found)) == 0 {
 		return nil
 	}
-	return s.exclusively(ctx, found, func(ctx context.Context, l *lease, now State) error {
-		if now.supersedes(found) || found.Settings == nil && now.Stamped && !now.Unfinished && !spec.Adopt {
+	return s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) error {
+		if now.Supersedes(found) || found.Settings == nil && now.Stamped && !now.Unfinished && !spec.Adopt {
 			return fmt.Errorf("backup %s: %w", spec.ID, ErrInstalledMeanwhile)
 		}
 		if err := now.Foreign(spec); err != nil {
 			return err
 		}
-		return l.apply(ctx, spec.completed(now), now, done)
+		return l.apply(ctx, spec.Completed(now), now, done)
 	})
 }
 
@@ -64,19 +67,10 @@ func (s *Service) Apply(ctx context.Context, spec Spec, found State, done func(P
 // the look at the project and the first change.
 var ErrInstalledMeanwhile = errors.New("another apply has installed it in the meantime")
 
-// completed adds to a spec what only the project knows.
-func (s Spec) completed(found State) Spec {
-	s.Settings.AdoptedSecrets = found.adopting(s)
-	if s.Settings.Instance == "" && found.Settings != nil {
-		s.Settings.Instance = found.Settings.Instance
-	}
-	return s
-}
-
 // apply is Apply under a lease.
-func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Part)) error {
-	changed := map[Part]bool{}
-	for _, difference := range Diff(spec, found) {
+func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State, done func(backup.Part)) error {
+	changed := map[backup.Part]bool{}
+	for _, difference := range backup.Diff(spec, found) {
 		changed[difference.Part] = true
 	}
 	if len(changed) == 0 {
@@ -84,32 +78,32 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 	}
 	// The settings row is the stamp of everything that follows.
 	if !found.Stamped || len(surplusOrNew(spec, found)) > 0 || found.Settings.Instance != spec.Settings.Instance {
-		changed[PartDispatcher] = true
+		changed[backup.PartDispatcher] = true
 	}
 	functionID := ""
 	if found.Function != nil {
 		functionID = found.Function.ID
 	}
 	steps := []struct {
-		part Part
+		part backup.Part
 		run  func() error
 	}{
-		{PartExtensions, func() error { return l.script(ctx, postgres.Extensions) }},
-		{PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
-		{PartToken, func() error { return l.applyToken(ctx, spec, found) }},
-		{PartSecrets, func() error { return l.setSecrets(ctx, changedSecrets(spec, found)) }},
-		{PartFunction, func() error {
+		{backup.PartExtensions, func() error { return l.script(ctx, postgres.Extensions) }},
+		{backup.PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
+		{backup.PartToken, func() error { return l.applyToken(ctx, spec, found) }},
+		{backup.PartSecrets, func() error { return l.setSecrets(ctx, changedSecrets(spec, found)) }},
+		{backup.PartFunction, func() error {
 			deployed, err := l.applyFunction(ctx, spec, found)
 			if err == nil && deployed.ID != functionID {
 				functionID = deployed.ID
-				changed[PartJobs] = true
+				changed[backup.PartJobs] = true
 			}
 			return err
 		}},
 		// The function that was there before may still need them.
-		{PartSecrets, func() error { return l.deleteSecrets(ctx, surplusSecrets(spec, found)...) }},
-		{PartLogConstraint, func() error { return l.applyLogConstraint(ctx, spec, found) }},
-		{PartJobs, func() error {
+		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, backup.SurplusSecrets(spec, found)...) }},
+		{backup.PartLogConstraint, func() error { return l.applyLogConstraint(ctx, spec, found) }},
+		{backup.PartJobs, func() error {
 			if err := l.service.settle(ctx); err != nil {
 				return err
 			}
@@ -126,14 +120,14 @@ func (l *lease) apply(ctx context.Context, spec Spec, found State, done func(Par
 		done(step.part)
 	}
 	if err := l.service.settle(ctx); err != nil {
-		return &PartError{ID: spec.ID, Part: PartFunction, Verb: "install", Err: err}
+		return &PartError{ID: spec.ID, Part: backup.PartFunction, Verb: "install", Err: err}
 	}
 	return nil
 }
 
 // surplusOrNew are the secrets whose ownership the settings row must note
 // before they are written.
-func surplusOrNew(spec Spec, found State) []string {
+func surplusOrNew(spec backup.Spec, found backup.State) []string {
 	var names []string
 	for _, name := range spec.Settings.Secrets {
 		if found.Settings == nil || !slices.Contains(found.Settings.Secrets, name) {
@@ -143,9 +137,9 @@ func surplusOrNew(spec Spec, found State) []string {
 	return names
 }
 
-func (l *lease) applyDispatcher(ctx context.Context, spec Spec, found State) error {
+func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
 	dispatcher := payload.LoadDispatcher()
-	if found.Dispatcher() != dispatcher.Version || len(found.dispatcherDeviations()) > 0 {
+	if found.Dispatcher() != dispatcher.Version || len(found.DispatcherDeviations()) > 0 {
 		if err := l.script(ctx, dispatcher.Install); err != nil {
 			return err
 		}
@@ -154,7 +148,7 @@ func (l *lease) applyDispatcher(ctx context.Context, spec Spec, found State) err
 	if err != nil {
 		return err
 	}
-	_, err = l.write(ctx, postgres.Stamp, Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
+	_, err = l.write(ctx, postgres.Stamp, backup.Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
 	return err
 }
 
@@ -166,7 +160,7 @@ func (l *lease) applyDispatcher(ctx context.Context, spec Spec, found State) err
 //
 // A request with the former token may wait in pg_net's queue when vault
 // changes, so the former token is taken away only when it was answered.
-func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
+func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
 		return err
@@ -181,7 +175,7 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 		// Only the last step of a rotation is missing.
 		return l.deleteToken(ctx, name, name.NextTokenSecret())
 	}
-	token, err := newToken()
+	token, err := backup.NewToken()
 	if err != nil {
 		return err
 	}
@@ -199,7 +193,7 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 			return err
 		}
 	}
-	if _, err := l.write(ctx, postgres.PutVaultSecret, name.VaultToken(), token, name.vaultStamp(), string(name), l.holder); err != nil {
+	if _, err := l.write(ctx, postgres.PutVaultSecret, name.VaultToken(), token, name.VaultStamp(), string(name), l.holder); err != nil {
 		return err
 	}
 	if found.Token.Vault != "" {
@@ -221,14 +215,14 @@ func (l *lease) applyToken(ctx context.Context, spec Spec, found State) error {
 
 // applyStamps puts the stamp back on the backup's vault secrets, and removes
 // what carries it under another name.
-func (l *lease) applyStamps(ctx context.Context, found State) error {
-	stamp := l.name.vaultStamp()
-	for _, name := range found.unstampedVault() {
+func (l *lease) applyStamps(ctx context.Context, found backup.State) error {
+	stamp := l.name.VaultStamp()
+	for _, name := range found.UnstampedVault() {
 		if _, err := l.write(ctx, postgres.PutVaultSecret, name, nil, stamp, string(l.name), l.holder); err != nil {
 			return err
 		}
 	}
-	for _, name := range found.surplusVault() {
+	for _, name := range found.SurplusVault() {
 		if _, err := l.write(ctx, postgres.RemoveVaultSecrets, name, name, stamp, string(l.name), l.holder); err != nil {
 			return err
 		}
@@ -258,10 +252,10 @@ func (l *lease) drain(ctx context.Context) error {
 // function by itself. The legacy anon key is taken first: it is a JWT, which a
 // function that verifies JWTs insists on. It is public by design. A rotation
 // takes it anew, as the project's keys may have been rotated too.
-func (l *lease) applyAlertKey(ctx context.Context, spec Spec, found State) error {
+func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
-	present := found.VaultStamps[name.VaultAlertKey()] == name.vaultStamp()
-	if !spec.Settings.needsKey() || present && !spec.RotateToken {
+	present := found.VaultStamps[name.VaultAlertKey()] == name.VaultStamp()
+	if !spec.Settings.NeedsKey() || present && !spec.RotateToken {
 		return nil
 	}
 	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)
@@ -280,15 +274,15 @@ func (l *lease) applyAlertKey(ctx context.Context, spec Spec, found State) error
 	if key == "" {
 		return errors.New("the project has neither a legacy anon key nor a publishable key, so the watchdog could not call the alert function; create a publishable key in the project's API settings, or set alert = { enabled = false }")
 	}
-	_, err = l.write(ctx, postgres.PutVaultSecret, name.VaultAlertKey(), key, name.vaultStamp(), string(name), l.holder)
+	_, err = l.write(ctx, postgres.PutVaultSecret, name.VaultAlertKey(), key, name.VaultStamp(), string(name), l.holder)
 	return err
 }
 
 // changedSecrets are the extra secrets that have another value, or none.
-func changedSecrets(spec Spec, found State) map[string]string {
+func changedSecrets(spec backup.Spec, found backup.State) map[string]string {
 	changed := map[string]string{}
 	for name, value := range spec.Secrets {
-		if found.Secrets[name] != digestOf(value) {
+		if found.Secrets[name] != backup.DigestOf(value) {
 			changed[name] = value
 		}
 	}
@@ -314,12 +308,12 @@ func (l *lease) setSecrets(ctx context.Context, values map[string]string) error 
 	return l.request(ctx, func() error { return l.service.API.SetSecrets(ctx, l.service.Ref, values) })
 }
 
-func (l *lease) applyFunction(ctx context.Context, spec Spec, found State) (deployed supabase.Function, err error) {
+func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backup.State) (deployed supabase.Function, err error) {
 	name, api, ref := spec.ID.Name, l.service.API, l.service.Ref
-	if f := found.Function; f != nil && f.Status == StatusActive && f.Entrypoint == payload.Entrypoint &&
+	if f := found.Function; f != nil && f.Status == backup.StatusActive && f.Entrypoint == payload.Entrypoint &&
 		f.ImportMap == spec.Source.ImportMap && maps.Equal(f.Files, spec.Source.Digests()) {
 		// The code is right, so only the way it is served can differ.
-		stamp, verify := name.functionStamp(), false
+		stamp, verify := name.FunctionStamp(), false
 		err = l.request(ctx, func() (err error) {
 			deployed, err = api.UpdateFunction(ctx, ref, name.Slug(), supabase.FunctionUpdate{Name: &stamp, VerifyJWT: &verify})
 			return err
@@ -332,7 +326,7 @@ func (l *lease) applyFunction(ctx context.Context, spec Spec, found State) (depl
 		files[path.Join(directory, file)] = content
 	}
 	deployment := supabase.Deployment{
-		Slug: name.Slug(), Name: name.functionStamp(),
+		Slug: name.Slug(), Name: name.FunctionStamp(),
 		Entrypoint: path.Join(directory, payload.Entrypoint), Files: files,
 	}
 	if spec.Source.ImportMap != "" {
@@ -345,8 +339,8 @@ func (l *lease) applyFunction(ctx context.Context, spec Spec, found State) (depl
 	return deployed, err
 }
 
-func (l *lease) applyLogConstraint(ctx context.Context, spec Spec, found State) error {
-	refusing := found.refusingConstraints()
+func (l *lease) applyLogConstraint(ctx context.Context, spec backup.Spec, found backup.State) error {
+	refusing := found.RefusingConstraints()
 	if !spec.ExtendLogConstraint {
 		return fmt.Errorf("%w: %s", ErrLogRefused, strings.Join(refusing, ", "))
 	}
@@ -362,9 +356,9 @@ func (l *lease) applyLogConstraint(ctx context.Context, spec Spec, found State) 
 // the automatic backup and that it may not be changed.
 var ErrLogRefused = errors.New("a CHECK of public.backup_logs refuses action_type 'auto_backup'")
 
-func (l *lease) applyJobs(ctx context.Context, spec Spec, found State, functionID string) error {
+func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.State, functionID string) error {
 	wanted := spec.Jobs()
-	jobs := make([]Job, 0, len(wanted))
+	jobs := make([]backup.Job, 0, len(wanted))
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		jobs = append(jobs, wanted[key])
 	}
@@ -372,13 +366,13 @@ func (l *lease) applyJobs(ctx context.Context, spec Spec, found State, functionI
 	for key, job := range found.Jobs {
 		if _, ok := wanted[key]; !ok {
 			surplus = append(surplus, job.ID)
-		} else if job.Username != JobOwner {
+		} else if job.Username != backup.JobOwner {
 			// configure makes the job anew, as the right role.
 			surplus = append(surplus, job.ID)
 		}
 	}
 	for key, job := range found.Namesakes {
-		if job.Username != JobOwner && spec.wantedNamesake(key) {
+		if job.Username != backup.JobOwner && spec.WantedNamesake(key) {
 			surplus = append(surplus, job.ID)
 		}
 	}
@@ -396,7 +390,7 @@ func (l *lease) applyJobs(ctx context.Context, spec Spec, found State, functionI
 
 // Reopen notes that an installation has not come to its end after all, so that
 // the next apply may begin it anew.
-func (s *Service) Reopen(ctx context.Context, id ID) error {
+func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
 	_, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Reopen, string(id.Name))
 	if err != nil {
 		return fmt.Errorf("note that backup %s is unfinished: %w", id, err)
@@ -408,12 +402,12 @@ func (s *Service) Reopen(ctx context.Context, id ID) error {
 // removes only what carries the provider's stamp, and what is gone already is
 // no error. The application's tables, its log rows and its backups stay. It
 // answers with remarks for a person.
-func (s *Service) Remove(ctx context.Context, found State) (remarks []string, err error) {
-	if !found.installed() {
+func (s *Service) Remove(ctx context.Context, found backup.State) (remarks []string, err error) {
+	if !found.Installed() {
 		return nil, nil
 	}
-	err = s.exclusively(ctx, found, func(ctx context.Context, l *lease, now State) (err error) {
-		if now.supersedes(found) {
+	err = s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) (err error) {
+		if now.Supersedes(found) {
 			remarks = []string{"Another apply has made the backup anew in the meantime. What is there belongs to it and stays."}
 			return nil
 		}
@@ -423,29 +417,23 @@ func (s *Service) Remove(ctx context.Context, found State) (remarks []string, er
 	return remarks, err
 }
 
-// installed reports whether there is anything for Remove to remove.
-func (s State) installed() bool {
-	return s.Settings != nil || len(s.Functions) > 0 || len(s.Jobs) > 0 || s.ownsFunction() ||
-		len(s.VaultStamps) > 0 || len(ownedSecrets(s)) > 0
-}
-
 // remove is Remove under a lease.
-func (l *lease) remove(ctx context.Context, found State) ([]string, error) {
+func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error) {
 	var remarks []string
 	name := found.ID.Name
 	steps := []struct {
-		part Part
+		part backup.Part
 		run  func() error
 	}{
-		{PartJobs, func() error { return l.removeJobs(ctx, found) }},
-		{PartLogConstraint, func() (err error) {
+		{backup.PartJobs, func() error { return l.removeJobs(ctx, found) }},
+		{backup.PartLogConstraint, func() (err error) {
 			if found.Functions["leave"] != "" && found.Functions["restore_log_constraint"] != "" {
 				remarks, err = l.leave(ctx)
 			}
 			return err
 		}},
-		{PartFunction, func() error {
-			if !found.ownsFunction() {
+		{backup.PartFunction, func() error {
+			if !found.OwnsFunction() {
 				return nil
 			}
 			return l.request(ctx, func() error {
@@ -455,15 +443,15 @@ func (l *lease) remove(ctx context.Context, found State) ([]string, error) {
 				return nil
 			})
 		}},
-		{PartSecrets, func() error { return l.deleteSecrets(ctx, ownedSecrets(found)...) }},
-		{PartToken, func() error {
+		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, backup.OwnedSecrets(found)...) }},
+		{backup.PartToken, func() error {
 			if len(found.VaultStamps) == 0 {
 				return nil
 			}
-			_, err := l.write(ctx, postgres.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.vaultStamp(), string(name), l.holder)
+			_, err := l.write(ctx, postgres.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.VaultStamp(), string(name), l.holder)
 			return err
 		}},
-		{PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},
+		{backup.PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},
 	}
 	for _, step := range steps {
 		if err := step.run(); err != nil {
@@ -471,18 +459,18 @@ func (l *lease) remove(ctx context.Context, found State) ([]string, error) {
 		}
 	}
 	if err := l.service.settle(ctx); err != nil {
-		return remarks, &PartError{ID: found.ID, Part: PartSecrets, Verb: "remove", Err: err}
+		return remarks, &PartError{ID: found.ID, Part: backup.PartSecrets, Verb: "remove", Err: err}
 	}
 	return remarks, nil
 }
 
-func (l *lease) removeJobs(ctx context.Context, found State) error {
+func (l *lease) removeJobs(ctx context.Context, found backup.State) error {
 	if len(found.Jobs) == 0 {
 		return nil
 	}
 	own, others := []int64{}, []int64{}
 	for _, job := range found.Jobs {
-		if job.Username == JobOwner {
+		if job.Username == backup.JobOwner {
 			own = append(own, job.ID)
 		} else {
 			others = append(others, job.ID)
@@ -524,18 +512,7 @@ func (l *lease) leave(ctx context.Context) ([]string, error) {
 	return remarks, nil
 }
 
-// ownedSecrets are the function secrets that go with a backup.
-func ownedSecrets(found State) []string {
-	names := found.ownSecrets()
-	for _, name := range []string{found.ID.Name.TokenSecret(), found.ID.Name.NextTokenSecret()} {
-		if _, exists := found.Secrets[name]; exists && found.claimsToken() {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func (l *lease) removeDispatcher(ctx context.Context, found State) error {
+func (l *lease) removeDispatcher(ctx context.Context, found backup.State) error {
 	if found.Settings != nil {
 		if _, err := l.write(ctx, postgres.Forget, string(found.ID.Name), l.holder); err != nil {
 			return err

@@ -1,4 +1,6 @@
-package backup
+// Package preflight judges, before anything is installed, whether a backup could
+// be installed in a project and would work there.
+package preflight
 
 import (
 	"context"
@@ -10,6 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -80,29 +87,28 @@ const (
 	crowdedQueue = 200
 )
 
-// Preflight looks whether a backup could be installed and would work in the
-// project as it is: one read-only statement, and the lists of functions and
-// secrets that are read for a plan anyway. It writes nothing.
-func (s *Service) Preflight(ctx context.Context, spec Spec) ([]Finding, Coverage, error) {
+// Check reports whether a backup could be installed and would work in the
+// project as it is. It makes one read-only statement and uses the lists of
+// functions and secrets that a plan reads anyway. It writes nothing.
+func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]Finding, Coverage, error) {
 	var (
 		found     snapshot
 		functions []supabase.Function
 		secrets   []supabase.Secret
 	)
-	err := together(ctx,
-		func(ctx context.Context) (err error) { found, err = s.look(ctx, spec); return err },
-		func(ctx context.Context) (err error) { functions, err = s.shared.Functions(ctx); return err },
-		func(ctx context.Context) (err error) { secrets, err = s.shared.Secrets(ctx); return err },
-	)
-	if err != nil {
-		return nil, Coverage{}, fmt.Errorf("check project %s: %w", s.Ref, err)
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { found, err = look(reading, project, spec); return err })
+	group.Go(func() (err error) { functions, err = project.Functions(reading); return err })
+	group.Go(func() (err error) { secrets, err = project.Secrets(reading); return err })
+	if err := group.Wait(); err != nil {
+		return nil, Coverage{}, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
 	}
 	found.edge = map[string]string{}
 	for _, f := range functions {
 		found.edge[f.Slug] = f.Status
 	}
-	// What the environment of one's own runtime holds besides is not listed.
-	if s.runtime == nil {
+	// A self-hosted runtime may have more in its environment than is listed.
+	if spec.ID.ProjectRef != backup.SelfHostedRef {
 		found.secrets = map[string]bool{}
 		for _, secret := range secrets {
 			found.secrets[secret.Name] = true
@@ -116,7 +122,7 @@ func (s *Service) Preflight(ctx context.Context, spec Spec) ([]Finding, Coverage
 const lookRepeats = 2
 
 // look reads what the database has to say.
-func (s *Service) look(ctx context.Context, spec Spec) (snapshot, error) {
+func look(ctx context.Context, project facts.Project, spec backup.Spec) (snapshot, error) {
 	zones, err := json.Marshal(foreignZones(spec.Settings))
 	if err != nil {
 		return snapshot{}, err
@@ -125,13 +131,13 @@ func (s *Service) look(ctx context.Context, spec Spec) (snapshot, error) {
 	if spec.Settings.Function.VerifyTable != nil {
 		table = *spec.Settings.Function.VerifyTable
 	}
-	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
+	answer, err := project.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
 	for range lookRepeats {
 		if state := postgres.SQLState(err); state != "40P01" && state != "55P03" {
 			break
 		}
 		// Somebody alters a table at this moment.
-		answer, err = s.DB.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
+		answer, err = project.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
 	}
 	if err != nil {
 		return snapshot{}, err
@@ -145,10 +151,10 @@ func (s *Service) look(ctx context.Context, spec Spec) (snapshot, error) {
 
 // foreignZones are the time zones that the database has to know, except those
 // that every PostgreSQL knows.
-func foreignZones(settings Settings) []string {
+func foreignZones(settings backup.Settings) []string {
 	zones := []string{}
 	for _, schedule := range settings.Schedules {
-		if zone := schedule.Zone; zone != "UTC" && zone != DefaultTimezone && !slices.Contains(zones, zone) {
+		if zone := schedule.Zone; zone != "UTC" && zone != backup.DefaultTimezone && !slices.Contains(zones, zone) {
 			zones = append(zones, zone)
 		}
 	}
@@ -315,7 +321,7 @@ const (
 // inspection gathers what a snapshot says about a spec.
 type inspection struct {
 	snapshot
-	spec     Spec
+	spec     backup.Spec
 	findings []Finding
 	// missing are the tables of the log that are not there, so that nothing
 	// else is said about them.
@@ -330,7 +336,7 @@ func (a *inspection) add(severity Severity, attribute, object, remedy, reason st
 
 // evaluate says what stands in the way of the backup. It is a pure function; a
 // project in which everything is as it should be has no finding.
-func (s snapshot) evaluate(spec Spec) ([]Finding, Coverage) {
+func (s snapshot) evaluate(spec backup.Spec) ([]Finding, Coverage) {
 	a := &inspection{snapshot: s, spec: spec, missing: map[string]bool{}}
 	a.server()
 	a.extensions()
@@ -374,12 +380,12 @@ func (a *inspection) server() {
 		a.add(Warning, "", object, "Upgrade the project in the dashboard (Settings, Infrastructure).",
 			"is PostgreSQL %d, and the installed SQL is tested with PostgreSQL %d and newer", a.Server.Version/10_000, oldestServer/10_000)
 	}
-	owner, ok := a.Roles[JobOwner]
+	owner, ok := a.Roles[backup.JobOwner]
 	switch {
 	case !ok:
 		a.add(Error, "", "The role postgres", "create role postgres login createrole createdb bypassrls", "does not exist, and all jobs have to belong to it")
 		return
-	case a.Server.Writer && a.Server.User != JobOwner:
+	case a.Server.Writer && a.Server.User != backup.JobOwner:
 		a.add(Error, "", "The connection to the database", "Connect as postgres: change the user in `database_url`.",
 			"is made as role %s, whose jobs would be other ones than those of postgres", a.Server.User)
 	}
@@ -423,7 +429,7 @@ func (a *inspection) effective(name, role string) string {
 // and for whom the installation calls them.
 func (a *inspection) extensions() {
 	homes := map[string]string{"pg_cron": "pg_catalog", "pg_net": "extensions", "supabase_vault": "vault"}
-	for _, extension := range requiredExtensions {
+	for _, extension := range backup.RequiredExtensions {
 		object := "The extension " + extension
 		found, known := a.Extensions[extension]
 		if !known || found.Available == "" && found.Installed == "" {
@@ -576,10 +582,10 @@ func (a *inspection) alert() {
 	case !deployed || status == "REMOVED":
 		a.add(Warning, atAlertFunction, object, "Deploy it, name another one in `alert.function`, or set alert = { enabled = false }.", "is not deployed, so that nobody would be told of a failed backup")
 		return
-	case status != StatusActive:
-		a.add(Warning, atAlertFunction, object, "Deploy it again.", "has the status %s instead of %s", status, StatusActive)
+	case status != backup.StatusActive:
+		a.add(Warning, atAlertFunction, object, "Deploy it again.", "has the status %s instead of %s", status, backup.StatusActive)
 	}
-	if settings.Function != DefaultAlertFunction {
+	if settings.Function != backup.DefaultAlertFunction {
 		return // how another function finds its addresses is not known
 	}
 	switch _, exists := a.Tables[subscriptions]; {
@@ -762,7 +768,7 @@ func (a *inspection) logRights(name string, table foundTable) {
 		a.add(Error, "", object, fmt.Sprintf("grant select, insert, update on public.%s to service_role", name), "lacks %s on public.%s, and the Edge Function works with its rights; new projects grant it nothing by themselves", strings.Join(words, " and "), name)
 	}
 	for _, right := range []rune{'S', 'I', 'U'} {
-		if !strings.ContainsRune(table.Rights[JobOwner], right) {
+		if !strings.ContainsRune(table.Rights[backup.JobOwner], right) {
 			a.add(Warning, "", "The role postgres", fmt.Sprintf("grant select, insert, update on public.%s to postgres", name), "lacks %s on public.%s, so that the watchdog cannot tell how runs end or report one that the function could not", rightNames[right], name)
 			break
 		}
@@ -813,34 +819,34 @@ func (a *inspection) triggerProblem(t foundTrigger) string {
 	if t.Language != "plpgsql" {
 		return ""
 	}
-	body, variables := readRoutine(t.Source)
-	for _, use := range body.uses {
-		if use.sheltered || variables[use.table.name] {
+	body, variables := plsql.Read(t.Source)
+	for _, use := range body.Uses {
+		if use.Sheltered || variables[use.Table.Name] {
 			continue
 		}
-		if !a.exists(use.table, nil) {
-			return fmt.Sprintf("its function uses the table %s, which does not exist", use.table)
+		if !a.exists(use.Table, nil) {
+			return fmt.Sprintf("its function uses the table %s, which does not exist", use.Table)
 		}
 	}
-	for _, called := range body.performs {
-		if !slices.Contains(a.Functions, called.name) && !slices.Contains(constructs, called.name) {
+	for _, called := range body.Performs {
+		if !slices.Contains(a.Functions, called.Name) && !slices.Contains(constructs, called.Name) {
 			return fmt.Sprintf("its function calls %s, which does not exist", called)
 		}
 	}
 	// A function of several tables looks first which one it is.
-	if !body.words["tg_table_name"] && !body.words["tg_relname"] && !t.Conditional {
-		for _, field := range body.newFields {
+	if !body.Words["tg_table_name"] && !body.Words["tg_relname"] && !t.Conditional {
+		for _, field := range body.NewFields {
 			if _, ok := a.Tables[t.Table].column(field); !ok {
 				return fmt.Sprintf("its function reads new.%s, and the table has no such column", field)
 			}
 		}
 	}
 	switch {
-	case body.raises && !t.Conditional:
+	case body.Raises && !t.Conditional:
 		return "its function raises an exception under some condition"
-	case body.skips && t.Type&triggerBefore != 0 && t.Type&triggerRow != 0 && !t.Conditional:
+	case body.Skips && t.Type&triggerBefore != 0 && t.Type&triggerRow != 0 && !t.Conditional:
 		return "its function returns null under some condition, which drops the row silently"
-	case (body.words["http_post"] || body.words["http_get"] || body.words["http"]) && !t.Conditional:
+	case (body.Words["http_post"] || body.Words["http_get"] || body.Words["http"]) && !t.Conditional:
 		return "its function sends an HTTP request, which raises when its address or a header is not set"
 	}
 	return ""
@@ -848,16 +854,16 @@ func (a *inspection) triggerProblem(t foundTrigger) string {
 
 // exists says whether a relation that code names is there. path is the search
 // path of the code, nil for that of the Data API.
-func (a *inspection) exists(n name, path []string) bool {
+func (a *inspection) exists(n plsql.Name, path []string) bool {
 	if path == nil {
 		path = []string{"public", "extensions"}
 	}
 	return slices.ContainsFunc(a.Relations, func(r [2]string) bool {
-		if r[1] != n.name {
+		if r[1] != n.Name {
 			return false
 		}
-		if n.schema != "" {
-			return r[0] == n.schema
+		if n.Schema != "" {
+			return r[0] == n.Schema
 		}
 		return r[0] == "pg_catalog" || slices.Contains(path, r[0])
 	})

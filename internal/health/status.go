@@ -1,4 +1,6 @@
-package backup
+// Package health reports whether the last backup happened and whether the next
+// one will: it turns what was read of a project into a Status.
+package health
 
 import (
 	"context"
@@ -7,6 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -79,7 +85,7 @@ func (p Problem) Remark() bool { return p.Means == ConditionHealthy }
 // Status is the answer to the question whether the last backup happened, and
 // whether the next one will.
 type Status struct {
-	ID           ID
+	ID           backup.ID
 	Installation Installation
 	Condition    Condition
 	// Summary is one sentence.
@@ -176,9 +182,9 @@ type Generations struct {
 	HasLast *bool `json:"has_last"`
 }
 
-// StatusQuery asks for the status of one backup.
-type StatusQuery struct {
-	Name Name
+// Query asks for the status of one backup.
+type Query struct {
+	ID backup.ID
 	// History is how many attempts to give.
 	History int
 	// FunctionURL is where the function should be called. Empty: not compared.
@@ -192,8 +198,8 @@ type StatusQuery struct {
 
 // statusDocument is the answer of status.sql.
 type statusDocument struct {
-	projectObservation
-	backupObservation
+	backup.ProjectObservation
+	backup.BackupObservation
 
 	Now       time.Time         `json:"now"`
 	Reader    string            `json:"reader"`
@@ -237,8 +243,8 @@ type statusDocument struct {
 		Newest  *logRow `json:"newest"`
 		Success *logRow `json:"success"`
 	} `json:"last_log"`
-	Subscribers *int64       `json:"subscribers"`
-	Token       *tokenDigest `json:"token"`
+	Subscribers *int64              `json:"subscribers"`
+	Token       *backup.TokenDigest `json:"token"`
 	Routine     *struct {
 		Exists     bool `json:"exists"`
 		Executable bool `json:"executable"`
@@ -277,34 +283,31 @@ type logRow struct {
 	Details string    `json:"details"`
 }
 
-// Status tells how a backup is doing: one SQL statement and two API reads, made
-// at the same time; the API reads are shared with Recall. Nothing is written,
-// and nothing has to be there: what is missing, or may not be read, is a
-// problem in the answer. An error says that the database or the API could not
-// be asked.
-func (s *Service) Status(ctx context.Context, q StatusQuery) (Status, error) {
-	id := ID{ProjectRef: s.Ref, Name: q.Name}
+// Read returns how a backup is doing. It makes one SQL statement and two API
+// reads at the same time, and writes nothing. Nothing has to exist: what is
+// missing or may not be read is a problem in the answer. An error means that
+// the database or the API could not be asked.
+func Read(ctx context.Context, project facts.Project, q Query) (Status, error) {
 	var (
 		document  statusDocument
 		functions []supabase.Function
 		secrets   []supabase.Secret
 	)
-	err := together(ctx,
-		func(ctx context.Context) error {
-			answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Status, string(q.Name), max(q.History, 0))
-			if err != nil {
-				return err
-			}
-			if err := json.Unmarshal(answer, &document); err != nil {
-				return fmt.Errorf("the database's answer has an unexpected form: %w", err)
-			}
-			return nil
-		},
-		func(ctx context.Context) (err error) { functions, err = s.shared.Functions(ctx); return err },
-		func(ctx context.Context) (err error) { secrets, err = s.shared.Secrets(ctx); return err },
-	)
-	if err != nil {
-		return Status{}, fmt.Errorf("read the status of backup %s: %w", id, err)
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		answer, err := project.Query(reading, postgres.ReadOnly, postgres.Status, string(q.ID.Name), max(q.History, 0))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(answer, &document); err != nil {
+			return fmt.Errorf("the database's answer has an unexpected form: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() (err error) { functions, err = project.Functions(reading); return err })
+	group.Go(func() (err error) { secrets, err = project.Secrets(reading); return err })
+	if err := group.Wait(); err != nil {
+		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
 	}
-	return assess(id, q, document, functions, secrets), nil
+	return assess(q, document, functions, secrets), nil
 }

@@ -1,4 +1,4 @@
-package backup_test
+package install_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -82,7 +83,7 @@ func TestRotationInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := backup.NewService(project.ProjectRef, client, postgres.OverAPI(overAPI{client, project.ProjectRef}))
+	service := install.NewService(project.ProjectRef, client, postgres.OverAPI(overAPI{client, project.ProjectRef}))
 	service.LeaseTime = time.Second
 
 	schedule, err := backup.CompileSchedule("0 3 * * *", nil, "UTC", true, time.Now())

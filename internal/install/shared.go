@@ -1,4 +1,4 @@
-package backup
+package install
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -37,9 +38,9 @@ type shared struct {
 	mu        sync.Mutex
 	functions *reading[[]supabase.Function]
 	secrets   *reading[[]supabase.Secret]
-	database  *reading[map[Name]observation]
+	database  *reading[map[backup.Name]backup.Observation]
 	// asked are the names that anybody has asked the database for.
-	asked map[Name]bool
+	asked map[backup.Name]bool
 }
 
 // A reading is one read, under way or done. It may only be looked at when done
@@ -71,14 +72,14 @@ func (s *shared) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 // Database is the database's part of one backup. One statement answers for
 // everybody who asked before it was sent, and for every backup that has a
 // settings row.
-func (s *shared) Database(ctx context.Context, name Name) (observation, error) {
+func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observation, error) {
 	s.mu.Lock()
 	s.asked[name] = true
 	s.mu.Unlock()
 	for {
 		r, err := join(ctx, s, &s.database, s.observe)
 		if err != nil {
-			return observation{}, err
+			return backup.Observation{}, err
 		}
 		if found, ok := r.value[name]; ok {
 			return found, nil
@@ -95,7 +96,7 @@ func (s *shared) Database(ctx context.Context, name Name) (observation, error) {
 
 // observe reads the database's part of all backups that are installed or were
 // asked for.
-func (s *shared) observe(ctx context.Context) (map[Name]observation, error) {
+func (s *shared) observe(ctx context.Context) (map[backup.Name]backup.Observation, error) {
 	s.mu.Lock()
 	names := slices.Sorted(maps.Keys(s.asked))
 	s.mu.Unlock()
@@ -112,15 +113,15 @@ func (s *shared) observe(ctx context.Context) (map[Name]observation, error) {
 		return nil, err
 	}
 	var found struct {
-		projectObservation
-		Each map[Name]backupObservation `json:"each"`
+		backup.ProjectObservation
+		Each map[backup.Name]backup.BackupObservation `json:"each"`
 	}
 	if err := json.Unmarshal(answer, &found); err != nil {
 		return nil, fmt.Errorf("the database's answer has an unexpected form: %w", err)
 	}
-	all := make(map[Name]observation, len(found.Each))
+	all := make(map[backup.Name]backup.Observation, len(found.Each))
 	for name, own := range found.Each {
-		all[name] = observation{found.projectObservation, own}
+		all[name] = backup.Observation{ProjectObservation: found.ProjectObservation, BackupObservation: own}
 	}
 	for _, name := range names {
 		if _, ok := all[name]; !ok {

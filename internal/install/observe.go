@@ -1,0 +1,212 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+// API is what a backup needs of the Management API. *supabase.Client has it.
+type API interface {
+	ListFunctions(ctx context.Context, ref string) ([]supabase.Function, error)
+	FunctionSource(ctx context.Context, ref, slug string) (supabase.Source, error)
+	DeployFunction(ctx context.Context, ref string, d supabase.Deployment) (supabase.Function, error)
+	UpdateFunction(ctx context.Context, ref, slug string, u supabase.FunctionUpdate) (supabase.Function, error)
+	DeleteFunction(ctx context.Context, ref, slug string) error
+	ListSecrets(ctx context.Context, ref string) ([]supabase.Secret, error)
+	SetSecrets(ctx context.Context, ref string, values map[string]string) error
+	DeleteSecrets(ctx context.Context, ref string, names []string) error
+	APIKeys(ctx context.Context, ref string) ([]supabase.APIKey, error)
+}
+
+// Service observes, installs and removes backups in one project. It is safe
+// for use by several goroutines as long as each writes to its own backup.
+//
+// What is read to refresh and to plan is read once for all backups of the
+// project; see Recall and shared. API and DB go past that, but the writes
+// through them are noticed there.
+type Service struct {
+	// Ref is the project's reference.
+	Ref string
+	API watchedAPI
+	DB  watchedDB
+	// Who names this process to people whose apply has to wait for it.
+	Who string
+	// LeaseTime is how long another apply waits for one that died; 0 means
+	// DefaultLeaseTime.
+	LeaseTime time.Duration
+	// Log receives what the service waits for and repeats. Nothing in it is
+	// secret. It may be nil.
+	Log *slog.Logger
+
+	shared *shared
+	// runtime is nil on the platform; see SelfHosted.
+	runtime Runtime
+}
+
+// NewService makes the Service of a project. The DB stays the caller's to close.
+func NewService(ref string, api API, db postgres.DB) *Service {
+	s := &shared{ref: ref, api: api, db: db, asked: map[backup.Name]bool{}, statements: semaphore.NewWeighted(mostStatements)}
+	return &Service{Ref: ref, API: watchedAPI{s}, DB: watchedDB{s}, shared: s}
+}
+
+// Observe reads one backup as it is in the project now: one SQL statement and
+// two API reads, made at the same time, and a third read of the function's
+// source when it was deployed since it was last known. Nothing is written.
+//
+// It is for whoever is about to write, or has to see what others wrote.
+func (s *Service) Observe(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
+	s.shared.forget()
+	return s.Recall(ctx, name, known)
+}
+
+// Recall is Observe for a refresh and for a plan, in which the project may be
+// taken for as it was when it was first looked at. It shares its reads with all
+// who recall a backup of this project, now or before: two API reads and one SQL
+// statement for all of them, until this process writes to the project.
+func (s *Service) Recall(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
+	var (
+		state     = backup.State{ID: backup.ID{ProjectRef: s.Ref, Name: name}}
+		database  backup.Observation
+		functions []supabase.Function
+		secrets   []supabase.Secret
+	)
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { database, err = s.shared.Database(reading, name); return err })
+	group.Go(func() (err error) { functions, err = s.shared.Functions(reading); return err })
+	group.Go(func() (err error) { secrets, err = s.shared.Secrets(reading); return err })
+	err := group.Wait()
+	if err != nil {
+		return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+	}
+
+	if err := database.Fill(&state, known); err != nil {
+		return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+	}
+	state.Secrets = map[string]string{}
+	for _, secret := range secrets {
+		state.Secrets[secret.Name] = secret.Digest
+	}
+	state.Token.Function = state.Secrets[name.TokenSecret()]
+	state.Token.Next = state.Secrets[name.NextTokenSecret()]
+
+	served := func(f supabase.Function) bool { return f.Slug == name.Slug() && f.Status != "REMOVED" }
+	at := slices.IndexFunc(functions, served)
+	if at < 0 {
+		return state, nil
+	}
+	function, err := s.observeFunction(ctx, functions[at], known)
+	if errors.Is(err, supabase.ErrNotFound) {
+		// Somebody may have removed it since it was listed.
+		if functions, again := s.API.ListFunctions(ctx, s.Ref); again == nil && !slices.ContainsFunc(functions, served) {
+			return state, nil
+		}
+	}
+	if err != nil {
+		return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+	}
+	state.Function = &function
+	return state, nil
+}
+
+func (s *Service) observeFunction(ctx context.Context, f supabase.Function, known backup.Known) (backup.FunctionState, error) {
+	state := backup.FunctionState{
+		ID: f.ID, Name: f.Name, Status: f.Status, VerifyJWT: f.VerifyJWT,
+		Entrypoint: payload.Entrypoint, Revision: revision(f), Files: known.Files,
+	}
+	if f.EntrypointPath != "" {
+		state.Entrypoint = path.Base(f.EntrypointPath)
+	}
+	if f.ImportMapPath != "" {
+		state.ImportMap = relativePath(path.Dir(f.EntrypointPath), f.ImportMapPath)
+	}
+	if known.Revision == state.Revision && known.Files != nil {
+		return state, nil
+	}
+	source, err := s.API.FunctionSource(ctx, s.Ref, f.Slug)
+	if err != nil {
+		return backup.FunctionState{}, err
+	}
+	base := path.Dir(source.Entrypoint)
+	deployed := payload.Source{Files: map[string][]byte{}}
+	for file, content := range source.Files {
+		deployed.Files[relativePath(base, file)] = content
+	}
+	state.Files = deployed.Digests()
+	// The platform returns what the bundle reaches when it runs, which leaves
+	// out the import map and modules of types alone. Code that did need such a
+	// file would be other code, and show as that.
+	for file, digest := range known.Files {
+		if _, ok := state.Files[file]; !ok {
+			state.Files[file] = digest
+		}
+	}
+	return state, nil
+}
+
+// revision identifies a deployment. The bundle's hash alone would do, but the
+// API declares it optional.
+func revision(f supabase.Function) string {
+	return f.EzbrSHA256 + "@" + strconv.FormatInt(f.UpdatedAt, 10)
+}
+
+// relativePath expresses file relative to base, both slash-separated.
+func relativePath(base, file string) string {
+	from, to := strings.Split(path.Clean(base), "/"), strings.Split(path.Clean(file), "/")
+	if path.Clean(base) == "." {
+		from = nil
+	}
+	for len(from) > 0 && len(to) > 1 && from[0] == to[0] {
+		from, to = from[1:], to[1:]
+	}
+	return strings.Repeat("../", len(from)) + strings.Join(to, "/")
+}
+
+// Functions lists the project's Edge Functions, read once for all who ask in
+// this run. The list must not be changed.
+func (s *Service) Functions(ctx context.Context) ([]supabase.Function, error) {
+	return s.shared.Functions(ctx)
+}
+
+// Secrets lists the project's function secrets with their digests, read once
+// for all who ask in this run. The list must not be changed.
+func (s *Service) Secrets(ctx context.Context) ([]supabase.Secret, error) {
+	return s.shared.Secrets(ctx)
+}
+
+// Query runs one statement in the project's database.
+func (s *Service) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
+	return s.DB.Query(ctx, access, sql, args...)
+}
+
+// Installed lists the names of the backups that this provider has installed in
+// the project. Nothing is written.
+func (s *Service) Installed(ctx context.Context) ([]backup.Name, error) {
+	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Backups, backup.Owner)
+	if err != nil {
+		return nil, fmt.Errorf("list the backups of project %s: %w", s.Ref, err)
+	}
+	if answer == nil {
+		return nil, nil
+	}
+	var names []backup.Name
+	if err := json.Unmarshal(answer, &names); err != nil {
+		return nil, fmt.Errorf("list the backups of project %s: the database's answer has an unexpected form: %w", s.Ref, err)
+	}
+	return names, nil
+}
