@@ -40,7 +40,7 @@ type ledger struct {
 func startLedger(t testing.TB) *ledger {
 	t.Helper()
 	ctx := context.Background()
-	s, err := stack.Start(ctx, stack.Options{Articles: 1})
+	s, err := stack.Start(ctx, stack.Options{Parts: stack.Database, Articles: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -232,7 +232,7 @@ func TestIdleConnectionIsReplaced(t *testing.T) {
 // A restart of the server is waited for.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	own, err := stack.Start(t.Context(), stack.Options{Articles: 1})
+	own, err := stack.Start(t.Context(), stack.Options{Parts: stack.Database, Articles: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	var err error
-	if project, err = stack.Start(context.Background(), stack.Options{Articles: 1, RateLimit: -1}); err != nil {
+	if project, err = stack.Start(context.Background(), stack.Options{Parts: stack.Database, Articles: 1, RateLimit: -1}); err != nil {
 		fmt.Fprintln(os.Stderr, "starting the stack:", err)
 		return 1
 	}

@@ -126,7 +126,7 @@ func certificate(t *testing.T, host string, parent *x509.Certificate, parentKey 
 // verify-full look at the certificate, the latter at the host's name too.
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	own, err := stack.Start(t.Context(), stack.Options{Articles: 1})
+	own, err := stack.Start(t.Context(), stack.Options{Parts: stack.Database, Articles: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

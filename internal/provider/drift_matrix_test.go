@@ -453,11 +453,11 @@ func told(out string) string {
 func (s *driftSite) inventory() map[string]bool {
 	s.t.Helper()
 	lines := map[string]bool{}
-	programs, err := stack.Programs()
+	bin, err := stack.PostgresBin()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	dump := exec.CommandContext(s.t.Context(), filepath.Join(programs.PostgresBin, "pg_dump"), "--schema-only", "--schema", "auto_backup", "--dbname", s.AdminDatabaseURL)
+	dump := exec.CommandContext(s.t.Context(), filepath.Join(bin, "pg_dump"), "--schema-only", "--schema", "auto_backup", "--dbname", s.AdminDatabaseURL)
 	text, err := dump.Output()
 	if err != nil {
 		s.t.Fatalf("pg_dump: %v", err)

@@ -444,7 +444,7 @@ func steadyRows() []steady {
 // dumpAndRestore does to schema auto_backup what moves a database.
 func dumpAndRestore(p *project) {
 	p.t.Helper()
-	programs, err := stack.Programs()
+	bin, err := stack.PostgresBin()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -453,7 +453,7 @@ func dumpAndRestore(p *project) {
 		{"pg_dump", "--format=custom", "--schema=auto_backup", "--file=" + file, "--dbname=" + p.AdminDatabaseURL},
 		{"pg_restore", "--clean", "--exit-on-error", "--dbname=" + p.AdminDatabaseURL, file},
 	} {
-		run := exec.CommandContext(p.t.Context(), filepath.Join(programs.PostgresBin, command[0]), command[1:]...)
+		run := exec.CommandContext(p.t.Context(), filepath.Join(bin, command[0]), command[1:]...)
 		if out, err := run.CombinedOutput(); err != nil {
 			p.t.Fatalf("%s: %v\n%s", command[0], err, out)
 		}

@@ -19,7 +19,7 @@ import (
 // TestPostgres proves the package against a real PostgreSQL with a real pg_cron.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	s, err := stack.Start(t.Context(), stack.Options{Articles: 1})
+	s, err := stack.Start(t.Context(), stack.Options{Parts: stack.Database, Articles: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ var awkward = []string{
 // read back as they are by this package and by a reader of another make, Deno's.
 func TestEnvironmentIsReadByOthers(t *testing.T) {
 	t.Parallel()
-	programs, err := stack.Programs()
+	deno, err := stack.Deno()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestEnvironmentIsReadByOthers(t *testing.T) {
 	}
 	wanted["BEFORE"], wanted["AFTER"] = "1", "2"
 
-	cmd := exec.CommandContext(t.Context(), programs.Deno, "eval", "--no-lock", "--quiet", "--env-file="+file, "console.log(JSON.stringify(Deno.env.toObject()))")
+	cmd := exec.CommandContext(t.Context(), deno, "eval", "--no-lock", "--quiet", "--env-file="+file, "console.log(JSON.stringify(Deno.env.toObject()))")
 	cmd.Env = []string{"HOME=/nowhere", "DENO_DIR=" + t.TempDir(), "NO_COLOR=1"}
 	output, err := cmd.Output()
 	if err != nil {

@@ -20,16 +20,25 @@ func newTestCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := startCluster(t.Context(), dir, t.Output())
+	super, err := newSupervisor(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := super.close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", dir, err)
+		}
+	})
+	c, err := startCluster(t.Context(), super, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := c.close(); err != nil {
 			t.Error(err)
-		}
-		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is left behind: %v", dir, err)
 		}
 	})
 	return c

@@ -33,7 +33,7 @@ import (
 type functionStore struct {
 	ref  string
 	dir  string // where bundles are laid out
-	deno string
+	deno string // empty: nothing can be deployed
 
 	closed   chan struct{} // ends what is being bundled
 	bundling sync.WaitGroup
@@ -155,6 +155,9 @@ type deployment struct {
 
 // deploy bundles and stores a function, as POST functions/deploy does.
 func (s *functionStore) deploy(ctx context.Context, d deployment) (*function, error) {
+	if s.deno == "" {
+		return nil, errors.New("the stack was started without functions: see Options.Parts")
+	}
 	if !slugPattern.MatchString(d.slug) {
 		return nil, apiErrorf(400, "slug: must match %s", slugPattern)
 	}

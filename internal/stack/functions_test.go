@@ -19,7 +19,7 @@ import (
 // shared one, another test's secret starts a new process of every function.
 func private(t *testing.T, source string, l limits) (g *gateway, url string) {
 	t.Helper()
-	store, err := newFunctionStore(shared.ProjectRef, t.TempDir(), shared.store.deno)
+	store, err := newFunctionStore(shared(t).ProjectRef, t.TempDir(), shared(t).store.deno)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +29,8 @@ func private(t *testing.T, source string, l limits) (g *gateway, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err = newGateway(&shared.keys, store, store.deno, l, "project", store.dir,
-		func(cmd *exec.Cmd) (*process, error) { return shared.cluster.super.start(cmd, "KILL", false) })
+	g, err = newGateway(&shared(t).keys, store, store.deno, l, "project", store.dir,
+		func(cmd *exec.Cmd) (*process, error) { return shared(t).super.start(cmd, "KILL", false) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ var unlimited = limits{wallClock: time.Hour, idle: time.Hour}
 // and nothing else; with the code and the body of each refusal.
 func TestVerifyJWT(t *testing.T) {
 	t.Parallel()
-	err := shared.DeployFunction(t.Context(), "verify-jwt", map[string]string{
+	err := shared(t).DeployFunction(t.Context(), "verify-jwt", map[string]string{
 		"index.ts": `Deno.serve(() => new Response("reached"));`,
 	}, true)
 	if err != nil {
@@ -60,24 +60,24 @@ func TestVerifyJWT(t *testing.T) {
 	foreign := newKeys(now)
 	asymmetric := "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.AAAA"
 	none := "eyJhbGciOiJub25lIn0.eyJyb2xlIjoiYW5vbiJ9."
-	expired := shared.keys.sign(map[string]any{"role": "anon", "exp": now.Add(-time.Minute).Unix()})
+	expired := shared(t).keys.sign(map[string]any{"role": "anon", "exp": now.Add(-time.Minute).Unix()})
 	for name, test := range map[string]struct {
 		header, value string
 		code          string // empty: it passes
 		message       string
 	}{
-		"anon":                    {"Authorization", "Bearer " + shared.AnonKey, "", ""},
-		"service_role":            {"Authorization", "Bearer " + shared.ServiceRoleKey, "", ""},
+		"anon":                    {"Authorization", "Bearer " + shared(t).AnonKey, "", ""},
+		"service_role":            {"Authorization", "Bearer " + shared(t).ServiceRoleKey, "", ""},
 		"nothing":                 {"X-Other", "x", "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
-		"secret as apikey":        {"apikey", shared.SecretKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
-		"secret as bearer":        {"Authorization", "Bearer " + shared.SecretKey, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
-		"publishable as bearer":   {"Authorization", "Bearer " + shared.PublishableKey, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
+		"secret as apikey":        {"apikey", shared(t).SecretKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
+		"secret as bearer":        {"Authorization", "Bearer " + shared(t).SecretKey, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
+		"publishable as bearer":   {"Authorization", "Bearer " + shared(t).PublishableKey, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
 		"no bearer":               {"Authorization", "Basic eA==", "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
 		"another project's":       {"Authorization", "Bearer " + foreign.anon, "UNAUTHORIZED_LEGACY_JWT", "Invalid JWT"},
 		"expired":                 {"Authorization", "Bearer " + expired, "UNAUTHORIZED_LEGACY_JWT", "Invalid JWT"},
 		"asymmetric":              {"Authorization", "Bearer " + asymmetric, "UNAUTHORIZED_ASYMMETRIC_JWT", "Invalid JWT"},
 		"algorithm none":          {"Authorization", "Bearer " + none, "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM", "Unsupported JWT algorithm"},
-		"JWT as apikey, not auth": {"apikey", shared.AnonKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
+		"JWT as apikey, not auth": {"apikey", shared(t).AnonKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
 	} {
 		got := invoke(t, "verify-jwt", "{}", test.header, test.value)
 		if test.code == "" {
@@ -118,7 +118,7 @@ func TestNoFunction(t *testing.T) {
 		status int
 		code   string
 	}{statusRemoved: {404, "NOT_FOUND"}, statusThrottled: {429, "RATE_LIMIT_EXCEEDED"}, statusActive: {200, ""}} {
-		if err := shared.SetFunctionStatus("statuses", status); err != nil {
+		if err := shared(t).SetFunctionStatus("statuses", status); err != nil {
 			t.Fatal(err)
 		}
 		check("statuses", want.status, want.code)
@@ -127,8 +127,8 @@ func TestNoFunction(t *testing.T) {
 		t.Error("could not delete")
 	}
 	check("statuses", 404, "NOT_FOUND")
-	eventually(t, "the deleted function's process has ended", func() bool { return shared.FunctionProcesses("statuses") == 0 })
-	if err := shared.SetFunctionStatus("statuses", statusActive); err == nil {
+	eventually(t, "the deleted function's process has ended", func() bool { return shared(t).FunctionProcesses("statuses") == 0 })
+	if err := shared(t).SetFunctionStatus("statuses", statusActive); err == nil {
 		t.Error("a deleted function got a status")
 	}
 }
@@ -150,7 +150,7 @@ func TestRequestAndResponse(t *testing.T) {
 		slug := fmt.Sprintf("style-%d", i)
 		deploy(t, slug, source)
 		got := invoke(t, slug+"/below?a=1&b=%20", "corpo ção", "X-Test", "t")
-		want, err := json.Marshal([]string{"POST", shared.ProjectURL + "/" + slug + "/below?a=1&b=%20", "t", "corpo ção"})
+		want, err := json.Marshal([]string{"POST", shared(t).ProjectURL + "/" + slug + "/below?a=1&b=%20", "t", "corpo ção"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestRequestAndResponse(t *testing.T) {
 // and that no secret is in a process's arguments.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
-	if err := shared.SetSecret("ISOLATION_SECRET", "canary-9f1c"); err != nil {
+	if err := shared(t).SetSecret("ISOLATION_SECRET", "canary-9f1c"); err != nil {
 		t.Fatal(err)
 	}
 	deploy(t, "isolation", `
@@ -192,10 +192,10 @@ func TestIsolation(t *testing.T) {
 		Attempts []string
 	}](t, invoke(t, "isolation", ""))
 	for name, want := range map[string]string{
-		"SUPABASE_URL": shared.ProjectURL, "SUPABASE_ANON_KEY": shared.AnonKey, "SUPABASE_SERVICE_ROLE_KEY": shared.ServiceRoleKey,
-		"SUPABASE_PUBLISHABLE_KEYS": `{"default":"` + shared.PublishableKey + `"}`,
-		"SUPABASE_SECRET_KEYS":      `{"default":"` + shared.SecretKey + `"}`,
-		"SUPABASE_DB_URL":           shared.DatabaseURL, "ISOLATION_SECRET": "canary-9f1c", leakedVariable: "",
+		"SUPABASE_URL": shared(t).ProjectURL, "SUPABASE_ANON_KEY": shared(t).AnonKey, "SUPABASE_SERVICE_ROLE_KEY": shared(t).ServiceRoleKey,
+		"SUPABASE_PUBLISHABLE_KEYS": `{"default":"` + shared(t).PublishableKey + `"}`,
+		"SUPABASE_SECRET_KEYS":      `{"default":"` + shared(t).SecretKey + `"}`,
+		"SUPABASE_DB_URL":           shared(t).DatabaseURL, "ISOLATION_SECRET": "canary-9f1c", leakedVariable: "",
 	} {
 		if got.Env[name] != want {
 			t.Errorf("%s = %q", name, got.Env[name])
@@ -211,7 +211,7 @@ func TestIsolation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"canary-9f1c", shared.SecretKey, shared.ServiceRoleKey, shared.AnonKey, shared.DatabaseURL} {
+	for _, secret := range []string{"canary-9f1c", shared(t).SecretKey, shared(t).ServiceRoleKey, shared(t).AnonKey, shared(t).DatabaseURL} {
 		if strings.Contains(string(line), secret) {
 			t.Errorf("the arguments hold a secret: %q", line)
 		}
@@ -319,7 +319,7 @@ func TestWorkGoesOn(t *testing.T) {
 		t.Errorf("after the response: %s %s", a, b)
 	}
 	ctx, hangUp := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, shared.ProjectURL+"/functions/v1/goes-on?wait", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, shared(t).ProjectURL+"/functions/v1/goes-on?wait", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,11 +353,11 @@ func TestKillFunction(t *testing.T) {
 	busy := make(chan reply, 1)
 	go func() { busy <- invoke(t, "killed?busy", "") }()
 	receive(t, calls)
-	shared.KillFunction("killed")
+	shared(t).KillFunction("killed")
 	if got := <-busy; got.status != 546 || got.header.Get("sb-error-code") != "WORKER_LIMIT" || decode[map[string]string](t, got)["code"] != "WORKER_LIMIT" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if n := shared.FunctionProcesses("killed"); n != 0 {
+	if n := shared(t).FunctionProcesses("killed"); n != 0 {
 		t.Errorf("%d processes are left", n)
 	}
 	if got := invoke(t, "killed", ""); got.body != "fine" {
@@ -373,7 +373,7 @@ func TestBootError(t *testing.T) {
 	deploy(t, "boot-nothing", `export const nothing = 1;`)
 	deploy(t, "boot-exits", `Deno.exit(3);`)
 	deploy(t, "boot-broken", `Deno.serve(() => new Response("fine"));`)
-	shared.BreakFunction("boot-broken", true)
+	shared(t).BreakFunction("boot-broken", true)
 	for slug, text := range map[string]string{
 		"boot-throws": "no config", "boot-nothing": "neither calls Deno.serve", "boot-exits": "", "boot-broken": "made to fail",
 	} {
@@ -381,11 +381,11 @@ func TestBootError(t *testing.T) {
 		if got.status != 503 || got.header.Get("sb-error-code") != "BOOT_ERROR" || decode[map[string]string](t, got)["message"] != "Function failed to start (please check logs)" {
 			t.Errorf("%s: %d %s", slug, got.status, got.body)
 		}
-		if log := shared.FunctionLogs(slug); !strings.Contains(log, text) {
+		if log := shared(t).FunctionLogs(slug); !strings.Contains(log, text) {
 			t.Errorf("%s: log %q", slug, log)
 		}
 	}
-	shared.BreakFunction("boot-broken", false)
+	shared(t).BreakFunction("boot-broken", false)
 	if got := invoke(t, "boot-broken", ""); got.body != "fine" {
 		t.Errorf("recovered: %d %s", got.status, got.body)
 	}
@@ -405,7 +405,7 @@ func TestFunctionErrors(t *testing.T) {
 	if got := invoke(t, "errors", ""); got.status != 500 || got.body != "own" || got.header.Get("sb-error-code") != "EDGE_FUNCTION_ERROR" {
 		t.Errorf("returned: %d %s", got.status, got.body)
 	}
-	if log := shared.FunctionLogs("errors"); !strings.Contains(log, "unhandled") {
+	if log := shared(t).FunctionLogs("errors"); !strings.Contains(log, "unhandled") {
 		t.Errorf("log: %q", log)
 	}
 }
@@ -423,7 +423,7 @@ func TestTerminateFunction(t *testing.T) {
 	receive(t, calls)
 	done := make(chan struct{})
 	go func() {
-		shared.TerminateFunction("terminated", "memory", time.Second)
+		shared(t).TerminateFunction("terminated", "memory", time.Second)
 		close(done)
 	}()
 	if got := receive(t, calls); got != "/memory" {

@@ -22,15 +22,6 @@ import (
 	"github.com/hashicorp/hc-install/src"
 )
 
-// ProgramPaths says where the programs are that a stack runs.
-type ProgramPaths struct {
-	// PostgresBin is the directory of PostgreSQL's programs, of a version to
-	// which pg_cron is installed.
-	PostgresBin string
-	// Deno is Deno's program.
-	Deno string
-}
-
 // ErrNotInstalled says that a program is missing which Install installs.
 var ErrNotInstalled = errors.New("not installed")
 
@@ -45,11 +36,15 @@ const (
 	terraformOldest  = "1.11.0"
 )
 
-// Programs finds the programs that a stack runs. An error wraps ErrNotInstalled
-// and names all that is missing and the command that installs it.
-func Programs() (ProgramPaths, error) { return newInstaller(io.Discard).programs() }
+// PostgresBin finds the directory of PostgreSQL's programs, of a version that has
+// pg_cron. An error wraps ErrNotInstalled and names the command that installs it.
+func PostgresBin() (string, error) { return newInstaller(nil).findPostgres() }
 
-// Install installs what Programs and Terraform do not find: PostgreSQL and
+// Deno finds Deno's program. An error wraps ErrNotInstalled and names the command
+// that installs it.
+func Deno() (string, error) { return newInstaller(nil).findDeno() }
+
+// Install installs what PostgresBin, Deno and Terraform do not find: PostgreSQL and
 // pg_cron from Debian's packages, which needs root or sudo, Deno from npm, and
 // Terraform from HashiCorp. It writes to log what it does.
 func Install(ctx context.Context, log io.Writer) error { return newInstaller(log).install(ctx) }
@@ -173,13 +168,18 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func (i *installer) programs() (ProgramPaths, error) {
-	postgres, postgresErr := i.findPostgres()
-	deno, denoErr := i.findDeno()
-	if err := errors.Join(postgresErr, denoErr); err != nil {
-		return ProgramPaths{}, err
+// missing says what the parts of a stack need and this machine lacks.
+func (i *installer) missing(parts Parts) error {
+	var errs []error
+	if parts&Database != 0 {
+		_, err := i.findPostgres()
+		errs = append(errs, err)
 	}
-	return ProgramPaths{PostgresBin: postgres, Deno: deno}, nil
+	if parts&Functions != 0 {
+		_, err := i.findDeno()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // findPostgres finds the newest PostgreSQL that has pg_cron, or the one version
@@ -265,15 +265,16 @@ func (i *installer) install(ctx context.Context) error {
 			return fmt.Errorf("installing Deno: %w", err)
 		}
 	}
-	programs, err := i.programs()
-	if err != nil {
+	postgres, postgresErr := i.findPostgres()
+	deno, denoErr := i.findDeno()
+	if err := errors.Join(postgresErr, denoErr); err != nil {
 		return err
 	}
 	terraform, err := Terraform(ctx)
 	if err != nil {
 		return err
 	}
-	i.say("PostgreSQL %s\nDeno       %s\nTerraform  %s", programs.PostgresBin, programs.Deno, terraform)
+	i.say("PostgreSQL %s\nDeno       %s\nTerraform  %s", postgres, deno, terraform)
 	return nil
 }
 

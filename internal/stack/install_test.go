@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,13 +91,23 @@ echo '{"version": "1.2.3"}' > node_modules/deno/package.json
 echo program > node_modules/@deno/linux-x64-glibc/deno`
 
 // Proves which PostgreSQL is taken: the newest with pg_cron, and that what is
-// missing, or not what is pinned, is named with the command that installs it.
+// missing, or not what is pinned, is named with the command that installs it, and
+// nothing that the stack's parts do not need.
 func TestProgramsAreFound(t *testing.T) {
 	m := newMachine(t, nil)
-	_, err := m.installer.programs()
-	if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "make install") ||
-		!strings.Contains(err.Error(), "PostgreSQL 15") || !strings.Contains(err.Error(), "Deno 1.2.3") {
-		t.Errorf("nothing is there: %v", err)
+	for parts, says := range map[Parts][]string{
+		Database: {"PostgreSQL 15"}, Functions: {"Deno 1.2.3"}, Database | Functions: {"PostgreSQL 15", "Deno 1.2.3"},
+	} {
+		err := m.installer.missing(parts)
+		if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "make install") {
+			t.Errorf("nothing is there for %v: %v", parts, err)
+			continue
+		}
+		for _, program := range []string{"PostgreSQL 15", "Deno 1.2.3"} {
+			if strings.Contains(err.Error(), program) != slices.Contains(says, program) {
+				t.Errorf("for parts %v, %s is named wrongly: %v", parts, program, err)
+			}
+		}
 	}
 	m.postgres(14, true)
 	m.postgres(16, false)
@@ -112,12 +123,14 @@ func TestProgramsAreFound(t *testing.T) {
 		t.Errorf("an older Deno: %v", err)
 	}
 	m.write("deno/node_modules/deno/package.json", `{"version": "1.2.3"}`, 0o644)
-	programs, err := m.installer.programs()
-	if err != nil {
+	if err := m.installer.missing(Database | Functions); err != nil {
 		t.Fatal(err)
 	}
-	if programs.PostgresBin != filepath.Join(m.dir, "lib/17/bin") || programs.Deno != filepath.Join(m.dir, "deno/node_modules/deno/deno") {
-		t.Errorf("%+v", programs)
+	if bin, err := m.installer.findPostgres(); err != nil || bin != filepath.Join(m.dir, "lib/17/bin") {
+		t.Errorf("PostgreSQL is %q, %v", bin, err)
+	}
+	if deno, err := m.installer.findDeno(); err != nil || deno != filepath.Join(m.dir, "deno/node_modules/deno/deno") {
+		t.Errorf("Deno is %q, %v", deno, err)
 	}
 }
 

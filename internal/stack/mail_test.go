@@ -77,12 +77,12 @@ func TestAlertProcessor(t *testing.T) {
 // without recipients, another endpoint.
 func TestMailbox(t *testing.T) {
 	t.Parallel()
-	shared.store.mu.Lock()
-	url := shared.store.secrets["RESEND_API_URL"].value
-	shared.store.mu.Unlock()
-	before := len(shared.Emails())
+	shared(t).store.mu.Lock()
+	url := shared(t).store.secrets["RESEND_API_URL"].value
+	shared(t).store.mu.Unlock()
+	before := len(shared(t).Emails())
 	const mail = `{"from":"a@example.com","to":["mailbox@example.com","x@example.com"],"subject":"s","html":"<p>h</p>"}`
-	authorization := "Bearer " + shared.keys.resend
+	authorization := "Bearer " + shared(t).keys.resend
 	for _, test := range []struct {
 		method, path, body, authorization string
 		status                            int
@@ -98,7 +98,7 @@ func TestMailbox(t *testing.T) {
 			t.Errorf("%s %s: %d %s", test.path, test.body, got.status, got.body)
 		}
 	}
-	mails := shared.Emails()[before:]
+	mails := shared(t).Emails()[before:]
 	if len(mails) != 2 || mails[0].To != "mailbox@example.com, x@example.com" || mails[1].To != "mailbox@example.com" || mails[0].HTML != "<p>h</p>" {
 		t.Errorf("%+v", mails)
 	}

@@ -37,7 +37,7 @@ import (
 type management struct {
 	keys    *keys
 	store   *functionStore
-	gateway *gateway
+	gateway *gateway // nil if the stack has no functions
 	// databaseURL is the connection string of a role.
 	databaseURL func(role string) string
 	created     time.Time
@@ -535,7 +535,9 @@ func (m *management) deleteFunction(w http.ResponseWriter, r *http.Request) erro
 	if !m.store.remove(slug) {
 		return errFunctionMissing
 	}
-	m.gateway.discard(slug)
+	if m.gateway != nil {
+		m.gateway.discard(slug)
+	}
 	writeJSON(w, http.StatusOK, map[string]string{"message": "ok"})
 	return nil
 }

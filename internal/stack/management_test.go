@@ -28,16 +28,16 @@ func message(t *testing.T, a reply) string {
 // reads, an unknown token or none nothing, and nobody another project.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
-	project := "/v1/projects/" + shared.ProjectRef
+	project := "/v1/projects/" + shared(t).ProjectRef
 	const forbidden = "Your account does not have the necessary privileges to access this endpoint."
-	reader := "Bearer " + shared.ReadOnlyAccessToken
+	reader := "Bearer " + shared(t).ReadOnlyAccessToken
 	for _, test := range []struct {
 		method, path, body, authorization string
 		status                            int
 		message                           string // its beginning
 	}{
 		{"GET", project, "", "", 401, "Unauthorized"},
-		{"GET", project, "", "Bearer " + shared.SecretKey, 401, "JWT could not be decoded"},
+		{"GET", project, "", "Bearer " + shared(t).SecretKey, 401, "JWT could not be decoded"},
 		{"GET", project, "", "Bearer sbp_0000000000000000000000000000000000000000", 401, "JWT could not be decoded"},
 		{"GET", "/v1/projects/abcdefghijklmnopqrst", "", reader, 404, "Project not found"},
 		{"GET", "/v1/projects/Short", "", reader, 400, "ref:"},
@@ -60,7 +60,7 @@ func TestPermissions(t *testing.T) {
 		{"PATCH", project + "/functions/alert-processor", `{}`, reader, 403, forbidden},
 		{"DELETE", project + "/functions/alert-processor", ``, reader, 403, forbidden},
 	} {
-		got := send(t, test.method, shared.APIURL+test.path, test.body, "Authorization", test.authorization, "Content-Type", "application/json")
+		got := send(t, test.method, shared(t).APIURL+test.path, test.body, "Authorization", test.authorization, "Content-Type", "application/json")
 		if got.status != test.status || test.message != "" && !strings.HasPrefix(message(t, got), test.message) {
 			t.Errorf("%s %s: %d %.200s, want %d %s", test.method, test.path, got.status, got.body, test.status, test.message)
 		}
@@ -81,9 +81,9 @@ func TestRateLimit(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	l := newLimiter(3, time.Minute)
 	l.now = func() time.Time { return now }
-	m := newManagement(&shared.keys, shared.store, shared.gateway, shared.cluster.url, l)
+	m := newManagement(&shared(t).keys, shared(t).store, shared(t).gateway, shared(t).cluster.url, l)
 	get := func(path, token string) reply {
-		r := httptest.NewRequest(http.MethodGet, "/v1/projects/"+shared.ProjectRef+path, nil)
+		r := httptest.NewRequest(http.MethodGet, "/v1/projects/"+shared(t).ProjectRef+path, nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		m.mux.ServeHTTP(w, r)
@@ -96,22 +96,22 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("%d %v %s", got.status, h, got.body)
 		}
 	}
-	check(get("/secrets", shared.AccessToken), 200, "2", "60")
+	check(get("/secrets", shared(t).AccessToken), 200, "2", "60")
 	now = now.Add(1500 * time.Millisecond)
-	check(get("/secrets", shared.ReadOnlyAccessToken), 200, "1", "59")
-	check(get("/secrets", shared.AccessToken), 200, "0", "59")
-	refused := get("/secrets", shared.AccessToken)
+	check(get("/secrets", shared(t).ReadOnlyAccessToken), 200, "1", "59")
+	check(get("/secrets", shared(t).AccessToken), 200, "0", "59")
+	refused := get("/secrets", shared(t).AccessToken)
 	check(refused, 429, "0", "59")
 	if message(t, refused) != "ThrottlerException: Too Many Requests" {
 		t.Error(refused.body)
 	}
-	check(get("/functions", shared.AccessToken), 200, "2", "60")
-	check(get("/functions/a", shared.AccessToken), 404, "2", "60")
-	check(get("/functions/b", shared.AccessToken), 404, "1", "60") // one endpoint, whatever the slug
+	check(get("/functions", shared(t).AccessToken), 200, "2", "60")
+	check(get("/functions/a", shared(t).AccessToken), 404, "2", "60")
+	check(get("/functions/b", shared(t).AccessToken), 404, "1", "60") // one endpoint, whatever the slug
 	now = now.Add(58499 * time.Millisecond)
-	check(get("/secrets", shared.AccessToken), 429, "0", "1")
+	check(get("/secrets", shared(t).AccessToken), 429, "0", "1")
 	now = now.Add(time.Millisecond)
-	check(get("/secrets", shared.AccessToken), 200, "2", "60")
+	check(get("/secrets", shared(t).AccessToken), 200, "2", "60")
 	check(get("/secrets", "wrong"), 401, "2", "60") // counted by address
 }
 
@@ -203,18 +203,18 @@ func TestAPIKeys(t *testing.T) {
 		for _, r := range got {
 			keys[r.Type+" "+r.Name] = r.APIKey
 			if r.Type == "secret" {
-				if r.Template["role"] != "service_role" || !strings.HasPrefix(shared.SecretKey, r.Prefix) {
+				if r.Template["role"] != "service_role" || !strings.HasPrefix(shared(t).SecretKey, r.Prefix) {
 					t.Errorf("%+v", r)
 				}
 			}
 		}
 		want := map[string]string{
-			"legacy anon": shared.AnonKey, "legacy service_role": shared.ServiceRoleKey,
-			"publishable default": shared.PublishableKey, "secret default": shared.SecretKey,
+			"legacy anon": shared(t).AnonKey, "legacy service_role": shared(t).ServiceRoleKey,
+			"publishable default": shared(t).PublishableKey, "secret default": shared(t).SecretKey,
 		}
 		if !reveal {
 			masked := keys["secret default"]
-			if !regexp.MustCompile(`^sb_secret_.{5}·+$`).MatchString(masked) || strings.Contains(masked, shared.SecretKey[16:]) {
+			if !regexp.MustCompile(`^sb_secret_.{5}·+$`).MatchString(masked) || strings.Contains(masked, shared(t).SecretKey[16:]) {
 				t.Errorf("masked key %q", masked)
 			}
 			want["secret default"] = masked
@@ -251,7 +251,7 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("%s is not listed", name)
 		}
 	}
-	if rows["SUPABASE_URL"] != sha256Hex(shared.ProjectURL) {
+	if rows["SUPABASE_URL"] != sha256Hex(shared(t).ProjectURL) {
 		t.Error("SUPABASE_URL has another digest than its value")
 	}
 	for _, bad := range []string{
@@ -310,7 +310,7 @@ func TestFunctionLife(t *testing.T) {
 	before := time.Now().UnixMilli()
 	created := upload(t, "slug=life", metadata, files)
 	f := decode[function](t, created)
-	root := regexp.MustCompile(`^file:///tmp/user_fn_` + shared.ProjectRef + `_` + regexp.QuoteMeta(f.ID) + `_1/source/life/index\.ts$`)
+	root := regexp.MustCompile(`^file:///tmp/user_fn_` + shared(t).ProjectRef + `_` + regexp.QuoteMeta(f.ID) + `_1/source/life/index\.ts$`)
 	if created.status != 201 || f.Slug != "life" || f.Name != "Life" || f.Status != "ACTIVE" || f.Version != 1 || !f.VerifyJWT || f.ImportMap ||
 		f.CreatedAt < before || f.UpdatedAt != f.CreatedAt || !root.MatchString(f.EntrypointPath) || len(f.EzbrSHA256) != 64 {
 		t.Fatalf("deployed: %d %s", created.status, created.body)
@@ -318,7 +318,7 @@ func TestFunctionLife(t *testing.T) {
 	if got := invoke(t, "life", ""); got.status != 401 {
 		t.Errorf("without a JWT: %d %s", got.status, got.body)
 	}
-	if got := invoke(t, "life", "", "Authorization", "Bearer "+shared.AnonKey); got.body != "v1" {
+	if got := invoke(t, "life", "", "Authorization", "Bearer "+shared(t).AnonKey); got.body != "v1" {
 		t.Errorf("with a JWT: %d %s", got.status, got.body)
 	}
 	patched := api(t, http.MethodPatch, "/functions/life", `{"verify_jwt":false}`)
@@ -339,10 +339,10 @@ func TestFunctionLife(t *testing.T) {
 	if !again.VerifyJWT || again.ID != f.ID || again.CreatedAt != f.CreatedAt || !strings.Contains(again.EntrypointPath, f.ID+"_2/source/") {
 		t.Errorf("deployed again: %+v", again)
 	}
-	if got := invoke(t, "life", "", "Authorization", "Bearer "+shared.AnonKey); got.body != "v2" {
+	if got := invoke(t, "life", "", "Authorization", "Bearer "+shared(t).AnonKey); got.body != "v2" {
 		t.Errorf("deployed again: %d %s", got.status, got.body)
 	}
-	if got := shared.FunctionFiles("life"); !maps.Equal(got, files) {
+	if got := shared(t).FunctionFiles("life"); !maps.Equal(got, files) {
 		t.Errorf("files: %q", got)
 	}
 	if got := decode[[]function](t, api(t, http.MethodGet, "/functions", "")); !slices.ContainsFunc(got, func(g function) bool { return g.Slug == "life" && g.EzbrSHA256 == again.EzbrSHA256 }) {
@@ -366,7 +366,7 @@ func TestFunctionLife(t *testing.T) {
 // the version moves without a deploy and stands still with one.
 func TestFingerprints(t *testing.T) {
 	t.Parallel()
-	store, err := newFunctionStore(shared.ProjectRef, t.TempDir(), shared.store.deno)
+	store, err := newFunctionStore(shared(t).ProjectRef, t.TempDir(), shared(t).store.deno)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,7 +472,7 @@ func TestImportMap(t *testing.T) {
 		if got := invoke(t, slug, ""); got.body != "mapped" {
 			t.Errorf("%s: %d %s", slug, got.status, got.body)
 		}
-		shared.KillFunction(slug)
+		shared(t).KillFunction(slug)
 	}
 }
 
@@ -543,7 +543,7 @@ func TestFunctionBody(t *testing.T) {
 func TestBundleOnlyAndBulkUpdate(t *testing.T) {
 	t.Parallel()
 	const slug = "bundle-only"
-	t.Cleanup(func() { shared.store.remove(slug) })
+	t.Cleanup(func() { shared(t).store.remove(slug) })
 	files := map[string]string{"f/index.ts": `Deno.serve(() => new Response("staged"));`}
 	const metadata = `{"entrypoint_path":"f/index.ts","name":"n","verify_jwt":false}`
 	staged := upload(t, "slug="+slug+"&bundleOnly=true", metadata, files)
@@ -578,10 +578,10 @@ func TestBundleOnlyAndBulkUpdate(t *testing.T) {
 	if got := put(published); got.Name != "renamed" || got.Version != 42 || !got.VerifyJWT || got.EzbrSHA256 != f.EzbrSHA256 {
 		t.Errorf("metadata: %+v", got)
 	}
-	if got := invoke(t, slug, "", "Authorization", "Bearer "+shared.AnonKey); got.body != "staged" {
+	if got := invoke(t, slug, "", "Authorization", "Bearer "+shared(t).AnonKey); got.body != "staged" {
 		t.Errorf("metadata: %d %s", got.status, got.body)
 	}
-	shared.KillFunction(slug)
+	shared(t).KillFunction(slug)
 	if got := api(t, http.MethodPut, "/functions", `[{"slug":"x"}]`); got.status != 400 {
 		t.Errorf("a bad row: %d %s", got.status, got.body)
 	}
@@ -592,7 +592,7 @@ func TestBundleOnlyAndBulkUpdate(t *testing.T) {
 func TestFunctionQuota(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	store, err := newFunctionStore("ref", dir, shared.store.deno)
+	store, err := newFunctionStore("ref", dir, shared(t).store.deno)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -615,7 +615,7 @@ func TestFunctionQuota(t *testing.T) {
 // Proves the older endpoints for a function of one file.
 func TestOlderEndpoints(t *testing.T) {
 	t.Parallel()
-	t.Cleanup(func() { shared.store.remove("older") })
+	t.Cleanup(func() { shared(t).store.remove("older") })
 	const body = `{"slug":"older","name":"Older","body":"Deno.serve(() => new Response('1'))","verify_jwt":false}`
 	if got := api(t, http.MethodPost, "/functions", body); got.status != 201 || decode[function](t, got).Name != "Older" {
 		t.Errorf("POST: %d %s", got.status, got.body)
@@ -629,7 +629,7 @@ func TestOlderEndpoints(t *testing.T) {
 	if got := invoke(t, "older", ""); got.body != "2" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	shared.KillFunction("older")
+	shared(t).KillFunction("older")
 	if got := api(t, http.MethodPatch, "/functions/never", `{}`); got.status != 404 {
 		t.Errorf("PATCH: %d %s", got.status, got.body)
 	}
@@ -654,16 +654,16 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
-	down := newManagement(&shared.keys, shared.store, shared.gateway,
+	down := newManagement(&shared(t).keys, shared(t).store, shared(t).gateway,
 		func(string) string { return "postgresql://x:y@127.0.0.1:1/postgres?sslmode=disable" }, newLimiter(-1, 0))
 	server := httptest.NewServer(down.mux)
 	t.Cleanup(server.Close)
-	project := server.URL + "/v1/projects/" + shared.ProjectRef
-	got := send(t, http.MethodGet, project+"/health?services=db", "", "Authorization", "Bearer "+shared.AccessToken)
+	project := server.URL + "/v1/projects/" + shared(t).ProjectRef
+	got := send(t, http.MethodGet, project+"/health?services=db", "", "Authorization", "Bearer "+shared(t).AccessToken)
 	if rows := decode[[]row](t, got); rows[0].Healthy || rows[0].Status != "UNHEALTHY" {
 		t.Errorf("down: %+v", rows)
 	}
-	got = send(t, http.MethodPost, project+"/database/query", `{"query":"select 1"}`, "Authorization", "Bearer "+shared.AccessToken)
+	got = send(t, http.MethodPost, project+"/database/query", `{"query":"select 1"}`, "Authorization", "Bearer "+shared(t).AccessToken)
 	if got.status != 544 || message(t, got) == "" {
 		t.Errorf("a query: %d %s", got.status, got.body)
 	}

@@ -228,8 +228,8 @@ func TestOpenAPI(t *testing.T) {
 		{"POST", project + "/database/query", "", `{"query":"select 1"}`},
 		{"POST", project + "/database/query/read-only", "", `{"query":"select 1"}`},
 	} {
-		target := strings.NewReplacer("{ref}", shared.ProjectRef, "{function_slug}", "described-older").Replace(c.template) + c.query
-		got := send(t, c.method, shared.APIURL+target, c.body, "Authorization", "Bearer "+shared.AccessToken, "Content-Type", "application/json")
+		target := strings.NewReplacer("{ref}", shared(t).ProjectRef, "{function_slug}", "described-older").Replace(c.template) + c.query
+		got := send(t, c.method, shared(t).APIURL+target, c.body, "Authorization", "Bearer "+shared(t).AccessToken, "Content-Type", "application/json")
 		check(c.method, c.template, target, got)
 	}
 	deployed := upload(t, "slug=described", `{"entrypoint_path":"f/index.ts"}`, map[string]string{"f/index.ts": "Deno.serve(() => new Response());"})
@@ -240,7 +240,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	check("PUT", project+"/functions", "", api(t, http.MethodPut, "/functions", string(f)))
 
-	for _, endpoint := range shared.management.endpoints {
+	for _, endpoint := range shared(t).management.endpoints {
 		if !seen[endpoint] {
 			t.Errorf("%s was not compared", endpoint)
 		}

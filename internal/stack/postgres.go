@@ -51,7 +51,7 @@ var loginRoles = []string{"supabase_admin", "postgres", "authenticator", "supaba
 // Supabase. The difference shows only for jobs of login roles that are created
 // later.
 type cluster struct {
-	dir      string // removed by close
+	dir      string // the supervisor's, which removes it
 	bin      string // the directory of PostgreSQL's programs
 	postgres string // the server's program, a copy (see serverTree)
 	port     int
@@ -68,26 +68,19 @@ type cluster struct {
 
 // startCluster creates a cluster below dir and returns when it takes
 // connections and the platform's roles, schemas and extensions are there; the
-// application's are createApplication's. dir is the cluster's from then on,
-// with all that others put there: it is removed by close, or when this process
-// ends in any other way. The context bounds the start only.
-func startCluster(ctx context.Context, dir string, log io.Writer) (_ *cluster, err error) {
+// application's are createApplication's. Its processes and its directory, the
+// supervisor's, go when that is closed. The context bounds the start only.
+func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *cluster, err error) {
 	begin := time.Now()
 	bin, err := newInstaller(nil).findPostgres()
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: dir, bin: bin, log: orDiscard(log), secret: make([]byte, 32)}
+	c := &cluster{dir: super.dir, bin: bin, super: super, log: orDiscard(log), secret: make([]byte, 32)}
 	if _, err := rand.Read(c.secret); err != nil {
 		return nil, err
 	}
 	if c.cred, err = serverCredential(); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if c.super, err = newSupervisor(dir); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -149,7 +142,7 @@ func (c *cluster) restart(ctx context.Context, immediate bool) error {
 	return nil
 }
 
-// close stops the server and removes the directory. It may be called again.
+// close stops the server. It may be called again.
 func (c *cluster) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,9 +153,7 @@ func (c *cluster) close() error {
 	giveUp := make(chan struct{})
 	timer := time.AfterFunc(10*time.Second, func() { close(giveUp) })
 	defer timer.Stop()
-	stopErr := c.stopServer(syscall.SIGQUIT, giveUp)
-	// The supervisor kills what did not stop by itself.
-	return errors.Join(stopErr, c.super.close())
+	return c.stopServer(syscall.SIGQUIT, giveUp)
 }
 
 // atOnce is a channel that is closed.

@@ -16,8 +16,8 @@ import (
 // otherwise.
 func rest(t *testing.T, method, path, body string, headers ...string) reply {
 	t.Helper()
-	headers = append([]string{"apikey", shared.SecretKey, "Content-Type", "application/json"}, headers...)
-	return send(t, method, shared.ProjectURL+"/rest/v1/"+path, body, headers...)
+	headers = append([]string{"apikey", shared(t).SecretKey, "Content-Type", "application/json"}, headers...)
+	return send(t, method, shared(t).ProjectURL+"/rest/v1/"+path, body, headers...)
 }
 
 // scratch makes tables and functions in schema public whose names begin with a
@@ -25,7 +25,7 @@ func rest(t *testing.T, method, path, body string, headers ...string) reply {
 func scratch(t *testing.T, prefix, sql string) {
 	t.Helper()
 	t.Cleanup(func() {
-		_, err := shared.Admin().Exec(context.Background(), `do $$
+		_, err := shared(t).Admin().Exec(context.Background(), `do $$
 			declare command text;
 			begin
 				for command in
@@ -42,7 +42,7 @@ func scratch(t *testing.T, prefix, sql string) {
 			t.Error(err)
 		}
 	})
-	if _, err := shared.Admin().Exec(t.Context(), sql); err != nil {
+	if _, err := shared(t).Admin().Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -54,31 +54,31 @@ func TestRestKeys(t *testing.T) {
 	scratch(t, "who_am_i", `create function public.who_am_i() returns json language sql stable as
 		$$ select json_build_object('role', current_user, 'session', session_user, 'claims', current_setting('request.jwt.claims')::json ->> 'role') $$`)
 	const noHeader = "X-None"
-	user := shared.keys.sign(map[string]any{"role": "authenticated", "sub": newUUID(), "exp": time.Now().Add(time.Hour).Unix()})
-	expired := shared.keys.sign(map[string]any{"role": "service_role", "exp": time.Now().Add(-time.Hour).Unix()})
+	user := shared(t).keys.sign(map[string]any{"role": "authenticated", "sub": newUUID(), "exp": time.Now().Add(time.Hour).Unix()})
+	expired := shared(t).keys.sign(map[string]any{"role": "service_role", "exp": time.Now().Add(-time.Hour).Unix()})
 	foreign := newKeys(time.Now())
 	for name, test := range map[string]struct {
 		headers []string
 		status  int
 		want    string // the role, or a part of the error
 	}{
-		"secret":                    {[]string{"apikey", shared.SecretKey}, 200, "service_role"},
-		"publishable":               {[]string{"apikey", shared.PublishableKey}, 200, "anon"},
-		"anon":                      {[]string{"apikey", shared.AnonKey, "Authorization", "Bearer " + shared.AnonKey}, 200, "anon"},
-		"service_role":              {[]string{"apikey", shared.ServiceRoleKey, "Authorization", "Bearer " + shared.ServiceRoleKey}, 200, "service_role"},
-		"service_role, no bearer":   {[]string{"apikey", shared.ServiceRoleKey}, 200, "service_role"},
-		"a user":                    {[]string{"apikey", shared.PublishableKey, "Authorization", "Bearer " + user}, 200, "authenticated"},
+		"secret":                    {[]string{"apikey", shared(t).SecretKey}, 200, "service_role"},
+		"publishable":               {[]string{"apikey", shared(t).PublishableKey}, 200, "anon"},
+		"anon":                      {[]string{"apikey", shared(t).AnonKey, "Authorization", "Bearer " + shared(t).AnonKey}, 200, "anon"},
+		"service_role":              {[]string{"apikey", shared(t).ServiceRoleKey, "Authorization", "Bearer " + shared(t).ServiceRoleKey}, 200, "service_role"},
+		"service_role, no bearer":   {[]string{"apikey", shared(t).ServiceRoleKey}, 200, "service_role"},
+		"a user":                    {[]string{"apikey", shared(t).PublishableKey, "Authorization", "Bearer " + user}, 200, "authenticated"},
 		"nothing":                   {[]string{noHeader, "x"}, 401, "No API key found in request"},
-		"bearer only":               {[]string{"Authorization", "Bearer " + shared.ServiceRoleKey}, 401, "No API key found in request"},
+		"bearer only":               {[]string{"Authorization", "Bearer " + shared(t).ServiceRoleKey}, 401, "No API key found in request"},
 		"unknown":                   {[]string{"apikey", "sb_secret_x"}, 401, "Invalid API key"},
 		"another project's":         {[]string{"apikey", foreign.serviceRole}, 401, "Invalid API key"},
-		"secret as bearer":          {[]string{"apikey", shared.SecretKey, "Authorization", "Bearer " + shared.SecretKey}, 401, "PGRST301"},
-		"another as bearer":         {[]string{"apikey", shared.PublishableKey, "Authorization", "Bearer " + shared.SecretKey}, 401, "Invalid API key"},
-		"expired":                   {[]string{"apikey", shared.AnonKey, "Authorization", "Bearer " + expired}, 401, "PGRST303"},
-		"signed by another project": {[]string{"apikey", shared.AnonKey, "Authorization", "Bearer " + foreign.serviceRole}, 401, "PGRST301"},
-		"secret from a browser":     {[]string{"apikey", shared.SecretKey, "User-Agent", "Mozilla/5.0"}, 401, "Forbidden use of secret API key"},
+		"secret as bearer":          {[]string{"apikey", shared(t).SecretKey, "Authorization", "Bearer " + shared(t).SecretKey}, 401, "PGRST301"},
+		"another as bearer":         {[]string{"apikey", shared(t).PublishableKey, "Authorization", "Bearer " + shared(t).SecretKey}, 401, "Invalid API key"},
+		"expired":                   {[]string{"apikey", shared(t).AnonKey, "Authorization", "Bearer " + expired}, 401, "PGRST303"},
+		"signed by another project": {[]string{"apikey", shared(t).AnonKey, "Authorization", "Bearer " + foreign.serviceRole}, 401, "PGRST301"},
+		"secret from a browser":     {[]string{"apikey", shared(t).SecretKey, "User-Agent", "Mozilla/5.0"}, 401, "Forbidden use of secret API key"},
 	} {
-		got := send(t, http.MethodPost, shared.ProjectURL+"/rest/v1/rpc/who_am_i", "", test.headers...)
+		got := send(t, http.MethodPost, shared(t).ProjectURL+"/rest/v1/rpc/who_am_i", "", test.headers...)
 		want := test.want
 		if test.status == 200 {
 			want = fmt.Sprintf(`{"role" : "%s", "session" : "authenticator", "claims" : "%s"}`, want, want)
@@ -159,7 +159,7 @@ func TestRestCalls(t *testing.T) {
 		}
 	}
 	var rows string
-	if err := shared.Admin().QueryRow(t.Context(), `select string_agg(n::text, ',' order by n) from public.rc_log`).Scan(&rows); err != nil || rows != "1,2" {
+	if err := shared(t).Admin().QueryRow(t.Context(), `select string_agg(n::text, ',' order by n) from public.rc_log`).Scan(&rows); err != nil || rows != "1,2" {
 		t.Errorf("committed: %q, %v", rows, err)
 	}
 }
@@ -181,15 +181,15 @@ func TestRestRights(t *testing.T) {
 		status                  int
 		want                    string
 	}{
-		{shared.SecretKey, "GET", "rr_closed", "", 403, `"code":"42501"`},
-		{shared.PublishableKey, "GET", "rr_closed", "", 401, `"code":"42501"`},
-		{shared.SecretKey, "POST", "rpc/rr_f", "{}", 403, `"code":"42501"`},
-		{shared.PublishableKey, "POST", "rpc/rr_f", "{}", 401, `"code":"42501"`},
-		{shared.SecretKey, "GET", "rr_rows", "", 200, `[{"n":1}]`},
-		{shared.PublishableKey, "GET", "rr_rows", "", 200, `[]`},
-		{shared.PublishableKey, "POST", "rr_rows", `{"n":2}`, 401, `violates row-level security policy`},
+		{shared(t).SecretKey, "GET", "rr_closed", "", 403, `"code":"42501"`},
+		{shared(t).PublishableKey, "GET", "rr_closed", "", 401, `"code":"42501"`},
+		{shared(t).SecretKey, "POST", "rpc/rr_f", "{}", 403, `"code":"42501"`},
+		{shared(t).PublishableKey, "POST", "rpc/rr_f", "{}", 401, `"code":"42501"`},
+		{shared(t).SecretKey, "GET", "rr_rows", "", 200, `[{"n":1}]`},
+		{shared(t).PublishableKey, "GET", "rr_rows", "", 200, `[]`},
+		{shared(t).PublishableKey, "POST", "rr_rows", `{"n":2}`, 401, `violates row-level security policy`},
 	} {
-		got := send(t, test.method, shared.ProjectURL+"/rest/v1/"+test.path, test.body, "apikey", test.key)
+		got := send(t, test.method, shared(t).ProjectURL+"/rest/v1/"+test.path, test.body, "apikey", test.key)
 		if got.status != test.status || !strings.Contains(got.body, test.want) {
 			t.Errorf("%s %s: %d %s, want %d %s", test.method, test.path, got.status, got.body, test.status, test.want)
 		}
@@ -290,8 +290,8 @@ func TestRestTimeouts(t *testing.T) {
 		grant all on public.to_done to service_role;
 		create function public.to_slow() returns void language sql volatile set statement_timeout = '20s' as
 			$$ select pg_sleep(0.5); insert into public.to_done values (1) $$`)
-	for key, want := range map[string]string{shared.SecretKey: `"8s"`, shared.PublishableKey: `"3s"`} {
-		if got := send(t, http.MethodPost, shared.ProjectURL+"/rest/v1/rpc/to_now", "{}", "apikey", key); got.body != want {
+	for key, want := range map[string]string{shared(t).SecretKey: `"8s"`, shared(t).PublishableKey: `"3s"`} {
+		if got := send(t, http.MethodPost, shared(t).ProjectURL+"/rest/v1/rpc/to_now", "{}", "apikey", key); got.body != want {
 			t.Errorf("statement_timeout: %s, want %s", got.body, want)
 		}
 	}
@@ -308,7 +308,7 @@ func TestRestTimeouts(t *testing.T) {
 		t.Errorf("afterwards: %s", got.body)
 	}
 
-	impatient, err := newPostgrest(t.Context(), &shared.keys, shared.cluster.url("authenticator"), 100*time.Millisecond)
+	impatient, err := newPostgrest(t.Context(), &shared(t).keys, shared(t).cluster.url("authenticator"), 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,24 +317,24 @@ func TestRestTimeouts(t *testing.T) {
 		server.Close()
 		impatient.close()
 	})
-	got := send(t, http.MethodPost, server.URL+"/rest/v1/rpc/to_slow", "{}", "apikey", shared.SecretKey)
+	got := send(t, http.MethodPost, server.URL+"/rest/v1/rpc/to_slow", "{}", "apikey", shared(t).SecretKey)
 	if got.status != 504 || message(t, got) != "The upstream server is timing out" {
 		t.Errorf("the gateway: %d %s", got.status, got.body)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, shared.ProjectURL+"/rest/v1/rpc/to_slow", strings.NewReader("{}"))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, shared(t).ProjectURL+"/rest/v1/rpc/to_slow", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("apikey", shared.SecretKey)
+	r.Header.Set("apikey", shared(t).SecretKey)
 	if response, err := http.DefaultClient.Do(r); err == nil {
 		_ = response.Body.Close()
 		t.Error("the caller did not hang up")
 	}
 	eventually(t, "both are done all the same", func() bool {
 		var n int
-		if err := shared.Admin().QueryRow(t.Context(), `select count(*) from public.to_done`).Scan(&n); err != nil {
+		if err := shared(t).Admin().QueryRow(t.Context(), `select count(*) from public.to_done`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n == 2
@@ -344,7 +344,7 @@ func TestRestTimeouts(t *testing.T) {
 // Proves that a database that restarts is a 503 for who asks meanwhile, and that
 // what comes afterwards works without a new connection being seen.
 func TestRestWithoutDatabase(t *testing.T) {
-	down, err := newPostgrest(t.Context(), &shared.keys, "postgresql://authenticator:x@127.0.0.1:1/postgres?sslmode=disable", time.Minute)
+	down, err := newPostgrest(t.Context(), &shared(t).keys, "postgresql://authenticator:x@127.0.0.1:1/postgres?sslmode=disable", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestRestWithoutDatabase(t *testing.T) {
 		down.close()
 	})
 	for _, path := range []string{"rpc/backup_all_data", "backup_logs"} {
-		got := send(t, http.MethodPost, server.URL+"/rest/v1/"+path, "{}", "apikey", shared.SecretKey)
+		got := send(t, http.MethodPost, server.URL+"/rest/v1/"+path, "{}", "apikey", shared(t).SecretKey)
 		if got.status != 503 || !strings.Contains(got.body, `"code":"PGRST001"`) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}

@@ -200,7 +200,11 @@ func restartCommand(deno, controlURL string) []string {
 }
 
 // startSelfHosted makes the functions of a self-hosted project.
-func (s *Stack) startSelfHosted(ctx context.Context, opts Options, deno, controlURL, host, mailURL string) (http.Handler, error) {
+func (s *Stack) startSelfHosted(ctx context.Context, opts Options, controlURL, host, mailURL string) (http.Handler, error) {
+	deno, err := Deno()
+	if err != nil {
+		return nil, err
+	}
 	runtime := filepath.Join(s.dir, "runtime")
 	if err := os.MkdirAll(runtime, 0o750); err != nil {
 		return nil, err

@@ -23,9 +23,25 @@ import (
 //go:embed application
 var applicationFiles embed.FS
 
+// Parts are pieces of a stack that can be started without the others. Each needs
+// programs of its own on the machine.
+type Parts uint
+
+const (
+	// Database is PostgreSQL with pg_cron, pg_net's worker and the data API. It
+	// needs the Debian packages of PostgreSQL and pg_cron.
+	Database Parts = 1 << iota
+	// Functions is the Edge Functions and what deploys them. It needs Deno.
+	Functions
+)
+
 // Options chooses what a stack is like. The zero value is a project as AIMindset
 // has it, with Supabase's limits.
 type Options struct {
+	// Parts are the pieces to start; 0 means all. Without Functions, the project
+	// has no functions and takes none, and the methods about them must not be
+	// called. Without Database, nothing listens at the project's databases.
+	Parts Parts
 	// Articles is how many articles there are to back up; 0 means 1,000.
 	Articles int
 	// LegacyJobs adds the five pg_cron jobs that AIMindset had before. Two of
@@ -63,6 +79,7 @@ type Options struct {
 
 // withDefaults fills in what was left zero.
 func (o Options) withDefaults() Options {
+	setDefault(&o.Parts, Database|Functions)
 	setDefault(&o.Articles, 1000)
 	setDefault(&o.RateLimit, 120)
 	setDefault(&o.RateWindow, time.Minute)
@@ -120,19 +137,18 @@ type Stack struct {
 	// creates the runtime anew.
 	FunctionsDir, EnvFile string
 	RestartCommand        []string
-	// StartTime is how long Start took.
-	StartTime time.Duration
 
 	keys       keys
 	log        io.Writer
 	dir        string
 	cancel     context.CancelFunc
-	cluster    *cluster
+	super      *supervisor
+	cluster    *cluster // nil without Database, as are net, rest and admin
 	net        *netWorker
-	store      *functionStore
-	gateway    *gateway
-	management *management // nil if self-hosted
-	selfHosted *selfHosted // nil on the platform
+	store      *functionStore // nil if self-hosted
+	gateway    *gateway       // nil without Functions
+	management *management    // nil if self-hosted
+	selfHosted *selfHosted    // nil on the platform
 	rest       *postgrest
 	mail       *mailbox
 	admin      *pgxpool.Pool
@@ -144,13 +160,16 @@ type Stack struct {
 	closed  error
 }
 
-// Start starts a stack, and closes it when the context ends. Programs that are
-// missing are an error: see Install.
+// Start starts a stack, and closes it when the context ends. That a program which
+// its parts need is missing is an error that wraps ErrNotInstalled and names the
+// command that installs it.
 func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	begin := time.Now()
 	opts = opts.withDefaults()
-	programs, err := Programs()
-	if err != nil {
+	if opts.SelfHosted && opts.Parts != Database|Functions {
+		return nil, errors.New("a self-hosted project has no parts that start alone")
+	}
+	if err := newInstaller(nil).missing(opts.Parts); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "aimindset-stack-")
@@ -192,30 +211,33 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	}
 	s.mail = &mailbox{key: s.keys.resend}
 	s.api.set(opts.Intercept)
+	if s.super, err = newSupervisor(dir); err != nil {
+		return nil, err
+	}
 	var functions, control http.Handler
 	if opts.SelfHosted {
 		if err := s.startDatabase(ctx, life, opts); err != nil {
 			return nil, err
 		}
 		control = s.control()
-		functions, err = s.startSelfHosted(ctx, opts, programs.Deno, urls[0], listeners[1].Addr().String(), urls[2])
+		functions, err = s.startSelfHosted(ctx, opts, urls[0], listeners[1].Addr().String(), urls[2])
 	} else {
-		functions, err = s.startHosted(ctx, life, opts, programs.Deno, listeners[1].Addr().String(), urls[2])
+		functions, err = s.startHosted(ctx, life, opts, listeners[1].Addr().String(), urls[2])
 	}
-	if err != nil {
-		return nil, err
-	}
-	s.rest, err = newPostgrest(life, &s.keys, s.cluster.url("authenticator"), opts.DataAPITimeout)
 	if err != nil {
 		return nil, err
 	}
 	if !opts.SelfHosted {
-		s.management = newManagement(&s.keys, s.store, s.gateway, s.cluster.url, newLimiter(opts.RateLimit, opts.RateWindow))
+		s.management = newManagement(&s.keys, s.store, s.gateway, s.databaseURL, newLimiter(opts.RateLimit, opts.RateWindow))
 		control = s.management.record(s.api.wrap(s.management.mux))
 	}
 	project := http.NewServeMux()
-	project.Handle("/functions/v1/", functions)
-	project.Handle("/rest/v1/", s.rest)
+	if functions != nil {
+		project.Handle("/functions/v1/", functions)
+	}
+	if s.rest != nil {
+		project.Handle("/rest/v1/", s.rest)
+	}
 	for i, handler := range []http.Handler{
 		control,
 		s.project.wrap(project),
@@ -231,13 +253,19 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 		case <-life.Done():
 		}
 	}()
-	s.StartTime = time.Since(begin)
-	_, _ = fmt.Fprintf(s.log, "stack of project %s started in %.1f s\n", s.ProjectRef, s.StartTime.Seconds())
+	_, _ = fmt.Fprintf(s.log, "stack of project %s started in %.1f s\n", s.ProjectRef, time.Since(begin).Seconds())
 	return s, nil
 }
 
-// startHosted starts the database and what runs the platform's functions.
-func (s *Stack) startHosted(ctx, life context.Context, opts Options, deno, host, mailURL string) (_ http.Handler, err error) {
+// startHosted starts the database and what runs the platform's functions. The
+// handler is nil if the stack has no functions.
+func (s *Stack) startHosted(ctx, life context.Context, opts Options, host, mailURL string) (_ http.Handler, err error) {
+	var deno string
+	if opts.Parts&Functions != 0 {
+		if deno, err = Deno(); err != nil {
+			return nil, err
+		}
+	}
 	s.store, err = newFunctionStore(s.keys.ref, filepath.Join(s.dir, "functions"), deno)
 	if err != nil {
 		return nil, err
@@ -247,12 +275,24 @@ func (s *Stack) startHosted(ctx, life context.Context, opts Options, deno, host,
 	}
 	// The application's function is bundled while the database starts.
 	deployed := make(chan error, 1)
-	go func() { deployed <- s.deployApplication(ctx) }()
-	dbErr := s.startDatabase(ctx, life, opts)
+	go func() {
+		if deno == "" {
+			deployed <- nil
+			return
+		}
+		deployed <- s.deployApplication(ctx)
+	}()
+	var dbErr error
+	if opts.Parts&Database != 0 {
+		dbErr = s.startDatabase(ctx, life, opts)
+	}
 	if err := errors.Join(dbErr, <-deployed); err != nil {
 		return nil, err
 	}
 	s.store.setBuiltin(s.builtinEnvironment())
+	if deno == "" {
+		return nil, nil
+	}
 	s.gateway, err = newGateway(&s.keys, s.store, deno, limits{wallClock: opts.FunctionWallClock, idle: opts.FunctionIdleTimeout},
 		host, s.store.dir, s.startProcess)
 	return s.gateway, err
@@ -260,7 +300,16 @@ func (s *Stack) startHosted(ctx, life context.Context, opts Options, deno, host,
 
 // startProcess starts a function's process, which ends with the stack.
 func (s *Stack) startProcess(cmd *exec.Cmd) (*process, error) {
-	return s.cluster.super.start(cmd, "KILL", false)
+	return s.super.start(cmd, "KILL", false)
+}
+
+// databaseURL is the connection string of a role. Nothing listens there if the
+// stack has no database.
+func (s *Stack) databaseURL(role string) string {
+	if s.cluster == nil {
+		return "postgresql://" + role + "@127.0.0.1:9/postgres"
+	}
+	return s.cluster.url(role)
 }
 
 // newServer is an HTTP server that logs nothing: a handler that cuts the
@@ -269,11 +318,11 @@ func newServer() *http.Server {
 	return &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 }
 
-// startDatabase starts PostgreSQL with the application's schema, and pg_net's
-// worker.
+// startDatabase starts PostgreSQL with the application's schema, pg_net's worker
+// and the data API.
 func (s *Stack) startDatabase(ctx, life context.Context, opts Options) error {
 	var err error
-	if s.cluster, err = startCluster(ctx, s.dir, s.log); err != nil {
+	if s.cluster, err = startCluster(ctx, s.super, s.log); err != nil {
 		return err
 	}
 	s.DatabaseURL = s.cluster.url("postgres")
@@ -287,7 +336,10 @@ func (s *Stack) startDatabase(ctx, life context.Context, opts Options) error {
 	}); err != nil {
 		return err
 	}
-	s.net, err = startNetWorker(life, s.cluster, s.log)
+	if s.net, err = startNetWorker(life, s.cluster, s.log); err != nil {
+		return err
+	}
+	s.rest, err = newPostgrest(life, &s.keys, s.cluster.url("authenticator"), opts.DataAPITimeout)
 	return err
 }
 
@@ -342,6 +394,10 @@ func (s *Stack) Close() error {
 		var errs []error
 		if s.cluster != nil {
 			errs = append(errs, s.cluster.close())
+		}
+		// It kills what did not stop by itself.
+		if s.super != nil {
+			errs = append(errs, s.super.close())
 		}
 		// After the server, so that no query keeps them.
 		if s.rest != nil {

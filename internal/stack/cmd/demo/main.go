@@ -383,12 +383,12 @@ func (d *demo) destroy(ctx context.Context, before snapshot) error {
 type snapshot struct{ schema, jobs string }
 
 func (d *demo) snapshot(ctx context.Context) (snapshot, error) {
-	programs, err := stack.Programs()
+	bin, err := stack.PostgresBin()
 	if err != nil {
 		return snapshot{}, err
 	}
 	var dump, complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(programs.PostgresBin, "pg_dump"), "--schema-only", "--dbname", d.stack.AdminDatabaseURL)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "pg_dump"), "--schema-only", "--dbname", d.stack.AdminDatabaseURL)
 	cmd.Stdout, cmd.Stderr = &dump, &complaints
 	if err := cmd.Run(); err != nil {
 		return snapshot{}, fmt.Errorf("pg_dump: %w: %s", err, complaints.String())
