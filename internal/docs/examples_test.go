@@ -388,7 +388,7 @@ func TestSnippets(t *testing.T) {
 		},
 		"resources/aimindset_auto_backup/import-by-string-id.tf": func(u *user, text string) { imports(u, s, text, "") },
 		"resources/aimindset_auto_backup/import-by-identity.tf": func(u *user, text string) {
-			if atLeast("1.12") {
+			if toolsFor(t).atLeast("1.12") {
 				imports(u, s, text, "")
 			}
 		},
@@ -396,7 +396,7 @@ func TestSnippets(t *testing.T) {
 			imports(u, s, "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n", text)
 		},
 		"actions/aimindset_auto_backup_run/action.tf": func(u *user, text string) {
-			if !atLeast("1.14") {
+			if !toolsFor(t).atLeast("1.14") {
 				return
 			}
 			u.write("migrations.sql", "select 1;")
@@ -408,7 +408,7 @@ func TestSnippets(t *testing.T) {
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
 		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
-			if !atLeast("1.14") {
+			if !toolsFor(t).atLeast("1.14") {
 				return
 			}
 			installed(u)

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,59 +30,69 @@ var dist = flag.String("dist", "", "directory with the archives of a release to 
 // root is the repository's directory, seen from this one.
 const root = "../.."
 
-// tools is what TestMain prepares.
-var tools struct {
-	terraform string // the program, Terraform or OpenTofu
-	version   *version.Version
-	openTofu  bool
-	dir       string // programs for PATH, and Terraform's settings
-	settings  string // TF_CLI_CONFIG_FILE
+// tools are what the tests need that run Terraform.
+type tools struct {
+	version  *version.Version
+	openTofu bool
+	dir      string // programs for PATH, and Terraform's settings
+	settings string // TF_CLI_CONFIG_FILE
 }
 
-// TestMain builds the mirror.
+// toolsFor prepares the tools, once for all tests.
+func toolsFor(t *testing.T) *tools {
+	t.Helper()
+	prepared, err := prepareOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prepared
+}
+
+var prepareOnce = sync.OnceValues(func() (*tools, error) { return prepare(context.Background(), scratch) })
+
+// scratch is a directory that ends with the tests.
+var scratch string
+
 func TestMain(m *testing.M) {
 	flag.Parse()
-	dir, err := os.MkdirTemp("", "aimindset-docs-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := prepare(context.Background(), dir); err != nil {
+	var err error
+	if scratch, err = os.MkdirTemp("", "aimindset-docs-"); err != nil {
 		log.Fatal(err)
 	}
 	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(scratch); err != nil {
 		log.Fatal(err)
 	}
 	os.Exit(code)
 }
 
-func prepare(ctx context.Context, dir string) error {
-	tools.dir = dir
-	var err error
-	if tools.terraform, err = stack.Terraform(ctx); err != nil {
-		return err
-	}
-	out, err := programs.CommandContext(ctx, tools.terraform, "version").Output()
+// prepare finds Terraform and builds the mirror.
+func prepare(ctx context.Context, dir string) (*tools, error) {
+	terraform, err := stack.Terraform(ctx)
 	if err != nil {
-		return fmt.Errorf("%s version: %w", tools.terraform, err)
+		return nil, err
+	}
+	out, err := programs.CommandContext(ctx, terraform, "version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s version: %w", terraform, err)
 	}
 	product, number, _ := strings.Cut(strings.SplitN(string(out), "\n", 2)[0], " v")
-	tools.openTofu = product == "OpenTofu"
-	if tools.version, err = version.NewVersion(strings.TrimSpace(number)); err != nil {
-		return fmt.Errorf("%s version: %w", tools.terraform, err)
+	p := &tools{openTofu: product == "OpenTofu", dir: dir, settings: filepath.Join(dir, "terraform.rc")}
+	if p.version, err = version.NewVersion(strings.TrimSpace(number)); err != nil {
+		return nil, fmt.Errorf("%s version: %w", terraform, err)
 	}
 	// Guides call the program terraform.
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o700); err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.Symlink(tools.terraform, filepath.Join(dir, "bin", "terraform")); err != nil {
-		return err
+	if err := os.Symlink(terraform, filepath.Join(dir, "bin", "terraform")); err != nil {
+		return nil, err
 	}
 	if err := mirror(ctx, filepath.Join(dir, "mirror")); err != nil {
-		return err
+		return nil, err
 	}
-	tools.settings = filepath.Join(dir, "terraform.rc")
-	return os.WriteFile(tools.settings, fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror { path = %q }\n}\n", filepath.Join(dir, "mirror")), 0o600)
+	settings := fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror { path = %q }\n}\n", filepath.Join(dir, "mirror"))
+	return p, os.WriteFile(p.settings, settings, 0o600)
 }
 
 // mirror lays out the provider as Terraform's documentation of filesystem
@@ -129,8 +140,8 @@ func mirror(ctx context.Context, dir string) error {
 
 // atLeast says whether the program under test is Terraform of that version or
 // a newer one.
-func atLeast(wanted string) bool {
-	return !tools.openTofu && tools.version.Core().GreaterThanOrEqual(version.Must(version.NewVersion(wanted)))
+func (p *tools) atLeast(wanted string) bool {
+	return !p.openTofu && p.version.Core().GreaterThanOrEqual(version.Must(version.NewVersion(wanted)))
 }
 
 // start starts a project that ends with the test.
@@ -159,6 +170,7 @@ type user struct {
 // provider or of Terraform, and the given settings.
 func newUser(t *testing.T, settings ...string) *user {
 	t.Helper()
+	prepared := toolsFor(t)
 	u := &user{t: t, dir: t.TempDir()}
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
@@ -167,8 +179,8 @@ func newUser(t *testing.T, settings ...string) *user {
 		}
 	}
 	u.env = append(u.env,
-		"PATH="+filepath.Join(tools.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"TF_CLI_CONFIG_FILE="+tools.settings, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
+		"PATH="+filepath.Join(prepared.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"TF_CLI_CONFIG_FILE="+prepared.settings, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
 	)
 	u.env = append(u.env, settings...)
 	return u

@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,35 +30,45 @@ var factories = map[string]func() (tfprotov6.ProviderServer, error){
 // scratch is a directory that ends with the tests.
 var scratch string
 
-// TestMain chooses the Terraform of the acceptance tests, as the demo does.
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "aimindset-provider-")
 	if err != nil {
 		log.Fatal(err)
 	}
 	scratch = dir
-	terraform, err := stack.Terraform(context.Background())
-	if err != nil {
-		log.Fatalf("find Terraform: %v", err)
-	}
-	openTofu, err := stack.OpenTofu(context.Background(), terraform)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if openTofu {
-		// Where OpenTofu looks for a provider that names no registry.
-		if err := os.Setenv(resource.EnvTfAccProviderHost, "registry.opentofu.org"); err != nil {
-			log.Fatal(err)
-		}
-	}
-	if err := os.Setenv("TF_ACC_TERRAFORM_PATH", terraform); err != nil {
-		log.Fatal(err)
-	}
 	m.Run()
 	if err := os.RemoveAll(dir); err != nil {
 		log.Fatal(err)
 	}
 }
+
+// needTerraform makes sure that there is a Terraform for a test that runs one.
+func needTerraform(t *testing.T) {
+	t.Helper()
+	if err := chooseTerraform(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// chooseTerraform chooses the Terraform of the acceptance tests, as the demo
+// does, when the first of them asks for it.
+var chooseTerraform = sync.OnceValue(func() error {
+	terraform, err := stack.Terraform(context.Background())
+	if err != nil {
+		return fmt.Errorf("find Terraform: %w", err)
+	}
+	openTofu, err := stack.OpenTofu(context.Background(), terraform)
+	if err != nil {
+		return err
+	}
+	if openTofu {
+		// Where OpenTofu looks for a provider that names no registry.
+		if err := os.Setenv(resource.EnvTfAccProviderHost, "registry.opentofu.org"); err != nil {
+			return err
+		}
+	}
+	return os.Setenv("TF_ACC_TERRAFORM_PATH", terraform)
+})
 
 // project is a Supabase project, on the local stack or one that the environment
 // names, and the way in which the provider reaches its database.
@@ -109,6 +120,7 @@ func everyTransport(t *testing.T, opts stack.Options, test func(t *testing.T, p 
 // start starts a project that ends with the test.
 func start(t *testing.T, opts stack.Options) *project {
 	t.Helper()
+	needTerraform(t)
 	if foreignTarget(t) != nil {
 		t.Fatal("this test brings about what only the local stack can; run it without " + envTestProject)
 	}

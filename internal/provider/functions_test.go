@@ -15,6 +15,7 @@ import (
 // same at apply, at a zone without changes and around both changes of a clock.
 func TestFunctions(t *testing.T) {
 	t.Parallel()
+	needTerraform(t)
 	texts := func(values ...string) knownvalue.Check {
 		checks := make([]knownvalue.Check, len(values))
 		for i, value := range values {

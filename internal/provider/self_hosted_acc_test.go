@@ -163,6 +163,7 @@ func TestSelfHostedVerifyJWT(t *testing.T) {
 // refused by the plan, at the attribute, before anything is reached.
 func TestSelfHostedRefusals(t *testing.T) {
 	t.Parallel()
+	needTerraform(t)
 	dir := filepath.Join(t.TempDir(), "functions", "own")
 	for name, text := range map[string]string{"index.ts": `import "../shared.ts";`, "../shared.ts": ""} {
 		file := filepath.Join(dir, name)

@@ -97,6 +97,7 @@ var foreignTurn sync.Mutex
 // to this test until its end.
 func (f *foreign) attach(t *testing.T, opts stack.Options) *project {
 	t.Helper()
+	needTerraform(t)
 	foreignTurn.Lock()
 	t.Cleanup(foreignTurn.Unlock)
 	s, err := stack.Attach(t.Context(), f.Foreign, opts)

@@ -106,7 +106,8 @@ func cachedTerraform(ctx context.Context, cache string) (string, error) {
 		InstallDir: partial,
 	}
 	if _, err := hcinstall.NewInstaller().Ensure(ctx, []src.Source{fetch}); err != nil {
-		return "", fmt.Errorf("no Terraform %s or newer on PATH, and fetching %s failed: %w", terraformOldest, terraformVersion, err)
+		return "", fmt.Errorf("no Terraform %s or newer on PATH, and fetching %s failed; name one in TF_ACC_TERRAFORM_PATH, or run %q with access to the network: %w",
+			terraformOldest, terraformVersion, installCommand, err)
 	}
 	if err := os.Rename(partial, dir); err != nil {
 		if _, lookErr := exec.LookPath(path); lookErr != nil {
