@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/health":              {"internal/backup", "internal/facts", "internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
 	"internal/preflight":           {"internal/backup", "internal/facts", "internal/plsql", "internal/postgres", "internal/supabase"},
 	"internal/plsql":               {},
+	"internal/codes":               {},
 	"internal/facts":               {"internal/postgres", "internal/supabase"},
 	"internal/backup":              {"internal/payload", "internal/schedule"},
 	"internal/schedule":            {},
