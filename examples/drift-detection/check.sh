@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Looks whether the backup is installed as main.tf declares it, and whether the
-# last one was made. It writes a summary in Markdown to $GITHUB_STEP_SUMMARY, or
-# prints it, and ends with
+# Checks that the backup is installed as main.tf declares it, and that the last
+# one was made. It appends a Markdown summary to $GITHUB_STEP_SUMMARY, or prints
+# it if that is not set, and exits with
 #
 #   0  nothing differs, and the backup is healthy
-#   1  it could not look
+#   1  the check itself failed
 #   2  the plan is not empty
 #   3  the backup is not healthy
 #   4  both
 #
-# Nothing is written to the project.
+# It writes nothing to the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -21,14 +21,14 @@ trap 'rm -rf "$work"' EXIT
 
 say() { printf '%s\n' "$@" >>"$summary"; }
 
-# quote shows a file as it is.
+# quote adds a file to the summary verbatim.
 quote() {
 	say '````text'
 	cat "$1" >>"$summary"
 	say '````'
 }
 
-# could_not says what went wrong and what Terraform said, and gives up.
+# could_not reports an error with the output of Terraform, and exits.
 could_not() {
 	say "## ❌ $1" ''
 	quote "$2"

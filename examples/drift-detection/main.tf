@@ -1,10 +1,10 @@
-# A backup, and a pipeline that looks every morning whether it is still
-# installed as declared here and whether the last one was made: see check.sh
-# and .github/workflows/drift.yml. The pipeline writes nothing to the project,
-# so a token and a database role that may only read are enough for it.
+# A backup, and a pipeline that checks every morning that it is still installed
+# as declared here and that the last one was made: see check.sh and
+# .github/workflows/drift.yml. The pipeline writes nothing to the project, so a
+# read-only token and a read-only database role are enough for it.
 #
-# It plans against the state of the apply, so give this module the backend that
-# you keep your states in.
+# It plans against the state of the apply, so configure a remote backend for
+# this module.
 
 terraform {
   required_version = ">= 1.11"

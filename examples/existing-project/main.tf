@@ -1,6 +1,6 @@
-# The nightly backup of a project on which AIMindset already runs, with its two
-# old pg_cron jobs. Those bear the names that the backup's own jobs get, so they
-# are taken over, together with a function "auto-backup" if there is one.
+# The nightly backup of a project that already runs AIMindset with its two old
+# pg_cron jobs. They have the same names as the backup's own jobs, so they are
+# adopted, together with an Edge Function "auto-backup" if there is one.
 
 terraform {
   required_version = ">= 1.11"
@@ -14,7 +14,7 @@ terraform {
 provider "aimindset" {}
 
 variable "adopt_existing" {
-  description = "Take over the jobs, the function and the secrets that are there. Without it, the plan names them and stops."
+  description = "Adopt the existing jobs, function and secrets. If false, the plan lists them and stops."
   type        = bool
   default     = true
 }
@@ -28,7 +28,7 @@ resource "aimindset_auto_backup" "this" {
 
   adopt_existing = var.adopt_existing
 
-  # The apply ends only when a whole backup was made.
+  # The apply ends with a complete backup.
   verify = "backup"
 }
 

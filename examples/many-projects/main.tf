@@ -1,6 +1,6 @@
 # One configuration for many projects, with one token that can see them all. The
-# keys of the map are Terraform's addresses, so a project keeps its backup when
-# others come and go.
+# keys of the map become part of Terraform's addresses, so adding or removing a
+# project does not affect the others.
 
 terraform {
   required_version = ">= 1.11"
@@ -11,11 +11,11 @@ terraform {
   }
 }
 
-# Only the token: each backup names its project.
+# It needs only a token: each resource names its project.
 provider "aimindset" {}
 
 variable "projects" {
-  description = "The projects to back up, by a name of your choice."
+  description = "The projects to back up. The keys are names of your choice."
   type = map(object({
     ref      = string
     cron     = optional(string, "0 3 * * *")

@@ -1,6 +1,6 @@
-# A backup with an Edge Function of your own, in function/. What the provider
-# asks of it stands at its head. The jobs, the token, the watchdog and the
-# alerts stay the provider's.
+# A backup with your own Edge Function, in function/. The comment at the top of
+# function/index.ts says what the function has to do. The jobs, the token, the
+# watchdog and the alerts are still managed by the provider.
 
 terraform {
   required_version = ">= 1.11"
@@ -14,7 +14,7 @@ terraform {
 provider "aimindset" {}
 
 variable "site_name" {
-  description = "Name of the site in the log. A function secret, so it is in no state and no plan."
+  description = "Name of the site in the log. It is stored as a function secret, so it is not in the state or in a plan."
   type        = string
   default     = "AIMindset"
   ephemeral   = true

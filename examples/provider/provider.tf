@@ -7,7 +7,7 @@ terraform {
   }
 }
 
-# SUPABASE_ACCESS_TOKEN holds the token, SUPABASE_PROJECT_REF the project.
+# SUPABASE_ACCESS_TOKEN contains the token, SUPABASE_PROJECT_REF the project reference.
 provider "aimindset" {}
 
 # Every day at 03:00 in São Paulo, with an e-mail when it fails.

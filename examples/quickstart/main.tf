@@ -13,7 +13,7 @@ terraform {
 provider "aimindset" {}
 
 variable "cron" {
-  description = "When the backup runs, as five cron fields in São Paulo's time."
+  description = "When the backup runs: five cron fields, in the time zone of São Paulo."
   type        = string
   default     = "0 3 * * *"
 }

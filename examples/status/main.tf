@@ -1,6 +1,6 @@
-# Did last night's backup happen? For a pipeline that asks every morning. It
-# changes nothing, so a token that may only read is enough, and the backup may
-# be managed elsewhere.
+# Did last night's backup happen? For a pipeline that checks every morning. It
+# changes nothing, so a read-only token is enough, and the backup may be managed
+# by another configuration.
 
 terraform {
   required_version = ">= 1.11"
@@ -48,7 +48,7 @@ output "state" {
   value = local.status.state
 }
 
-# What is wrong and what to do about it, the worst first.
+# What is wrong and what to do about it, most severe first.
 output "problems" {
   value = [for p in local.status.problems : "${p.severity}: ${p.message} ${p.remedy}"]
 }

@@ -1,9 +1,9 @@
--- Makes the backup and tells the health panel of it. Run this once, in the SQL
+-- Makes a backup and records it for the health panel. Run this once, in the SQL
 -- editor or as a migration, before "terraform apply".
 --
--- The row is written in the transaction of the backup: there is none without
--- the other. The time limit is that of backup_all_data(): PostgREST reads it
--- from the function that it calls.
+-- The row is written in the transaction of the backup, so neither exists without
+-- the other. The statement timeout has to be repeated here, because PostgREST
+-- reads it from the function that it calls.
 create or replace function public.backup_all_data_for_panel() returns json
 language plpgsql
 security definer
@@ -21,6 +21,6 @@ begin
 end
 $$;
 
--- Supabase lets every role execute new functions; this one is for the backup.
+-- Supabase lets every role execute new functions; only the backup needs this one.
 revoke all on function public.backup_all_data_for_panel() from public, anon, authenticated;
 grant execute on function public.backup_all_data_for_panel() to service_role;

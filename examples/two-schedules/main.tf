@@ -1,8 +1,8 @@
-# Two backups a day, under the names that AIMindset's health panel knows. It
-# shows a healthy system when the jobs auto-backup-daily and
-# auto-backup-secondary are active, and the newest row "backup_success" of
-# system_logs is younger than 25 hours. The SQL function of backup_success.sql
-# writes that row; nothing of the application is changed.
+# Two backups a day, with the names that AIMindset's health panel expects. The
+# panel reports a healthy system if the jobs auto-backup-daily and
+# auto-backup-secondary are active, and the newest row "backup_success" in
+# system_logs is less than 25 hours old. The SQL function in backup_success.sql
+# writes that row; the application itself is not changed.
 
 terraform {
   required_version = ">= 1.11"
@@ -16,7 +16,7 @@ terraform {
 provider "aimindset" {}
 
 variable "adopt_existing" {
-  description = "Take over the application's own jobs of these names."
+  description = "Adopt the application's own jobs with these names."
   type        = bool
   default     = false
 }
@@ -27,7 +27,7 @@ resource "aimindset_auto_backup" "this" {
     secondary = { cron = "0 15 * * *" }
   }
 
-  # Calls backup_all_data(), and writes the panel's row when it succeeded.
+  # Calls backup_all_data(), and writes the panel's row on success.
   function = {
     rpc          = "backup_all_data_for_panel"
     verify_table = "backup_articles"

@@ -8,7 +8,7 @@ action "aimindset_auto_backup_run" "now" {
   }
 }
 
-# A backup before each change of the migrations.
+# Back up before the migrations change.
 resource "terraform_data" "migrations" {
   input = filemd5("${path.module}/migrations.sql")
 

@@ -1,6 +1,6 @@
-# What check.sh reports of the last backup. It has a module of its own, because
-# the age of a backup changes with every look, and a plan beside it would never
-# be empty. It manages nothing: its state may be thrown away.
+# What check.sh reports about the last backup. This is a separate module because
+# the age of the backup changes all the time, so a plan that contained it would
+# never be empty. It manages nothing, so its state can be discarded.
 
 terraform {
   required_version = ">= 1.11"
@@ -23,7 +23,7 @@ output "healthy" {
   value = local.status.healthy
 }
 
-# Markdown. What an error in the project says is shown as it stands.
+# Markdown. Error texts from the project are shown verbatim.
 output "report" {
   value = replace(join("\n", concat(
     [local.status.summary, ""],

@@ -1,4 +1,4 @@
-# In a file such as backups.tfquery.hcl; then:
+# Save this as backups.tfquery.hcl and run
 #   terraform query -generate-config-out=backups.tf
 list "aimindset_auto_backup" "all" {
   provider         = aimindset

@@ -1,18 +1,17 @@
-// An Edge Function for aimindset_auto_backup. The database calls it by POST, with
-// the token in the header X-Backup-Token, and expects that it
+// An Edge Function for aimindset_auto_backup. The database calls it with POST
+// and the token in the header X-Backup-Token. The function has to
 //
-//   1. refuses every other token, with 401;
-//   2. answers {"action": "probe"} with {"success": true} when it could work;
-//   3. claims the run by a row of backup_logs whose id is run_id, and answers a
-//      second delivery of it with 409;
-//   4. answers 202 at once and goes on, because a slow answer holds up every
-//      other request of the database;
-//   5. writes a row auto_backup into system_logs and then finishes the row of
-//      backup_logs; or writes a row auto_backup_error, whose context.code says
-//      what went wrong.
+//   1. refuse any other token with 401;
+//   2. respond to {"action": "probe"} with {"success": true} if it could work;
+//   3. claim the run by inserting a row with id = run_id into backup_logs, and
+//      respond to a second delivery of the same run with 409;
+//   4. respond with 202 at once and continue in the background, because a slow
+//      response delays every other request of the database;
+//   5. on success, insert a row auto_backup into system_logs and then update the
+//      row in backup_logs; on failure, insert a row auto_backup_error whose
+//      context.code says what went wrong.
 //
-// What it leaves out, the watchdog does: alerts, retries, and runs that end
-// half-way.
+// The watchdog does the rest: alerts, retries, and runs that were interrupted.
 
 import { Project } from "./project.ts";
 
@@ -97,8 +96,8 @@ async function run(project: Project, order: Order) {
   }
 }
 
-// Accepts the token, and during a rotation its successor. Digests are compared,
-// so the time it takes tells nothing of a guess.
+// authorized accepts the token and, during a rotation, its successor. It compares
+// digests, so its duration reveals nothing about the token.
 async function authorized(presented: string | null): Promise<boolean> {
   const guess = await sha256(presented ?? "");
   let known = false;

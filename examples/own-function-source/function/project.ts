@@ -1,4 +1,4 @@
-// The project's own API, with the key that Supabase gives to every function.
+// The project's API, called with the key that Supabase gives to every function.
 
 type Row = Record<string, unknown>;
 
@@ -40,7 +40,7 @@ export class Project {
       apikey: this.#key,
       "Content-Type": "application/json",
     };
-    // Secret keys are no JWTs, and are sent as apikey alone.
+    // New secret keys are not JWTs: they are sent only as apikey.
     if (this.#key.startsWith("eyJ")) headers.Authorization = `Bearer ${this.#key}`;
     return fetch(this.#url + path, {
       method,

@@ -1,7 +1,7 @@
 variable "report_key" {
   type      = string
   default   = "nothing-secret"
-  ephemeral = true # in no state and no plan
+  ephemeral = true # never in the state or in a plan
 }
 
 resource "aimindset_auto_backup" "this" {
@@ -12,15 +12,15 @@ resource "aimindset_auto_backup" "this" {
     weekly  = { cron = "30 4 * * sun", timezone = "UTC" }
   }
 
-  # A run succeeds only if this table holds rows of the backup.
+  # A run succeeds only if this table contains rows of the backup.
   function = { verify_table = "backup_articles" }
 
-  # An extra secret of the project's functions.
+  # An additional secret for the project's functions.
   secrets = { REPORT_KEY = var.report_key }
 
   alert = { source = "Backup da noite", overdue_after = "26h" }
   retry = { attempts = 2, delay = "15m" }
 
-  # An apply ends with a whole backup.
+  # An apply ends with a complete backup.
   verify = "backup"
 }

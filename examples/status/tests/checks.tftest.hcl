@@ -1,4 +1,4 @@
-# What the checks themselves are worth, tried without any project.
+# Tests the checks themselves. It needs no project.
 
 mock_provider "aimindset" {
   alias = "offline"

@@ -1,5 +1,5 @@
-# "terraform test" asks the project and ends with 1 when something is wrong:
-# the checks of the configuration count here, too.
+# "terraform test" queries the project and exits with 1 if something is wrong.
+# A failed check block of the configuration also counts.
 
 run "last_night" {
   command = plan
