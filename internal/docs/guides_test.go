@@ -279,7 +279,14 @@ func TestStatusCodesAreDocumented(t *testing.T) {
 			}
 		}
 	}
-	source := example(t, projectRef, "internal", "backup", "health.go")
+	files, err := filepath.Glob(filepath.Join(root, "internal", "health", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the files of package health are %v, %v", files, err)
+	}
+	source := ""
+	for _, file := range files {
+		source += example(t, projectRef, "internal", "health", filepath.Base(file))
+	}
 	codes := map[string]bool{}
 	for _, found := range regexp.MustCompile(`a\.(?:add|remark)\((?:cmp\.Or\(last\.Code, )?"([a-z_]+)"`).FindAllStringSubmatch(source, -1) {
 		codes[found[1]] = true
