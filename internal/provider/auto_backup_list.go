@@ -108,7 +108,7 @@ func (l *autoBackupList) projects(ctx context.Context, refs []string, emit func(
 		}
 		return named, true
 	}
-	if l.resource.projects.settings.SelfHosted != nil {
+	if l.resource.projects.config.SelfHosted != nil {
 		return []supabase.Project{{Ref: backup.SelfHostedRef}}, true
 	}
 	all, err := l.resource.projects.client.Projects(ctx)

@@ -143,11 +143,11 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 		plan.ProjectRef = config.ProjectRef
 	case r.projects == nil:
 		plan.ProjectRef = types.StringUnknown()
-	case r.projects.settings.ProjectRef == "":
+	case r.projects.config.ProjectRef == "":
 		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Missing project",
 			"Neither the resource nor the provider names a project. Set `project_ref` here or in the provider block, or the environment variable "+envProjectRef+".")
 	default:
-		plan.ProjectRef = types.StringValue(r.projects.settings.ProjectRef)
+		plan.ProjectRef = types.StringValue(r.projects.config.ProjectRef)
 	}
 	if r.projects != nil && !plan.ProjectRef.IsUnknown() {
 		if err := r.projects.serves(plan.ProjectRef.ValueString()); err != nil {
@@ -181,7 +181,7 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	unknownProject := r.projects == nil || plan.ProjectRef.IsUnknown() || plan.Name.IsUnknown()
 	var front gateway
 	if !unknownProject {
-		front = r.projects.settings.gateway(plan.ProjectRef.ValueString())
+		front = r.projects.config.gateway(plan.ProjectRef.ValueString())
 	}
 	settings, known, more := plan.settings(ctx, front, time.Now())
 	diags.Append(more...)

@@ -195,7 +195,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if service == nil {
 		return
 	}
-	settings, known, more := plan.settings(ctx, r.projects.settings.gateway(plan.ProjectRef.ValueString()), time.Now())
+	settings, known, more := plan.settings(ctx, r.projects.config.gateway(plan.ProjectRef.ValueString()), time.Now())
 	diags.Append(more...)
 	source, readable, more := plan.source(ctx, settings)
 	diags.Append(more...)

@@ -288,8 +288,8 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if d.projects != nil && model.ProjectRef.IsNull() && d.projects.settings.ProjectRef != "" {
-		model.ProjectRef = types.StringValue(d.projects.settings.ProjectRef)
+	if d.projects != nil && model.ProjectRef.IsNull() && d.projects.config.ProjectRef != "" {
+		model.ProjectRef = types.StringValue(d.projects.config.ProjectRef)
 	}
 	if d.projects != nil && model.ProjectRef.IsNull() {
 		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "No project",
@@ -309,7 +309,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	name := backup.Name(model.Name.ValueString())
 	found, err := health.Read(ctx, service, health.Query{
 		ID: backup.ID{ProjectRef: service.Ref, Name: name}, History: int(model.HistoryLimit.ValueInt64()),
-		FunctionURL: backup.FunctionURL(d.projects.settings.gateway(service.Ref).url, name.Slug()),
+		FunctionURL: backup.FunctionURL(d.projects.config.gateway(service.Ref).url, name.Slug()),
 		Clock:       time.Now(),
 	})
 	if err != nil {

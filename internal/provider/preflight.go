@@ -62,7 +62,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 // that is so: a database that is paused merely times out.
 func (p *projects) explain(ctx context.Context, ref string, err error) error {
 	known := []error{supabase.ErrUnauthorized, supabase.ErrForbidden, supabase.ErrNotFound}
-	if p.settings.SelfHosted != nil || ctx.Err() != nil || slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
+	if p.config.SelfHosted != nil || ctx.Err() != nil || slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
 		return err
 	}
 	project, unread := p.client.Project(ctx, ref)

@@ -117,7 +117,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if !known || resp.Diagnostics.HasError() {
 		return
 	}
-	resolved, faults := resolve(settings{
+	resolved, faults := resolve(providerConfig{
 		AccessToken: config.AccessToken.ValueString(), ProjectRef: config.ProjectRef.ValueString(),
 		DatabaseURL: config.DatabaseURL.ValueString(),
 		APIURL:      config.APIURL.ValueString(), ProjectURL: config.ProjectURL.ValueString(),
@@ -129,7 +129,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	configured := &projects{settings: resolved, connections: &p.connections, services: map[string]*install.Service{}}
+	configured := &projects{config: resolved, connections: &p.connections, services: map[string]*install.Service{}}
 	if resolved.SelfHosted == nil {
 		client, err := p.connections.client(supabase.Config{
 			BaseURL: resolved.APIURL, Token: resolved.AccessToken,
@@ -180,7 +180,7 @@ func configured(data any, diags *diag.Diagnostics) *projects {
 
 // projects gives the resources of one run their access to the projects.
 type projects struct {
-	settings settings
+	config providerConfig
 	// client is nil for a self-hosted project.
 	client       *supabase.Client
 	connections  *connections
@@ -214,12 +214,12 @@ func (p *projects) newService(ref string) (*install.Service, error) {
 	if err := p.serves(ref); err != nil {
 		return nil, err
 	}
-	if p.settings.SelfHosted != nil {
-		return p.settings.SelfHosted.service(p.connections, p.settings.DatabaseURL)
+	if p.config.SelfHosted != nil {
+		return p.config.SelfHosted.service(p.connections, p.config.DatabaseURL)
 	}
 	db := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
-	if p.settings.DatabaseURL != "" && ref == p.settings.ProjectRef {
-		direct, err := p.connections.database(p.settings.DatabaseURL)
+	if p.config.DatabaseURL != "" && ref == p.config.ProjectRef {
+		direct, err := p.connections.database(p.config.DatabaseURL)
 		if err != nil {
 			return nil, fmt.Errorf("open the database of project %s: %w", ref, err)
 		}

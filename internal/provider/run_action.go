@@ -84,7 +84,7 @@ func (a *runAction) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest
 
 // backup is the one that a configuration names.
 func (a *runAction) backup(config runActionModel) (backup.ID, error) {
-	id := backup.ID{ProjectRef: a.projects.settings.ProjectRef, Name: backup.DefaultName}
+	id := backup.ID{ProjectRef: a.projects.config.ProjectRef, Name: backup.DefaultName}
 	if ref := config.ProjectRef.ValueString(); ref != "" {
 		id.ProjectRef = ref
 	}

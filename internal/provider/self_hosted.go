@@ -131,7 +131,7 @@ func (s selfHosted) service(known *connections, databaseURL string) (*install.Se
 
 // serves says why a project cannot be reached by this provider's configuration.
 func (p *projects) serves(ref string) error {
-	switch own := p.settings.SelfHosted != nil; {
+	switch own := p.config.SelfHosted != nil; {
 	case own && ref != backup.SelfHostedRef:
 		return fmt.Errorf("this provider's configuration is that of a self-hosted project, so project %q cannot be reached; take `project_ref` out, or give that project a provider configuration of its own, with an alias", ref)
 	case !own && ref == backup.SelfHostedRef:
@@ -143,7 +143,7 @@ func (p *projects) serves(ref string) error {
 // explainSelfHosted adds to an installation's failure what a self-hosted
 // project may be the reason of.
 func (p *projects) explainSelfHosted(err error) error {
-	own := p.settings.SelfHosted
+	own := p.config.SelfHosted
 	if own == nil || !errors.Is(err, install.ErrNotProved) {
 		return err
 	}
@@ -193,7 +193,7 @@ func mapValues[K comparable, V any](m map[K]V) func(func(V) bool) {
 // leaves out, and lists what is wrong with it. Environment variables for the
 // platform count for nothing, so that a token which is set for other
 // configurations is not in the way.
-func resolveSelfHosted(config settings, getenv func(string) string) (settings, []fault) {
+func resolveSelfHosted(config providerConfig, getenv func(string) string) (providerConfig, []fault) {
 	var faults []fault
 	complain := func(attribute, format string, args ...any) {
 		faults = append(faults, fault{attribute, fmt.Sprintf(format, args...)})
@@ -261,7 +261,7 @@ func attributePath(attribute string) path.Path {
 // checkSelfHosted refuses, at a backup's own attributes, what a self-hosted
 // project cannot take.
 func (p *projects) checkSelfHosted(name string, source payload.Source, secrets map[string]attr.Value, diags *diag.Diagnostics) {
-	own := p.settings.SelfHosted
+	own := p.config.SelfHosted
 	if own == nil {
 		return
 	}
@@ -290,5 +290,5 @@ func (p *projects) warnUnsettled(diags *diag.Diagnostics) {
 	diags.AddWarning("The functions runtime has to be restarted",
 		fmt.Sprintf("%s has changed, and a runtime reads its environment when it is created. Until then its functions know the old values: a new token is refused, and runs fail with 401. "+
 			"In the Docker setup run \"docker compose up -d --force-recreate --no-deps functions\", with the CLI \"supabase stop\" and \"supabase start\". "+
-			"It was not proved that the backup works. With `restart_command` in `self_hosted` an apply does both by itself.", filepath.Base(p.settings.SelfHosted.EnvFile)))
+			"It was not proved that the backup works. With `restart_command` in `self_hosted` an apply does both by itself.", filepath.Base(p.config.SelfHosted.EnvFile)))
 }

@@ -25,8 +25,8 @@ const (
 	defaultProjectURL = "https://" + refPlaceholder + ".supabase.co"
 )
 
-// settings is the provider's configuration after defaults.
-type settings struct {
+// providerConfig is the provider's configuration after defaults.
+type providerConfig struct {
 	AccessToken string
 	ProjectRef  string
 	DatabaseURL string
@@ -44,7 +44,7 @@ type fault struct {
 
 // resolve fills what a configuration leaves out from the environment and from
 // the defaults, and lists what is wrong with the result.
-func resolve(config settings, getenv func(string) string) (settings, []fault) {
+func resolve(config providerConfig, getenv func(string) string) (providerConfig, []fault) {
 	if config.SelfHosted != nil {
 		return resolveSelfHosted(config, getenv)
 	}
@@ -94,7 +94,7 @@ func resolve(config settings, getenv func(string) string) (settings, []fault) {
 
 // checkDatabaseURL says why a database URL cannot be used. The URL holds a
 // password, so no part of it is quoted.
-func checkDatabaseURL(config settings) string {
+func checkDatabaseURL(config providerConfig) string {
 	address, err := url.Parse(config.DatabaseURL)
 	switch {
 	case err != nil || (address.Scheme != "postgres" && address.Scheme != "postgresql") || address.Host == "":
@@ -135,10 +135,10 @@ type gateway struct {
 	lifetime time.Duration
 }
 
-func (s settings) gateway(ref string) gateway {
-	g := gateway{url: strings.ReplaceAll(s.ProjectURL, refPlaceholder, ref)}
-	if s.SelfHosted != nil {
-		g.sendKey, g.lifetime = s.SelfHosted.VerifyJWT, s.SelfHosted.WorkerLifetime
+func (c providerConfig) gateway(ref string) gateway {
+	g := gateway{url: strings.ReplaceAll(c.ProjectURL, refPlaceholder, ref)}
+	if c.SelfHosted != nil {
+		g.sendKey, g.lifetime = c.SelfHosted.VerifyJWT, c.SelfHosted.WorkerLifetime
 	}
 	return g
 }
