@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -88,7 +89,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		part backup.Part
 		run  func() error
 	}{
-		{backup.PartExtensions, func() error { return l.script(ctx, postgres.Extensions) }},
+		{backup.PartExtensions, func() error { return l.script(ctx, queries.Extensions) }},
 		{backup.PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
 		{backup.PartToken, func() error { return l.applyToken(ctx, spec, found) }},
 		{backup.PartSecrets, func() error { return l.setSecrets(ctx, changedSecrets(spec, found)) }},
@@ -148,7 +149,7 @@ func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found bac
 	if err != nil {
 		return err
 	}
-	_, err = l.write(ctx, postgres.Stamp, backup.Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
+	_, err = l.write(ctx, queries.Stamp, backup.Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
 	return err
 }
 
@@ -193,7 +194,7 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 			return err
 		}
 	}
-	if _, err := l.write(ctx, postgres.PutVaultSecret, name.VaultToken(), token, name.VaultStamp(), string(name), l.holder); err != nil {
+	if _, err := l.write(ctx, queries.PutVaultSecret, name.VaultToken(), token, name.VaultStamp(), string(name), l.holder); err != nil {
 		return err
 	}
 	if found.Token.Vault != "" {
@@ -218,12 +219,12 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 func (l *lease) applyStamps(ctx context.Context, found backup.State) error {
 	stamp := l.name.VaultStamp()
 	for _, name := range found.UnstampedVault() {
-		if _, err := l.write(ctx, postgres.PutVaultSecret, name, nil, stamp, string(l.name), l.holder); err != nil {
+		if _, err := l.write(ctx, queries.PutVaultSecret, name, nil, stamp, string(l.name), l.holder); err != nil {
 			return err
 		}
 	}
 	for _, name := range found.SurplusVault() {
-		if _, err := l.write(ctx, postgres.RemoveVaultSecrets, name, name, stamp, string(l.name), l.holder); err != nil {
+		if _, err := l.write(ctx, queries.RemoveVaultSecrets, name, name, stamp, string(l.name), l.holder); err != nil {
 			return err
 		}
 	}
@@ -239,7 +240,7 @@ func (l *lease) drain(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
 	err := l.service.poll(waiting, func() (bool, error) {
-		answer, err := l.service.DB.Query(waiting, postgres.ReadWrite, postgres.Drained, string(l.name))
+		answer, err := l.service.DB.Query(waiting, postgres.ReadWrite, queries.Drained, string(l.name))
 		return err == nil && string(answer) == "true", err
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
@@ -274,7 +275,7 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	if key == "" {
 		return errors.New("the project has neither a legacy anon key nor a publishable key, so the watchdog could not call the alert function; create a publishable key in the project's API settings, or set alert = { enabled = false }")
 	}
-	_, err = l.write(ctx, postgres.PutVaultSecret, name.VaultAlertKey(), key, name.VaultStamp(), string(name), l.holder)
+	_, err = l.write(ctx, queries.PutVaultSecret, name.VaultAlertKey(), key, name.VaultStamp(), string(name), l.holder)
 	return err
 }
 
@@ -348,7 +349,7 @@ func (l *lease) applyLogConstraint(ctx context.Context, spec backup.Spec, found 
 	if err != nil {
 		return err
 	}
-	_, err = l.write(ctx, postgres.ExtendLogConstraint, string(names), string(spec.ID.Name), l.holder)
+	_, err = l.write(ctx, queries.ExtendLogConstraint, string(names), string(spec.ID.Name), l.holder)
 	return err
 }
 
@@ -383,7 +384,7 @@ func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.St
 	if err := errors.Join(errSettings, errJobs, errIDs); err != nil {
 		return err
 	}
-	_, err := l.write(ctx, postgres.Configure,
+	_, err := l.write(ctx, queries.Configure,
 		string(spec.ID.Name), string(settings), functionID, string(list), string(ids), l.holder)
 	return err
 }
@@ -391,7 +392,7 @@ func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.St
 // Reopen notes that an installation has not come to its end after all, so that
 // the next apply may begin it anew.
 func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
-	_, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Reopen, string(id.Name))
+	_, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Reopen, string(id.Name))
 	if err != nil {
 		return fmt.Errorf("note that backup %s is unfinished: %w", id, err)
 	}
@@ -448,7 +449,7 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 			if len(found.VaultStamps) == 0 {
 				return nil
 			}
-			_, err := l.write(ctx, postgres.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.VaultStamp(), string(name), l.holder)
+			_, err := l.write(ctx, queries.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.VaultStamp(), string(name), l.holder)
 			return err
 		}},
 		{backup.PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},
@@ -479,7 +480,7 @@ func (l *lease) removeJobs(ctx context.Context, found backup.State) error {
 	for _, part := range []struct {
 		statement string
 		ids       []int64
-	}{{postgres.Unschedule, own}, {postgres.UnscheduleOthers, others}} {
+	}{{queries.Unschedule, own}, {queries.UnscheduleOthers, others}} {
 		if len(part.ids) == 0 {
 			continue
 		}
@@ -497,7 +498,7 @@ func (l *lease) removeJobs(ctx context.Context, found backup.State) error {
 
 // leave puts the CHECKs of the log back when the last backup goes.
 func (l *lease) leave(ctx context.Context) ([]string, error) {
-	answer, err := l.write(ctx, postgres.Leave, string(l.name), l.holder)
+	answer, err := l.write(ctx, queries.Leave, string(l.name), l.holder)
 	if err != nil {
 		return nil, err
 	}
@@ -514,7 +515,7 @@ func (l *lease) leave(ctx context.Context) ([]string, error) {
 
 func (l *lease) removeDispatcher(ctx context.Context, found backup.State) error {
 	if found.Settings != nil {
-		if _, err := l.write(ctx, postgres.Forget, string(found.ID.Name), l.holder); err != nil {
+		if _, err := l.write(ctx, queries.Forget, string(found.ID.Name), l.holder); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -189,7 +190,7 @@ func (l *lease) ask(ctx context.Context) (*BusyError, error) {
 	asked := time.Now()
 	var answer json.RawMessage
 	err := l.repeat(ctx, func() (err error) {
-		answer, err = l.service.DB.Query(ctx, postgres.ReadWrite, postgres.Acquire,
+		answer, err = l.service.DB.Query(ctx, postgres.ReadWrite, queries.Acquire,
 			string(l.name), l.holder, l.service.who(), fmt.Sprint(l.term.Seconds()))
 		return err
 	})
@@ -281,7 +282,7 @@ func (l *lease) keep(ctx context.Context, stop context.CancelCauseFunc) {
 }
 
 func (l *lease) hold(ctx context.Context) error {
-	_, err := l.send(ctx, postgres.Hold, string(l.name), l.holder)
+	_, err := l.send(ctx, queries.Hold, string(l.name), l.holder)
 	return err
 }
 
@@ -364,7 +365,7 @@ func (l *lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	err := l.repeat(ctx, func() error {
-		_, err := l.service.DB.Query(ctx, postgres.ReadWrite, postgres.Release, string(l.name), l.holder)
+		_, err := l.service.DB.Query(ctx, postgres.ReadWrite, queries.Release, string(l.name), l.holder)
 		return err
 	})
 	if err != nil && !gone(err) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -197,7 +198,7 @@ func (s *Service) Query(ctx context.Context, access postgres.Access, sql string,
 // Installed lists the names of the backups that this provider has installed in
 // the project. Nothing is written.
 func (s *Service) Installed(ctx context.Context) ([]backup.Name, error) {
-	answer, err := s.DB.Query(ctx, postgres.ReadOnly, postgres.Backups, backup.Owner)
+	answer, err := s.DB.Query(ctx, postgres.ReadOnly, queries.Backups, backup.Owner)
 	if err != nil {
 		return nil, fmt.Errorf("list the backups of project %s: %w", s.Ref, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 )
@@ -63,7 +64,7 @@ type httpAnswer struct {
 // does, without running a backup. The function answers whether its token, its
 // key and its tables are in order. An error says which link of the chain broke.
 func (s *Service) Probe(ctx context.Context, id backup.ID) error {
-	answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Probe, string(id.Name))
+	answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Probe, string(id.Name))
 	if err != nil {
 		return fmt.Errorf("%w: the database could not make the request: %w", ErrNotProved, err)
 	}
@@ -102,7 +103,7 @@ func (s *Service) Probe(ctx context.Context, id backup.ID) error {
 }
 
 func (s *Service) response(ctx context.Context, access postgres.Access, request int64, last *response) error {
-	answer, err := s.DB.Query(ctx, access, postgres.Response, strconv.FormatInt(request, 10))
+	answer, err := s.DB.Query(ctx, access, queries.Response, strconv.FormatInt(request, 10))
 	if err != nil {
 		return err
 	}
@@ -291,7 +292,7 @@ type RunOptions struct {
 // that failed is an ErrNotProved.
 func (s *Service) RunNow(ctx context.Context, id backup.ID, options RunOptions) (RunResult, error) {
 	for {
-		answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.Run, string(id.Name))
+		answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Run, string(id.Name))
 		if err != nil {
 			return RunResult{}, fmt.Errorf("%w: the database could not start the backup: %w", ErrNotProved, err)
 		}
@@ -318,7 +319,7 @@ func (s *Service) follow(ctx context.Context, id backup.ID, run *RunResult, prog
 	begun := time.Now()
 	var ended time.Time
 	err := s.poll(ctx, func() (bool, error) {
-		answer, err := s.DB.Query(ctx, postgres.ReadWrite, postgres.RunState, string(id.Name), run.ID)
+		answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.RunState, string(id.Name), run.ID)
 		if err != nil || answer == nil {
 			return false, err
 		}

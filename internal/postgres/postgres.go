@@ -1,5 +1,5 @@
 // Package postgres runs SQL in a project's database, over a connection or over
-// the Management API, and holds the statements that a backup needs.
+// the Management API.
 //
 // Both transports take the same statements and arguments and give the same
 // results and the same errors. For that, statements keep to some rules:

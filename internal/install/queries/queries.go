@@ -1,0 +1,66 @@
+// Package queries holds the SQL with which a backup is installed, verified, run
+// and removed. Except for Extensions, which is a script for DB.Exec, each is one
+// statement for DB.Query; its file says what its parameters are.
+package queries
+
+import _ "embed"
+
+// Which backups are installed.
+var (
+	//go:embed backups.sql
+	Backups string
+)
+
+// The lease on a backup.
+var (
+	//go:embed acquire.sql
+	Acquire string
+	//go:embed hold.sql
+	Hold string
+	//go:embed release.sql
+	Release string
+)
+
+// Installation.
+var (
+	//go:embed extensions.sql
+	Extensions string
+	//go:embed stamp.sql
+	Stamp string
+	//go:embed reopen.sql
+	Reopen string
+	//go:embed configure.sql
+	Configure string
+	//go:embed put_vault_secret.sql
+	PutVaultSecret string
+	//go:embed drained.sql
+	Drained string
+	//go:embed extend_log_constraint.sql
+	ExtendLogConstraint string
+)
+
+// Removal.
+var (
+	//go:embed leave.sql
+	Leave string
+	//go:embed unschedule.sql
+	Unschedule string
+	//go:embed unschedule_others.sql
+	UnscheduleOthers string
+	//go:embed remove_vault_secrets.sql
+	RemoveVaultSecrets string
+	//go:embed forget.sql
+	Forget string
+)
+
+// Verification, and a backup made on request.
+var (
+	//go:embed probe.sql
+	Probe string
+	//go:embed response.sql
+	Response string
+	//go:embed run.sql
+	Run string
+	//go:embed run_state.sql
+	RunState string
+)
