@@ -134,6 +134,9 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	case errors.Is(err, context.DeadlineExceeded) && run.ID != "":
 		resp.Diagnostics.AddError("The backup has not ended yet", fmt.Sprintf(
 			"Run %s of backup %s is %s after %s, and goes on in the project. What becomes of it: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, formatDuration(timeout), run.ID))
+	case errors.Is(err, context.Canceled) && run.ID != "":
+		resp.Diagnostics.AddError("The wait for the backup was interrupted", fmt.Sprintf(
+			"Run %s of backup %s is %s and goes on in the project. To see how it ends: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, run.ID))
 	case run.State == "failed":
 		addError(&resp.Diagnostics, "The backup failed", err)
 	default:

@@ -14,9 +14,29 @@ import (
 
 const runAction = "aimindset_auto_backup_run"
 
-// invoke plans and invokes the action as Terraform does since 1.14, and answers
-// with the progress that it told and the diagnostics of its end.
+// invoke plans and invokes the action as Terraform does since 1.14, and returns
+// the progress that it told and the diagnostics of its end.
 func (p *project) invoke(config map[string]any) (progress []string, diags []*tfprotov6.Diagnostic) {
+	p.t.Helper()
+	_, stream, diags := p.invokeStream(config)
+	if stream == nil {
+		return nil, diags
+	}
+	for event := range stream.Events {
+		switch event := event.Type.(type) {
+		case tfprotov6.ProgressInvokeActionEventType:
+			progress = append(progress, event.Message)
+		case tfprotov6.CompletedInvokeActionEventType:
+			return progress, event.Diagnostics
+		}
+	}
+	p.t.Fatal("the action has no end")
+	return nil, nil
+}
+
+// invokeStream is invoke up to the events, which it leaves to the caller.
+// Without a stream the action was refused, and the diagnostics say why.
+func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer, *tfprotov6.InvokeActionServerStream, []*tfprotov6.Diagnostic) {
 	p.t.Helper()
 	server := p.serverAs(p.AccessToken, "")
 	actions, ok := server.(tfprotov6.ActionServer)
@@ -33,26 +53,17 @@ func (p *project) invoke(config map[string]any) (progress []string, diags []*tfp
 	packed := dynamic(p.t, schemas.ActionSchemas[runAction].Schema.ValueType(), config)
 	valid, err := actions.ValidateActionConfig(p.t.Context(), &tfprotov6.ValidateActionConfigRequest{ActionType: runAction, Config: packed})
 	if err != nil || len(valid.Diagnostics) > 0 {
-		return nil, valid.Diagnostics
+		return server, nil, valid.Diagnostics
 	}
 	planned, err := actions.PlanAction(p.t.Context(), &tfprotov6.PlanActionRequest{ActionType: runAction, Config: packed})
 	if err != nil || len(planned.Diagnostics) > 0 {
-		return nil, planned.Diagnostics
+		return server, nil, planned.Diagnostics
 	}
 	stream, err := actions.InvokeAction(p.t.Context(), &tfprotov6.InvokeActionRequest{ActionType: runAction, Config: packed})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	for event := range stream.Events {
-		switch event := event.Type.(type) {
-		case tfprotov6.ProgressInvokeActionEventType:
-			progress = append(progress, event.Message)
-		case tfprotov6.CompletedInvokeActionEventType:
-			return progress, event.Diagnostics
-		}
-	}
-	p.t.Fatal("the action has no end")
-	return nil, nil
+	return server, stream, nil
 }
 
 // TestRunAction proves over Terraform's protocol what the action does: it runs

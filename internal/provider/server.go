@@ -22,7 +22,7 @@ func NewServer(p provider.Provider) (tfprotov6.ProviderServer, error) {
 	if !ok {
 		return nil, errors.New("the plugin framework's server lacks a part of protocol 6")
 	}
-	return server{inner}, nil
+	return server{inner, &streams{}}, nil
 }
 
 // frameworkServer is all that the framework's server can do. Some of it is in
@@ -36,7 +36,10 @@ type frameworkServer interface {
 
 // server bounds the contexts of the calls that are made for each resource and
 // each data source. The others are few, or answer after they have returned.
-type server struct{ frameworkServer }
+type server struct {
+	frameworkServer
+	streams *streams
+}
 
 func (s server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
 	return bounded(ctx, req, s.frameworkServer.ValidateResourceConfig)
