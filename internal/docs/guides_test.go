@@ -219,7 +219,7 @@ func TestGuidesAreLinked(t *testing.T) {
 			t.Errorf("docs/index.md does not link to the guide %s: add it to internal/provider/templates/index.md.tmpl", name)
 		}
 	}
-	pages := append([]string{filepath.Join(root, "README.md")}, guides...)
+	pages := append([]string{filepath.Join(root, "README.md"), filepath.Join(root, "internal", "README.md"), filepath.Join(root, ".github", "CONTRIBUTING.md")}, guides...)
 	for _, kind := range []string{"", "resources", "data-sources", "functions", "list-resources", "actions"} {
 		more, err := filepath.Glob(filepath.Join(root, "docs", kind, "*.md"))
 		if err != nil {
