@@ -53,7 +53,7 @@ type TokenDigest struct {
 // BackupObservation is the database's part of one backup.
 type BackupObservation struct {
 	Settings *struct {
-		Spec       json.RawMessage `json:"spec"`
+		Document   json.RawMessage `json:"document"`
 		Owner      string          `json:"owner"`
 		FunctionID string          `json:"function_id"`
 		Unfinished bool            `json:"unfinished"`
@@ -97,7 +97,7 @@ func (o Observation) Fill(state *State, known Known) error {
 		// A value of another type than it has to be is left out, and so shows
 		// as a change like any other.
 		var typeErr *json.UnmarshalTypeError
-		if err := json.Unmarshal(o.Settings.Spec, state.Settings); err != nil && !errors.As(err, &typeErr) {
+		if err := json.Unmarshal(o.Settings.Document, state.Settings); err != nil && !errors.As(err, &typeErr) {
 			return fmt.Errorf("the settings of backup %s in auto_backup.settings have an unexpected form: %w", name, err)
 		}
 		claimed[WatchdogKey] = true

@@ -35,7 +35,7 @@ const (
 )
 
 // Settings is one backup as the database knows it: the JSON document in
-// auto_backup.settings.spec, which the dispatcher and the watchdog read. It
+// auto_backup.settings.document, which the dispatcher and the watchdog read. It
 // holds no secret.
 type Settings struct {
 	Timezone  string              `json:"timezone"`

@@ -211,7 +211,7 @@ func driftDetection(t *testing.T, u *user, s *stack.Stack) {
 		t.Errorf("without a file for the summary, the script prints %q", out)
 	}
 
-	exec(t, s, "update auto_backup.settings set spec = jsonb_set(spec, '{retry,attempts}', '7')")
+	exec(t, s, "update auto_backup.settings set document = jsonb_set(document, '{retry,attempts}', '7')")
 	check(2, "❌ The backup is not as declared", "~ retry = {", "~ attempts = 7 -> 1", "Plan: 0 to add, 1 to change, 0 to destroy.", made)
 	exec(t, s, "alter table public.feedbacks rename to feedbacks_old")
 	backUp(t, s, "failed")

@@ -173,7 +173,7 @@ func (s *site) whenBegun() {
 
 // url changes the function's address by hand, until the next apply.
 func (s *site) url(address string) {
-	s.sql(`update auto_backup.settings set spec = jsonb_set(spec, '{function,url}', to_jsonb($2::text)) where backup = $1`, s.name, address)
+	s.sql(`update auto_backup.settings set document = jsonb_set(document, '{function,url}', to_jsonb($2::text)) where backup = $1`, s.name, address)
 }
 
 // otherHost starts a host that answers with a page.

@@ -335,7 +335,7 @@ func brokenProjects() []broken {
 			s.sql(`create table public.kept_settings as table auto_backup.settings`)
 			s.sql(`update auto_backup.settings set ` + change)
 			s.undo = append(s.undo, func() {
-				s.sql(`update auto_backup.settings s set spec = k.spec, updated_at = k.updated_at, completed_at = k.completed_at
+				s.sql(`update auto_backup.settings s set document = k.document, updated_at = k.updated_at, completed_at = k.completed_at
 					from public.kept_settings k where k.backup = s.backup; drop table public.kept_settings`)
 			})
 		}
@@ -369,7 +369,7 @@ func brokenProjects() []broken {
 			status: "`scheduler_down`: `extension_missing`", says: "pg_cron is not installed"},
 		{name: "vault is not installed", breaks: func(s *site) { s.sql(`drop extension supabase_vault cascade`) },
 			status: "`failing`: `extension_missing`", says: "supabase_vault is not installed"},
-		{name: "the settings are damaged", breaks: settings(`spec = '{"schedules": 5}'`),
+		{name: "the settings are damaged", breaks: settings(`document = '{"schedules": 5}'`),
 			status: "`failing`: `settings_unreadable`", says: "cannot be read"},
 		{name: "the settings are gone", breaks: func(s *site) {
 			s.breaks(`set session_replication_role = replica; update auto_backup.settings set backup = 'another'; reset session_replication_role`,
@@ -377,14 +377,14 @@ func brokenProjects() []broken {
 		}, status: "`failing`: `settings_missing`", says: "no row of it"},
 		{name: "the installation is unfinished", breaks: settings(`completed_at = null`),
 			status: "`failing`: `unfinished`", says: "not finished"},
-		{name: "a schedule is damaged", breaks: settings(`spec = jsonb_set(spec, '{schedules,daily,cron}', '"never"')`),
+		{name: "a schedule is damaged", breaks: settings(`document = jsonb_set(document, '{schedules,daily,cron}', '"never"')`),
 			status: "`failing`: `schedule_unreadable`", says: "schedule daily"},
-		{name: "no schedule is enabled", breaks: both(settings(`spec = jsonb_set(spec, '{schedules,daily,enabled}', 'false')`), func(s *site) {
+		{name: "no schedule is enabled", breaks: both(settings(`document = jsonb_set(document, '{schedules,daily,enabled}', 'false')`), func(s *site) {
 			s.sql(`update cron.job set active = false where jobname = $1`, s.name.Job("daily"))
 		}), status: "`healthy`: `no_schedule`", says: "No schedule"},
-		{name: "a job ticks whose schedule is off", breaks: settings(`spec = jsonb_set(spec, '{schedules,daily,enabled}', 'false')`),
+		{name: "a job ticks whose schedule is off", breaks: settings(`document = jsonb_set(document, '{schedules,daily,enabled}', 'false')`),
 			status: "`healthy`: `job_active`, `no_schedule`", says: "is active, although"},
-		{name: "a secret is gone", breaks: settings(`spec = jsonb_set(spec, '{secrets}', '["REPORT_KEY"]')`),
+		{name: "a secret is gone", breaks: settings(`document = jsonb_set(document, '{secrets}', '["REPORT_KEY"]')`),
 			status: "`failing`: `secret_missing`", says: "REPORT_KEY"},
 		{name: "the watchdog's job is gone", breaks: func(s *site) { s.sql(`delete from cron.job where jobname = $1`, s.name.Job(backup.WatchdogKey)) },
 			status: "`scheduler_down`: `job_missing`", says: "auto-backup-watchdog does not exist"},

@@ -143,7 +143,7 @@ func (a *assessment) provider(broken error, legacy []backup.Job) {
 	a.extensions()
 	if broken == nil && a.found.Settings != nil {
 		// What a look at an installation leaves out, nobody can work with.
-		broken = json.Unmarshal(a.found.Settings.Spec, &backup.Settings{})
+		broken = json.Unmarshal(a.found.Settings.Document, &backup.Settings{})
 	}
 	if broken != nil {
 		a.add("settings_unreadable", ConditionFailing, applyRemedy, "The settings of backup %q in auto_backup.settings cannot be read: %v.", a.ID.Name, broken)

@@ -23,7 +23,7 @@ func TestConverge(t *testing.T) {
 	}
 	l.exec(t, l.admin, `
 		create role other nologin;
-		insert into auto_backup.settings (backup, spec, owner) values ('kept', '{}', 'x');
+		insert into auto_backup.settings (backup, document, owner) values ('kept', '{}', 'x');
 		insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now());
 		insert into auto_backup.incidents (backup, kind, schedule, due_at, run_id, code, opened_at, alert_state)
 		select backup, 'failed', schedule, due_at, run_id, 'internal', now(), 'off' from auto_backup.runs where backup = 'kept'`)
@@ -66,7 +66,7 @@ func TestConverge(t *testing.T) {
 		{"set local role postgres; create function auto_backup.dispatch(text, text) returns uuid language sql as 'select null::uuid'", "function dispatch(text, text): not of this schema", all},
 		{"drop function auto_backup.plain(text, integer); set local role postgres; create function auto_backup.plain(v text, l integer) returns integer language sql as 'select 1'", "function plain(text, integer): another arguments, another body", all},
 		{"grant usage on schema auto_backup to anon; grant execute on function auto_backup.token(text) to anon", "grants to anon: has EXECUTE on token(text); has USAGE on the schema", all},
-		{"grant select (spec) on auto_backup.settings to authenticated", "grants to authenticated: has SELECT on settings.spec", all},
+		{"grant select (document) on auto_backup.settings to authenticated", "grants to authenticated: has SELECT on settings.document", all},
 		{"grant select on auto_backup.history to public", "grants to public: has SELECT on history", all},
 		{"revoke execute on function auto_backup.token_digest(text) from supabase_read_only_user", "grants to supabase_read_only_user: lacks EXECUTE on token_digest(text)", all},
 		{"revoke execute on function auto_backup.token(text) from postgres", "grants to postgres: lacks EXECUTE on token(text)", all},

@@ -157,41 +157,43 @@ func settings() map[string]any {
 type scenario struct {
 	*testing.T
 	*ledger
-	backup string
-	spec   map[string]any
+	backup   string
+	document map[string]any
 }
 
 // newScenario installs a backup of its own at the time installed.
 func (l *ledger) newScenario(t *testing.T) *scenario {
 	t.Helper()
-	s := &scenario{T: t, ledger: l, backup: fmt.Sprintf("case-%d", l.cases.Add(1)), spec: settings()}
+	s := &scenario{T: t, ledger: l, backup: fmt.Sprintf("case-%d", l.cases.Add(1)), document: settings()}
 	s.exec(t, l.owner, `select vault.create_secret($1, $2 || '/token', 'managed')`, token, s.backup)
 	s.exec(t, l.owner, `select vault.create_secret($1, $2 || '/alert-key', 'managed')`, l.stack.AnonKey, s.backup)
 	s.exec(t, l.owner, `
-		insert into auto_backup.settings (backup, spec, owner, created_at, updated_at) values ($1, $2, 'test', $3, $3)`,
-		s.backup, s.spec, moment(t, installed))
+		insert into auto_backup.settings (backup, document, owner, created_at, updated_at) values ($1, $2, 'test', $3, $3)`,
+		s.backup, s.document, moment(t, installed))
 	return s
 }
 
 // change rewrites the settings at a time.
-func (s *scenario) change(at string, edit func(spec map[string]any)) {
+func (s *scenario) change(at string, edit func(document map[string]any)) {
 	s.Helper()
-	edit(s.spec)
-	s.exec(s.T, s.owner, `update auto_backup.settings set spec = $2, updated_at = $3 where backup = $1`,
-		s.backup, s.spec, moment(s.T, at))
+	edit(s.document)
+	s.exec(s.T, s.owner, `update auto_backup.settings set document = $2, updated_at = $3 where backup = $1`,
+		s.backup, s.document, moment(s.T, at))
 }
 
 // schedule edits the daily schedule.
 func schedule(key string, value any) func(map[string]any) {
-	return func(spec map[string]any) { spec["schedules"].(map[string]any)["daily"].(map[string]any)[key] = value }
+	return func(document map[string]any) {
+		document["schedules"].(map[string]any)["daily"].(map[string]any)[key] = value
+	}
 }
 
 func alertSetting(key string, value any) func(map[string]any) {
-	return func(spec map[string]any) { spec["alert"].(map[string]any)[key] = value }
+	return func(document map[string]any) { document["alert"].(map[string]any)[key] = value }
 }
 
 func retrySetting(key string, value any) func(map[string]any) {
-	return func(spec map[string]any) { spec["retry"].(map[string]any)[key] = value }
+	return func(document map[string]any) { document["retry"].(map[string]any)[key] = value }
 }
 
 // dispatch is a tick of the daily job. It answers with the run's id, or "".
@@ -1233,10 +1235,10 @@ var ledgerCases = []struct {
 		"two schedules missed",
 		"two schedules that were missed are made up for by one run",
 		func(s *scenario) {
-			s.change(installed, func(spec map[string]any) {
+			s.change(installed, func(document map[string]any) {
 				noon := dailySchedule()
 				noon["hours"] = []int{12}
-				spec["schedules"].(map[string]any)["noon"] = noon
+				document["schedules"].(map[string]any)["noon"] = noon
 			})
 			s.watch("5 20:00")
 			s.answerAlert(delivered())
@@ -1366,7 +1368,7 @@ var ledgerCases = []struct {
 		"address missing",
 		"settings that pg_net cannot use are a failed run with its reason, not silence",
 		func(s *scenario) {
-			s.change(installed, func(spec map[string]any) { spec["function"].(map[string]any)["url"] = "nowhere" })
+			s.change(installed, func(document map[string]any) { document["function"].(map[string]any)["url"] = "nowhere" })
 			s.change(installed, retrySetting("attempts", 0))
 			s.refuseDispatch("2 06:00", "Bad scheme")
 			s.watch("2 06:10", "Bad scheme")
@@ -1513,7 +1515,7 @@ func TestDispatcherSQL(t *testing.T) {
 
 // testTicks proves which ticks start a run and for which due time.
 func (l *ledger) testTicks(t *testing.T) {
-	guarded := func(spec map[string]any) { schedule("guarded", true)(spec) }
+	guarded := func(document map[string]any) { schedule("guarded", true)(document) }
 	for _, c := range []struct {
 		name string
 		edit func(map[string]any)
@@ -1563,7 +1565,7 @@ func (l *ledger) testTicks(t *testing.T) {
 
 	t.Run("guarded and unreadable", func(t *testing.T) {
 		s := l.newScenario(t)
-		s.change(installed, func(spec map[string]any) { guarded(spec); schedule("zone", "Nowhere/Else")(spec) })
+		s.change(installed, func(document map[string]any) { guarded(document); schedule("zone", "Nowhere/Else")(document) })
 		s.refuseDispatch("2 06:00", "Nowhere/Else")
 	})
 }
@@ -1975,7 +1977,7 @@ func (l *ledger) testClosed(t *testing.T) {
 	}
 	calls := []string{
 		`select * from auto_backup.settings`, `select * from auto_backup.runs`, `select * from auto_backup.history`,
-		`insert into auto_backup.settings (backup, spec, owner) values ('x', '{}', 'x')`,
+		`insert into auto_backup.settings (backup, document, owner) values ('x', '{}', 'x')`,
 		`select auto_backup.watch('` + s.backup + `')`, `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
 		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`,
 		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.plain('x')`,
@@ -2254,7 +2256,7 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 	ctx := context.Background()
 	l.exec(b, l.owner, `select vault.create_secret($1, 'bench/token'), vault.create_secret($1, 'bench/alert-key')`, token)
 	l.exec(b, l.owner, `
-		insert into auto_backup.settings (backup, spec, owner, created_at, updated_at) values ('bench', $1, 'test', '2025-03-01', '2025-03-01')`, settings())
+		insert into auto_backup.settings (backup, document, owner, created_at, updated_at) values ('bench', $1, 'test', '2025-03-01', '2025-03-01')`, settings())
 	// Every 50 minutes for the last 350 days; one in a hundred has failed.
 	l.exec(b, l.owner, `
 		insert into auto_backup.runs (

@@ -188,10 +188,10 @@ func TestDrift(t *testing.T) {
 				p.sql("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check check (action_type in ('backup', 'restore')) not valid")
 			}, tfjsonpath.New("log_accepts_auto_backup"), knownvalue.Bool(true)},
 			{func() {
-				p.sql(`update auto_backup.settings set spec = jsonb_set(spec, '{retry,attempts}', '7')`)
+				p.sql(`update auto_backup.settings set document = jsonb_set(document, '{retry,attempts}', '7')`)
 			}, tfjsonpath.New("retry").AtMapKey("attempts"), knownvalue.Int64Exact(1)},
 			{func() {
-				p.sql(`update auto_backup.settings set spec = jsonb_set(spec, '{function,url}', '"https://elsewhere.supabase.co/functions/v1/auto-backup"')`)
+				p.sql(`update auto_backup.settings set document = jsonb_set(document, '{function,url}', '"https://elsewhere.supabase.co/functions/v1/auto-backup"')`)
 			}, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL + "/functions/v1/auto-backup")},
 			{func() { p.sql("delete from auto_backup.settings") }, tfjsonpath.New("function_url"), knownvalue.StringExact(p.ProjectURL + "/functions/v1/auto-backup")},
 		}

@@ -52,7 +52,7 @@ func TestList(t *testing.T) {
 					verify    = "none"
 				}`,
 			Check: func(*terraform.State) error {
-				p.sql("insert into auto_backup.settings (backup, spec, owner) values ('foreign', '{}', 'somebody else')")
+				p.sql("insert into auto_backup.settings (backup, document, owner) values ('foreign', '{}', 'somebody else')")
 				testList(t, p, paused, broken)
 				p.sql("delete from auto_backup.settings where backup = 'foreign'")
 				return nil

@@ -75,7 +75,7 @@ func jobRows() []drift {
 func settingsRows() []drift {
 	const object = "settings row"
 	set := func(path, value string) func(*project) {
-		return owner("update auto_backup.settings set spec = jsonb_set(spec, '{" + path + "}', '" + value + "')")
+		return owner("update auto_backup.settings set document = jsonb_set(document, '{" + path + "}', '" + value + "')")
 	}
 	const due = `jobs["nightly"].due`
 	lost := []string{"function_url", "alert_url", "schedules", "function", "alert", "retry", due}
@@ -84,8 +84,8 @@ func settingsRows() []drift {
 		{object: object, mutation: "another cron expression", attributes: []string{`schedules["nightly"].cron`}, found: "0 4 * * *", tamper: set("schedules,nightly,cron", `"0 4 * * *"`)},
 		{object: object, mutation: "another zone of one schedule", attributes: []string{`schedules["nightly"].timezone`}, found: "UTC", tamper: set("schedules,nightly,timezone", `"UTC"`)},
 		{object: object, mutation: "a schedule switched off", attributes: []string{`schedules["nightly"].enabled`}, found: "false", tamper: set("schedules,nightly,enabled", "false")},
-		{object: object, mutation: "a schedule added", attributes: []string{`schedules["weekly"]`}, tamper: owner("update auto_backup.settings set spec = jsonb_set(spec, '{schedules,weekly}', spec #> '{schedules,nightly}')")},
-		{object: object, mutation: "a schedule taken out", attributes: []string{`schedules["nightly"]`, due}, tamper: owner("update auto_backup.settings set spec = spec #- '{schedules,nightly}'"), uses: "spec"},
+		{object: object, mutation: "a schedule added", attributes: []string{`schedules["weekly"]`}, tamper: owner("update auto_backup.settings set document = jsonb_set(document, '{schedules,weekly}', document #> '{schedules,nightly}')")},
+		{object: object, mutation: "a schedule taken out", attributes: []string{`schedules["nightly"]`, due}, tamper: owner("update auto_backup.settings set document = document #- '{schedules,nightly}'"), uses: "document"},
 		{object: object, mutation: "the compiled hours, while the cron text stays", attributes: []string{due}, tamper: set("schedules,nightly,hours", "[4]"), both: true},
 		{object: object, mutation: "the compiled UTC schedule, while the cron text stays", attributes: []string{due}, tamper: set("schedules,nightly,utc", `"0 5 * * *"`)},
 		{object: object, mutation: "a schedule that looks guarded", attributes: []string{due}, tamper: set("schedules,nightly,guarded", "true")},
@@ -105,11 +105,11 @@ func settingsRows() []drift {
 		{object: object, mutation: "a value of another type", attributes: []string{"timezone"}, tamper: set("timezone", "7")},
 		{object: object, mutation: "the stamp of somebody else", attributes: []string{deviation("row auto-backup of table settings")}, found: "without this provider's stamp", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
 		{object: object, mutation: "another Edge Function id", attributes: []string{deviation("Edge Function auto-backup")}, tamper: owner("update auto_backup.settings set function_id = 'x'")},
-		{object: object, mutation: "removed", attributes: append([]string{"function_url"}, lost[1:]...), found: "not installed", tamper: owner("delete from auto_backup.settings"), uses: "spec", both: true},
+		{object: object, mutation: "removed", attributes: append([]string{"function_url"}, lost[1:]...), found: "not installed", tamper: owner("delete from auto_backup.settings"), uses: "document", both: true},
 		{object: object, mutation: "no JSON object any more", attributes: []string{
 			"function_url", "alert_url", "timezone", `schedules["nightly"]`, "function.rpc", "alert.enabled", "alert.function", "alert.source", "alert.overdue_after",
 			"retry.attempts", "retry.delay", due, deviation("row auto-backup of table settings"),
-		}, tamper: owner("update auto_backup.settings set spec = '[]'"), uses: "spec"},
+		}, tamper: owner("update auto_backup.settings set document = '[]'"), uses: "document"},
 		{object: "row in `auto_backup.installation`", mutation: "removed", attributes: []string{"dispatcher_version"}, found: "unknown: the row of auto_backup.installation is lost or not finished",
 			tamper: owner("delete from auto_backup.installation")},
 		{object: "row in `auto_backup.installation`", mutation: "another version", attributes: []string{"dispatcher_version"}, found: "0.0+00000000", tamper: owner("update auto_backup.installation set version = '0.0+00000000'")},
@@ -176,7 +176,7 @@ func schemaRows() []drift {
 		one("grants", "`anon` may use the schema and read the token", "grants to anon", "has EXECUTE on token(text); has USAGE on the schema",
 			"grant usage on schema auto_backup to anon; grant execute on function auto_backup.token(text) to anon"),
 		one("grants", "everybody may read the history", "grants to public", "has SELECT on history", "grant select on auto_backup.history to public"),
-		one("grants", "`authenticated` may read a column", "grants to authenticated", "has SELECT on settings.spec", "grant select (spec) on auto_backup.settings to authenticated"),
+		one("grants", "`authenticated` may read a column", "grants to authenticated", "has SELECT on settings.document", "grant select (document) on auto_backup.settings to authenticated"),
 		one("grants", "the role that plans may not compare the token", "grants to supabase_read_only_user", "lacks EXECUTE on token_digest(text)", "revoke execute on function auto_backup.token_digest(text) from supabase_read_only_user"),
 		one("grants", "`postgres` may not run its own function", "grants to postgres", "lacks EXECUTE on token(text)", "revoke execute on function auto_backup.token(text) from postgres"),
 	}
@@ -391,7 +391,7 @@ func steadyRows() []steady {
 		{what: "The history of pg_cron pruned", do: superuser("delete from cron.job_run_details")},
 		{what: "The answers of pg_net pruned", do: superuser("truncate net._http_response")},
 		{what: "`updated_at` of the settings row", do: owner("update auto_backup.settings set updated_at = now() + interval '1 day'")},
-		{what: "A key in the settings row that nobody reads", do: owner(`update auto_backup.settings set spec = spec || '{"note": "mine"}'`)},
+		{what: "A key in the settings row that nobody reads", do: owner(`update auto_backup.settings set document = document || '{"note": "mine"}'`)},
 		{what: "The CHECK of `backup_logs` made anew from PostgreSQL's own text of it", do: superuser(`do $$ declare rule text := (select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'); begin
 			execute 'alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check ' || rule; end $$`)},
 		{what: "The CHECK of `backup_logs` validated", do: superuser("alter table public.backup_logs validate constraint backup_logs_action_type_check")},

@@ -151,7 +151,7 @@ func TestHostileTextsAreTexts(t *testing.T) {
 	}
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 
-	if got := p.value("select spec -> 'alert' ->> 'source' from auto_backup.settings"); got != source {
+	if got := p.value("select document -> 'alert' ->> 'source' from auto_backup.settings"); got != source {
 		t.Errorf("the source arrived as %q", got)
 	}
 	digests := p.SecretDigests()

@@ -491,7 +491,7 @@ func TestTwoMachines(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		won := p.value("select spec -> 'alert' ->> 'source' from auto_backup.settings")
+		won := p.value("select document -> 'alert' ->> 'source' from auto_backup.settings")
 		for who, run := range runs {
 			told := regexp.MustCompile(`changed\s+while\s+it\s+was\s+applied|may\s+no\s+longer\s+change|is\s+being\s+changed\s+by`).MatchString(run.Output)
 			if run.Exit != 0 && (who == won || !told) {
@@ -511,7 +511,7 @@ func TestTwoMachines(t *testing.T) {
 		if !strings.Contains(source, `"source": "`+won+`"`) {
 			t.Errorf("the settings are those of %q, the function's are %s", won, source)
 		}
-		if got := p.value("select spec -> 'secrets' from auto_backup.settings"); got != `["`+strings.ToUpper(won)+`"]` {
+		if got := p.value("select document -> 'secrets' from auto_backup.settings"); got != `["`+strings.ToUpper(won)+`"]` {
 			t.Errorf("the settings are those of %q, the secrets are %s", won, got)
 		}
 	}

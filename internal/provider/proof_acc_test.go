@@ -24,7 +24,7 @@ import (
 // callAt changes where the database calls the function.
 func callAt(url string) func(*project) {
 	return func(p *project) {
-		p.sql("update auto_backup.settings set spec = jsonb_set(spec, '{function,url}', to_jsonb($1::text))", url)
+		p.sql("update auto_backup.settings set document = jsonb_set(document, '{function,url}', to_jsonb($1::text))", url)
 	}
 }
 

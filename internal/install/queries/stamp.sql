@@ -12,22 +12,22 @@ with installed as (
     returning version
 )
 
-insert into auto_backup.settings (backup, spec, owner)
+insert into auto_backup.settings (backup, document, owner)
 select $3::text, $4::jsonb, $1::text from installed
 cross join auto_backup.hold($3::text, $5::text)
 on conflict (backup) do update
-set owner = excluded.owner, spec = case jsonb_typeof(settings.spec) when 'object' then settings.spec else excluded.spec end
+set owner = excluded.owner, document = case jsonb_typeof(settings.document) when 'object' then settings.document else excluded.document end
     || (select coalesce(jsonb_object_agg(l.list, (
             select coalesce(jsonb_agg(distinct n.name order by n.name), '[]'::jsonb)
             from (
                 select jsonb_array_elements_text(
-                    case jsonb_typeof(settings.spec -> l.list) when 'array' then settings.spec -> l.list else '[]'::jsonb end
+                    case jsonb_typeof(settings.document -> l.list) when 'array' then settings.document -> l.list else '[]'::jsonb end
                 ) as name
                 union
-                select jsonb_array_elements_text(excluded.spec -> l.list)
+                select jsonb_array_elements_text(excluded.document -> l.list)
             ) as n
         )), '{}'::jsonb)
         from (values ('secrets'), ('adopted_secrets')) as l (list)
-        where settings.spec ? l.list or excluded.spec ? l.list)
-    || jsonb_strip_nulls(jsonb_build_object('instance', excluded.spec -> 'instance'))
+        where settings.document ? l.list or excluded.document ? l.list)
+    || jsonb_strip_nulls(jsonb_build_object('instance', excluded.document -> 'instance'))
 returning to_jsonb(backup) as result

@@ -19,7 +19,7 @@ comment on column auto_backup.installation.objects is
 
 create table if not exists auto_backup.settings (
     backup text primary key,
-    spec jsonb not null,
+    document jsonb not null,
     owner text not null,
     function_id text,
     created_at timestamptz not null default now(),

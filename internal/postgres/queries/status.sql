@@ -12,7 +12,7 @@
 with needed (relation, columns) as (
     values
     ('auto_backup.installation', '{owner,version}'::text[]),
-    ('auto_backup.settings', '{backup,spec,owner,function_id,created_at,updated_at}'),
+    ('auto_backup.settings', '{backup,document,owner,function_id,created_at,updated_at}'),
     ('auto_backup.schedules', '{backup,schedule,since}'),
     ('auto_backup.watchdog', '{backup,watched_at,summary}'),
     (
@@ -95,7 +95,7 @@ part (name, needs, query) as (
         format(
             $q$
                 select jsonb_build_object(
-                    'spec', s.spec, 'owner', s.owner, 'function_id', s.function_id,
+                    'document', s.document, 'owner', s.owner, 'function_id', s.function_id,
                     -- Older installations have no completed_at: whoever made them came to the end.
                     'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false)
                 ) as d
@@ -142,7 +142,7 @@ part (name, needs, query) as (
                 select jsonb_object_agg(k, to_jsonb(r)) as d
                 from auto_backup.settings s
                 cross join jsonb_object_keys(
-                    case when jsonb_typeof(s.spec -> 'schedules') = 'object' then s.spec -> 'schedules' else '{}' end
+                    case when jsonb_typeof(s.document -> 'schedules') = 'object' then s.document -> 'schedules' else '{}' end
                 ) as k
                 cross join lateral (
                     select r.* from auto_backup.runs r
@@ -304,7 +304,7 @@ part (name, needs, query) as (
                 left join pg_roles r on r.rolname = 'service_role'
                 left join pg_namespace n on n.nspname = 'public'
                 left join pg_proc p
-                    on p.pronamespace = n.oid and p.proname = s.spec #>> '{function,rpc}' and p.pronargs = p.pronargdefaults
+                    on p.pronamespace = n.oid and p.proname = s.document #>> '{function,rpc}' and p.pronargs = p.pronargdefaults
                 where s.backup = %L
                 group by s.backup
             $q$, $1::text

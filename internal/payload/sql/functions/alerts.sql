@@ -25,7 +25,7 @@ declare
     problem text;
     problems jsonb := '[]';
 begin
-    select coalesce((s.spec #>> '{alert,enabled}')::boolean, false) into enabled
+    select coalesce((s.document #>> '{alert,enabled}')::boolean, false) into enabled
     from auto_backup.settings s
     where s.backup = alerts.backup;
 

@@ -24,7 +24,7 @@ begin
     select s.* into config from auto_backup.settings s where s.backup = catch_up.backup;
     for plan in
         select coalesce(e.key, k.schedule) as key, e.value, k.definition, k.since
-        from jsonb_each(config.spec -> 'schedules') e
+        from jsonb_each(config.document -> 'schedules') e
         full join (select s.* from auto_backup.schedules s where s.backup = catch_up.backup) k on k.schedule = e.key
     loop
         if not coalesce((plan.value ->> 'enabled')::boolean, plan.value is not null) then

@@ -34,7 +34,7 @@ begin
         insert into auto_backup.incidents (backup, kind, schedule, due_at, run_id, code, error, opened_at, alert_state)
         select
             run.backup, 'failed', run.schedule, run.due_at, run.run_id, run.code, run.error, close.at,
-            case when coalesce((s.spec #>> '{alert,enabled}')::boolean, false) then 'waiting' else 'off' end
+            case when coalesce((s.document #>> '{alert,enabled}')::boolean, false) then 'waiting' else 'off' end
         from auto_backup.settings s
         where s.backup = run.backup
         on conflict do nothing;

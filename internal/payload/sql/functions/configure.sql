@@ -4,7 +4,7 @@
 -- `jobs` is [{"name", "schedule", "command", "active"}], `surplus` the ids of
 -- jobs to remove; the answer maps every name to its job id.
 create or replace function auto_backup.configure(
-    backup text, spec jsonb, function_id text, jobs jsonb, surplus jsonb
+    backup text, document jsonb, function_id text, jobs jsonb, surplus jsonb
 )
 returns jsonb
 language plpgsql
@@ -17,7 +17,7 @@ declare
 begin
     update auto_backup.settings s
     set
-        spec = configure.spec, function_id = configure.function_id, updated_at = now(),
+        document = configure.document, function_id = configure.function_id, updated_at = now(),
         completed_at = coalesce(s.completed_at, now())
     where s.backup = configure.backup;
     if not found then

@@ -14,7 +14,7 @@ declare
     plan jsonb;
     due timestamptz;
 begin
-    select coalesce(s.spec #> array['schedules', dispatch.schedule], 'null') into plan
+    select coalesce(s.document #> array['schedules', dispatch.schedule], 'null') into plan
     from auto_backup.settings s
     where s.backup = dispatch.backup;
     if not found then

@@ -13,7 +13,7 @@ begin
     if incident.kind = 'failed' then
         return auto_backup.reason(incident.code, incident.error);
     end if;
-    select coalesce(s.spec ->> 'timezone', 'UTC'), s.created_at into zone, installed_at
+    select coalesce(s.document ->> 'timezone', 'UTC'), s.created_at into zone, installed_at
     from auto_backup.settings s
     where s.backup = incident.backup;
     select max(r.finished_at) into last_success

@@ -9,10 +9,10 @@ set search_path = ''
 as $body$
 begin
     perform from auto_backup.installation i for update;
-    update auto_backup.settings s set spec = s.spec || '{"leaving": true}' where s.backup = leave.backup;
+    update auto_backup.settings s set document = s.document || '{"leaving": true}' where s.backup = leave.backup;
     if exists (
         select from auto_backup.settings s
-        where s.backup <> leave.backup and not coalesce((s.spec ->> 'leaving')::boolean, false)
+        where s.backup <> leave.backup and not coalesce((s.document ->> 'leaving')::boolean, false)
     ) then
         return '[]';
     end if;

@@ -15,7 +15,7 @@ declare
     problem text;
 begin
     select s.* into config from auto_backup.settings s where s.backup = overdue.backup;
-    allowed := make_interval(secs => coalesce((config.spec #>> '{alert,overdue_after_seconds}')::bigint, 0));
+    allowed := make_interval(secs => coalesce((config.document #>> '{alert,overdue_after_seconds}')::bigint, 0));
     if allowed = interval '0' then
         return '{}';
     end if;
@@ -43,7 +43,7 @@ begin
                 else 'The last success was at ' || auto_backup.rfc3339(last_success) || '.'
             end,
             overdue.at,
-            case when coalesce((config.spec #>> '{alert,enabled}')::boolean, false) then 'waiting' else 'off' end
+            case when coalesce((config.document #>> '{alert,enabled}')::boolean, false) then 'waiting' else 'off' end
         )
         on conflict do nothing
         returning * into incident;

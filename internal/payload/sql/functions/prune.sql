@@ -26,7 +26,7 @@ begin
             union all
             select prune.backup || '-' || k
             from auto_backup.settings s
-            cross join jsonb_object_keys(s.spec -> 'schedules') as k
+            cross join jsonb_object_keys(s.document -> 'schedules') as k
             where s.backup = prune.backup
         )
         and coalesce(o.end_time, o.start_time) < prune.at - interval '14 days'

@@ -8,17 +8,17 @@ set search_path = ''
 as $body$
 #variable_conflict use_variable
 declare
-    spec jsonb;
+    document jsonb;
     plan record;
     last auto_backup.runs;
     started jsonb;
     runs jsonb := '[]';
     problems jsonb := '[]';
 begin
-    select s.spec into spec from auto_backup.settings s where s.backup = retry.backup;
+    select s.document into document from auto_backup.settings s where s.backup = retry.backup;
     for plan in
         select e.key
-        from jsonb_each(spec -> 'schedules') e
+        from jsonb_each(document -> 'schedules') e
         where coalesce((e.value ->> 'enabled')::boolean, true)
         order by e.key
     loop
@@ -32,7 +32,7 @@ begin
         order by r.due_at desc, r.attempt desc
         limit 1;
         continue when last.state is distinct from 'failed'
-            or last.attempt > coalesce((spec #>> '{retry,attempts}')::integer, 0)
+            or last.attempt > coalesce((document #>> '{retry,attempts}')::integer, 0)
             -- Another run has made the backup in the meantime.
             or exists (
                 select from auto_backup.runs r
@@ -40,7 +40,7 @@ begin
             )
             -- The watchdog ticks in steps as long as the usual delay; a second decides about a whole step.
             or retry.at + interval '30 seconds'
-                < last.finished_at + make_interval(secs => coalesce((spec #>> '{retry,delay_seconds}')::integer, 0));
+                < last.finished_at + make_interval(secs => coalesce((document #>> '{retry,delay_seconds}')::integer, 0));
 
         if last.code = 'not_sent' then
             -- When its worker goes on, pg_net must not send both requests.

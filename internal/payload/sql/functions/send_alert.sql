@@ -10,17 +10,17 @@ as $body$
 declare
     incident auto_backup.incidents;
     run auto_backup.runs;
-    spec jsonb;
+    document jsonb;
     zone text;
     message text;
     request bigint;
     problem text;
 begin
     select i.* into incident from auto_backup.incidents i where i.incident_id = send_alert.incident_id;
-    select s.spec into spec from auto_backup.settings s where s.backup = incident.backup;
+    select s.document into document from auto_backup.settings s where s.backup = incident.backup;
     select r.* into run from auto_backup.runs r where r.run_id = incident.run_id;
     zone := coalesce(
-        spec #>> array['schedules', incident.schedule, 'zone'], spec ->> 'timezone', 'UTC'
+        document #>> array['schedules', incident.schedule, 'zone'], document ->> 'timezone', 'UTC'
     );
 
     if incident.kind = 'overdue' then
@@ -42,7 +42,7 @@ begin
         message := message
             || case
                 when incident.kind = 'failed' and run.trigger <> 'manual'
-                    and run.attempt <= coalesce((spec #>> '{retry,attempts}')::integer, 0)
+                    and run.attempt <= coalesce((document #>> '{retry,attempts}')::integer, 0)
                     then ' Uma nova tentativa será feita automaticamente. Se ela também falhar: '
                 else ' O que fazer: '
             end
@@ -52,11 +52,11 @@ begin
     begin
         -- Without a key the alert function may refuse the call; its answer will tell.
         request := net.http_post(
-            url := spec #>> '{alert,url}',
+            url := document #>> '{alert,url}',
             headers := '{"Content-Type": "application/json"}' || auto_backup.key_headers(incident.backup),
             body := jsonb_build_object(
                 'type', 'critical',
-                'source', auto_backup.plain(coalesce(spec #>> '{alert,source}', 'Falha no Backup Automático')),
+                'source', auto_backup.plain(coalesce(document #>> '{alert,source}', 'Falha no Backup Automático')),
                 'message', auto_backup.plain(message, 1000),
                 'timestamp', auto_backup.rfc3339(send_alert.at),
                 'details', jsonb_strip_nulls(jsonb_build_object(

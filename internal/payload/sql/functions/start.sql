@@ -15,16 +15,16 @@ language plpgsql
 set search_path = ''
 as $body$
 declare
-    spec jsonb;
+    document jsonb;
     token text;
     id uuid;
     request bigint;
 begin
-    select s.spec into spec from auto_backup.settings s where s.backup = start.backup;
+    select s.document into document from auto_backup.settings s where s.backup = start.backup;
     if not found then
         raise exception 'auto_backup: no backup "%" is installed', start.backup using errcode = 'AB003';
     end if;
-    if coalesce(spec #>> '{function,url}', '') = '' then
+    if coalesce(document #>> '{function,url}', '') = '' then
         raise exception 'auto_backup: the settings of backup "%" lack the function''s URL', start.backup
         using errcode = 'AB003';
     end if;
@@ -41,10 +41,10 @@ begin
     end if;
 
     request := net.http_post(
-        url := spec #>> '{function,url}',
+        url := document #>> '{function,url}',
         headers := jsonb_build_object('Content-Type', 'application/json', 'X-Backup-Token', token)
         -- A self-hosted runtime may check a JWT before every function.
-        || case when (spec #>> '{function,send_key}')::boolean then auto_backup.key_headers(start.backup) else '{}' end,
+        || case when (document #>> '{function,send_key}')::boolean then auto_backup.key_headers(start.backup) else '{}' end,
         body := jsonb_build_object(
             'run_id', id,
             'backup', start.backup,
