@@ -7,7 +7,7 @@ import type { Limits, Sleep } from "./ledger.ts";
 import { probe } from "./probe.ts";
 import { type BackupRequest, readRequest } from "./request.ts";
 import { type Result, Run, type RunContext } from "./run.ts";
-import { type Fetch, readProject, Supabase } from "./supabase.ts";
+import { type Fetch, readProject, Supabase, type Timer } from "./supabase.ts";
 import { acceptedTokens, type Env, matchToken } from "./token.ts";
 
 /** What the function needs from the platform. */
@@ -20,6 +20,8 @@ export interface Dependencies {
   readonly fetch: Fetch;
   readonly now: () => Date;
   readonly sleep: Sleep;
+  /** Ends calls that take too long. */
+  readonly timer: Timer;
   /** Keeps the instance alive until the work is done, beyond the answer. */
   readonly waitUntil: (work: Promise<unknown>) => void;
   /** Writes one line to the function's own log. */
@@ -79,7 +81,7 @@ export function createHandler(deps: Dependencies): Handler {
       project.key,
       ...(project.jwt === null ? [] : [project.jwt]),
     ]);
-    const supabase = new Supabase(project, deps.fetch, clean);
+    const supabase = new Supabase(project, deps.fetch, deps.timer, clean);
     if (read.action === "backup") {
       const { now, sleep, log } = deps;
       return await runBackup(read, { config, supabase, clean, limits, now, sleep, log });

@@ -22,6 +22,10 @@ const handler = createHandler({
   fetch: (url, init) => fetch(url, init),
   now: () => new Date(),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  timer: (ms, callback) => {
+    const id = setTimeout(callback, ms);
+    return () => clearTimeout(id);
+  },
   waitUntil,
   // deno-lint-ignore no-console -- the platform collects the function's log from here
   log: (line) => console.error(`auto-backup: ${line}`),

@@ -13,6 +13,9 @@ import type { Env } from "./token.ts";
 /** The part of fetch that is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
+/** Calls back after a number of milliseconds, unless the function that it returns is called first. */
+export type Timer = (ms: number, callback: () => void) => () => void;
+
 /** Address and keys of the project. */
 export interface Project {
   readonly url: string;
@@ -95,11 +98,13 @@ export function isJwt(key: string): boolean {
 export class Supabase {
   readonly #project: Project;
   readonly #fetch: Fetch;
+  readonly #timer: Timer;
   readonly #clean: Clean;
 
-  constructor(project: Project, fetch: Fetch, clean: Clean) {
+  constructor(project: Project, fetch: Fetch, timer: Timer, clean: Clean) {
     this.#project = project;
     this.#fetch = fetch;
+    this.#timer = timer;
     this.#clean = clean;
   }
 
@@ -250,7 +255,7 @@ export class Supabase {
     if (body !== undefined) headers.set("Content-Type", "application/json");
 
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), timeoutMs);
+    const cancel = this.#timer(timeoutMs, () => abort.abort());
     try {
       const response = await this.#fetch(url, {
         method,
@@ -267,7 +272,7 @@ export class Supabase {
       const text = this.#clean(error).replace(/^error sending request for url \(.*?\): /, "");
       return { kind: "network", error: text };
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 }

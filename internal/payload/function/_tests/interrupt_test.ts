@@ -22,7 +22,7 @@ Deno.test("interrupt: during the backup, a trace in both logs", async () => {
       ["something new", "something new"],
     ] as const
   ) {
-    const { project, post, handler, idle } = harness({ config: { rpc_timeout_ms: 5000 } });
+    const { project, post, handler, idle } = harness();
     const rpc = gate();
     project.rpc = async () => {
       await rpc.pass();
@@ -53,7 +53,7 @@ Deno.test("interrupt: during the backup, a trace in both logs", async () => {
 
 // Supabase gives notice early. A run that still ends well is a success after all, with one row.
 Deno.test("interrupt: a run that ends in time replaces the trace", async () => {
-  const { project, post, handler, idle } = harness({ config: { rpc_timeout_ms: 5000 } });
+  const { project, post, handler, idle } = harness();
   const rpc = gate();
   project.rpc = async () => {
     await rpc.pass();
@@ -74,28 +74,47 @@ Deno.test("interrupt: a run that ends in time replaces the trace", async () => {
 // A trace that is still being written when the run ends does not become a second row, and does not
 // overwrite the outcome.
 Deno.test("interrupt: a trace that is slower than the run", async () => {
-  const { project, post, handler, idle } = harness({
-    config: { rpc_timeout_ms: 5000 },
-    deps: { limits: {} },
-  });
-  const [rpc, trace] = [gate(), gate()];
-  project.rpc = async () => {
-    await rpc.pass();
-    return json(200, project.makeBackup());
-  };
-  project.fault(/^POST .*system_logs/, async (_, next) => {
-    await trace.pass();
-    return await next();
-  });
-  await post();
-  await rpc.reached;
-  const interrupted = handler.interrupt("wall_clock");
-  await trace.reached;
-  rpc.open();
-  // Long enough for a run that does not wait for its trace to write its own rows.
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  trace.open();
-  await Promise.all([interrupted, idle()]);
+  /** A run whose backup has just ended, with a number of turns of the event loop since. */
+  async function run(interrupts: boolean, turns: number) {
+    const { project, post, handler, idle } = harness();
+    const [rpc, trace] = [gate(), gate()];
+    project.rpc = async () => {
+      await rpc.pass();
+      return json(200, project.makeBackup());
+    };
+    await post();
+    await rpc.reached;
+    let interrupted: Promise<void> | undefined;
+    if (interrupts) {
+      project.fault(/^POST .*system_logs/, async (_, next) => {
+        await trace.pass();
+        return await next();
+      });
+      interrupted = handler.interrupt("wall_clock");
+      await trace.reached;
+    }
+    rpc.open();
+    for (let turn = 0; turn < turns; turn++) {
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    const ended = async () => {
+      trace.open();
+      await Promise.all([interrupted, idle()]);
+    };
+    return { project, ended };
+  }
+  // Nothing here waits for anything outside of the event loop: as many turns as a run without a
+  // trace needs to end are enough for one that does not wait for its trace, on any machine.
+  let turns = 0;
+  for (let success: unknown = false; success !== true;) {
+    const { project, ended } = await run(false, ++turns);
+    success = project.runs[0]?.success;
+    await ended();
+    assert(turns < 100, "a run without a trace does not end");
+  }
+  const { project, ended } = await run(true, turns);
+  assert.deepEqual(project.events, [], "the run did not wait for its trace");
+  await ended();
   assert.deepEqual(project.runs.map(({ success }) => success), [true]);
   assert.deepEqual(project.events.map(({ type }) => type), ["auto_backup"]);
 });
@@ -108,9 +127,7 @@ Deno.test("interrupt: alerts that are off or not wanted", async () => {
       [{}, { alert: false }, "suppressed"],
     ] as const
   ) {
-    const { project, post, handler, idle } = harness({
-      config: { rpc_timeout_ms: 5000, ...config },
-    });
+    const { project, post, handler, idle } = harness({ config });
     const rpc = gate();
     project.rpc = async () => {
       await rpc.pass();
@@ -171,7 +188,7 @@ Deno.test("interrupt: during the claim of a duplicate", async () => {
 
 // Once the outcome is known its rows are being written; a trace would contradict them.
 Deno.test("interrupt: while the success is written", async () => {
-  const { project, post, handler, idle } = harness({ deps: { limits: {} } });
+  const { project, post, handler, idle } = harness();
   const finish = gate();
   project.fault(/^PATCH .*backup_logs/, async (_, next) => {
     await finish.pass();
@@ -188,7 +205,7 @@ Deno.test("interrupt: while the success is written", async () => {
 
 // During the alert the row says "pending"; nothing better is known.
 Deno.test("interrupt: during the alert", async () => {
-  const { project, post, handler, idle } = harness({ deps: { limits: {} } });
+  const { project, post, handler, idle } = harness();
   const alert = gate();
   project.rpc = () => json(200, null);
   project.alert = async () => {
@@ -217,7 +234,7 @@ Deno.test("interrupt: with no run under way", async () => {
 
 // A trace that cannot be written is said in the function's own log, and nothing throws.
 Deno.test("interrupt: logs that cannot be written", async () => {
-  const { project, post, handler, idle, log } = harness({ config: { rpc_timeout_ms: 5000 } });
+  const { project, post, handler, idle, log } = harness();
   const rpc = gate();
   project.rpc = async () => {
     await rpc.pass();

@@ -5,7 +5,7 @@
  */
 
 import { createHandler, type Dependencies, type Handler } from "../handler.ts";
-import type { Row } from "../supabase.ts";
+import type { Row, Timer } from "../supabase.ts";
 import sample from "../config.json" with { type: "json" };
 
 export const TOKEN = "kJ3vQ0x8Zl5mN2bR7cT4wY9uE1aS6dF-gH_iO0pL3qX";
@@ -22,6 +22,8 @@ export interface Call {
   readonly query: URLSearchParams;
   readonly headers: Headers;
   readonly body: string;
+  /** Resolves when the caller no longer waits for the answer. */
+  gone(): Promise<void>;
 }
 
 /** Stands in front of the project: answers by itself, or lets the call through by next(). */
@@ -48,10 +50,12 @@ export function html(status: number): Response {
   });
 }
 
-/** An answer that never comes. */
-export function silence(): Promise<Response> {
-  return new Promise(() => {});
+/** An answer that never comes: the caller waits until its timer calls back. */
+export function silence(): never {
+  throw new Silence();
 }
+
+class Silence extends Error {}
 
 /** A connection that breaks. */
 export function broken(): never {
@@ -85,13 +89,24 @@ export class FakeProject {
     });
   #faults: { when: RegExp; fault: Fault; times: number }[] = [];
   #clock = Date.parse("2025-03-01T06:00:00Z");
+  /** The timer that was started last: that of the call which follows it. */
+  #timer = { due: Infinity, callback: () => {} };
   #serial = 0;
+  /** Those who wait for an answer of the project to anybody. */
+  readonly #answered: (() => void)[] = [];
 
-  /** The project's clock; it moves when somebody sleeps, and a little with every row. */
+  /**
+   * The project's clock; it moves when somebody sleeps or waits for an answer that never comes, and
+   * a little with every row. No test depends on the real one, and so on how fast the machine is.
+   */
   now = (): Date => new Date(this.#clock);
   sleep = (ms: number): Promise<void> => {
     this.#clock += ms;
     return Promise.resolve();
+  };
+  timer: Timer = (ms, callback) => {
+    this.#timer = { due: this.#clock + ms, callback };
+    return () => {};
   };
 
   /** Puts a fault in front of the next calls whose "METHOD /path?query" matches. */
@@ -143,15 +158,42 @@ export class FakeProject {
 
   /** The fetch that reaches this project. */
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
-    const { signal } = init;
-    const aborted = new Promise<never>((_, reject) => {
-      signal?.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
-    });
-    return await Promise.race([this.handle(new Request(url, init)), aborted]);
+    const { due, callback } = this.#timer;
+    try {
+      return await this.handle(new Request(url, init));
+    } catch (error) {
+      if (!(error instanceof Silence)) throw error;
+      this.#clock = Math.max(this.#clock, due);
+      callback();
+      init.signal?.throwIfAborted();
+      throw new Error("nobody waits for an answer any longer, but the call goes on");
+    }
   };
+
+  /**
+   * Waits until a condition holds, looking at it whenever the project has answered a request. The
+   * limit only ends what would otherwise hang.
+   */
+  async until(condition: () => boolean): Promise<void> {
+    const limit = AbortSignal.timeout(60_000);
+    while (!condition()) {
+      await new Promise<void>((resolve, reject) => {
+        this.#answered.push(resolve);
+        limit.addEventListener("abort", () => reject(new Error("waited for a minute in vain")));
+      });
+    }
+  }
 
   /** Answers one request. */
   async handle(request: Request): Promise<Response> {
+    try {
+      return await this.#handle(request);
+    } finally {
+      for (const resolve of this.#answered.splice(0)) resolve();
+    }
+  }
+
+  async #handle(request: Request): Promise<Response> {
     const { pathname, searchParams, search } = new URL(request.url);
     const call: Call = {
       method: request.method,
@@ -159,6 +201,8 @@ export class FakeProject {
       query: searchParams,
       headers: request.headers,
       body: await request.text(),
+      gone: () =>
+        new Promise((resolve) => request.signal.addEventListener("abort", () => resolve())),
     };
     this.calls.push(call);
     const target = `${call.method} ${pathname}${decodeURIComponent(search)}`;
@@ -297,7 +341,7 @@ export const REQUEST: Readonly<Row> = {
   attempt: 1,
 };
 
-/** Sets up the function with short timeouts and a clock that only sleeping moves. */
+/** Sets up the function with the project's clock. */
 export function harness({ config = {}, env = {}, deps = {} }: Setting = {}): Harness {
   const project = new FakeProject();
   const variables: Record<string, string | undefined> = {
@@ -310,19 +354,14 @@ export function harness({ config = {}, env = {}, deps = {} }: Setting = {}): Har
   const background: Promise<unknown>[] = [];
   const log: string[] = [];
   const handler = createHandler({
-    config: { ...sample, rpc_timeout_ms: 100, ...config },
+    config: { ...sample, ...config },
     env: (name) => variables[name],
     fetch: project.fetch,
     now: project.now,
     sleep: project.sleep,
+    timer: project.timer,
     waitUntil: (work) => background.push(work),
     log: (line) => log.push(line),
-    limits: {
-      claim_timeout_ms: 40,
-      read_timeout_ms: 40,
-      write_timeout_ms: 40,
-      alert_timeout_ms: 40,
-    },
     ...deps,
   });
   return {

@@ -85,7 +85,10 @@ Deno.test("keys: what a JWT is", () => {
 function client(key: string, jwt: string | null): { project: FakeProject; supabase: Supabase } {
   const { project } = harness();
   const access: Project = { url: ADDRESS, key, keySource: "x", jwt };
-  return { project, supabase: new Supabase(access, project.fetch, createCleaner([])) };
+  return {
+    project,
+    supabase: new Supabase(access, project.fetch, project.timer, createCleaner([])),
+  };
 }
 
 // PostgREST wants a JWT in both headers, and a new key in apikey alone.
