@@ -42,39 +42,116 @@ type server struct {
 }
 
 func (s server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.ValidateResourceConfig)
+	return presented(bounded(ctx, req, s.frameworkServer.ValidateResourceConfig))
 }
 
 func (s server) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.UpgradeResourceState)
+	return presented(bounded(ctx, req, s.frameworkServer.UpgradeResourceState))
 }
 
 func (s server) UpgradeResourceIdentity(ctx context.Context, req *tfprotov6.UpgradeResourceIdentityRequest) (*tfprotov6.UpgradeResourceIdentityResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.UpgradeResourceIdentity)
+	return presented(bounded(ctx, req, s.frameworkServer.UpgradeResourceIdentity))
 }
 
 func (s server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.ReadResource)
+	return presented(bounded(ctx, req, s.frameworkServer.ReadResource))
 }
 
 func (s server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.PlanResourceChange)
+	return presented(bounded(ctx, req, s.frameworkServer.PlanResourceChange))
 }
 
 func (s server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.ApplyResourceChange)
+	return presented(bounded(ctx, req, s.frameworkServer.ApplyResourceChange))
 }
 
 func (s server) ImportResourceState(ctx context.Context, req *tfprotov6.ImportResourceStateRequest) (*tfprotov6.ImportResourceStateResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.ImportResourceState)
+	return presented(bounded(ctx, req, s.frameworkServer.ImportResourceState))
 }
 
 func (s server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.ValidateDataResourceConfig)
+	return presented(bounded(ctx, req, s.frameworkServer.ValidateDataResourceConfig))
 }
 
 func (s server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
-	return bounded(ctx, req, s.frameworkServer.ReadDataSource)
+	return presented(bounded(ctx, req, s.frameworkServer.ReadDataSource))
+}
+
+func (s server) ValidateProviderConfig(ctx context.Context, req *tfprotov6.ValidateProviderConfigRequest) (*tfprotov6.ValidateProviderConfigResponse, error) {
+	return presented(s.frameworkServer.ValidateProviderConfig(ctx, req))
+}
+
+func (s server) ConfigureProvider(ctx context.Context, req *tfprotov6.ConfigureProviderRequest) (*tfprotov6.ConfigureProviderResponse, error) {
+	return presented(s.frameworkServer.ConfigureProvider(ctx, req))
+}
+
+func (s server) ValidateListResourceConfig(ctx context.Context, req *tfprotov6.ValidateListResourceConfigRequest) (*tfprotov6.ValidateListResourceConfigResponse, error) {
+	return presented(s.frameworkServer.ValidateListResourceConfig(ctx, req))
+}
+
+func (s server) ListResource(ctx context.Context, req *tfprotov6.ListResourceRequest) (*tfprotov6.ListResourceServerStream, error) {
+	stream, err := s.frameworkServer.ListResource(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	results := stream.Results
+	stream.Results = func(push func(tfprotov6.ListResourceResult) bool) {
+		results(func(result tfprotov6.ListResourceResult) bool {
+			present(result.Diagnostics)
+			return push(result)
+		})
+	}
+	return stream, nil
+}
+
+func (s server) ValidateActionConfig(ctx context.Context, req *tfprotov6.ValidateActionConfigRequest) (*tfprotov6.ValidateActionConfigResponse, error) {
+	return presented(s.frameworkServer.ValidateActionConfig(ctx, req))
+}
+
+func (s server) PlanAction(ctx context.Context, req *tfprotov6.PlanActionRequest) (*tfprotov6.PlanActionResponse, error) {
+	return presented(s.frameworkServer.PlanAction(ctx, req))
+}
+
+// presented makes the diagnostics of a response fit for a terminal.
+func presented[Response any](resp *Response, err error) (*Response, error) {
+	if resp != nil {
+		present(diagnosticsOf(resp))
+	}
+	return resp, err
+}
+
+func diagnosticsOf(resp any) []*tfprotov6.Diagnostic {
+	switch resp := resp.(type) {
+	case *tfprotov6.ValidateProviderConfigResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ConfigureProviderResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ValidateResourceConfigResponse:
+		return resp.Diagnostics
+	case *tfprotov6.UpgradeResourceStateResponse:
+		return resp.Diagnostics
+	case *tfprotov6.UpgradeResourceIdentityResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ReadResourceResponse:
+		return resp.Diagnostics
+	case *tfprotov6.PlanResourceChangeResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ApplyResourceChangeResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ImportResourceStateResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ValidateDataResourceConfigResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ReadDataSourceResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ValidateListResourceConfigResponse:
+		return resp.Diagnostics
+	case *tfprotov6.ValidateActionConfigResponse:
+		return resp.Diagnostics
+	case *tfprotov6.PlanActionResponse:
+		return resp.Diagnostics
+	}
+	return nil
 }
 
 // bounded makes a call with a context that holds nothing after it.

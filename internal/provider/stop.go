@@ -64,7 +64,12 @@ func (s server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionReq
 	end, events := s.streams.begin(), stream.Events
 	stream.Events = func(push func(tfprotov6.InvokeActionEvent) bool) {
 		defer end()
-		events(push)
+		events(func(event tfprotov6.InvokeActionEvent) bool {
+			if completed, ok := event.Type.(tfprotov6.CompletedInvokeActionEventType); ok {
+				present(completed.Diagnostics)
+			}
+			return push(event)
+		})
 	}
 	return stream, nil
 }

@@ -1,0 +1,60 @@
+package provider
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+)
+
+// present makes diagnostics fit for a terminal: it drops what would do
+// something to the terminal instead of being shown, and names the argument in
+// the text, because Terraform points at the resource's first line only when the
+// argument is nested.
+func present(diags []*tfprotov6.Diagnostic) {
+	for _, d := range diags {
+		d.Summary, d.Detail = harmless(d.Summary), harmless(d.Detail)
+		argument := argumentOf(d.Attribute)
+		if argument == "" || strings.Contains(d.Detail, "`"+argument+"`") {
+			continue
+		}
+		d.Detail = strings.TrimSuffix("`"+harmless(argument)+"`: "+d.Detail, ": ")
+	}
+}
+
+// argumentOf writes an argument's path as a configuration does:
+// schedules["daily"].cron.
+func argumentOf(path *tftypes.AttributePath) string {
+	var text strings.Builder
+	if path == nil {
+		return ""
+	}
+	for i, step := range path.Steps() {
+		switch step := step.(type) {
+		case tftypes.AttributeName:
+			if i > 0 {
+				text.WriteByte('.')
+			}
+			text.WriteString(string(step))
+		case tftypes.ElementKeyString:
+			fmt.Fprintf(&text, "[%q]", clipped(string(step)))
+		case tftypes.ElementKeyInt:
+			fmt.Fprintf(&text, "[%d]", int64(step))
+		default:
+			text.WriteString("[…]") // an element of a set has no name
+		}
+	}
+	return text.String()
+}
+
+// maxKey is how many characters of a map's key a diagnostic repeats. Valid keys
+// of schedules are shorter.
+const maxKey = 64
+
+func clipped(key string) string {
+	if characters := []rune(key); len(characters) > maxKey {
+		return string(characters[:maxKey]) + "…"
+	}
+	return key
+}
