@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 // Part is a part of an installation. Parts are applied in the order of these
@@ -157,7 +158,7 @@ func diffFunction(spec Spec, found State) []Difference {
 	if found.Function.VerifyJWT {
 		add("verify_jwt", "true", "false")
 	}
-	add("entry point", found.Function.Entrypoint, payload.Entrypoint)
+	add("entry point", found.Function.Entrypoint, source.Entrypoint)
 	add("import map", found.Function.ImportMap, spec.Source.ImportMap)
 	wanted := spec.Source.Digests()
 	files := slices.Collect(maps.Keys(wanted))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 // intact returns a spec and a state that has nothing to be changed.
@@ -20,8 +21,8 @@ func intact(t *testing.T) (Spec, State) {
 		Secrets:   []string{"KEY"},
 	}
 	id := ID{ProjectRef: "abcdefghijklmnopqrst", Name: DefaultName}
-	source := payload.Source{Files: map[string][]byte{"index.ts": []byte("code"), "deno.json": []byte("{}")}, ImportMap: "deno.json"}
-	spec := Spec{ID: id, Settings: settings, Source: source, Secrets: map[string]string{"KEY": "value"}, ExtendLogConstraint: true}
+	code := source.Source{Files: map[string][]byte{"index.ts": []byte("code"), "deno.json": []byte("{}")}, ImportMap: "deno.json"}
+	spec := Spec{ID: id, Settings: settings, Source: code, Secrets: map[string]string{"KEY": "value"}, ExtendLogConstraint: true}
 	dispatcher := payload.LoadDispatcher()
 	found := settings
 	state := State{
@@ -33,8 +34,8 @@ func intact(t *testing.T) (Spec, State) {
 		VaultStamps: map[string]string{id.Name.VaultToken(): id.Name.VaultStamp(), id.Name.VaultAlertKey(): id.Name.VaultStamp()},
 		Secrets:     map[string]string{"KEY": DigestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
 		Function: &FunctionState{
-			ID: "f", Name: id.Name.FunctionStamp(), Status: StatusActive, Files: source.Digests(),
-			Entrypoint: payload.Entrypoint, ImportMap: source.ImportMap,
+			ID: "f", Name: id.Name.FunctionStamp(), Status: StatusActive, Files: code.Digests(),
+			Entrypoint: source.Entrypoint, ImportMap: code.ImportMap,
 		},
 		LogConstraints: []LogConstraint{{Name: "c", Admits: true}},
 	}

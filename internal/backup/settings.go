@@ -11,6 +11,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 // The PRD's values, which are the defaults of a backup.
@@ -204,7 +205,7 @@ type Spec struct {
 	ID       ID
 	Settings Settings
 	// Source is the Edge Function's source.
-	Source payload.Source
+	Source source.Source
 	// OwnSource says that Source is not the built-in function's.
 	OwnSource bool
 	// Secrets are the values of the extra function secrets, known only while
@@ -238,7 +239,7 @@ func (f FunctionSettings) rpcTimeout() time.Duration {
 }
 
 // BuiltInSource returns the provider's own Edge Function for a backup.
-func BuiltInSource(name Name, settings Settings) (payload.Source, error) {
+func BuiltInSource(name Name, settings Settings) (source.Source, error) {
 	config := payload.FunctionConfig{
 		ManagedBy:    Owner,
 		Backup:       string(name),

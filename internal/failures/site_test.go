@@ -19,8 +19,8 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -148,7 +148,7 @@ var patience = map[string]map[string]any{
 }
 
 // source is the provider's function with shorter limits.
-func (s *site) source() payload.Source {
+func (s *site) source() source.Source {
 	source, err := backup.BuiltInSource(s.name, s.settings)
 	s.must(err)
 	source.Files = maps.Clone(source.Files)

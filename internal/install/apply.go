@@ -17,6 +17,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -311,7 +312,7 @@ func (l *lease) setSecrets(ctx context.Context, values map[string]string) error 
 
 func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backup.State) (deployed supabase.Function, err error) {
 	name, api, ref := spec.ID.Name, l.service.API, l.service.Ref
-	if f := found.Function; f != nil && f.Status == backup.StatusActive && f.Entrypoint == payload.Entrypoint &&
+	if f := found.Function; f != nil && f.Status == backup.StatusActive && f.Entrypoint == source.Entrypoint &&
 		f.ImportMap == spec.Source.ImportMap && maps.Equal(f.Files, spec.Source.Digests()) {
 		// The code is right, so only the way it is served can differ.
 		stamp, verify := name.FunctionStamp(), false
@@ -328,7 +329,7 @@ func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backu
 	}
 	deployment := supabase.Deployment{
 		Slug: name.Slug(), Name: name.FunctionStamp(),
-		Entrypoint: path.Join(directory, payload.Entrypoint), Files: files,
+		Entrypoint: path.Join(directory, source.Entrypoint), Files: files,
 	}
 	if spec.Source.ImportMap != "" {
 		deployment.ImportMap = path.Join(directory, spec.Source.ImportMap)

@@ -17,8 +17,8 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -128,7 +128,7 @@ func (s *Service) Recall(ctx context.Context, name backup.Name, known backup.Kno
 func (s *Service) observeFunction(ctx context.Context, f supabase.Function, known backup.Known) (backup.FunctionState, error) {
 	state := backup.FunctionState{
 		ID: f.ID, Name: f.Name, Status: f.Status, VerifyJWT: f.VerifyJWT,
-		Entrypoint: payload.Entrypoint, Revision: revision(f), Files: known.Files,
+		Entrypoint: source.Entrypoint, Revision: revision(f), Files: known.Files,
 	}
 	if f.EntrypointPath != "" {
 		state.Entrypoint = path.Base(f.EntrypointPath)
@@ -139,13 +139,13 @@ func (s *Service) observeFunction(ctx context.Context, f supabase.Function, know
 	if known.Revision == state.Revision && known.Files != nil {
 		return state, nil
 	}
-	source, err := s.API.FunctionSource(ctx, s.Ref, f.Slug)
+	fetched, err := s.API.FunctionSource(ctx, s.Ref, f.Slug)
 	if err != nil {
 		return backup.FunctionState{}, err
 	}
-	base := path.Dir(source.Entrypoint)
-	deployed := payload.Source{Files: map[string][]byte{}}
-	for file, content := range source.Files {
+	base := path.Dir(fetched.Entrypoint)
+	deployed := source.Source{Files: map[string][]byte{}}
+	for file, content := range fetched.Files {
 		deployed.Files[relativePath(base, file)] = content
 	}
 	state.Files = deployed.Digests()

@@ -7,9 +7,7 @@
 package payload
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -18,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 //go:embed function/*.ts function/contract.json function/tokens.json
@@ -28,13 +28,6 @@ var sqlFiles embed.FS
 
 // Owner is the stamp that everything installed carries.
 const Owner = "terraform-provider-aimindset"
-
-// Entrypoint is the file of a function directory that is executed.
-const Entrypoint = "index.ts"
-
-// ImportMaps are the names of an import map beside the entry point. The first
-// that is there is taken.
-var ImportMaps = []string{"deno.json", "deno.jsonc", "import_map.json"}
 
 // TokensFile is the file beside the entry point in which a function finds the
 // SHA-256 digests of the tokens that it accepts, by the names of their
@@ -66,26 +59,6 @@ var LoadContract = sync.OnceValue(func() Contract {
 	return c
 })
 
-// Source is the source code of one Edge Function.
-type Source struct {
-	// Files maps a slash-separated path, relative to the directory of the
-	// entry point, to the file's content. A path may begin with "../".
-	Files map[string][]byte
-	// ImportMap is the path of the import map (a deno.json or an
-	// import_map.json) in Files, or empty.
-	ImportMap string
-}
-
-// Digests maps every path of the source to the lower-case hexadecimal SHA-256
-// of its content.
-func (s Source) Digests() map[string]string {
-	digests := make(map[string]string, len(s.Files))
-	for name, content := range s.Files {
-		digests[name] = digest(content)
-	}
-	return digests
-}
-
 // AlertConfig says how the Edge Function reports a failed backup.
 type AlertConfig struct {
 	// Function is the slug of the Edge Function that sends the e-mail.
@@ -108,25 +81,25 @@ type FunctionConfig struct {
 }
 
 // Function returns the built-in Edge Function with its configuration.
-func Function(config FunctionConfig) (Source, error) {
+func Function(config FunctionConfig) (source.Source, error) {
 	files := map[string][]byte{}
 	entries, err := fs.ReadDir(functionFiles, "function")
 	if err != nil {
-		return Source{}, fmt.Errorf("read the built-in function: %w", err)
+		return source.Source{}, fmt.Errorf("read the built-in function: %w", err)
 	}
 	for _, entry := range entries {
 		content, err := functionFiles.ReadFile(path.Join("function", entry.Name()))
 		if err != nil {
-			return Source{}, fmt.Errorf("read the built-in function: %w", err)
+			return source.Source{}, fmt.Errorf("read the built-in function: %w", err)
 		}
 		files[entry.Name()] = content
 	}
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
-		return Source{}, fmt.Errorf("write the function's config.json: %w", err)
+		return source.Source{}, fmt.Errorf("write the function's config.json: %w", err)
 	}
 	files["config.json"] = append(text, '\n')
-	return Source{Files: files}, nil
+	return source.Source{Files: files}, nil
 }
 
 // Dispatcher is the SQL part of an installation.
@@ -186,7 +159,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 		if body == nil {
 			panic(fmt.Sprintf("payload: sql/functions/%s.sql has no $body$", name))
 		}
-		d.Functions[name] = digest([]byte(body[1]))
+		d.Functions[name] = source.Digest([]byte(body[1]))
 		functions = append(functions, text)
 		if name == "acquire" || name == "hold" || name == "catalog" {
 			leaseFunctions = append(leaseFunctions, text)
@@ -212,11 +185,6 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	lease := read("lease.sql")
 	d.Lease = script([]string{lease}, leaseFunctions, []string{"drop schema auto_backup_wanted cascade;"})
 	d.Install = script([]string{lease, read("schema.sql"), read("view.sql")}, functions, []string{read("grants.sql"), read("record.sql")})
-	d.Version = LoadContract().FunctionVersion + "+" + digest([]byte(d.Install + d.Remove))[:8]
+	d.Version = LoadContract().FunctionVersion + "+" + source.Digest([]byte(d.Install + d.Remove))[:8]
 	return d
 })
-
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}

@@ -15,7 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 // autoBackupModel is the resource as Terraform keeps it. The first group is
@@ -174,37 +174,37 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 
 // source reads the Edge Function's source: the built-in one, or that of
 // source_dir. It answers false when the directory is not known yet.
-func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (payload.Source, bool, diag.Diagnostics) {
+func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (source.Source, bool, diag.Diagnostics) {
 	var (
 		diags    diag.Diagnostics
 		function functionModel
 	)
 	diags.Append(m.Function.As(ctx, &function, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true, UnhandledUnknownAsEmpty: true})...)
 	if diags.HasError() || m.Function.IsUnknown() || function.SourceDir.IsUnknown() {
-		return payload.Source{}, false, diags
+		return source.Source{}, false, diags
 	}
 	if function.SourceDir.IsNull() {
-		source, err := backup.BuiltInSource(backup.Name(m.Name.ValueString()), settings)
+		code, err := backup.BuiltInSource(backup.Name(m.Name.ValueString()), settings)
 		if err != nil {
 			diags.AddError("Broken built-in function", err.Error())
 		}
-		return source, err == nil, diags
+		return code, err == nil, diags
 	}
 	if len(function.SourceDir.ValueString()) > maxText {
-		return payload.Source{}, false, diags // its validator complains
+		return source.Source{}, false, diags // its validator complains
 	}
 	at := path.Root("function").AtName("source_dir")
-	source, err := payload.Directory(function.SourceDir.ValueString())
-	var badImport *payload.ImportError
+	code, err := source.Directory(function.SourceDir.ValueString())
+	var badImport *source.ImportError
 	switch {
-	case errors.Is(err, payload.ErrNoEntrypoint):
+	case errors.Is(err, source.ErrNoEntrypoint):
 		diags.AddAttributeError(at, "Incomplete function source", capitalise(err.Error())+". Put the function's entry point there, or leave `source_dir` out for the built-in function.")
 	case errors.As(err, &badImport):
 		diags.AddAttributeError(at, "Incomplete function source", badImport.Error()+". Everything that index.ts imports has to be deployed with it.")
 	case err != nil:
 		diags.AddAttributeError(at, "Unreadable function source", capitalise(err.Error())+".")
 	}
-	return source, err == nil, diags
+	return code, err == nil, diags
 }
 
 // observe writes what was found in the project into the model. What the

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 // ValidateConfig checks what concerns several arguments at once.
@@ -165,9 +166,9 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 
 // planWanted reads the wanted settings and source. It answers false when they
 // are not known yet.
-func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupModel, plan *autoBackupModel, diags *diag.Diagnostics) (backup.Settings, payload.Source, bool) {
+func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupModel, plan *autoBackupModel, diags *diag.Diagnostics) (backup.Settings, source.Source, bool) {
 	if diags.HasError() {
-		return backup.Settings{}, payload.Source{}, false
+		return backup.Settings{}, source.Source{}, false
 	}
 	// An argument that is left out is computed from the schedules, and so is
 	// not what the state remembers.
@@ -186,18 +187,18 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	settings, known, more := plan.settings(ctx, front, time.Now())
 	diags.Append(more...)
 	if !known || config.Secrets.IsUnknown() {
-		return settings, payload.Source{}, false
+		return settings, source.Source{}, false
 	}
-	source, known, more := plan.source(ctx, settings)
+	code, known, more := plan.source(ctx, settings)
 	diags.Append(more...)
 	if r.projects != nil {
-		r.projects.checkSelfHosted(plan.Name.ValueString(), source, config.Secrets.Elements(), diags)
+		r.projects.checkSelfHosted(plan.Name.ValueString(), code, config.Secrets.Elements(), diags)
 	}
 	settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
 	if settings.Secrets == nil {
 		settings.Secrets = []string{}
 	}
-	return settings, source, known && !unknownProject
+	return settings, code, known && !unknownProject
 }
 
 func (m *autoBackupModel) setOverdueAfter(value types.String) {
@@ -242,7 +243,7 @@ func (m *autoBackupModel) forgetComputed() {
 
 // render plans the computed values. One that an apply has to find out is
 // unknown; every other one is what the project has to show afterwards.
-func (m *autoBackupModel) render(settings backup.Settings, source payload.Source, config autoBackupModel, state *autoBackupModel, p *projects, diags *diag.Diagnostics) {
+func (m *autoBackupModel) render(settings backup.Settings, code source.Source, config autoBackupModel, state *autoBackupModel, p *projects, diags *diag.Diagnostics) {
 	if state == nil {
 		state = &autoBackupModel{}
 	}
@@ -252,9 +253,9 @@ func (m *autoBackupModel) render(settings backup.Settings, source payload.Source
 	m.FunctionURL = types.StringValue(settings.Function.URL)
 	m.FunctionStatus = types.StringValue(backup.StatusActive)
 	m.FunctionVerifyJWT = types.BoolValue(false)
-	m.FunctionEntrypoint, m.FunctionImportMap = types.StringValue(payload.Entrypoint), textOrNull(source.ImportMap)
+	m.FunctionEntrypoint, m.FunctionImportMap = types.StringValue(source.Entrypoint), textOrNull(code.ImportMap)
 	m.AlertURL = types.StringValue(settings.Alert.URL)
-	m.SourceFiles = mapOf(source.Digests())
+	m.SourceFiles = mapOf(code.Digests())
 	m.FunctionRevision = types.StringUnknown()
 	if m.SourceFiles.Equal(state.SourceFiles) && m.FunctionStatus.Equal(state.FunctionStatus) && m.FunctionVerifyJWT.Equal(state.FunctionVerifyJWT) &&
 		m.FunctionEntrypoint.Equal(state.FunctionEntrypoint) && m.FunctionImportMap.Equal(state.FunctionImportMap) {

@@ -23,6 +23,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
 const (
@@ -260,7 +261,7 @@ func attributePath(attribute string) path.Path {
 
 // checkSelfHosted refuses, at a backup's own attributes, what a self-hosted
 // project cannot take.
-func (p *projects) checkSelfHosted(name string, source payload.Source, secrets map[string]attr.Value, diags *diag.Diagnostics) {
+func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[string]attr.Value, diags *diag.Diagnostics) {
 	own := p.config.SelfHosted
 	if own == nil {
 		return
@@ -268,7 +269,7 @@ func (p *projects) checkSelfHosted(name string, source payload.Source, secrets m
 	if err := selfhosted.CheckSlug(name); err != nil {
 		diags.AddAttributeError(path.Root("name"), "Invalid name", capitalise(err.Error())+".")
 	}
-	for file := range source.Files {
+	for file := range code.Files {
 		if err := selfhosted.CheckFile(file); err != nil {
 			diags.AddAttributeError(path.Root("function").AtName("source_dir"), "Invalid function source", capitalise(err.Error())+".")
 		}

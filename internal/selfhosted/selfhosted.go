@@ -41,6 +41,7 @@ import (
 	"unicode"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -155,10 +156,10 @@ func (p *Project) ListFunctions(ctx context.Context, _ string) ([]supabase.Funct
 	var functions []supabase.Function
 	for _, entry := range entries {
 		slug := entry.Name()
-		if !slugPattern.MatchString(slug) || !isFile(filepath.Join(p.dir(slug), payload.Entrypoint)) {
+		if !slugPattern.MatchString(slug) || !isFile(filepath.Join(p.dir(slug), source.Entrypoint)) {
 			continue
 		}
-		f := supabase.Function{Slug: slug, Name: slug, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, ImportMapPath: p.importMap(slug)}
+		f := supabase.Function{Slug: slug, Name: slug, Status: "ACTIVE", EntrypointPath: source.Entrypoint, ImportMapPath: p.importMap(slug)}
 		if m, err := p.marker(slug); err != nil {
 			return nil, err
 		} else if m != nil {
@@ -175,7 +176,7 @@ func (p *Project) ListFunctions(ctx context.Context, _ string) ([]supabase.Funct
 
 // importMap is the import map that the runtime finds beside the entry point.
 func (p *Project) importMap(slug string) string {
-	for _, name := range payload.ImportMaps {
+	for _, name := range source.ImportMaps {
 		if isFile(filepath.Join(p.dir(slug), name)) {
 			return name
 		}
@@ -248,26 +249,26 @@ func (p *Project) FunctionSource(ctx context.Context, _, slug string) (supabase.
 	}
 	p.files.Lock()
 	defer p.files.Unlock()
-	source := supabase.Source{Entrypoint: payload.Entrypoint, Files: map[string][]byte{}}
+	read := supabase.Source{Entrypoint: source.Entrypoint, Files: map[string][]byte{}}
 	m, err := p.marker(slug)
 	if err != nil {
 		return supabase.Source{}, err
 	}
 	if m != nil {
-		source.Files, err = p.deployed(slug, m)
-		return source, err
+		read.Files, err = p.deployed(slug, m)
+		return read, err
 	}
 	// Somebody else's function: what it consists of is not known, and its
 	// entry point is enough to see that it is another one.
-	content, err := os.ReadFile(filepath.Join(p.dir(slug), payload.Entrypoint))
+	content, err := os.ReadFile(filepath.Join(p.dir(slug), source.Entrypoint))
 	if errors.Is(err, fs.ErrNotExist) {
 		return supabase.Source{}, fmt.Errorf("read the function %s: %w", slug, supabase.ErrNotFound)
 	}
 	if err != nil {
 		return supabase.Source{}, fmt.Errorf("read the function %s: %w", slug, err)
 	}
-	source.Files[payload.Entrypoint] = content
-	return source, nil
+	read.Files[source.Entrypoint] = content
+	return read, nil
 }
 
 // DeployFunction writes a function beside the others and puts it in its place
@@ -288,8 +289,8 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 		return supabase.Function{}, err
 	}
 	base := path.Dir(d.Entrypoint)
-	if path.Base(d.Entrypoint) != payload.Entrypoint {
-		return supabase.Function{}, fmt.Errorf("the runtime loads %s and not %s", payload.Entrypoint, path.Base(d.Entrypoint))
+	if path.Base(d.Entrypoint) != source.Entrypoint {
+		return supabase.Function{}, fmt.Errorf("the runtime loads %s and not %s", source.Entrypoint, path.Base(d.Entrypoint))
 	}
 	p.files.Lock()
 	defer p.files.Unlock()
@@ -306,7 +307,7 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 		m = &marker{ID: rand.Text()}
 	}
 	m.ManagedBy, m.Name, m.Files, m.Tokens = payload.Owner, cmp.Or(d.Name, d.Slug), nil, nil
-	existed := isFile(filepath.Join(p.dir(d.Slug), payload.Entrypoint))
+	existed := isFile(filepath.Join(p.dir(d.Slug), source.Entrypoint))
 
 	// The names are fixed, so that what a killed run left is swept away.
 	fresh, aside := p.dir("."+d.Slug+".new"), p.dir("."+d.Slug+".old")
@@ -337,8 +338,8 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 	if err != nil {
 		return supabase.Function{}, err
 	}
-	if source, ok := files[payload.TokensFile]; ok {
-		text := string(source)
+	if content, ok := files[payload.TokensFile]; ok {
+		text := string(content)
 		m.Tokens = &text
 	}
 	files[payload.TokensFile] = encode(tokens)
@@ -353,7 +354,7 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 	}
 	p.functionChanged(existed)
 	return supabase.Function{
-		ID: m.ID, Slug: d.Slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, ImportMapPath: p.importMap(d.Slug), EzbrSHA256: digest,
+		ID: m.ID, Slug: d.Slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: source.Entrypoint, ImportMapPath: p.importMap(d.Slug), EzbrSHA256: digest,
 	}, nil
 }
 
@@ -386,13 +387,13 @@ func (p *Project) UpdateFunction(ctx context.Context, _, slug string, u supabase
 	}
 	claimed := m == nil
 	if claimed {
-		m = &marker{ManagedBy: payload.Owner, ID: rand.Text(), Name: slug, Files: []string{payload.Entrypoint}}
+		m = &marker{ManagedBy: payload.Owner, ID: rand.Text(), Name: slug, Files: []string{source.Entrypoint}}
 	}
 	files, err := p.deployed(slug, m)
 	if err != nil {
 		return supabase.Function{}, err
 	}
-	if _, ok := files[payload.Entrypoint]; !ok {
+	if _, ok := files[source.Entrypoint]; !ok {
 		return supabase.Function{}, fmt.Errorf("update the function %s: %w", slug, supabase.ErrNotFound)
 	}
 	if u.Name != nil && *u.Name != m.Name {
@@ -404,7 +405,7 @@ func (p *Project) UpdateFunction(ctx context.Context, _, slug string, u supabase
 		}
 	}
 	return supabase.Function{
-		ID: m.ID, Slug: slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: payload.Entrypoint, ImportMapPath: p.importMap(slug), EzbrSHA256: digestOf(files),
+		ID: m.ID, Slug: slug, Name: m.Name, Status: "ACTIVE", EntrypointPath: source.Entrypoint, ImportMapPath: p.importMap(slug), EzbrSHA256: digestOf(files),
 	}, nil
 }
 
@@ -479,7 +480,7 @@ func (p *Project) changeTokens(slug string, change func(tokens map[string]string
 	}
 	known := slices.Collect(maps.Values(before))
 	gained := slices.ContainsFunc(slices.Collect(maps.Values(tokens)), func(digest string) bool { return !slices.Contains(known, digest) })
-	existed := isFile(filepath.Join(p.dir(slug), payload.Entrypoint))
+	existed := isFile(filepath.Join(p.dir(slug), source.Entrypoint))
 	if err := os.Mkdir(p.dir(slug), 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // the runtime reads it
 		return fmt.Errorf("write the tokens of function %s: %w", slug, err)
 	}

@@ -1,0 +1,109 @@
+package source
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSpecifiers proves which pieces of a text are imports: every form that
+// TypeScript has, and nothing that only looks like one in a comment, a string,
+// a template, a regular expression, a property or a method.
+func TestSpecifiers(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct{ text, want string }{
+		"nothing":                  {"", ""},
+		"named":                    {`import { a } from "./a.ts"`, "./a.ts"},
+		"single quotes":            {`import a from './a.ts'`, "./a.ts"},
+		"namespace":                {`import * as a from "./a.ts"`, "./a.ts"},
+		"default and named":        {`import a, { b as c } from "./a.ts"`, "./a.ts"},
+		"types":                    {`import type { A } from "./a.ts"; import { type B } from "./b.ts"`, "./a.ts ./b.ts"},
+		"side effect":              {`import"./a.ts"`, "./a.ts"},
+		"without blanks":           {`import{a}from"./a.ts";export*from"./b.ts"`, "./a.ts ./b.ts"},
+		"export from":              {`export { a } from "./a.ts"; export * as b from "./b.ts"`, "./a.ts ./b.ts"},
+		"export type":              {`export type { A } from "./a.ts"`, "./a.ts"},
+		"with attributes":          {`import d from "./d.json" with { type: "json" }`, "./d.json"},
+		"over lines":               {"import {\n  a,\n  // a note: from \"./b.ts\"\n  b,\n}\nfrom\n\"./a.ts\"", "./a.ts"},
+		"carriage returns":         {"import {\r\n a } from \"./a.ts\";\r\nimport \"./b.ts\";\r\n", "./a.ts ./b.ts"},
+		"byte order mark":          {"\ufeffimport \"./a.ts\"", "./a.ts"},
+		"no semicolons":            {"const x = 1\nimport \"./a.ts\"\nexport const from = 2\nexport * from \"./b.ts\"", "./a.ts ./b.ts"},
+		"remote":                   {`import "jsr:@std/assert@1"; import "npm:left-pad"; import "https://esm.sh/x"`, "https://esm.sh/x jsr:@std/assert@1 npm:left-pad"},
+		"bare":                     {`import "lodash"; import { z } from "zod/v4"`, "lodash zod/v4"},
+		"sorted, each once":        {`import "./b.ts"; import "./a.ts"; import("./b.ts")`, "./a.ts ./b.ts"},
+		"escapes":                  {`import "./\u0061.ts"; import "./\x62.ts"; import("./\u{64}.json"); import "./\e.ts"`, "./a.ts ./b.ts ./d.json ./e.ts"},
+		"an escaped quote":         {`import "./a\".ts"; import './b\'.ts'`, `./a".ts ./b'.ts`},
+		"dynamic":                  {`const a = await import("./a.ts"); import ( './b.ts' , { with: {} } )`, "./a.ts ./b.ts"},
+		"dynamic over lines":       {"await import(\n  // why\n  \"./a.ts\",\n)", "./a.ts"},
+		"dynamic template":         {"await import(`./a.ts`)", "./a.ts"},
+		"in a template":            {"const s = `${await import(\"./a.ts\")} and ${`${await import('./b.ts')}`}`", "./a.ts ./b.ts"},
+		"braces in a template":     {"const s = `${[1].map((x) => { return { x }; })}`; import(\"./a.ts\")", "./a.ts"},
+		"an escape in a template":  {"const s = `\\``; import(\"./a.ts\")", "./a.ts"},
+		"after a backquote":        {"const re = /`/; import(\"./a.ts\"); const s = '`'", "./a.ts"},
+		"after a regexp":           {`const re = /["']/g, c = /[/"]/; import("./a.ts")`, "./a.ts"},
+		"after an escaped regexp":  {`const re = /\/"/; import("./a.ts"); const s = '"'`, "./a.ts"},
+		"a regexp first":           {`/"/.test(x); import("./a.ts")`, "./a.ts"},
+		"a regexp after a comment": {"x = /* \" */ /'/; import(\"./a.ts\")", "./a.ts"},
+		"after a division":         {"const x = a / b; import(\"./a.ts\"); const y = c / d", "./a.ts"},
+		"division by a group":      {"const x = (a + b) / 2, s = \"./gone.ts\"; import(\"./a.ts\"); x / 3", "./a.ts"},
+		"division of an element":   {"const x = a[0] / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
+		"division of a text":       {"const x = \"4\" / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
+		"division of a template":   {"const x = `4` / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
+		"division of a property":   {"const x = o.return / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
+		"a lone slash":             {"const x = a\n/ b; import(\"./a.ts\")", "./a.ts"},
+		"after return":             {"function f() { return /import \"x\"/ }\nimport(\"./a.ts\")", "./a.ts"},
+		"after a long line":        {"const x" + strings.Repeat("y", 70) + " = /\"/; import(\"./a.ts\")", "./a.ts"},
+		"after an apostrophe":      {"// it's\nimport \"./a.ts\" /* isn't */", "./a.ts"},
+		"in JSX":                   {"const x = <p>it's</p>;\nimport(\"./a.ts\")", "./a.ts"},
+		"line comment":             {`// import "./gone.ts"`, ""},
+		"block comment":            {"/* import \"./gone.ts\"\n * export * from './gone.ts' */", ""},
+		"the shortest comment":     {"/**/import \"./a.ts\"", "./a.ts"},
+		"not yet a comment":        {"/*/ import \"./gone.ts\" */import \"./a.ts\"", "./a.ts"},
+		"text":                     {`const s = "import './gone.ts'", t = 'import "./gone.ts"'`, ""},
+		"escaped quote in a text":  {`const s = "a\"; import './gone.ts'"`, ""},
+		"template":                 {"const s = `\nimport \"./gone.ts\"\n`", ""},
+		"escaped template":         {"const s = `\\${import(\"./gone.ts\")}\\`import './gone.ts'`", ""},
+		"regexp":                   {`const re = /import "\.\/gone\.ts"/; const c = /[/]import("x")/`, ""},
+		"a class of a regexp":      {`const c = /[\]/"]import("x")/`, ""},
+		"method":                   {`loader.import("./gone.ts"); loader?.import("./gone.ts"); reimport("./gone.ts"); $import("./gone.ts")`, ""},
+		"property":                 {`const o = { import: "./gone.ts", from: "./gone.ts" }`, ""},
+		"meta":                     {`import.meta.resolve("./gone.ts"); new URL("./gone.ts", import.meta.url)`, ""},
+		"computed":                 {"await import(name); await import(`./${name}.ts`); await import(\"./\" + name)", ""},
+		"a number is no text":      {"import(0); import(7)", ""},
+		"unfinished":               {"const s = `${import(", ""},
+		"unfinished text":          {"import \"./a.ts\"; import \"./gone.ts", "./a.ts"},
+		"unfinished comment":       {"import \"./a.ts\" /* no end", "./a.ts"},
+		"a brace too much":         {"} import \"./a.ts\"", "./a.ts"},
+		"export of a value":        {`export const s = "x"; const from = "./gone.ts"`, ""},
+		"export default":           {`export default "./gone.ts"`, ""},
+	} {
+		if got := strings.Join(specifiers(c.text), " "); got != c.want {
+			t.Errorf("%s: got %q, want %q", what, got, c.want)
+		}
+	}
+}
+
+// TestPlainJSON proves what is left of the JSON that Deno accepts: strings
+// untouched, no comments, no trailing commas.
+func TestPlainJSON(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                            "",
+		`{"a": [1, 2]}`:               `{"a": [1, 2]}`,
+		"\ufeff{}":                    `{}`,
+		"{} // end":                   `{} `,
+		"// first\n{}":                "\n{}",
+		"{/* a */}":                   `{ }`,
+		"{/*/ a */}":                  `{ }`,
+		`{"//x": "/* y */"}`:          `{"//x": "/* y */"}`,
+		`{"a\"//": 1}`:                `{"a\"//": 1}`,
+		"[1,]":                        `[1]`,
+		"[1 , // one\n ]":             `[1 ]`,
+		"{\"a\": {\"b\": 1,\r\n},\t}": `{"a": {"b": 1}}`,
+		`["a,", ]`:                    `["a,"]`,
+		`["unfinished`:                `["unfinished`,
+		"/* unfinished":               " ",
+	} {
+		if got := plainJSON(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
