@@ -1,4 +1,4 @@
-// Package internal_test checks the house as a whole.
+// Package internal_test checks what the packages import of each other.
 package internal_test
 
 import (
@@ -11,23 +11,24 @@ import (
 
 const module = "github.com/aimindset/terraform-provider-aimindset"
 
-// allowed says what each package may import of this module. Packages that
-// only tests and the demo use stand in none of the lists.
+// allowed lists what each package may import from this module. No package of
+// the provider imports one that exists for tests or the demo only.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/health", "internal/install", "internal/payload", "internal/postgres", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/supabase"},
+	"internal/provider":            {"internal/backup", "internal/health", "internal/install", "internal/payload", "internal/postgres", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase"},
 	"internal/provider/cmd/schema": {"internal/provider"},
-	"internal/install":             {"internal/backup", "internal/install/queries", "internal/payload", "internal/postgres", "internal/supabase"},
+	"internal/install":             {"internal/backup", "internal/install/queries", "internal/payload", "internal/postgres", "internal/source", "internal/supabase"},
 	"internal/install/queries":     {},
 	"internal/health":              {"internal/backup", "internal/facts", "internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
 	"internal/preflight":           {"internal/backup", "internal/facts", "internal/plsql", "internal/postgres", "internal/supabase"},
 	"internal/plsql":               {},
 	"internal/codes":               {},
 	"internal/facts":               {"internal/postgres", "internal/supabase"},
-	"internal/backup":              {"internal/payload", "internal/schedule"},
+	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source"},
 	"internal/schedule":            {},
-	"internal/payload":             {},
-	"internal/selfhosted":          {"internal/payload", "internal/supabase"},
+	"internal/payload":             {"internal/source"},
+	"internal/source":              {},
+	"internal/selfhosted":          {"internal/payload", "internal/source", "internal/supabase"},
 	"internal/supabase":            {},
 	"internal/postgres":            {},
 	"internal/stack":               {"internal/payload"},
@@ -38,9 +39,9 @@ var allowed = map[string][]string{
 	"internal/fleet/cmd/bench":     {"internal/fleet", "internal/stack"},
 }
 
-// TestImportArrows proves that every package imports only what the house
-// allows it to, that Terraform's libraries are imported by its face alone, and
-// that no package is missing from the list.
+// TestImportArrows proves that every package imports only what the list allows,
+// that only package provider imports Terraform's libraries, and that the list
+// is complete.
 func TestImportArrows(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,GoFiles", module+"/...").Output()
@@ -65,19 +66,19 @@ func TestImportArrows(t *testing.T) {
 		name := strings.TrimPrefix(strings.TrimPrefix(pkg.ImportPath, module), "/")
 		may, known := allowed[name]
 		if !known {
-			t.Errorf("package %q has no place in the house; add it to the list with what it may import", name)
+			t.Errorf("package %q is not in the list; add it with what it may import", name)
 			continue
 		}
 		for _, imported := range pkg.Imports {
 			if inner, ok := strings.CutPrefix(imported, module+"/"); ok && !slices.Contains(may, inner) {
-				t.Errorf("%s imports %s, which the house does not allow", name, inner)
+				t.Errorf("%s imports %s, which the list does not allow", name, inner)
 			}
 			if strings.HasPrefix(imported, "github.com/hashicorp/terraform-plugin-") && !strings.HasPrefix(name, "internal/provider") && name != "" {
-				t.Errorf("%s imports %s; only package provider speaks Terraform", name, imported)
+				t.Errorf("%s imports %s; only package provider may", name, imported)
 			}
 		}
 	}
 	if seen != len(allowed) {
-		t.Errorf("%d packages were found, the list has %d; take out what is gone", seen, len(allowed))
+		t.Errorf("there are %d packages, the list has %d; remove those that no longer exist", seen, len(allowed))
 	}
 }
