@@ -115,6 +115,9 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	if m.Schedules.IsUnknown() || m.Function.IsUnknown() || m.Alert.IsUnknown() || m.Retry.IsUnknown() {
 		return result, false, nil
 	}
+	if slices.ContainsFunc(slices.Collect(maps.Values(m.Schedules.Elements())), attr.Value.IsUnknown) {
+		return result, false, nil
+	}
 	diags.Append(m.Schedules.ElementsAs(ctx, &schedules, false)...)
 	diags.Append(m.Function.As(ctx, &function, basetypes.ObjectAsOptions{})...)
 	diags.Append(m.Alert.As(ctx, &alert, basetypes.ObjectAsOptions{})...)
@@ -168,6 +171,10 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 		result.Alert.OverdueAfterSeconds = int64(overdue / time.Second)
 	} else {
 		result.Alert.OverdueAfterSeconds = seconds(alert.OverdueAfter)
+		checkOverdueAfter(result, &diags)
+	}
+	if diags.HasError() {
+		return result, false, diags
 	}
 	return result, true, diags
 }

@@ -21,45 +21,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
-// ValidateConfig checks what concerns several arguments at once.
-func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
-	defer tidy(&resp.Diagnostics)
-	var config autoBackupModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	if _, _, diags := config.source(ctx, backup.Settings{}); diags.HasError() {
-		resp.Diagnostics.Append(diags...)
-	}
-	if config.Secrets.IsUnknown() {
-		return
-	}
-	lengths := map[string]int{}
-	for name, element := range config.Secrets.Elements() {
-		value, _ := element.(types.String)
-		if value.IsNull() {
-			resp.Diagnostics.AddAttributeError(path.Root("secrets").AtMapKey(name), "Invalid secret", "The value is null. Leave the name out to remove the secret.")
-		}
-		if strings.ContainsRune(value.ValueString(), 0) {
-			resp.Diagnostics.AddAttributeError(path.Root("secrets").AtMapKey(name), "Invalid secret", "The value has a NUL character, which no environment variable can hold. Encode the value, for example with `base64encode`.")
-		}
-		lengths[name] = len([]rune(value.ValueString()))
-	}
-	name := backup.Name(config.Name.ValueString())
-	if config.Name.IsNull() {
-		name = backup.DefaultName
-	}
-	faults := backup.ValidateSecrets(name, lengths)
-	for _, secret := range slices.Sorted(maps.Keys(faults)) {
-		at := path.Root("secrets")
-		if secret != "" {
-			at = at.AtMapKey(secret)
-		}
-		resp.Diagnostics.AddAttributeError(at, "Invalid secret", capitalise(faults[secret].Error())+".")
-	}
-}
-
 // ModifyPlan renders what the configuration wants as the plan's computed
 // values. Terraform compares them with what the last refresh found, so every
 // deviation of the project shows at its own attribute and is repaired in place.
@@ -118,6 +79,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	}
 	if state == nil || !plan.Schedules.Equal(state.Schedules) {
 		warnCrowding(settings, &resp.Diagnostics)
+		warnDayFields(settings.Schedules, time.Now(), &resp.Diagnostics)
 	}
 	if state == nil {
 		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)

@@ -214,7 +214,6 @@ func schedulesAttribute() schema.Attribute {
 		Optional: true, Computed: true,
 		Default: mapdefault.StaticValue(standard),
 		Validators: []validator.Map{
-			mapvalidator.SizeAtLeast(1),
 			mapvalidator.KeysAre(checked("must be a schedule key", backup.ValidateKey)),
 		},
 		MarkdownDescription: "Schedules of the backup, by key; the job of a schedule is named `<name>-<key>`. Default: `{ daily = { cron = \"" + backup.DefaultCron + "\" } }`.",

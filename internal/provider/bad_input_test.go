@@ -37,7 +37,9 @@ func TestBadInput(t *testing.T) {
 		"long name":                {object{"name": strings.Repeat("a", 41)}, `name`, "limit is 40"},
 		"reserved key":             {object{"schedules": object{"watchdog": object{"cron": "0 3 * * *"}}}, `schedules["watchdog"]`, "choose another key"},
 		"key that is no name":      {object{"schedules": object{"Every Day": object{"cron": "0 3 * * *"}}}, `schedules["Every Day"]`, "lower-case letters"},
-		"no schedule":              {object{"schedules": object{}}, `schedules`, "at least 1"},
+		"no schedule":              {object{"schedules": object{}}, `schedules`, "Leave `schedules` out for the default"},
+		"no time":                  {object{"timeouts": object{"read": "0s"}}, `timeouts.read`, "leaves no time"},
+		"less than no time":        {object{"timeouts": object{"create": "-5m"}}, `timeouts.create`, "leaves no time"},
 		"reserved secret":          {object{"secrets": object{"SUPABASE_URL": "x"}}, `secrets["SUPABASE_URL"]`, "reserves"},
 		"own token":                {object{"secrets": object{"AUTO_BACKUP_TOKEN": "x"}}, `secrets["AUTO_BACKUP_TOKEN"]`, "own token"},
 		"own token of a name":      {object{"name": "night", "secrets": object{"NIGHT_TOKEN": "x"}}, `secrets["NIGHT_TOKEN"]`, "own token"},
@@ -55,12 +57,14 @@ func TestBadInput(t *testing.T) {
 		"alert function":           {object{"alert": object{"function": "../x"}}, `alert.function`, "slug"},
 		"alert source":             {object{"alert": object{"source": "<b>"}}, `alert.source`, "HTML"},
 		"overdue":                  {object{"alert": object{"overdue_after": "5s"}}, `alert.overdue_after`, "one minute"},
+		"overdue too early":        {object{"alert": object{"overdue_after": "1h"}}, `alert.overdue_after`, "Write at least 24h"},
+		"second of two crons":      {object{"schedules": object{"daily": object{"cron": "0 3 * * *"}, "noon": object{"cron": "0 25 * * *"}}}, `schedules["noon"].cron`, "`schedules[\"noon\"].cron`: "},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			diags := validate(t, c.config)
 			if len(diags) != 1 {
-				t.Fatalf("got %d diagnostics: %v", len(diags), diags)
+				t.Fatalf("got %d diagnostics: %s", len(diags), texts(diags))
 			}
 			if got := pathOf(diags[0].Attribute); got != c.path {
 				t.Errorf("the complaint is at %s, not at %s", got, c.path)
@@ -70,13 +74,46 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
+	if diags := validateAlone(t, object{"function": object{"source_dir": t.TempDir()}}); len(diags) > 0 {
+		t.Errorf("a directory without a source is refused by what a destroy asks too: %v", diags)
+	}
+	if said := texts(validateAlone(t, daily(nil))); !strings.Contains(said, "`schedules[\"daily\"]`: The schedule is null. Leave its key out") {
+		t.Errorf("a null schedule is refused with %s", said)
+	}
 	if diags := validate(t, object{}); len(diags) > 0 {
 		t.Errorf("an empty configuration is refused: %v", diags)
 	}
 }
 
-// validate has the provider check a configuration as Terraform does.
+// validate has the provider check a configuration as Terraform does: alone, and
+// if nothing is wrong with it, as a plan of a new backup, before the provider is
+// configured.
 func validate(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
+	t.Helper()
+	if diags := validateAlone(t, config); len(diags) > 0 {
+		return diags
+	}
+	server, err := factories["aimindset"]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, _ := kinds(t, server)
+	null, err := tfprotov6.NewDynamicValue(kind, tftypes.NewValue(kind, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := dynamic(t, kind, config)
+	answer, err := server.PlanResourceChange(t.Context(), &tfprotov6.PlanResourceChangeRequest{
+		TypeName: "aimindset_auto_backup", PriorState: &null, ProposedNewState: packed, Config: packed,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Diagnostics
+}
+
+// validateAlone has the provider check a configuration without a plan.
+func validateAlone(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
 	t.Helper()
 	server, err := factories["aimindset"]()
 	if err != nil {
@@ -121,6 +158,9 @@ func withNulls(kind tftypes.Type, value any) any {
 	if !ok {
 		return value
 	}
+	if values == nil {
+		return nil
+	}
 	filled := maps.Clone(values)
 	switch kind := kind.(type) {
 	case tftypes.Object:
@@ -150,4 +190,13 @@ func pathOf(path *tftypes.AttributePath) string {
 		}
 	}
 	return text.String()
+}
+
+// texts are the texts of diagnostics.
+func texts(diags []*tfprotov6.Diagnostic) string {
+	var all []string
+	for _, d := range diags {
+		all = append(all, d.Summary+": "+d.Detail)
+	}
+	return strings.Join(all, "\n")
 }

@@ -1,0 +1,140 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+)
+
+// ValidateConfig checks what concerns several arguments at once. It does not
+// read `source_dir`, because a destroy is validated too and needs none.
+func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	defer tidy(&resp.Diagnostics)
+	var config autoBackupModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	validateSchedules(config.Schedules, &resp.Diagnostics)
+	validateTimeouts(config.Timeouts.Attributes(), &resp.Diagnostics)
+	validateSecrets(config, &resp.Diagnostics)
+}
+
+// validateSchedules refuses a backup without a schedule, and a schedule that is null.
+func validateSchedules(schedules types.Map, diags *diag.Diagnostics) {
+	if schedules.IsNull() || schedules.IsUnknown() {
+		return
+	}
+	at := path.Root("schedules")
+	if len(schedules.Elements()) == 0 {
+		diags.AddAttributeError(at, "A backup without a schedule",
+			"Without a schedule no backup is ever made. Leave `schedules` out for the default, every day at 03:00, or name one: schedules = { daily = { cron = \"0 3 * * *\" } }. To pause a schedule, set `enabled = false` in it.")
+	}
+	for _, key := range slices.Sorted(maps.Keys(schedules.Elements())) {
+		if schedules.Elements()[key].IsNull() {
+			diags.AddAttributeError(at.AtMapKey(key), "Invalid schedule", "The schedule is null. Leave its key out, or write it, for example { cron = \"0 3 * * *\" }.")
+		}
+	}
+}
+
+// validateTimeouts refuses a time that is over before it has begun. That a text
+// is a duration is checked by the attribute itself.
+func validateTimeouts(timeouts map[string]attr.Value, diags *diag.Diagnostics) {
+	for _, operation := range slices.Sorted(maps.Keys(timeouts)) {
+		text, ok := timeouts[operation].(types.String)
+		if !ok || text.IsNull() || text.IsUnknown() {
+			continue
+		}
+		if d, err := time.ParseDuration(text.ValueString()); err == nil && d <= 0 {
+			diags.AddAttributeError(path.Root("timeouts").AtName(operation), "Invalid timeout",
+				fmt.Sprintf("%q leaves no time at all. Write a time above zero, for example \"10m\", or leave it out for the default of %s.", text.ValueString(), formatDuration(defaultTimeout)))
+		}
+	}
+}
+
+// validateSecrets refuses secrets that no function could have.
+func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
+	if config.Secrets.IsUnknown() {
+		return
+	}
+	at := path.Root("secrets")
+	lengths := map[string]int{}
+	for name, element := range config.Secrets.Elements() {
+		value, _ := element.(types.String)
+		if value.IsNull() {
+			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value is null. Leave the name out to remove the secret.")
+		}
+		if strings.ContainsRune(value.ValueString(), 0) {
+			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value has a NUL character, which no environment variable can hold. Encode the value, for example with `base64encode`.")
+		}
+		lengths[name] = len([]rune(value.ValueString()))
+	}
+	name := backup.Name(config.Name.ValueString())
+	if config.Name.IsNull() {
+		name = backup.DefaultName
+	}
+	faults := backup.ValidateSecrets(name, lengths)
+	for _, secret := range slices.Sorted(maps.Keys(faults)) {
+		where := at
+		if secret != "" {
+			where = at.AtMapKey(secret)
+		}
+		diags.AddAttributeError(where, "Invalid secret", capitalise(faults[secret].Error())+".")
+	}
+}
+
+// nextDates is how many dates show what a schedule with both day fields means.
+const nextDates = 3
+
+// warnDayFields says what a cron expression with both day fields means: cron
+// runs it on days that match either, and many people expect both.
+func warnDayFields(schedules map[string]backup.Schedule, now time.Time, diags *diag.Diagnostics) {
+	for _, key := range slices.Sorted(maps.Keys(schedules)) {
+		s := schedules[key]
+		if !s.DaysEither {
+			continue
+		}
+		expression, err := schedule.Parse(s.Cron)
+		if err != nil {
+			continue // refused elsewhere
+		}
+		location, err := schedule.LoadZone(s.Zone)
+		if err != nil {
+			continue
+		}
+		var dates []string
+		for _, at := range expression.Next(location, now, nextDates) {
+			dates = append(dates, at.In(location).Format("Mon 2006-01-02 15:04"))
+		}
+		diags.AddAttributeWarning(path.Root("schedules").AtMapKey(key).AtName("cron"), "Both day fields are set",
+			fmt.Sprintf("%q names days of the month and days of the week, and cron runs it on days that match either of them. The next runs are %s (%s). If one of the two is enough, write * for the other.",
+				s.Cron, strings.Join(dates, ", "), s.Zone))
+	}
+}
+
+// checkOverdueAfter refuses an `overdue_after` that reports every backup as
+// overdue before the next one is due.
+func checkOverdueAfter(settings backup.Settings, diags *diag.Diagnostics) {
+	standard, err := backup.OverdueAfter(settings.Schedules)
+	if err != nil || standard == 0 {
+		return
+	}
+	gap := standard - backup.OverdueMargin
+	if after := time.Duration(settings.Alert.OverdueAfterSeconds) * time.Second; after < gap {
+		diags.AddAttributeError(path.Root("alert").AtName("overdue_after"), "Overdue before the next backup is due",
+			fmt.Sprintf("After a backup the next one may be due only %s later, and with %s it would be reported as overdue each time before that. Write at least %s, or leave it out for the default of %s.",
+				formatDuration(gap), formatDuration(after), formatDuration(gap), formatDuration(standard)))
+	}
+}
