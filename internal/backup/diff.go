@@ -27,7 +27,7 @@ func (p Part) String() string {
 	return [...]string{"extensions", "dispatcher", "token", "secrets", "function", "log constraint", "jobs"}[p]
 }
 
-// Difference is one deviation of what was found from what is wanted.
+// Difference is one thing that was found to differ from what is wanted.
 type Difference struct {
 	Part Part
 	// Object names what differs, for example a job or a file.
@@ -58,15 +58,15 @@ func Diff(spec Spec, found State) []Difference {
 		}
 	}
 	add(PartDispatcher, "dispatcher", found.Dispatcher(), payload.LoadDispatcher().Version)
-	schema := found.DispatcherDeviations()
+	schema := found.DispatcherDrift()
 	for _, object := range slices.Sorted(maps.Keys(schema)) {
 		add(PartDispatcher, object, schema[object], "as installed")
 	}
 	switch {
 	case found.Settings == nil:
 		add(PartDispatcher, "settings", "missing", "installed")
-	case !found.Stamped:
-		add(PartDispatcher, "settings", "without stamp", "stamped")
+	case !found.Marked:
+		add(PartDispatcher, "settings", "without this provider's ownership marker", "with the ownership marker")
 	}
 	diffs = append(diffs, diffToken(spec, found)...)
 	diffs = append(diffs, diffSecrets(spec, found)...)
@@ -85,34 +85,34 @@ func diffToken(spec Spec, found State) []Difference {
 	case spec.RotateToken:
 		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), "the present token", "a new token"})
 	}
-	switch stamp, ok := found.VaultStamps[spec.ID.Name.VaultAlertKey()]; {
+	switch marker, ok := found.VaultMarkers[spec.ID.Name.VaultAlertKey()]; {
 	case !spec.Settings.NeedsKey():
 	case !ok:
 		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "missing", "present"})
-	case stamp != spec.ID.Name.VaultStamp():
-		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "without a stamp", "stamped"})
+	case marker != spec.ID.Name.VaultMarker():
+		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "without this provider's ownership marker", "with the ownership marker"})
 	}
-	for _, name := range slices.Concat(found.UnstampedVault(), found.SurplusVault()) {
-		diffs = append(diffs, Difference{PartToken, name, found.VaultStamps[name], "the stamp on the backup's secrets alone"})
+	for _, name := range slices.Concat(found.UnmarkedVault(), found.SurplusVault()) {
+		diffs = append(diffs, Difference{PartToken, name, found.VaultMarkers[name], "the ownership marker on the backup's secrets alone"})
 	}
 	return diffs
 }
 
-// UnstampedVault are the backup's vault secrets without its stamp.
-func (s State) UnstampedVault() []string {
+// UnmarkedVault are the backup's vault secrets without its ownership marker.
+func (s State) UnmarkedVault() []string {
 	var names []string
 	for _, name := range []string{s.ID.Name.VaultAlertKey(), s.ID.Name.VaultToken()} {
-		if stamp, ok := s.VaultStamps[name]; ok && stamp != s.ID.Name.VaultStamp() {
+		if marker, ok := s.VaultMarkers[name]; ok && marker != s.ID.Name.VaultMarker() {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// SurplusVault are the vault secrets that carry the backup's stamp and are none
-// of its secrets, because somebody has renamed one.
+// SurplusVault are the vault secrets that carry the backup's ownership marker
+// under a name that it does not use, because somebody has renamed one.
 func (s State) SurplusVault() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultStamps)), func(name string) bool {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultMarkers)), func(name string) bool {
 		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultAlertKey()
 	})
 }

@@ -27,14 +27,14 @@ func intact(t *testing.T) (Spec, State) {
 	found := settings
 	state := State{
 		ID: id, Extensions: map[string]string{"pg_cron": "1.6", "pg_net": "0.20.4", "supabase_vault": "0.3.1"},
-		DispatcherVersion: dispatcher.Version, Functions: maps.Clone(dispatcher.Functions), SchemaDeviations: map[string]string{},
-		Settings: &found, Stamped: true, FunctionID: "f", Backups: []string{DefaultName},
-		Jobs:        map[string]Job{},
-		Token:       TokenState{Vault: "d", Function: "d"},
-		VaultStamps: map[string]string{id.Name.VaultToken(): id.Name.VaultStamp(), id.Name.VaultAlertKey(): id.Name.VaultStamp()},
-		Secrets:     map[string]string{"KEY": DigestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
+		DispatcherVersion: dispatcher.Version, Functions: maps.Clone(dispatcher.Functions), SchemaDrift: map[string]string{},
+		Settings: &found, Marked: true, FunctionID: "f", Backups: []string{DefaultName},
+		Jobs:         map[string]Job{},
+		Token:        TokenState{Vault: "d", Function: "d"},
+		VaultMarkers: map[string]string{id.Name.VaultToken(): id.Name.VaultMarker(), id.Name.VaultAlertKey(): id.Name.VaultMarker()},
+		Secrets:      map[string]string{"KEY": DigestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
 		Function: &FunctionState{
-			ID: "f", Name: id.Name.FunctionStamp(), Status: StatusActive, Files: code.Digests(),
+			ID: "f", Name: id.Name.FunctionMarker(), Status: StatusActive, Files: code.Digests(),
 			Entrypoint: source.Entrypoint, ImportMap: code.ImportMap,
 		},
 		LogConstraints: []LogConstraint{{Name: "c", Admits: true}},
@@ -47,7 +47,7 @@ func intact(t *testing.T) (Spec, State) {
 }
 
 // TestDiff proves that an intact installation has no difference, and that each
-// single deviation is found in its own part.
+// single difference is found in its own part.
 func TestDiff(t *testing.T) {
 	t.Parallel()
 	if spec, state := intact(t); len(Diff(spec, state)) > 0 {
@@ -63,11 +63,11 @@ func TestDiff(t *testing.T) {
 		"dispatcher older":       {func(_ *Spec, s *State) { s.DispatcherVersion = "0.1+00000000" }, PartDispatcher, "dispatcher"},
 		"SQL function changed":   {func(_ *Spec, s *State) { s.Functions["dispatch"] = "x" }, PartDispatcher, "function dispatch"},
 		"SQL function missing":   {func(_ *Spec, s *State) { delete(s.Functions, "dispatch") }, PartDispatcher, "function dispatch"},
-		"table changed":          {func(_ *Spec, s *State) { s.SchemaDeviations["table runs"] = "missing" }, PartDispatcher, "table runs"},
-		"schema not comparable":  {func(_ *Spec, s *State) { s.SchemaDeviations = nil }, PartDispatcher, "schema"},
-		"settings not stamped":   {func(_ *Spec, s *State) { s.Stamped = false }, PartDispatcher, "settings"},
-		"vault not stamped":      {func(_ *Spec, s *State) { s.VaultStamps["auto-backup/token"] = "" }, PartToken, "auto-backup/token"},
-		"vault secret renamed":   {func(_ *Spec, s *State) { s.VaultStamps["x"] = s.ID.Name.VaultStamp() }, PartToken, "x"},
+		"table changed":          {func(_ *Spec, s *State) { s.SchemaDrift["table runs"] = "missing" }, PartDispatcher, "table runs"},
+		"schema not comparable":  {func(_ *Spec, s *State) { s.SchemaDrift = nil }, PartDispatcher, "schema"},
+		"settings not marked":    {func(_ *Spec, s *State) { s.Marked = false }, PartDispatcher, "settings"},
+		"vault not marked":       {func(_ *Spec, s *State) { s.VaultMarkers["auto-backup/token"] = "" }, PartToken, "auto-backup/token"},
+		"vault secret renamed":   {func(_ *Spec, s *State) { s.VaultMarkers["x"] = s.ID.Name.VaultMarker() }, PartToken, "x"},
 		"entry point changed":    {func(_ *Spec, s *State) { s.Function.Entrypoint = "x.ts" }, PartFunction, "entry point"},
 		"import map changed":     {func(_ *Spec, s *State) { s.Function.ImportMap = "" }, PartFunction, "import map"},
 		"job doubled":            {func(_ *Spec, s *State) { s.Jobs["daily@x"] = Job{Name: "auto-backup-daily", Username: "x"} }, PartJobs, "auto-backup-daily"},
@@ -76,7 +76,7 @@ func TestDiff(t *testing.T) {
 		"tokens differ":          {func(_ *Spec, s *State) { s.Token.Function = "e" }, PartToken, "AUTO_BACKUP_TOKEN"},
 		"rotation unfinished":    {func(_ *Spec, s *State) { s.Token.Next = "d" }, PartToken, "AUTO_BACKUP_TOKEN"},
 		"rotation wanted":        {func(spec *Spec, _ *State) { spec.RotateToken = true }, PartToken, "AUTO_BACKUP_TOKEN"},
-		"alert key missing":      {func(_ *Spec, s *State) { delete(s.VaultStamps, "auto-backup/alert-key") }, PartToken, "auto-backup/alert-key"},
+		"alert key missing":      {func(_ *Spec, s *State) { delete(s.VaultMarkers, "auto-backup/alert-key") }, PartToken, "auto-backup/alert-key"},
 		"secret changed here":    {func(spec *Spec, _ *State) { spec.Secrets["KEY"] = "new" }, PartSecrets, "KEY"},
 		"secret changed there":   {func(_ *Spec, s *State) { s.Secrets["KEY"] = "x" }, PartSecrets, "KEY"},
 		"secret removed there":   {func(_ *Spec, s *State) { delete(s.Secrets, "KEY") }, PartSecrets, "KEY"},
@@ -117,7 +117,7 @@ func TestDiffLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	for what, change := range map[string]func(*State){
 		"another's secret":         func(s *State) { s.Secrets["SOMEBODY_ELSES"] = "x" },
-		"a job of a similar name":  func(s *State) { s.Namesakes = map[string]Job{"secondary": {Name: "auto-backup-secondary"}} },
+		"a job of a similar name":  func(s *State) { s.ConflictingJobs = map[string]Job{"secondary": {Name: "auto-backup-secondary"}} },
 		"another role's job":       func(s *State) { s.OtherJobs = []Job{{Name: "auto-backup-daily", Username: "x"}} },
 		"another CHECK":            func(s *State) { s.LogConstraints = append(s.LogConstraints, LogConstraint{Name: "d", Admits: true}) },
 		"the function's revision":  func(s *State) { s.Function.Revision = "new" },
@@ -140,7 +140,7 @@ func TestDiffLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// TestForeign proves that every object without a stamp is named before
+// TestForeign proves that every object without an ownership marker is named before
 // anything is written, that adoption lifts the refusal, and that the backup's
 // own objects are not foreign.
 func TestForeign(t *testing.T) {
@@ -151,12 +151,12 @@ func TestForeign(t *testing.T) {
 	}
 	state = State{
 		ID: spec.ID,
-		Namesakes: map[string]Job{"daily": {ID: 7, Name: "auto-backup-daily", Schedule: "0 6 * * *", Username: JobOwner}, "secondary": {ID: 8, Name: "auto-backup-secondary", Username: JobOwner},
+		ConflictingJobs: map[string]Job{"daily": {ID: 7, Name: "auto-backup-daily", Schedule: "0 6 * * *", Username: JobOwner}, "secondary": {ID: 8, Name: "auto-backup-secondary", Username: JobOwner},
 			"daily@x": {ID: 9, Name: "auto-backup-daily", Schedule: "* * * * *", Username: "x"}},
-		Function:    &FunctionState{ID: "f", Name: "auto-backup"},
-		Secrets:     map[string]string{"KEY": "x", "AUTO_BACKUP_TOKEN": "y"},
-		Token:       TokenState{Function: "y"},
-		VaultStamps: map[string]string{"auto-backup/token": "somebody else's"},
+		Function:     &FunctionState{ID: "f", Name: "auto-backup"},
+		Secrets:      map[string]string{"KEY": "x", "AUTO_BACKUP_TOKEN": "y"},
+		Token:        TokenState{Function: "y"},
+		VaultMarkers: map[string]string{"auto-backup/token": "somebody else's"},
 	}
 	var foreign *ForeignError
 	want := []string{

@@ -22,7 +22,7 @@ const (
 	// WatchdogSchedule is the pg_cron schedule of the watchdog.
 	WatchdogSchedule = "*/10 * * * *"
 
-	// Owner is the stamp in the settings and in the installation row.
+	// Owner is the ownership marker in the settings and in the installation row.
 	Owner = payload.Owner
 )
 
@@ -83,12 +83,12 @@ func (n Name) TokenSecret() string {
 // about to replace the other one. It exists during a rotation only.
 func (n Name) NextTokenSecret() string { return n.TokenSecret() + "_NEXT" }
 
-// FunctionStamp is the display name of the deployed function, which shows in
+// FunctionMarker is the display name of the deployed function, which shows in
 // the dashboard whose it is.
-func (n Name) FunctionStamp() string { return string(n) + " (" + Owner + ")" }
+func (n Name) FunctionMarker() string { return string(n) + " (" + Owner + ")" }
 
-// VaultStamp is the description of the backup's vault secrets.
-func (n Name) VaultStamp() string { return "managed by " + Owner + ", backup " + string(n) }
+// VaultMarker is the description of the backup's vault secrets.
+func (n Name) VaultMarker() string { return "managed by " + Owner + ", backup " + string(n) }
 
 func (n Name) dispatchCommand(key string) string {
 	return fmt.Sprintf("select auto_backup.dispatch('%s', '%s')", n, key)

@@ -40,7 +40,7 @@ type ProjectObservation struct {
 	} `json:"installation"`
 	Backups        []string          `json:"backups"`
 	Functions      map[string]string `json:"functions"`
-	Deviations     map[string]string `json:"deviations"`
+	Drift          map[string]string `json:"drift"`
 	LogConstraints []LogConstraint   `json:"log_constraints"`
 }
 
@@ -73,8 +73,8 @@ func (o Observation) Fill(state *State, known Known) error {
 	name := state.ID.Name
 	state.Known = known
 	state.Extensions, state.Backups = o.Extensions, o.Backups
-	state.SchemaDeviations = o.Deviations
-	state.Functions, state.VaultStamps, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
+	state.SchemaDrift = o.Drift
+	state.Functions, state.VaultMarkers, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
 	if o.TokenDigest != nil {
 		state.Token.Vault = o.TokenDigest.Digest
 	} else {
@@ -88,7 +88,7 @@ func (o Observation) Fill(state *State, known Known) error {
 		claimed[key] = true
 	}
 	if o.Settings != nil {
-		state.Stamped, state.FunctionID = o.Settings.Owner == Owner, o.Settings.FunctionID
+		state.Marked, state.FunctionID = o.Settings.Owner == Owner, o.Settings.FunctionID
 		state.Unfinished = o.Settings.Unfinished
 		if o.Settings.Age != nil {
 			state.Age = time.Duration(*o.Settings.Age * float64(time.Second))
@@ -113,7 +113,7 @@ func (o Observation) Fill(state *State, known Known) error {
 // fillJobs sorts the jobs by whose they are. claimed are the keys of the
 // backup's own, backups the other backups of the project.
 func (o Observation) fillJobs(state *State, claimed map[string]bool, backups []string) {
-	state.Jobs, state.Namesakes = map[string]Job{}, map[string]Job{}
+	state.Jobs, state.ConflictingJobs = map[string]Job{}, map[string]Job{}
 	var others []Job
 	keyOf := func(job Job) (string, bool) {
 		key, named := strings.CutPrefix(job.Name, string(state.ID.Name)+"-")
@@ -127,7 +127,7 @@ func (o Observation) fillJobs(state *State, claimed map[string]bool, backups []s
 		case claimed[key]:
 			state.Jobs[key] = job
 		default:
-			state.Namesakes[key] = job
+			state.ConflictingJobs[key] = job
 		}
 	}
 	// A job of a name of this backup that belongs to another role is a second
@@ -140,7 +140,7 @@ func (o Observation) fillJobs(state *State, claimed map[string]bool, backups []s
 		case !named:
 			state.OtherJobs = append(state.OtherJobs, job)
 		case !claimed[key]:
-			state.Namesakes[duplicateKey(key, job.Username)] = job
+			state.ConflictingJobs[duplicateKey(key, job.Username)] = job
 		case double:
 			state.Jobs[duplicateKey(key, job.Username)] = job
 		default:

@@ -214,7 +214,7 @@ type Spec struct {
 	// ExtendLogConstraint lets Apply widen the CHECK of backup_logs; without
 	// it a CHECK that refuses the log row is an error.
 	ExtendLogConstraint bool
-	// Adopt lets Apply take over objects without this provider's stamp.
+	// Adopt lets Apply take over objects without this provider's ownership marker.
 	Adopt bool
 	// RotateToken makes Apply replace an intact token.
 	RotateToken bool
@@ -277,8 +277,8 @@ func FunctionURL(projectURL, slug string) string {
 	return projectURL + "/functions/v1/" + slug
 }
 
-// ErrForeign says that an object of this name exists without the provider's
-// stamp and that the configuration does not adopt it.
+// ErrForeign says that an object of this name exists without the ownership
+// marker and that the configuration does not adopt it.
 var ErrForeign = errors.New("the object exists and is not managed by this provider")
 
 // ForeignError names the objects that stand in the way of a backup.

@@ -36,8 +36,8 @@ const duplicateMark = "@"
 // and another owner.
 func duplicateKey(key, role string) string { return key + duplicateMark + role }
 
-// WantedNamesake reports whether a job has the name of a job of the spec.
-func (s Spec) WantedNamesake(key string) bool {
+// WantsJob reports whether a job has the name of a job of the spec.
+func (s Spec) WantsJob(key string) bool {
 	key, _, _ = strings.Cut(key, duplicateMark)
 	_, wanted := s.Jobs()[key]
 	return wanted
@@ -122,13 +122,13 @@ type State struct {
 	DispatcherVersion string
 	// Functions maps the dispatcher's SQL functions to the digests of their bodies.
 	Functions map[string]string
-	// SchemaDeviations is the database's own comparison of schema auto_backup
+	// SchemaDrift is the database's own comparison of schema auto_backup
 	// with what was installed, by object; nil when it could not be asked for.
-	SchemaDeviations map[string]string
+	SchemaDrift map[string]string
 	// Settings is nil when the backup has no settings row.
 	Settings *Settings
-	// Stamped says that the settings row carries the provider's stamp.
-	Stamped bool
+	// Marked says that the settings row carries the provider's ownership marker.
+	Marked bool
 	// Unfinished says that the apply which began the installation did not come
 	// to its end.
 	Unfinished bool
@@ -142,15 +142,15 @@ type State struct {
 	// Jobs are this backup's jobs, by key. A second job of the same name, which
 	// belongs to another role, has the key "<key>@<role>".
 	Jobs map[string]Job
-	// Namesakes are jobs that are named as jobs of this backup are, by key,
+	// ConflictingJobs are jobs that are named as jobs of this backup are, by key,
 	// and that the backup does not know.
-	Namesakes map[string]Job
+	ConflictingJobs map[string]Job
 	// OtherJobs are jobs that seem to run the same backup by another way, and
 	// those that stop pg_cron because their role does not exist.
 	OtherJobs []Job
 	Token     TokenState
-	// VaultStamps maps the backup's vault secrets to their descriptions.
-	VaultStamps map[string]string
+	// VaultMarkers maps the backup's vault secrets to their descriptions.
+	VaultMarkers map[string]string
 	// Secrets maps all of the project's function secrets to their digests.
 	Secrets map[string]string
 	// Function is nil when it is not deployed.
@@ -180,7 +180,7 @@ func (s State) Superseded(instance string) bool {
 func (s State) Exists() bool {
 	return s.Settings != nil || s.OwnsFunction() || s.ownsJob() ||
 		s.isKnown() && len(s.Functions) > 0 && len(s.Backups) == 0 ||
-		slices.Contains(slices.Collect(maps.Values(s.VaultStamps)), s.ID.Name.VaultStamp())
+		slices.Contains(slices.Collect(maps.Values(s.VaultMarkers)), s.ID.Name.VaultMarker())
 }
 
 // ownsJob reports whether a job runs the backup. One that has its name alone may
@@ -197,7 +197,7 @@ func (s State) ownsJob() bool {
 // OwnsFunction reports whether the deployed Edge Function is this backup's: it
 // carries the ownership marker, or the settings row has its ID.
 func (s State) OwnsFunction() bool {
-	return s.Function != nil && (s.Function.Name == s.ID.Name.FunctionStamp() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
+	return s.Function != nil && (s.Function.Name == s.ID.Name.FunctionMarker() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
 }
 
 // youth is how long after the end of an installation a state that does not
@@ -207,14 +207,14 @@ const youth = time.Hour
 // HasJobs reports whether any job is there that is the backup's, or that spec
 // makes the backup's.
 func (s State) HasJobs(spec Spec) bool {
-	return len(s.Jobs) > 0 || slices.ContainsFunc(slices.Collect(maps.Keys(s.Namesakes)), spec.WantedNamesake)
+	return len(s.Jobs) > 0 || slices.ContainsFunc(slices.Collect(maps.Keys(s.ConflictingJobs)), spec.WantsJob)
 }
 
 // LeftBehind reports whether the backup looks like what an apply has left that
 // died before its state knew of it: it is not finished, or was so a short time
 // ago. One that works for longer has a state of its own somewhere.
 func (s State) LeftBehind() bool {
-	return s.Stamped && (s.Unfinished || 0 < s.Age && s.Age < youth)
+	return s.Marked && (s.Unfinished || 0 < s.Age && s.Age < youth)
 }
 
 // AdmitsLog reports whether every CHECK of backup_logs accepts the function's rows.
@@ -244,7 +244,7 @@ func (s State) Dispatcher() string {
 	return "not installed"
 }
 
-// foreignObject is an object of a wanted name without the provider's stamp.
+// foreignObject is an object of a wanted name without the provider's ownership marker.
 type foreignObject struct {
 	what string
 	// fate is what a backup that adopts the object does to it.
@@ -252,22 +252,22 @@ type foreignObject struct {
 }
 
 // foreign lists, for a person, the objects of the wanted names that do not
-// carry the provider's stamp.
+// carry the provider's ownership marker.
 func (s State) foreign(spec Spec) []foreignObject {
 	var objects []foreignObject
 	add := func(what, fate string) { objects = append(objects, foreignObject{what, fate}) }
 	name, jobs := s.ID.Name, spec.Jobs()
-	if s.Settings != nil && !s.Stamped && !s.isKnown() {
+	if s.Settings != nil && !s.Marked && !s.isKnown() {
 		add("the row "+string(name)+" in auto_backup.settings", "gets the configured settings")
 	}
 	if s.Function != nil && !s.OwnsFunction() && !s.isKnown() {
 		add("the Edge Function "+name.Slug(), "gets the source of this backup; keep a copy of the present one if you need it")
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.Namesakes)) {
-		job := s.Namesakes[key]
+	for _, key := range slices.Sorted(maps.Keys(s.ConflictingJobs)) {
+		job := s.ConflictingJobs[key]
 		what := "the pg_cron job " + job.Name + " (id " + strconv.FormatInt(job.ID, 10) + ", schedule " + job.Schedule
 		switch {
-		case !spec.WantedNamesake(key):
+		case !spec.WantsJob(key):
 		case job.Username != JobOwner:
 			add(what+", role "+job.Username+")", "is removed: the job of this name belongs to "+JobOwner)
 		default:
@@ -275,7 +275,7 @@ func (s State) foreign(spec Spec) []foreignObject {
 		}
 	}
 	for _, vault := range []string{name.VaultToken(), name.VaultAlertKey()} {
-		if stamp, ok := s.VaultStamps[vault]; ok && stamp != name.VaultStamp() && !s.isKnown() {
+		if marker, ok := s.VaultMarkers[vault]; ok && marker != name.VaultMarker() && !s.isKnown() {
 			add("the vault secret "+vault, "gets a new value")
 		}
 	}
@@ -304,7 +304,7 @@ func (s State) Adopts(spec Spec) []string {
 }
 
 // claimedSecrets are the extra secrets that are this backup's, as its settings
-// row or an earlier look at it says. An API secret cannot carry a stamp.
+// row or an earlier look at it says. An API secret cannot carry an ownership marker.
 func (s State) claimedSecrets() []string {
 	names := slices.Clone(s.Known.Secrets)
 	if s.Settings != nil {
@@ -355,11 +355,11 @@ func (s State) adopting(spec Spec) []string {
 func (s State) claimsToken() bool { return s.Settings != nil || s.isKnown() }
 
 // isKnown reports whether the backup was known before. Then an object of its
-// name whose stamp somebody has changed is still the backup's: the plan has
+// name whose ownership marker somebody has changed is still the backup's: the plan has
 // shown the change, and the apply takes it back.
 func (s State) isKnown() bool { return s.Known.Managed }
 
-// Foreign returns a *ForeignError when objects without the provider's stamp
+// Foreign returns a *ForeignError when objects without the provider's ownership marker
 // stand where the spec wants its own and the spec does not adopt them.
 func (s State) Foreign(spec Spec) error {
 	if spec.Adopt {
@@ -378,7 +378,7 @@ func (s State) Foreign(spec Spec) error {
 // Installed reports whether there is anything for Remove to remove.
 func (s State) Installed() bool {
 	return s.Settings != nil || len(s.Functions) > 0 || len(s.Jobs) > 0 || s.OwnsFunction() ||
-		len(s.VaultStamps) > 0 || len(OwnedSecrets(s)) > 0
+		len(s.VaultMarkers) > 0 || len(OwnedSecrets(s)) > 0
 }
 
 // OwnedSecrets are the function secrets that go with a backup.

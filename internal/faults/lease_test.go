@@ -106,7 +106,7 @@ func TestTwoAtOnce(t *testing.T) {
 				var group sync.WaitGroup
 				for i, a := range pair.aims {
 					p := s.place
-					p.Who = fmt.Sprintf("machine %d", i)
+					p.Process = fmt.Sprintf("machine %d", i)
 					group.Go(func() { errs[i] = a.pursue(s.ctx, p) })
 				}
 				group.Wait()
@@ -149,7 +149,7 @@ func TestStandstill(t *testing.T) {
 			}
 			first, second := aim{Variant: 1 - s.variant, Known: true}, aim{Variant: s.variant, Known: true, Rotate: true}
 			p := s.place
-			p.Who, p.LeaseTime = "the first", time.Second
+			p.Process, p.LeaseTime = "the first", time.Second
 			v, err := newVictim(t.Context(), first, p)
 			must(t, err)
 			stopped := make(chan struct{})
@@ -164,7 +164,7 @@ func TestStandstill(t *testing.T) {
 			case err := <-ended:
 				t.Fatalf("%s was never made: %v", call, err)
 			}
-			p.Who = "the second"
+			p.Process = "the second"
 			err = second.pursue(s.ctx, p)
 			v.signal(syscall.SIGCONT)
 			first.Rotate = false
@@ -265,7 +265,7 @@ func TestCrashedHolder(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *site) {
 		must(t, aim{}.pursue(s.ctx, s.place))
 		p := s.place
-		p.Who, p.LeaseTime = "who died", 10*time.Second
+		p.Process, p.LeaseTime = "the dead process", 10*time.Second
 		v, err := newVictim(t.Context(), aim{Variant: 1, Known: true}, p)
 		must(t, err)
 		s.faulty.Begin(&stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, Fault: stack.Kill, Act: v.kill}, nil)
@@ -277,7 +277,7 @@ func TestCrashedHolder(t *testing.T) {
 		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
 		defer cancel()
 		var busy *install.BusyError
-		if err := (aim{Variant: 1, Known: true}).pursue(ctx, p); !errors.As(err, &busy) || busy.Who != "who died" || busy.Ends > p.LeaseTime {
+		if err := (aim{Variant: 1, Known: true}).pursue(ctx, p); !errors.As(err, &busy) || busy.Holder != "the dead process" || busy.Expires > p.LeaseTime {
 			t.Errorf("an apply that has less time than the lease says %v", err)
 		}
 		must(t, aim{Variant: 1, Known: true}.pursue(s.ctx, p))

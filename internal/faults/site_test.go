@@ -28,9 +28,9 @@ type place struct {
 	APIURL, Token, Ref, ProjectURL string
 	// DatabaseURL is empty where SQL goes through the Management API.
 	DatabaseURL string
-	// Who names the process, LeaseTime is how long others wait for it when it
-	// dies; 0 means what the provider has.
-	Who       string
+	// Process names the process, LeaseTime is how long others wait for it when it
+	// dies; 0 means the provider's default.
+	Process   string
 	LeaseTime time.Duration
 }
 
@@ -47,7 +47,7 @@ func (p place) service() (*install.Service, func(), error) {
 		}
 	}
 	service := install.NewService(p.Ref, client, db)
-	service.Who, service.LeaseTime = p.Who, p.LeaseTime
+	service.Process, service.LeaseTime = p.Process, p.LeaseTime
 	return service, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -494,7 +494,7 @@ func (s *site) orphaned(a aim) (wrong []string, err error) {
 	if a.Gone {
 		return wrong, nil
 	}
-	if leases, err := s.text(`select string_agg(who, ', ') from auto_backup.leases where expires_at > now()`); err != nil || leases != "" {
+	if leases, err := s.text(`select string_agg(process, ', ') from auto_backup.leases where expires_at > now()`); err != nil || leases != "" {
 		wrong = append(wrong, fmt.Sprintf("leases are left: %s %v", leases, err))
 	}
 	return wrong, nil

@@ -55,7 +55,7 @@ func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.Stat
 		return nil
 	}
 	return s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) error {
-		if now.Supersedes(found) || found.Settings == nil && now.Stamped && !now.Unfinished && !spec.Adopt {
+		if now.Supersedes(found) || found.Settings == nil && now.Marked && !now.Unfinished && !spec.Adopt {
 			return fmt.Errorf("backup %s: %w", spec.ID, ErrInstalledMeanwhile)
 		}
 		if err := now.Foreign(spec); err != nil {
@@ -78,8 +78,8 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 	if len(changed) == 0 {
 		return nil
 	}
-	// The settings row is the stamp of everything that follows.
-	if !found.Stamped || len(surplusOrNew(spec, found)) > 0 || found.Settings.Instance != spec.Settings.Instance {
+	// The settings row marks everything that follows as this provider's.
+	if !found.Marked || len(surplusOrNew(spec, found)) > 0 || found.Settings.Instance != spec.Settings.Instance {
 		changed[backup.PartDispatcher] = true
 	}
 	functionID := ""
@@ -141,7 +141,7 @@ func surplusOrNew(spec backup.Spec, found backup.State) []string {
 
 func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
 	dispatcher := payload.LoadDispatcher()
-	if found.Dispatcher() != dispatcher.Version || len(found.DispatcherDeviations()) > 0 {
+	if found.Dispatcher() != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
 		if err := l.script(ctx, dispatcher.Install); err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found bac
 	if err != nil {
 		return err
 	}
-	_, err = l.write(ctx, queries.Stamp, backup.Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
+	_, err = l.write(ctx, queries.Mark, backup.Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
 	return err
 }
 
@@ -167,7 +167,7 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
 		return err
 	}
-	if err := l.applyStamps(ctx, found); err != nil {
+	if err := l.applyMarkers(ctx, found); err != nil {
 		return err
 	}
 	switch {
@@ -195,7 +195,7 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 			return err
 		}
 	}
-	if _, err := l.write(ctx, queries.PutVaultSecret, name.VaultToken(), token, name.VaultStamp(), string(name), l.holder); err != nil {
+	if _, err := l.write(ctx, queries.PutVaultSecret, name.VaultToken(), token, name.VaultMarker(), string(name), l.holder); err != nil {
 		return err
 	}
 	if found.Token.Vault != "" {
@@ -215,17 +215,17 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 	return nil
 }
 
-// applyStamps puts the stamp back on the backup's vault secrets, and removes
+// applyMarkers puts the ownership marker back on the backup's vault secrets, and removes
 // what carries it under another name.
-func (l *lease) applyStamps(ctx context.Context, found backup.State) error {
-	stamp := l.name.VaultStamp()
-	for _, name := range found.UnstampedVault() {
-		if _, err := l.write(ctx, queries.PutVaultSecret, name, nil, stamp, string(l.name), l.holder); err != nil {
+func (l *lease) applyMarkers(ctx context.Context, found backup.State) error {
+	marker := l.name.VaultMarker()
+	for _, name := range found.UnmarkedVault() {
+		if _, err := l.write(ctx, queries.PutVaultSecret, name, nil, marker, string(l.name), l.holder); err != nil {
 			return err
 		}
 	}
 	for _, name := range found.SurplusVault() {
-		if _, err := l.write(ctx, queries.RemoveVaultSecrets, name, name, stamp, string(l.name), l.holder); err != nil {
+		if _, err := l.write(ctx, queries.RemoveVaultSecrets, name, name, marker, string(l.name), l.holder); err != nil {
 			return err
 		}
 	}
@@ -256,7 +256,7 @@ func (l *lease) drain(ctx context.Context) error {
 // takes it anew, as the project's keys may have been rotated too.
 func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
-	present := found.VaultStamps[name.VaultAlertKey()] == name.VaultStamp()
+	present := found.VaultMarkers[name.VaultAlertKey()] == name.VaultMarker()
 	if !spec.Settings.NeedsKey() || present && !spec.RotateToken {
 		return nil
 	}
@@ -276,7 +276,7 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	if key == "" {
 		return errors.New("the project has neither a legacy anon key nor a publishable key, so the watchdog could not call the alert function; create a publishable key in the project's API settings, or set alert = { enabled = false }")
 	}
-	_, err = l.write(ctx, queries.PutVaultSecret, name.VaultAlertKey(), key, name.VaultStamp(), string(name), l.holder)
+	_, err = l.write(ctx, queries.PutVaultSecret, name.VaultAlertKey(), key, name.VaultMarker(), string(name), l.holder)
 	return err
 }
 
@@ -315,9 +315,9 @@ func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backu
 	if f := found.Function; f != nil && f.Status == backup.StatusActive && f.Entrypoint == source.Entrypoint &&
 		f.ImportMap == spec.Source.ImportMap && maps.Equal(f.Files, spec.Source.Digests()) {
 		// The code is right, so only the way it is served can differ.
-		stamp, verify := name.FunctionStamp(), false
+		marker, verify := name.FunctionMarker(), false
 		err = l.request(ctx, func() (err error) {
-			deployed, err = api.UpdateFunction(ctx, ref, name.Slug(), supabase.FunctionUpdate{Name: &stamp, VerifyJWT: &verify})
+			deployed, err = api.UpdateFunction(ctx, ref, name.Slug(), supabase.FunctionUpdate{Name: &marker, VerifyJWT: &verify})
 			return err
 		})
 		return deployed, err
@@ -328,7 +328,7 @@ func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backu
 		files[path.Join(directory, file)] = content
 	}
 	deployment := supabase.Deployment{
-		Slug: name.Slug(), Name: name.FunctionStamp(),
+		Slug: name.Slug(), Name: name.FunctionMarker(),
 		Entrypoint: path.Join(directory, source.Entrypoint), Files: files,
 	}
 	if spec.Source.ImportMap != "" {
@@ -373,8 +373,8 @@ func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.St
 			surplus = append(surplus, job.ID)
 		}
 	}
-	for key, job := range found.Namesakes {
-		if job.Username != backup.JobOwner && spec.WantedNamesake(key) {
+	for key, job := range found.ConflictingJobs {
+		if job.Username != backup.JobOwner && spec.WantsJob(key) {
 			surplus = append(surplus, job.ID)
 		}
 	}
@@ -401,7 +401,7 @@ func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
 }
 
 // Remove takes a backup out of its project, in the reverse order of Apply. It
-// removes only what carries the provider's stamp, and what is gone already is
+// removes only what carries the provider's ownership marker, and what is gone already is
 // no error. The application's tables, its log rows and its backups stay. It
 // answers with remarks for a person.
 func (s *Service) Remove(ctx context.Context, found backup.State) (remarks []string, err error) {
@@ -447,10 +447,10 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 		}},
 		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, backup.OwnedSecrets(found)...) }},
 		{backup.PartToken, func() error {
-			if len(found.VaultStamps) == 0 {
+			if len(found.VaultMarkers) == 0 {
 				return nil
 			}
-			_, err := l.write(ctx, queries.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.VaultStamp(), string(name), l.holder)
+			_, err := l.write(ctx, queries.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.VaultMarker(), string(name), l.holder)
 			return err
 		}},
 		{backup.PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},
@@ -523,7 +523,7 @@ func (l *lease) removeDispatcher(ctx context.Context, found backup.State) error 
 	// The script itself looks whether another backup needs the dispatcher: one
 	// that is removed at this moment would be in any earlier answer.
 	err := l.script(ctx, payload.LoadDispatcher().Remove)
-	if gone(err) {
+	if schemaMissing(err) {
 		// An attempt whose answer was lost had removed it.
 		return nil
 	}

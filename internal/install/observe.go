@@ -39,17 +39,17 @@ type API interface {
 // for use by several goroutines as long as each writes to its own backup.
 //
 // What is read to refresh and to plan is read once for all backups of the
-// project; see Recall and shared. API and DB go past that, but the writes
+// project; see ObserveCached and shared. API and DB go past that, but the writes
 // through them are noticed there.
 type Service struct {
 	// Ref is the project's reference.
 	Ref string
 	API watchedAPI
 	DB  watchedDB
-	// Who names this process to people whose apply has to wait for it.
-	Who string
-	// LeaseTime is how long another apply waits for one that died; 0 means
-	// DefaultLeaseTime.
+	// Process names this process to people whose apply has to wait for it.
+	Process string
+	// LeaseTime is how long another apply has to wait for this one if it dies;
+	// zero means DefaultLeaseTime.
 	LeaseTime time.Duration
 	// Log receives what the service waits for and repeats. Nothing in it is
 	// secret. It may be nil.
@@ -70,17 +70,16 @@ func NewService(ref string, api API, db postgres.DB) *Service {
 // two API reads, made at the same time, and a third read of the function's
 // source when it was deployed since it was last known. Nothing is written.
 //
-// It is for whoever is about to write, or has to see what others wrote.
+// Call it before a write, and to see what others wrote.
 func (s *Service) Observe(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
 	s.shared.forget()
-	return s.Recall(ctx, name, known)
+	return s.ObserveCached(ctx, name, known)
 }
 
-// Recall is Observe for a refresh and for a plan, in which the project may be
-// taken for as it was when it was first looked at. It shares its reads with all
-// who recall a backup of this project, now or before: two API reads and one SQL
-// statement for all of them, until this process writes to the project.
-func (s *Service) Recall(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
+// ObserveCached is Observe for a refresh and for a plan: it may return what this
+// run has already read. All its callers for one project share two API reads and
+// one SQL statement, until this process writes to the project.
+func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
 	var (
 		state     = backup.State{ID: backup.ID{ProjectRef: s.Ref, Name: name}}
 		database  backup.Observation

@@ -112,10 +112,10 @@ const testRef = "abcdefghijklmnopqrst"
 // seen is what an observation says that the project was at.
 func seen(s backup.State) []string { return []string{s.Secrets["REVISION"], s.Token.Vault} }
 
-// TestRecallShares proves the read budget of a run: however many backups of a
-// project are recalled, at the same time or one after the other, the API is
+// TestObserveCachedShares proves the read budget of a run: however many backups of a
+// project are observed, at the same time or one after the other, the API is
 // read twice and the database once.
-func TestRecallShares(t *testing.T) {
+func TestObserveCachedShares(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		names := []backup.Name{"one", "two", "three", "four", "five"}
@@ -126,8 +126,8 @@ func TestRecallShares(t *testing.T) {
 		var group sync.WaitGroup
 		for _, name := range slices.Concat(names, names) {
 			group.Go(func() {
-				if found, err := s.Recall(t.Context(), name, backup.Known{}); err != nil || found.Token.Vault != "1" {
-					t.Errorf("recalling %s: %v, %v", name, seen(found), err)
+				if found, err := s.ObserveCached(t.Context(), name, backup.Known{}); err != nil || found.Token.Vault != "1" {
+					t.Errorf("observing %s: %v, %v", name, seen(found), err)
 				}
 			})
 		}
@@ -137,7 +137,7 @@ func TestRecallShares(t *testing.T) {
 		}
 		close(gate)
 		group.Wait()
-		if _, err := s.Recall(t.Context(), "three", backup.Known{}); err != nil {
+		if _, err := s.ObserveCached(t.Context(), "three", backup.Known{}); err != nil {
 			t.Error(err)
 		}
 		if got, want := p.counts(), [3]int{1, 1, 1}; got != want {
@@ -146,9 +146,9 @@ func TestRecallShares(t *testing.T) {
 	})
 }
 
-// TestRecallNewNames proves that backups which are not installed yet share
+// TestObserveCachedNewNames proves that backups which are not installed yet share
 // their statements too: who asks while one is under way is in the next.
-func TestRecallNewNames(t *testing.T) {
+func TestObserveCachedNewNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &countingProject{}
@@ -156,16 +156,16 @@ func TestRecallNewNames(t *testing.T) {
 		gate := make(chan struct{})
 		p.hold = func(context.Context, string) error { <-gate; return nil }
 		var group sync.WaitGroup
-		recall := func(name backup.Name) {
+		observe := func(name backup.Name) {
 			group.Go(func() {
-				if _, err := s.Recall(t.Context(), name, backup.Known{}); err != nil {
+				if _, err := s.ObserveCached(t.Context(), name, backup.Known{}); err != nil {
 					t.Error(err)
 				}
 			})
 			synctest.Wait()
 		}
 		for _, name := range []backup.Name{"one", "two", "three", "four"} {
-			recall(name)
+			observe(name)
 		}
 		close(gate)
 		group.Wait()
@@ -178,10 +178,10 @@ func TestRecallNewNames(t *testing.T) {
 	})
 }
 
-// TestRecallAfterWrites proves that nothing read before or during a write of
+// TestObserveCachedAfterWrites proves that nothing read before or during a write of
 // this process is an answer after it, whichever way the write went and whether
 // or not it succeeded; and that Observe reads anew without any write.
-func TestRecallAfterWrites(t *testing.T) {
+func TestObserveCachedAfterWrites(t *testing.T) {
 	t.Parallel()
 	for what, write := range map[string]func(*Service, context.Context) error{
 		"secrets": func(s *Service, ctx context.Context) error {
@@ -204,15 +204,15 @@ func TestRecallAfterWrites(t *testing.T) {
 					t.Errorf("found revisions %v, not %s: %v", seen(found), revision, err)
 				}
 			}
-			expect(s.Recall, "1")
+			expect(s.ObserveCached, "1")
 			if err := write(s, t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			expect(s.Recall, "2")
+			expect(s.ObserveCached, "2")
 			p.set(func() { p.revision = "3" }) // by somebody else
-			expect(s.Recall, "2")
+			expect(s.ObserveCached, "2")
 			expect(s.Observe, "3")
-			expect(s.Recall, "3")
+			expect(s.ObserveCached, "3")
 			if got, want := p.counts(), [3]int{3, 3, 3}; got != want {
 				t.Errorf("functions, secrets and statements were read %v times", got)
 			}
@@ -236,14 +236,14 @@ func TestRecallAfterWrites(t *testing.T) {
 			var group sync.WaitGroup
 			group.Go(func() { _ = s.API.SetSecrets(t.Context(), testRef, nil) })
 			synctest.Wait() // the write is under way
-			group.Go(func() { _, _ = s.Recall(t.Context(), "one", backup.Known{}) })
+			group.Go(func() { _, _ = s.ObserveCached(t.Context(), "one", backup.Known{}) })
 			synctest.Wait() // and so is a read that began after it
 			p.set(func() { p.revision = "2" })
 			close(writes)
 			synctest.Wait()
 			close(reads)
 			group.Wait()
-			found, err := s.Recall(t.Context(), "one", backup.Known{})
+			found, err := s.ObserveCached(t.Context(), "one", backup.Known{})
 			if err != nil || found.Token.Vault != "2" {
 				t.Errorf("found revisions %v: %v", seen(found), err)
 			}
@@ -251,9 +251,9 @@ func TestRecallAfterWrites(t *testing.T) {
 	})
 }
 
-// TestRecallFailures proves that a read that failed is not remembered, and that
+// TestObserveCachedFailures proves that a read that failed is not remembered, and that
 // who shared it is told why.
-func TestRecallFailures(t *testing.T) {
+func TestObserveCachedFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, part := range []string{"functions", "secrets", "statement"} {
@@ -270,7 +270,7 @@ func TestRecallFailures(t *testing.T) {
 			var group sync.WaitGroup
 			for _, name := range p.installed {
 				group.Go(func() {
-					if _, err := s.Recall(t.Context(), name, backup.Known{}); !errors.Is(err, broken) {
+					if _, err := s.ObserveCached(t.Context(), name, backup.Known{}); !errors.Is(err, broken) {
 						t.Errorf("%s: %s was told %v", part, name, err)
 					}
 				})
@@ -279,7 +279,7 @@ func TestRecallFailures(t *testing.T) {
 			close(gate)
 			group.Wait()
 			p.set(func() { p.hold = nil })
-			if found, err := s.Recall(t.Context(), "one", backup.Known{}); err != nil || found.Token.Vault != "1" {
+			if found, err := s.ObserveCached(t.Context(), "one", backup.Known{}); err != nil || found.Token.Vault != "1" {
 				t.Errorf("%s: the failure is remembered: %v", part, err)
 			}
 			read := p.counts()[slices.Index([]string{"functions", "secrets", "statement"}, part)]
@@ -290,9 +290,9 @@ func TestRecallFailures(t *testing.T) {
 	})
 }
 
-// TestRecallInterrupted proves that an asker who gives up, or whose time is
+// TestObserveCachedInterrupted proves that an asker who gives up, or whose time is
 // over, fails himself at once and nobody else.
-func TestRecallInterrupted(t *testing.T) {
+func TestObserveCachedInterrupted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &countingProject{revision: "1", installed: []backup.Name{"one", "two"}}
@@ -315,7 +315,7 @@ func TestRecallInterrupted(t *testing.T) {
 		}{{"first", first}, {"second", t.Context()}, {"third", third}} {
 			results[asker.who] = make(chan error, 1)
 			go func() {
-				_, err := s.Recall(asker.ctx, "one", backup.Known{})
+				_, err := s.ObserveCached(asker.ctx, "one", backup.Known{})
 				results[asker.who] <- err
 			}()
 			synctest.Wait()

@@ -17,8 +17,8 @@ import (
 func TestConverge(t *testing.T) {
 	t.Parallel()
 	l := startLedger(t)
-	deviations := `select coalesce(string_agg(d.key || ': ' || d.value, ' | ' order by d.key), '') from jsonb_each_text(auto_backup.deviations()) d`
-	if got := one[string](t, l.owner, deviations); got != "" {
+	drift := `select coalesce(string_agg(d.key || ': ' || d.value, ' | ' order by d.key), '') from jsonb_each_text(auto_backup.drift()) d`
+	if got := one[string](t, l.owner, drift); got != "" {
 		t.Fatalf("after an installation: %s", got)
 	}
 	l.exec(t, l.admin, `
@@ -76,13 +76,13 @@ func TestConverge(t *testing.T) {
 		{"drop table auto_backup.leases", "table leases: missing", all},
 	} {
 		l.exec(t, l.admin, "begin; "+c.tamper+"; commit")
-		if got := one[string](t, l.owner, deviations); !strings.HasPrefix(got, c.want) {
+		if got := one[string](t, l.owner, drift); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.tamper, got, c.want)
 		}
 		if _, err := l.owner.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
 			t.Fatalf("%s: %v", c.tamper, err)
 		}
-		if got := one[string](t, l.owner, deviations); got != "" {
+		if got := one[string](t, l.owner, drift); got != "" {
 			t.Errorf("%s: left are %s", c.tamper, got)
 		}
 		if got := one[string](t, l.owner, `select format('%s settings, %s runs, %s incidents',

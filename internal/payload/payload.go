@@ -26,7 +26,7 @@ var functionFiles embed.FS
 //go:embed sql/*.sql sql/functions/*.sql
 var sqlFiles embed.FS
 
-// Owner is the stamp that everything installed carries.
+// Owner is the ownership marker that everything installed carries.
 const Owner = "terraform-provider-aimindset"
 
 // TokensFile is the file beside the entry point in which a function finds the
@@ -111,7 +111,7 @@ type Dispatcher struct {
 	// run again at any time and never touches rows.
 	Install string
 	// Lease creates what guards an installation against two applies at once:
-	// the functions acquire and hold. It is the first part of Install, and may
+	// the functions acquire and renew. It is the first part of Install, and may
 	// be run by itself.
 	Lease string
 	// Lock makes a script wait for any other that installs or removes. The
@@ -161,7 +161,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 		}
 		d.Functions[name] = source.Digest([]byte(body[1]))
 		functions = append(functions, text)
-		if name == "acquire" || name == "hold" || name == "catalog" {
+		if name == "acquire" || name == "renew" || name == "catalog" {
 			leaseFunctions = append(leaseFunctions, text)
 		}
 	}

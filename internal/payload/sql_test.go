@@ -1998,7 +1998,7 @@ func (l *ledger) testClosed(t *testing.T) {
 	open := column[string](t, s.admin, `
 		select p.proname::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 		where p.pronamespace = 'auto_backup'::regnamespace and a.grantee <> p.proowner order by 1`)
-	if !slices.Equal(open, []string{"catalog", "deviations", "token_digest"}) {
+	if !slices.Equal(open, []string{"catalog", "drift", "token_digest"}) {
 		t.Errorf("functions open to somebody else: %v, want what a plan reads alone", open)
 	}
 	unpinned := column[string](t, s.admin, `
@@ -2097,12 +2097,12 @@ func (l *ledger) testCrash(t *testing.T) {
 	)
 }
 
-// leaseState is who has a lease.
+// leaseState is the answer of auto_backup.acquire.
 type leaseState struct {
-	Held    bool    `json:"held"`
-	Who     string  `json:"who"`
-	Since   string  `json:"since"`
-	Seconds float64 `json:"seconds"`
+	Acquired bool    `json:"acquired"`
+	Process  string  `json:"process"`
+	Since    string  `json:"since"`
+	Seconds  float64 `json:"seconds"`
 }
 
 func (l *ledger) acquire(t testing.TB, backup, holder string, term time.Duration) (got leaseState) {
@@ -2114,13 +2114,13 @@ func (l *ledger) acquire(t testing.TB, backup, holder string, term time.Duration
 	return got
 }
 
-// testLease proves that a backup has one holder at a time, and others learn who
-// it is; that a lease that has ended goes to who asks for it, and goes on when
-// nobody does; and that who lost it cannot change anything any more.
+// testLease proves that a backup has one holder at a time, and that others learn
+// which process it is; that a lease that has expired can be acquired, and renewed
+// when nobody has acquired it; and that a former holder cannot renew it.
 func (l *ledger) testLease(t *testing.T) {
 	const backup = "leased"
-	hold := func(holder string) (code string) {
-		_, err := l.owner.Exec(context.Background(), `select auto_backup.hold($1, $2)`, backup, holder)
+	renew := func(holder string) (code string) {
+		_, err := l.owner.Exec(context.Background(), `select auto_backup.renew($1, $2)`, backup, holder)
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) {
 			code = refused.Code + " " + refused.Detail
@@ -2129,35 +2129,35 @@ func (l *ledger) testLease(t *testing.T) {
 		}
 		return code
 	}
-	end := func() {
+	expire := func() {
 		l.exec(t, l.owner, `update auto_backup.leases set expires_at = clock_timestamp() where backup = $1`, backup)
 	}
-	if code := hold("a"); !strings.HasPrefix(code, "AB004 Nobody") {
-		t.Errorf("a lease that nobody has is held: %q", code)
+	if code := renew("a"); !strings.HasPrefix(code, "AB004 Nobody holds") {
+		t.Errorf("a lease that nobody holds was renewed: %q", code)
 	}
 	first := l.acquire(t, backup, "a", time.Minute)
-	if !first.Held || first.Who != "user of a" || first.Seconds < 30 || first.Seconds > 60 {
+	if !first.Acquired || first.Process != "user of a" || first.Seconds < 30 || first.Seconds > 60 {
 		t.Errorf("the first gets %+v", first)
 	}
-	if other := l.acquire(t, backup, "b", time.Minute); other.Held || other.Who != "user of a" || other.Since != first.Since {
+	if other := l.acquire(t, backup, "b", time.Minute); other.Acquired || other.Process != "user of a" || other.Since != first.Since {
 		t.Errorf("the second gets %+v", other)
 	}
-	if again := l.acquire(t, backup, "a", time.Hour); !again.Held || again.Seconds < 3000 {
+	if again := l.acquire(t, backup, "a", time.Hour); !again.Acquired || again.Seconds < 3000 {
 		t.Errorf("the holder gets %+v when it asks again", again)
 	}
-	end()
-	if code := hold("a"); code != "" {
-		t.Errorf("a lease that nobody took has ended with %s", code)
+	expire()
+	if code := renew("a"); code != "" {
+		t.Errorf("an expired lease that nobody else acquired was not renewed: %s", code)
 	}
-	if other := l.acquire(t, backup, "b", time.Minute); other.Held {
-		t.Error("the lease was not lengthened by its term")
+	if other := l.acquire(t, backup, "b", time.Minute); other.Acquired {
+		t.Error("the lease was not renewed for its term")
 	}
-	end()
-	if other := l.acquire(t, backup, "b", time.Minute); !other.Held || other.Who != "user of b" {
-		t.Errorf("a lease that has ended is not given away: %+v", other)
+	expire()
+	if other := l.acquire(t, backup, "b", time.Minute); !other.Acquired || other.Process != "user of b" {
+		t.Errorf("an expired lease cannot be acquired: %+v", other)
 	}
-	if code := hold("a"); !strings.HasPrefix(code, `AB004 It went to "user of b"`) {
-		t.Errorf("who lost the lease gets %q", code)
+	if code := renew("a"); !strings.HasPrefix(code, `AB004 "user of b" acquired it`) {
+		t.Errorf("the former holder gets %q", code)
 	}
 }
 

@@ -183,7 +183,7 @@ func TestDrift(t *testing.T) {
 			}, tfjsonpath.New("function_status"), knownvalue.StringExact("ACTIVE")},
 			{func() {
 				p.asPostgres("create or replace function auto_backup.token(backup text) returns text language sql as 'select ''x'''")
-			}, tfjsonpath.New("deviations"), knownvalue.MapSizeExact(0)},
+			}, tfjsonpath.New("drift"), knownvalue.MapSizeExact(0)},
 			{func() {
 				p.sql("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check check (action_type in ('backup', 'restore')) not valid")
 			}, tfjsonpath.New("log_accepts_auto_backup"), knownvalue.Bool(true)},

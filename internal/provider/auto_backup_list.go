@@ -175,7 +175,7 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	if result.Diagnostics.HasError() {
 		return result
 	}
-	_, found, ok := l.resource.observe(ctx, model, (*install.Service).Recall, &result.Diagnostics)
+	_, found, ok := l.resource.observe(ctx, model, (*install.Service).ObserveCached, &result.Diagnostics)
 	if !ok {
 		return result
 	}

@@ -47,7 +47,7 @@ type autoBackupModel struct {
 	TokenDigest          types.String `tfsdk:"token_digest"`
 	Jobs                 types.Map    `tfsdk:"jobs"`
 	DispatcherVersion    types.String `tfsdk:"dispatcher_version"`
-	Deviations           types.Map    `tfsdk:"deviations"`
+	Drift                types.Map    `tfsdk:"drift"`
 	AlertURL             types.String `tfsdk:"alert_url"`
 	LogAcceptsAutoBackup types.Bool   `tfsdk:"log_accepts_auto_backup"`
 	Coverage             types.Object `tfsdk:"coverage"`
@@ -248,7 +248,7 @@ func (m *autoBackupModel) observe(ctx context.Context, found backup.State, finge
 		m.FunctionRevision, m.SourceFiles = types.StringValue(f.Revision), mapOf(f.Files)
 	}
 	m.TokenDigest = types.StringValue(found.Token.Digest())
-	m.DispatcherVersion, m.Deviations = types.StringValue(found.Dispatcher()), mapOf(found.Deviations())
+	m.DispatcherVersion, m.Drift = types.StringValue(found.Dispatcher()), mapOf(found.Drift())
 	m.LogAcceptsAutoBackup = types.BoolValue(found.AdmitsLog())
 
 	jobs := map[string]attr.Value{}

@@ -23,7 +23,7 @@ import (
 
 // ModifyPlan renders what the configuration wants as the plan's computed
 // values. Terraform compares them with what the last refresh found, so every
-// deviation of the project shows at its own attribute and is repaired in place.
+// drift of the project shows at its own attribute and is repaired in place.
 func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	defer tidy(&resp.Diagnostics)
 	if req.Plan.Raw.IsNull() {
@@ -196,7 +196,7 @@ func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
 func (m *autoBackupModel) forgetComputed() {
 	m.FunctionURL, m.FunctionStatus, m.FunctionRevision = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	m.FunctionEntrypoint, m.FunctionImportMap, m.AlertURL = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.TokenDigest, m.DispatcherVersion, m.Deviations = types.StringUnknown(), types.StringUnknown(), types.MapUnknown(types.StringType)
+	m.TokenDigest, m.DispatcherVersion, m.Drift = types.StringUnknown(), types.StringUnknown(), types.MapUnknown(types.StringType)
 	m.FunctionVerifyJWT, m.LogAcceptsAutoBackup = types.BoolUnknown(), types.BoolUnknown()
 	m.SourceFiles, m.SecretFingerprints = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
 	m.Jobs = types.MapUnknown(jobType)
@@ -227,7 +227,7 @@ func (m *autoBackupModel) render(settings backup.Settings, code source.Source, c
 	if isDigest(state.TokenDigest.ValueString()) && m.RotateToken.Equal(state.RotateToken) {
 		m.TokenDigest = state.TokenDigest
 	}
-	m.DispatcherVersion, m.Deviations = types.StringValue(payload.LoadDispatcher().Version), mapOf(nil)
+	m.DispatcherVersion, m.Drift = types.StringValue(payload.LoadDispatcher().Version), mapOf(nil)
 	m.LogAcceptsAutoBackup = types.BoolValue(true)
 
 	spec := backup.Spec{ID: m.id(), Settings: settings}
@@ -291,7 +291,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		return
 	}
 	known, replaced := r.projects.run.saw(spec.ID)
-	found, err := service.Recall(ctx, spec.ID.Name, known)
+	found, err := service.ObserveCached(ctx, spec.ID.Name, known)
 	if err != nil {
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
@@ -330,7 +330,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
-	found, err := service.Recall(ctx, spec.ID.Name, state.known())
+	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known())
 	if err != nil {
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
@@ -343,11 +343,11 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 }
 
 // checkInstalled decides about a backup that is to be made and is there, with
-// this provider's stamp: what a dead apply seems to have left is taken over,
+// this provider's ownership marker: what a dead apply seems to have left is taken over,
 // anything else refused.
 func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
 	switch {
-	case !found.Exists() || !found.Stamped || spec.Adopt:
+	case !found.Exists() || !found.Marked || spec.Adopt:
 	case found.LeftBehind():
 		when := "its installation was begun and not finished"
 		if !found.Unfinished {

@@ -76,7 +76,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, found, ok := r.observe(ctx, state, (*install.Service).Recall, &resp.Diagnostics)
+	_, found, ok := r.observe(ctx, state, (*install.Service).ObserveCached, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -420,7 +420,7 @@ func unexpected(plan, result autoBackupModel) []string {
 		{"function_verify_jwt", plan.FunctionVerifyJWT, result.FunctionVerifyJWT},
 		{"source_files", plan.SourceFiles, result.SourceFiles},
 		{"dispatcher_version", plan.DispatcherVersion, result.DispatcherVersion},
-		{"deviations", plan.Deviations, result.Deviations},
+		{"drift", plan.Drift, result.Drift},
 		{"log_accepts_auto_backup", plan.LogAcceptsAutoBackup, result.LogAcceptsAutoBackup},
 		{"token_digest", plan.TokenDigest, result.TokenDigest},
 	} {

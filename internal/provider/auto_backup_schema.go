@@ -160,10 +160,10 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			"dispatcher_version": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Version of the SQL that is installed in schema `auto_backup`.",
 			},
-			"deviations": schema.MapAttribute{
+			"drift": schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
 				MarkdownDescription: "What is not as an apply leaves it and has no attribute of its own, by object: tables, columns, indexes, constraints, functions and grants of schema `auto_backup`, " +
-					"the stamps by which the provider knows its objects, and extensions. It is empty when nothing is.",
+					"the provider's ownership markers, and extensions. It is empty when nothing is.",
 			},
 			"alert_url": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Address at which the watchdog calls the alert function.",

@@ -80,13 +80,13 @@ func adviceFor(err error) string {
 	var busy *install.BusyError
 	switch {
 	case errors.As(err, &busy):
-		return fmt.Sprintf("Let the other apply come to its end and apply again, or grant this one more time with `timeouts`. If the other one died, its lease ends by itself within %s.", formatDuration(max(busy.Ends, time.Second).Round(time.Second)))
+		return fmt.Sprintf("Wait for the other apply to finish and apply again, or raise `timeouts`. If the other one died, its lease expires within %s.", formatDuration(max(busy.Expires, time.Second).Round(time.Second)))
 	case errors.Is(err, install.ErrLeaseLost):
-		return "What was done so far is in the state. Let the other apply come to its end, then plan and apply again."
+		return "What was done so far is in the state. Wait for the other apply to finish, then plan and apply again."
 	case errors.Is(err, install.ErrInstalledMeanwhile):
 		return "Plan again: the plan shows what is there, and how to bring it into this state."
 	case errors.As(err, &foreign):
-		return fmt.Sprintf("They do not carry this provider's stamp: %s.\n\nSet `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n%s",
+		return fmt.Sprintf("They do not carry this provider's ownership marker: %s.\n\nSet `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n%s",
 			strings.Join(foreign.Objects, "; "), importBlock(foreign.ID))
 	case errors.Is(err, install.ErrLogRefused):
 		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."

@@ -13,7 +13,7 @@ description: |-
 
 # Drift: what a plan sees and an apply repairs
 
-Drift is a part of the backup in the project that is not as the configuration wants it, because somebody has changed it elsewhere: in the dashboard, with SQL, with another tool, by a clone or a restore. A plan reads everything that an apply has made, and shows each change at an attribute of its own. What has no attribute of its own stands in ` + "`deviations`" + `, by object and in words; it is empty when nothing is wrong. A plan writes nothing, and a token and a database role that may only read are enough for it.
+Drift is a part of the backup in the project that is not as the configuration wants it, because somebody has changed it elsewhere: in the dashboard, with SQL, with another tool, by a clone or a restore. A plan reads everything that an apply has made, and shows each change at an attribute of its own. What has no attribute of its own stands in ` + "`drift`" + `, by object and in words; it is empty when nothing is wrong. A plan writes nothing, and a token and a database role that may only read are enough for it.
 
 An apply repairs all of it in place: nothing is replaced, no history is lost but for rows of a table of which somebody has dropped a column without which they say nothing, and the backup runs at every due time in between. Afterwards the plan is empty. To look for drift without changing anything, in CI for example:
 

@@ -401,7 +401,7 @@ func below(at, key string) string {
 	switch at {
 	case "":
 		return key
-	case "jobs", "schedules", "source_files", "secret_fingerprints", "deviations":
+	case "jobs", "schedules", "source_files", "secret_fingerprints", "drift":
 		return fmt.Sprintf("%s[%q]", at, key)
 	}
 	return at + "." + key

@@ -25,7 +25,7 @@ func owner(statements string) func(*project) {
 	return func(p *project) { p.asPostgres(statements) }
 }
 
-func deviation(object string) string { return fmt.Sprintf("deviations[%q]", object) }
+func driftOf(object string) string { return fmt.Sprintf("drift[%q]", object) }
 
 // jobRows are what can happen to pg_cron's jobs: to that of a schedule and to
 // the watchdog's.
@@ -101,14 +101,14 @@ func settingsRows() []drift {
 			tamper: set("function,url", `"https://abcdefghijklmnopqrst.supabase.co/functions/v1/auto-backup"`), warns: `The database calls another project`, both: true},
 		{object: object, mutation: "the address of another project's alert function", attributes: []string{"alert_url"}, found: "https://abcdefghijklmnopqrst.supabase.co/functions/v1/alert-processor",
 			tamper: set("alert,url", `"https://abcdefghijklmnopqrst.supabase.co/functions/v1/alert-processor"`), warns: `The database calls another project`},
-		{object: object, mutation: "the names of its secrets taken out", attributes: []string{deviation("row auto-backup of table settings")}, found: "does not name the secrets of the backup any more: OTHER_KEY", tamper: set("secrets", "[]")},
+		{object: object, mutation: "the names of its secrets taken out", attributes: []string{driftOf("row auto-backup of table settings")}, found: "does not name the secrets of the backup any more: OTHER_KEY", tamper: set("secrets", "[]")},
 		{object: object, mutation: "a value of another type", attributes: []string{"timezone"}, tamper: set("timezone", "7")},
-		{object: object, mutation: "the stamp of somebody else", attributes: []string{deviation("row auto-backup of table settings")}, found: "without this provider's stamp", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
-		{object: object, mutation: "another Edge Function id", attributes: []string{deviation("Edge Function auto-backup")}, tamper: owner("update auto_backup.settings set function_id = 'x'")},
+		{object: object, mutation: "somebody else's ownership marker", attributes: []string{driftOf("row auto-backup of table settings")}, found: "without this provider's ownership marker", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
+		{object: object, mutation: "another Edge Function id", attributes: []string{driftOf("Edge Function auto-backup")}, tamper: owner("update auto_backup.settings set function_id = 'x'")},
 		{object: object, mutation: "removed", attributes: append([]string{"function_url"}, lost[1:]...), found: "not installed", tamper: owner("delete from auto_backup.settings"), uses: "document", both: true},
 		{object: object, mutation: "no JSON object any more", attributes: []string{
 			"function_url", "alert_url", "timezone", `schedules["nightly"]`, "function.rpc", "alert.enabled", "alert.function", "alert.source", "alert.overdue_after",
-			"retry.attempts", "retry.delay", due, deviation("row auto-backup of table settings"),
+			"retry.attempts", "retry.delay", due, driftOf("row auto-backup of table settings"),
 		}, tamper: owner("update auto_backup.settings set document = '[]'"), uses: "document"},
 		{object: "row in `auto_backup.installation`", mutation: "removed", attributes: []string{"dispatcher_version"}, found: "unknown: the row of auto_backup.installation is lost or not finished",
 			tamper: owner("delete from auto_backup.installation")},
@@ -123,7 +123,7 @@ func schemaRows() []drift {
 		judge    = "function judge(auto_backup.runs, jsonb, jsonb, jsonb, boolean, timestamp with time zone)"
 	)
 	one := func(object, mutation, at, found, statement string) drift {
-		return drift{object: object, mutation: mutation, attributes: []string{deviation(at)}, found: found, tamper: superuser(statement)}
+		return drift{object: object, mutation: mutation, attributes: []string{driftOf(at)}, found: found, tamper: superuser(statement)}
 	}
 	leaving := func(rest, object, mutation, at, found, statement string) drift {
 		d := one(object, mutation, at, found, statement)
@@ -134,17 +134,17 @@ func schemaRows() []drift {
 	rows := []drift{
 		{object: "schema `auto_backup`", mutation: "dropped", attributes: append([]string{"dispatcher_version"}, "function_url", "alert_url", "schedules", "function", "alert", "retry", `jobs["nightly"].due`, "token_digest"),
 			found: "not installed", tamper: superuser("drop schema auto_backup cascade"), both: true},
-		{object: "schema `auto_backup`", mutation: "given to a superuser", attributes: []string{deviation("schema")}, tamper: superuser("alter schema auto_backup owner to supabase_admin"),
+		{object: "schema `auto_backup`", mutation: "given to a superuser", attributes: []string{driftOf("schema")}, tamper: superuser("alter schema auto_backup owner to supabase_admin"),
 			refused: "the schema auto_backup belongs to role supabase_admin, and postgres may not change it", statement: "alter schema auto_backup owner to postgres"},
-		{object: "table `runs`", mutation: "given to a superuser", attributes: []string{deviation("table runs")}, tamper: superuser("alter table auto_backup.runs owner to supabase_admin"),
+		{object: "table `runs`", mutation: "given to a superuser", attributes: []string{driftOf("table runs")}, tamper: superuser("alter table auto_backup.runs owner to supabase_admin"),
 			refused: "the table auto_backup.runs belongs to role supabase_admin, and postgres may not change it", statement: "alter table auto_backup.runs owner to postgres"},
 		one("table `runs`", "given to another role", "table runs", "owner is other instead of postgres", "alter table auto_backup.runs owner to other"),
 		one("table `runs`", "row level security switched on", "table runs", "row security is true instead of false", "alter table auto_backup.runs enable row level security"),
 		one("table `watchdog`", "dropped", "table watchdog", "missing", "drop table auto_backup.watchdog"),
 		one("table `leases`", "dropped", "table leases", "missing", "drop table auto_backup.leases"),
-		{object: "table `runs`", mutation: "dropped with all that needs it", attributes: []string{deviation("table runs"), deviation("view history"), deviation(judge)}, found: "missing",
+		{object: "table `runs`", mutation: "dropped with all that needs it", attributes: []string{driftOf("table runs"), driftOf("view history"), driftOf(judge)}, found: "missing",
 			tamper: superuser("drop table auto_backup.runs cascade"), uses: "runs", both: true},
-		{object: "column `runs.records`", mutation: "dropped with the view that shows it", attributes: []string{deviation("column runs.records"), deviation("view history")}, found: "missing",
+		{object: "column `runs.records`", mutation: "dropped with the view that shows it", attributes: []string{driftOf("column runs.records"), driftOf("view history")}, found: "missing",
 			tamper: superuser("alter table auto_backup.runs drop column records cascade"), uses: "runs"},
 		one("column `runs.posted_at`", "dropped", "column runs.posted_at", "missing", "alter table auto_backup.runs drop column posted_at"),
 		one("column `runs.function_alert`", "another type", "column runs.function_alert", "type is character varying instead of text", "alter table auto_backup.runs alter column function_alert type varchar"),
@@ -155,8 +155,8 @@ func schemaRows() []drift {
 		one("constraint `runs_state_check`", "another rule", "constraint runs.runs_state_check", "another definition",
 			"alter table auto_backup.runs drop constraint runs_state_check, add constraint runs_state_check check (state <> 'running')"),
 		one("constraint of somebody else", "added to a table of the dispatcher", "constraint incidents.mine", "not of this schema", "alter table auto_backup.incidents add constraint mine check (alert_attempts < 1)"),
-		{object: "primary key of `settings`", mutation: "dropped with the keys that refer to it", attributes: []string{deviation("constraint settings.settings_pkey"), deviation("constraint incidents.incidents_backup_fkey"),
-			deviation("constraint schedules.schedules_backup_fkey"), deviation("constraint watchdog.watchdog_backup_fkey")},
+		{object: "primary key of `settings`", mutation: "dropped with the keys that refer to it", attributes: []string{driftOf("constraint settings.settings_pkey"), driftOf("constraint incidents.incidents_backup_fkey"),
+			driftOf("constraint schedules.schedules_backup_fkey"), driftOf("constraint watchdog.watchdog_backup_fkey")},
 			found: "missing", tamper: superuser("alter table auto_backup.settings drop constraint settings_pkey cascade"), uses: "table watchdog"},
 		one("index `runs_by_age`", "dropped", "index runs_by_age", "missing", "drop index auto_backup.runs_by_age"),
 		one("index of somebody else", "a unique one added", "index mine", "not of this schema", "create unique index mine on auto_backup.schedules (since)"),
@@ -170,9 +170,9 @@ func schemaRows() []drift {
 		one("function `token_digest`", "no longer with its owner's rights", "function token_digest(text)", "security is invoker instead of definer", "alter function auto_backup.token_digest(text) security invoker"),
 		one("function `dispatch`", "its search path unset", "function dispatch(text, text, timestamp with time zone)", "settings is lock_timeout=10s instead of search_path=\"\", lock_timeout=10s", "alter function "+dispatch+" reset search_path"),
 		one("function `watch`", "given to a superuser", "function watch(text, timestamp with time zone)", "owner is supabase_admin instead of postgres", "alter function auto_backup.watch(text, timestamptz) owner to supabase_admin"),
-		{object: "function `json`", mutation: "another result", attributes: []string{deviation("function json(text)"), deviation("grants to public")}, tamper: superuser("drop function auto_backup.json(text); set local role postgres; create function auto_backup.json(content text) returns text language sql as 'select $1'")},
+		{object: "function `json`", mutation: "another result", attributes: []string{driftOf("function json(text)"), driftOf("grants to public")}, tamper: superuser("drop function auto_backup.json(text); set local role postgres; create function auto_backup.json(content text) returns text language sql as 'select $1'")},
 		one("function `dispatch`", "a second one beside it, which the jobs would call", "function dispatch(text, text)", "not of this schema", hostile+"dispatch(text, text) returns uuid language sql as 'select null::uuid'"),
-		one("function `deviations`", "silenced", "function deviations", "another body", hostile+"deviations() returns jsonb language sql as $$ select '{}'::jsonb $$"),
+		one("function `drift`", "silenced", "function drift", "another body", hostile+"drift() returns jsonb language sql as $$ select '{}'::jsonb $$"),
 		one("grants", "`anon` may use the schema and read the token", "grants to anon", "has EXECUTE on token(text); has USAGE on the schema",
 			"grant usage on schema auto_backup to anon; grant execute on function auto_backup.token(text) to anon"),
 		one("grants", "everybody may read the history", "grants to public", "has SELECT on history", "grant select on auto_backup.history to public"),
@@ -182,17 +182,17 @@ func schemaRows() []drift {
 	}
 	for i := range rows {
 		switch rows[i].attributes[0] {
-		case deviation("function deviations"), "dispatcher_version":
+		case driftOf("function drift"), "dispatcher_version":
 			// Nothing else is seen while the comparison itself is lost.
 			rows[i].alone = true
-		case deviation("view history"), deviation("grants to public"):
+		case driftOf("view history"), driftOf("grants to public"):
 			rows[i].uses = "runs"
-		case deviation("function token_digest(text)"), deviation("grants to supabase_read_only_user"):
+		case driftOf("function token_digest(text)"), driftOf("grants to supabase_read_only_user"):
 			// The digest is not asked for.
 			rows[i].attributes = append(rows[i].attributes, "token_digest")
-		case deviation("table watchdog"):
+		case driftOf("table watchdog"):
 			rows[i].uses = "table watchdog"
-		case deviation("grants to anon"), deviation("function token(text)"):
+		case driftOf("grants to anon"), driftOf("function token(text)"):
 			rows[i].both = true
 		}
 	}
@@ -277,7 +277,7 @@ func functionRows() []drift {
 		{object: function, mutation: "an import map", attributes: []string{"function_import_map", "function_revision"}, found: "deno.json", tamper: deploy(func(files map[string][]byte) {
 			files["by-hand/deno.json"] = []byte(`{"imports": {}}`)
 		}, "index.ts", "deno.json"), uses: function},
-		{object: function, mutation: "deleted and made anew by hand", attributes: []string{deviation("Edge Function auto-backup")}, tamper: func(p *project) {
+		{object: function, mutation: "deleted and made anew by hand", attributes: []string{driftOf("Edge Function auto-backup")}, tamper: func(p *project) {
 			files := sourceOf(p)
 			remove(p)
 			if err := p.DeployFunction(p.t.Context(), "auto-backup", files, false); err != nil {
@@ -287,12 +287,12 @@ func functionRows() []drift {
 
 		{object: "token in the vault", mutation: "another value", attributes: []string{"token_digest"}, found: "the vault and the function hold different tokens", tamper: vault("'by-hand'"), both: true},
 		{object: "token in the vault", mutation: "removed", attributes: []string{"token_digest"}, found: "missing in the vault", tamper: owner("delete from vault.secrets where name = 'auto-backup/token'")},
-		{object: "token in the vault", mutation: "renamed", attributes: []string{"token_digest", deviation("vault secret renamed")}, found: "missing in the vault", tamper: vault("new_name := 'renamed'")},
-		{object: "token in the vault", mutation: "its stamp overwritten", attributes: []string{deviation("vault secret auto-backup/token")}, found: "without this provider's stamp", tamper: vault("new_description := 'mine'"), both: true},
+		{object: "token in the vault", mutation: "renamed", attributes: []string{"token_digest", driftOf("vault secret renamed")}, found: "missing in the vault", tamper: vault("new_name := 'renamed'")},
+		{object: "token in the vault", mutation: "its ownership marker overwritten", attributes: []string{driftOf("vault secret auto-backup/token")}, found: "without this provider's ownership marker", tamper: vault("new_description := 'mine'"), both: true},
 		{object: "token in the vault", mutation: "not to be decrypted, as after a restore into another project", attributes: []string{"token_digest"}, found: "missing in the vault",
 			tamper: superuser("update vault.secrets set secret = encode('\\x00', 'base64') where name = 'auto-backup/token'")},
-		{object: "alert key in the vault", mutation: "removed", attributes: []string{deviation("vault secret auto-backup/alert-key")}, found: "missing", tamper: owner("delete from vault.secrets where name = 'auto-backup/alert-key'")},
-		{object: "alert key in the vault", mutation: "its stamp overwritten", attributes: []string{deviation("vault secret auto-backup/alert-key")}, found: "without this provider's stamp",
+		{object: "alert key in the vault", mutation: "removed", attributes: []string{driftOf("vault secret auto-backup/alert-key")}, found: "missing", tamper: owner("delete from vault.secrets where name = 'auto-backup/alert-key'")},
+		{object: "alert key in the vault", mutation: "its ownership marker overwritten", attributes: []string{driftOf("vault secret auto-backup/alert-key")}, found: "without this provider's ownership marker",
 			tamper: owner("do $$ begin perform vault.update_secret(id, new_description := 'mine') from vault.secrets where name = 'auto-backup/alert-key'; end $$")},
 		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "another value", attributes: []string{"token_digest"}, found: "the vault and the function hold different tokens",
 			tamper: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN", "by-hand") }},
@@ -307,10 +307,10 @@ func functionRows() []drift {
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check " + narrow)},
 		{object: check, mutation: "replaced by a narrow one of another name", attributes: []string{"log_accepts_auto_backup"}, found: "false",
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint mine " + narrow)},
-		{object: "extension `pg_net`", mutation: "dropped", attributes: []string{deviation("extension pg_net")}, found: "missing", tamper: superuser("drop extension pg_net cascade"), uses: "extension"},
-		{object: "extension `pg_cron`", mutation: "dropped, and all jobs with it", attributes: []string{deviation("extension pg_cron"), `jobs["nightly"]`, `jobs["watchdog"]`}, found: "missing",
+		{object: "extension `pg_net`", mutation: "dropped", attributes: []string{driftOf("extension pg_net")}, found: "missing", tamper: superuser("drop extension pg_net cascade"), uses: "extension"},
+		{object: "extension `pg_cron`", mutation: "dropped, and all jobs with it", attributes: []string{driftOf("extension pg_cron"), `jobs["nightly"]`, `jobs["watchdog"]`}, found: "missing",
 			tamper: superuser("drop extension pg_cron cascade"), uses: "extension"},
-		{object: "extension `supabase_vault`", mutation: "dropped, and all its secrets with it", attributes: []string{deviation("extension supabase_vault"), "token_digest", deviation("vault secret auto-backup/alert-key")}, found: "missing",
+		{object: "extension `supabase_vault`", mutation: "dropped, and all its secrets with it", attributes: []string{driftOf("extension supabase_vault"), "token_digest", driftOf("vault secret auto-backup/alert-key")}, found: "missing",
 			tamper: superuser("drop extension supabase_vault cascade"), uses: "extension"},
 	}
 }

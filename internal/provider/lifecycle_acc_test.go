@@ -199,8 +199,8 @@ func TestForget(t *testing.T) {
 }
 
 // TestTwoBackups proves that backups of different names share a project: one
-// is made by -target without the other, neither is taken for a rival of the
-// other, removing one leaves the other, and removing both at the same time
+// is made by -target without the other, neither is taken for a conflicting job of
+// the other, removing one leaves the other, and removing both at the same time
 // leaves nothing.
 func TestTwoBackups(t *testing.T) {
 	t.Parallel()

@@ -141,7 +141,7 @@ func checkImport(ctx context.Context, service *install.Service, id backup.ID, di
 	if service == nil {
 		return
 	}
-	found, err := service.Recall(ctx, id.Name, backup.Known{})
+	found, err := service.ObserveCached(ctx, id.Name, backup.Known{})
 	if err != nil {
 		addError(diags, "Cannot read the backup", err)
 		return
@@ -193,14 +193,14 @@ func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics
 			fmt.Sprintf("Backup %s no longer names %s. They were there before it, and other functions may use them, so they keep the value that they have now. To remove them: supabase secrets unset --project-ref %s %s",
 				spec.ID, strings.Join(names, ", "), spec.ID.ProjectRef, strings.Join(names, " ")))
 	}
-	for _, rival := range found.Rivals(spec) {
-		tellRival(spec, rival, diags)
+	for _, job := range found.Conflicts(spec) {
+		tellConflict(spec, job, diags)
 	}
 }
 
-// tellRival names one job that makes the same backup. Its command is not
+// tellConflict names one job that makes the same backup. Its command is not
 // quoted, because such commands have been seen to hold keys.
-func tellRival(spec backup.Spec, job backup.Rival, diags *diag.Diagnostics) {
+func tellConflict(spec backup.Spec, job backup.ConflictingJob, diags *diag.Diagnostics) {
 	name := job.Name
 	if name == "" {
 		name = "(without a name)"

@@ -203,7 +203,7 @@ func (p *projects) service(ref string) (*install.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Who, s.Log = whoami(), slog.New(newLogHandler())
+	s.Process, s.Log = processName(), slog.New(newLogHandler())
 	p.services[ref] = s
 	return s, nil
 }
@@ -243,9 +243,9 @@ func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *install.Servic
 	return service
 }
 
-// whoami names this process to people whose apply has to wait for it, as
-// Terraform names who holds the lock of a state.
-func whoami() string {
+// processName names this process to people whose apply has to wait for it, as
+// Terraform names the holder of a state's lock.
+func processName() string {
 	name, host := "somebody", "an unnamed machine"
 	if u, err := user.Current(); err == nil {
 		name = u.Username

@@ -1,4 +1,4 @@
--- The names of the backups of one owner in a database. $1 is the owner's stamp.
+-- The names of the backups of one owner in a database. $1 is the owner's marker.
 --
 -- Where the dispatcher is not installed there are none: the query runs by
 -- query_to_xml only where its table exists.

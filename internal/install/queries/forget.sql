@@ -9,4 +9,4 @@ history as (
 )
 
 select to_jsonb(g.count > 0) as result
-from (select count(*) from gone) as g, (select count(*) from history) as h, auto_backup.hold($1::text, $2::text)
+from (select count(*) from gone) as g, (select count(*) from history) as h, auto_backup.renew($1::text, $2::text)

@@ -13,4 +13,4 @@ select to_jsonb(coalesce(
         then vault.create_secret($2::text, $1::text, $3::text)
     end
 )) as result
-from auto_backup.hold($4::text, $5::text)
+from auto_backup.renew($4::text, $5::text)

@@ -15,8 +15,8 @@ var (
 var (
 	//go:embed acquire.sql
 	Acquire string
-	//go:embed hold.sql
-	Hold string
+	//go:embed renew.sql
+	Renew string
 	//go:embed release.sql
 	Release string
 )
@@ -25,8 +25,8 @@ var (
 var (
 	//go:embed extensions.sql
 	Extensions string
-	//go:embed stamp.sql
-	Stamp string
+	//go:embed mark.sql
+	Mark string
 	//go:embed reopen.sql
 	Reopen string
 	//go:embed configure.sql

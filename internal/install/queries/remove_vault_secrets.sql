@@ -1,5 +1,5 @@
--- Removes the vault secrets of one backup that carry its stamp.
--- $1 and $2 are their names, $3 is the stamp, $4 the backup, $5 the holder of
+-- Removes the vault secrets of one backup that carry its ownership marker.
+-- $1 and $2 are their names, $3 is the marker, $4 the backup, $5 the holder of
 -- its lease.
 with gone as (
     delete from vault.secrets s
@@ -8,4 +8,4 @@ with gone as (
 )
 
 select (select coalesce(jsonb_agg(g.name), '[]'::jsonb) from gone g) as result
-from auto_backup.hold($4::text, $5::text)
+from auto_backup.renew($4::text, $5::text)

@@ -7,4 +7,4 @@ with gone as (
 )
 
 select (select coalesce(jsonb_agg(g.jobname), '[]'::jsonb) from gone g) as result
-from auto_backup.hold($2::text, $3::text)
+from auto_backup.renew($2::text, $3::text)

@@ -1,4 +1,4 @@
--- Notes what this schema has to be, for auto_backup.deviations(). The version is
+-- Notes what this schema has to be, for auto_backup.drift(). The version is
 -- noted when the installation goes on: without one, it is not installed.
 insert into auto_backup.installation (owner, version, objects)
 values (

@@ -15,7 +15,7 @@ create table if not exists auto_backup.installation (
 comment on table auto_backup.installation is
 'What is installed in this schema, and the CHECKs of public.backup_logs as they were before (log_constraint: name, definition).';
 comment on column auto_backup.installation.objects is
-'Every object of this schema as it was installed; auto_backup.deviations() compares.';
+'Every object of this schema as it was installed; auto_backup.drift() compares.';
 
 create table if not exists auto_backup.settings (
     backup text primary key,

@@ -130,7 +130,7 @@ comment on view auto_backup.history is
 
 -- PostgreSQL writes a view in its own words, and what it reads from them it may
 -- write in others. A view made of its own words stays as it is by a dump and
--- restore, so auto_backup.deviations() can compare them.
+-- restore, so auto_backup.drift() can compare them.
 do $do$
 begin
     for i in 1..2 loop

@@ -63,9 +63,9 @@ part (backup, name, present, query) as (
     ),
     (
         null,
-        'deviations',
-        (select count(*) = 2 from callable where callable.name in ('deviations', 'catalog')),
-        $q$select auto_backup.deviations() as d$q$
+        'drift',
+        (select count(*) = 2 from callable where callable.name in ('drift', 'catalog')),
+        $q$select auto_backup.drift() as d$q$
     ),
     (
         null,

@@ -8,40 +8,40 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
-// Deviations lists, by object and in words for a person, what is not as an
+// Drift lists, by object and in words for a person, what is not as an
 // installation leaves it and is no property of its own: objects and grants of
-// schema auto_backup, stamps, extensions. An intact installation has none.
-func (s State) Deviations() map[string]string {
-	found := s.DispatcherDeviations()
+// schema auto_backup, ownership markers, extensions. An intact installation has none.
+func (s State) Drift() map[string]string {
+	found := s.DispatcherDrift()
 	for _, name := range RequiredExtensions {
 		if _, ok := s.Extensions[name]; !ok {
 			found["extension "+name] = "missing"
 		}
 	}
-	maps.Copy(found, s.stampDeviations())
+	maps.Copy(found, s.markerDrift())
 	if s.Settings != nil && s.Settings.Alert.Enabled {
-		if _, ok := s.VaultStamps[s.ID.Name.VaultAlertKey()]; !ok {
+		if _, ok := s.VaultMarkers[s.ID.Name.VaultAlertKey()]; !ok {
 			found["vault secret "+s.ID.Name.VaultAlertKey()] = "missing"
 		}
 	}
 	return found
 }
 
-// DispatcherDeviations lists what of the dispatcher is not as its version
-// installs it. Another version is a deviation as a whole, and no list says more.
-func (s State) DispatcherDeviations() map[string]string {
+// DispatcherDrift lists what of the dispatcher is not as its version
+// installs it. Another version differs as a whole, and then the list is empty.
+func (s State) DispatcherDrift() map[string]string {
 	found := map[string]string{}
 	wanted := payload.LoadDispatcher()
 	if s.DispatcherVersion != wanted.Version {
 		return found
 	}
-	maps.Copy(found, s.SchemaDeviations)
+	maps.Copy(found, s.SchemaDrift)
 	// The bodies are compared here once more: what compares in the database is
 	// itself one of the functions.
 	for name, digest := range wanted.Functions {
 		present, ok := s.Functions[name]
 		listed := false
-		for object := range s.SchemaDeviations {
+		for object := range s.SchemaDrift {
 			listed = listed || strings.HasPrefix(object, "function "+name+"(")
 		}
 		switch {
@@ -52,8 +52,8 @@ func (s State) DispatcherDeviations() map[string]string {
 			found["function "+name] = "another body"
 		}
 	}
-	if s.SchemaDeviations == nil && len(found) == 0 {
-		found["schema"] = "cannot be examined: this role may not execute auto_backup.deviations()"
+	if s.SchemaDrift == nil && len(found) == 0 {
+		found["schema"] = "cannot be examined: this role may not execute auto_backup.drift()"
 	}
 	return found
 }
@@ -70,14 +70,14 @@ func (s State) disownedSecrets() []string {
 	})
 }
 
-// stampDeviations lists the stamps of the backup's objects that somebody has
-// changed, and objects that carry the stamp and are none of the backup's.
-func (s State) stampDeviations() map[string]string {
+// markerDrift lists the ownership markers of the backup's objects that somebody
+// has changed, and objects that carry the marker and are not the backup's.
+func (s State) markerDrift() map[string]string {
 	found := map[string]string{}
 	name := s.ID.Name
 	row := "row " + string(name) + " of table settings"
-	if s.Settings != nil && !s.Stamped {
-		found[row] = "without this provider's stamp"
+	if s.Settings != nil && !s.Marked {
+		found[row] = "without this provider's ownership marker"
 	}
 	if lost := s.disownedSecrets(); len(lost) > 0 {
 		found[row] = "does not name the secrets of the backup any more: " + strings.Join(lost, ", ")
@@ -85,12 +85,12 @@ func (s State) stampDeviations() map[string]string {
 	if s.Settings != nil && s.Function != nil && s.Function.ID != s.FunctionID {
 		found["Edge Function "+name.Slug()] = "not the one that was deployed: it was made anew"
 	}
-	for _, secret := range slices.Sorted(maps.Keys(s.VaultStamps)) {
+	for _, secret := range slices.Sorted(maps.Keys(s.VaultMarkers)) {
 		switch own := secret == name.VaultToken() || secret == name.VaultAlertKey(); {
 		case !own:
-			found["vault secret "+secret] = "carries this backup's stamp, and is none of its secrets"
-		case s.VaultStamps[secret] != name.VaultStamp():
-			found["vault secret "+secret] = "without this provider's stamp"
+			found["vault secret "+secret] = "carries this backup's ownership marker and is not one of its secrets"
+		case s.VaultMarkers[secret] != name.VaultMarker():
+			found["vault secret "+secret] = "without this provider's ownership marker"
 		}
 	}
 	return found

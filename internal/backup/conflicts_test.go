@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestRivals proves which jobs count as making the same backup: active ones of
+// TestConflicts proves which jobs count as making the same backup: active ones of
 // this backup's names or commands, whoever owns them, but not those of another
 // installed backup whose name only begins like this one's.
-func TestRivals(t *testing.T) {
+func TestConflicts(t *testing.T) {
 	t.Parallel()
 	id := ID{ProjectRef: "abcdefghijklmnopqrst", Name: "auto"}
 	jobs := []Job{
@@ -39,12 +39,12 @@ func TestRivals(t *testing.T) {
 	}
 	spec := Spec{ID: id, Settings: Settings{Schedules: map[string]Schedule{"daily": {UTC: "0 3 * * *"}}}}
 	var got []string
-	for _, rival := range state.Rivals(spec) {
-		got = append(got, fmt.Sprintf("%d %s %t", rival.ID, rival.Key, rival.Readable))
+	for _, job := range state.Conflicts(spec) {
+		got = append(got, fmt.Sprintf("%d %s %t", job.ID, job.Key, job.Readable))
 	}
 	// The watchdog and the daily one are wanted, so they are adopted or refused.
 	if want := "1  true, 4  true, 5  true, 6 seconds false, 8 secondary true"; strings.Join(got, ", ") != want {
-		t.Errorf("the rivals are\n%s, not\n%s", strings.Join(got, ", "), want)
+		t.Errorf("the conflicting jobs are\n%s, not\n%s", strings.Join(got, ", "), want)
 	}
 }
 
@@ -60,7 +60,7 @@ func TestAdoptedSecretsStay(t *testing.T) {
 		t.Errorf("adopted are %s", got)
 	}
 	installed := Settings{Secrets: spec.Settings.Secrets, AdoptedSecrets: found.adopting(spec)}
-	found = State{ID: id, Settings: &installed, Stamped: true, Secrets: map[string]string{"THERE": "1", "NEW": "3", "OTHER": "2", "AUTO_BACKUP_TOKEN": "4"}}
+	found = State{ID: id, Settings: &installed, Marked: true, Secrets: map[string]string{"THERE": "1", "NEW": "3", "OTHER": "2", "AUTO_BACKUP_TOKEN": "4"}}
 	if got := fmt.Sprint(found.adopting(spec)); got != "[THERE]" {
 		t.Errorf("at the next apply, adopted are %s", got)
 	}

@@ -1,5 +1,5 @@
 -- Notes that the dispatcher and one backup are installed, before any other
--- object of the backup is made: whatever is found later carries this stamp.
+-- object of the backup is made: whatever is found later carries this ownership marker.
 -- An existing backup keeps its settings, but the names of the secrets that are
 -- about to be written become its own, and from now on it is the given instance.
 -- $1 is the owner, $2 the version of the dispatcher, $3 the name of the
@@ -14,7 +14,7 @@ with installed as (
 
 insert into auto_backup.settings (backup, document, owner)
 select $3::text, $4::jsonb, $1::text from installed
-cross join auto_backup.hold($3::text, $5::text)
+cross join auto_backup.renew($3::text, $5::text)
 on conflict (backup) do update
 set owner = excluded.owner, document = case jsonb_typeof(settings.document) when 'object' then settings.document else excluded.document end
     || (select coalesce(jsonb_object_agg(l.list, (

@@ -2,7 +2,7 @@
 -- nothing is. What others have put beside the dispatcher's objects is theirs,
 -- unless it stands in the dispatcher's way. It is read by every plan, so it
 -- answers with a problem of its own instead of failing.
-create or replace function auto_backup.deviations()
+create or replace function auto_backup.drift()
 returns jsonb
 language plpgsql
 stable
@@ -99,7 +99,7 @@ begin
         select r.object, 'supabase_read_only_user', r.privilege
         from (
             values
-            ('the schema', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('deviations()', 'EXECUTE'), ('catalog(text)', 'EXECUTE')
+            ('the schema', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('drift()', 'EXECUTE'), ('catalog(text)', 'EXECUTE')
         ) as r (object, privilege)
         where to_regrole('supabase_read_only_user') is not null
     ),

@@ -8,9 +8,9 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
-// Rival is an active pg_cron job that seems to make the same backup by another
+// ConflictingJob is an active pg_cron job that seems to make the same backup by another
 // way, so that more backups run than are declared.
-type Rival struct {
+type ConflictingJob struct {
 	Job
 	// Key is the schedule key under which the backup would adopt the job. It
 	// is empty when the job's name or role does not allow that.
@@ -19,20 +19,20 @@ type Rival struct {
 	Readable bool
 }
 
-// Rivals lists the active jobs that are not among those of spec and that run
+// Conflicts lists the active jobs that are not among those of spec and that run
 // the same backup, as their name or their command says. They are not touched.
-func (s State) Rivals(spec Spec) []Rival {
-	var rivals []Rival
+func (s State) Conflicts(spec Spec) []ConflictingJob {
+	var conflicts []ConflictingJob
 	add := func(key string, job Job) {
 		// A job without a role runs no more than any other job does.
 		if !job.Active || job.Orphaned {
 			return
 		}
 		_, err := schedule.Parse(job.Schedule)
-		rivals = append(rivals, Rival{Job: job, Key: key, Readable: err == nil})
+		conflicts = append(conflicts, ConflictingJob{Job: job, Key: key, Readable: err == nil})
 	}
-	for key, job := range s.Namesakes {
-		if !spec.WantedNamesake(key) {
+	for key, job := range s.ConflictingJobs {
+		if !spec.WantsJob(key) {
 			if key == WatchdogKey || job.Username != JobOwner {
 				key = ""
 			}
@@ -42,8 +42,8 @@ func (s State) Rivals(spec Spec) []Rival {
 	for _, job := range s.OtherJobs {
 		add("", job)
 	}
-	slices.SortFunc(rivals, func(a, b Rival) int { return cmp.Compare(a.ID, b.ID) })
-	return rivals
+	slices.SortFunc(conflicts, func(a, b ConflictingJob) int { return cmp.Compare(a.ID, b.ID) })
+	return conflicts
 }
 
 // isJobOf reports whether a job has the command of a job of one of the given

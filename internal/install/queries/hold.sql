@@ -1,2 +1,0 @@
--- Lengthens a lease. $1 is the backup, $2 the holder.
-select to_jsonb(true) as result from auto_backup.hold($1::text, $2::text)

@@ -1,0 +1,26 @@
+-- Renews the lease on a backup for its term. Every change that an apply makes in
+-- the database calls this in the same statement, so a change that arrives after
+-- another apply has acquired the lease fails. A lease that has expired and that
+-- nobody else has acquired is renewed.
+create or replace function auto_backup.renew(backup text, holder text)
+returns void
+language plpgsql
+set search_path = ''
+as $body$
+declare
+    other auto_backup.leases;
+begin
+    update auto_backup.leases l
+    set expires_at = clock_timestamp() + l.term
+    where l.backup = renew.backup and l.holder = renew.holder;
+    if found then
+        return;
+    end if;
+    select l.* into other from auto_backup.leases l where l.backup = renew.backup;
+    raise exception 'auto_backup: this apply no longer holds the lease on backup "%"', renew.backup
+    using errcode = 'AB004', detail = case
+        when other.backup is null then 'Nobody holds it now.'
+        else format('%s acquired it at %s.', quote_ident(other.process), other.since)
+    end;
+end
+$body$;
