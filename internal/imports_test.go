@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/stack/cmd/stack":     {"internal/stack"},
 	"internal/stack/cmd/demo":      {"internal/stack", "internal/supabase"},
 	"internal/stack/cmd/install":   {"internal/stack"},
+	"internal/mutation":            {},
 	"internal/fleet":               {"internal/stack"},
 	"internal/fleet/cmd/bench":     {"internal/fleet", "internal/stack"},
 }
