@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // directHost is the host of a project's own database server. It has an IPv6
@@ -20,7 +22,7 @@ var directHost = regexp.MustCompile(`^db\.([a-z]{20})\.supabase\.[a-z]+$`)
 // explainConnect makes a failure to connect one that says what to do.
 func explainConnect(config *pgconn.Config, err error) *Error {
 	address := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
-	e := &Error{kind: ErrUnavailable, before: "connect to the database at " + oneLine(address)}
+	e := &Error{kind: ErrUnavailable, before: "connect to the database at " + text.Line(address)}
 	var refused *pgconn.PgError
 	var dns *net.DNSError
 	var number syscall.Errno
@@ -54,7 +56,7 @@ func explainConnect(config *pgconn.Config, err error) *Error {
 		e.advice = "Check the host and the port in the database URL."
 	}
 	e.Message = presentable(e.Message, []string{config.Password})
-	e.SQLState = oneLine(e.SQLState)
+	e.SQLState = text.Line(e.SQLState)
 	return e
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Connection strings as Supabase's dashboard gives them, and as people write
@@ -59,7 +61,7 @@ func TestParseURL(t *testing.T) {
 // that could be the password, however it is malformed.
 func TestParseURLErrors(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{
+	for given, want := range map[string]string{
 		"":                                               "postgresql://user:password@host",
 		"canary":                                         "postgresql://user:password@host",
 		"host=h password=canary":                         "postgresql://user:password@host",
@@ -85,20 +87,20 @@ func TestParseURLErrors(t *testing.T) {
 		"postgres://u:canary@h/x?sslmode=verify-ca&sslrootcert=/nowhere/ca.crt": "/nowhere/ca.crt",
 		"postgresql://postgres:[YOUR-PASSWORD]@h:5432/postgres":                 "[YOUR-PASSWORD]",
 	} {
-		_, err := Open(text)
+		_, err := Open(given)
 		if err == nil {
-			t.Errorf("%s: no error", text)
+			t.Errorf("%s: no error", given)
 			continue
 		}
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %q does not contain %q", text, err, want)
+			t.Errorf("%s: %q does not contain %q", given, err, want)
 		}
 		for _, part := range []string{"canary", "can", "ary"} {
 			if strings.Contains(strings.ReplaceAll(err.Error(), "cannot", ""), part) {
-				t.Errorf("%s: %q shows %q", text, err, part)
+				t.Errorf("%s: %q shows %q", given, err, part)
 			}
 		}
-		if oneLine(err.Error()) != err.Error() {
+		if text.Line(err.Error()) != err.Error() {
 			t.Errorf("%q is not one line", err)
 		}
 	}
@@ -206,12 +208,12 @@ func TestConnectErrors(t *testing.T) {
 			if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || SQLState(err) != test.state {
 				t.Fatalf("got %v, SQLSTATE %q", err, SQLState(err))
 			}
-			text := err.Error()
-			if !strings.Contains(text, test.message) || !strings.Contains(text, test.advice) || !strings.HasPrefix(text, "connect to the database at ") {
-				t.Errorf("got %q", text)
+			shown := err.Error()
+			if !strings.Contains(shown, test.message) || !strings.Contains(shown, test.advice) || !strings.HasPrefix(shown, "connect to the database at ") {
+				t.Errorf("got %q", shown)
 			}
-			if strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary") || oneLine(text) != text {
-				t.Errorf("got %q", text)
+			if strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary") || text.Line(shown) != shown {
+				t.Errorf("got %q", shown)
 			}
 		})
 	}

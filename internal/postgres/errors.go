@@ -5,7 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // What an error of this package can be, for errors.Is.
@@ -96,7 +97,7 @@ func sqlError(state, message, detail, hint, where string, secrets []string) *Err
 	chain := slices.DeleteFunc(strings.Split(where, "\n"), func(line string) bool {
 		return strings.Contains(line, " with parameters: ")
 	})
-	show := func(text string) string { return presentable(text, secrets) }
+	show := func(s string) string { return presentable(s, secrets) }
 	return &Error{
 		SQLState: show(state), Message: show(message), Detail: show(detail), Hint: show(hint),
 		Where: show(strings.Join(chain, "\n")),
@@ -128,23 +129,21 @@ const (
 	pieceLength = 12
 )
 
-// presentable makes text one printable line of bounded length in which secrets
-// are hidden: tokens also in pieces, other values in whole.
-func presentable(text string, secrets []string) string {
-	text = oneLine(text)
+// presentable returns s as one printable line of limited length in which the
+// secrets are hidden: tokens also where only a piece of them appears, other
+// values where they appear whole.
+func presentable(s string, secrets []string) string {
+	s = text.Line(s)
 	for _, secret := range secrets {
 		if len(secret) < 4 {
 			continue
 		}
-		text = strings.ReplaceAll(text, oneLine(secret), redacted)
+		s = strings.ReplaceAll(s, text.Line(secret), redacted)
 		if len(secret) >= pieceLength && tokenPattern.MatchString(secret) {
-			text = withoutPieces(text, secret)
+			s = withoutPieces(s, secret)
 		}
 	}
-	if len(text) > longestText {
-		text = strings.ToValidUTF8(text[:longestText], "") + "…"
-	}
-	return text
+	return text.Head(s, longestText)
 }
 
 func withoutPieces(text, secret string) string {
@@ -163,18 +162,4 @@ func withoutPieces(text, secret string) string {
 		i++
 	}
 	return out.String()
-}
-
-// oneLine makes text a line that does nothing to a terminal or a log.
-func oneLine(text string) string {
-	text = strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsSpace(c):
-			return ' '
-		case unicode.IsControl(c), unicode.Is(unicode.Cf, c), unicode.Is(unicode.Co, c):
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(text, ""))
-	return strings.Join(strings.Fields(text), " ")
 }

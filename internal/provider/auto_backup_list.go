@@ -77,7 +77,6 @@ func (l *autoBackupList) List(ctx context.Context, req list.ListRequest, stream 
 	stream.Results = func(push func(list.ListResult) bool) {
 		left := req.Limit // 0 means all
 		emit := func(result list.ListResult) bool {
-			tidy(&result.Diagnostics)
 			if !push(result) {
 				return false
 			}

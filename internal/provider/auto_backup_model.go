@@ -16,6 +16,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // autoBackupModel is the resource as Terraform keeps it. The first group is
@@ -154,7 +155,7 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	for key, s := range schedules {
 		compiled, err := backup.CompileSchedule(s.Cron.ValueString(), s.Timezone.ValueStringPointer(), result.Timezone, s.Enabled.ValueBool(), now)
 		if err != nil {
-			diags.AddAttributeError(path.Root("schedules").AtMapKey(key).AtName("cron"), "Invalid schedule", capitalise(err.Error())+".")
+			diags.AddAttributeError(path.Root("schedules").AtMapKey(key).AtName("cron"), "Invalid schedule", text.Sentence(err.Error()))
 			continue
 		}
 		result.Schedules[key] = compiled
@@ -165,7 +166,7 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	if alert.OverdueAfter.IsNull() || alert.OverdueAfter.IsUnknown() {
 		overdue, err := backup.OverdueAfter(result.Schedules)
 		if err != nil {
-			diags.AddAttributeError(path.Root("schedules"), "Invalid schedule", capitalise(err.Error())+".")
+			diags.AddAttributeError(path.Root("schedules"), "Invalid schedule", text.Sentence(err.Error()))
 			return result, false, diags
 		}
 		result.Alert.OverdueAfterSeconds = int64(overdue / time.Second)
@@ -205,11 +206,11 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (
 	var badImport *source.ImportError
 	switch {
 	case errors.Is(err, source.ErrNoEntrypoint):
-		diags.AddAttributeError(at, "Incomplete function source", capitalise(err.Error())+". Put the function's entry point there, or leave `source_dir` out for the built-in function.")
+		diags.AddAttributeError(at, "Incomplete function source", text.Capitalize(err.Error())+". Put the function's entry point there, or leave `source_dir` out for the built-in function.")
 	case errors.As(err, &badImport):
 		diags.AddAttributeError(at, "Incomplete function source", badImport.Error()+". Everything that index.ts imports has to be deployed with it.")
 	case err != nil:
-		diags.AddAttributeError(at, "Unreadable function source", capitalise(err.Error())+".")
+		diags.AddAttributeError(at, "Unreadable function source", text.Sentence(err.Error()))
 	}
 	return code, err == nil, diags
 }

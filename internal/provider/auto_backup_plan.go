@@ -19,13 +19,13 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // ModifyPlan renders what the configuration wants as the plan's computed
 // values. Terraform compares them with what the last refresh found, so every
 // drift of the project shows at its own attribute and is repaired in place.
 func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	defer tidy(&resp.Diagnostics)
 	if req.Plan.Raw.IsNull() {
 		r.planRemoval(ctx, req, resp)
 		return
@@ -114,7 +114,7 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 	}
 	if r.projects != nil && !plan.ProjectRef.IsUnknown() {
 		if err := r.projects.serves(plan.ProjectRef.ValueString()); err != nil {
-			resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", capitalise(err.Error())+".")
+			resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", text.Sentence(err.Error()))
 		}
 	}
 	plan.ID = types.StringUnknown()

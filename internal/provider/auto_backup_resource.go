@@ -18,6 +18,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 var (
@@ -52,7 +53,6 @@ func (r *autoBackupResource) Configure(_ context.Context, req resource.Configure
 }
 
 func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	defer tidy(&resp.Diagnostics)
 	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	timeout, diags := plan.Timeouts.Create(ctx, defaultTimeout)
@@ -66,7 +66,6 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 }
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
-	defer tidy(&resp.Diagnostics)
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	timeout, diags := state.Timeouts.Read(ctx, defaultTimeout)
@@ -99,7 +98,6 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 }
 
 func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	defer tidy(&resp.Diagnostics)
 	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	var state autoBackupModel
@@ -115,7 +113,6 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 }
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
-	defer tidy(&resp.Diagnostics)
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	timeout, diags := state.Timeouts.Delete(ctx, defaultTimeout)
@@ -144,7 +141,6 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 }
 
 func (r *autoBackupResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	defer tidy(&resp.Diagnostics)
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
 	id := req.ID
@@ -155,7 +151,7 @@ func (r *autoBackupResource) ImportState(ctx context.Context, req resource.Impor
 	}
 	parsed, err := backup.ParseID(id)
 	if err != nil {
-		resp.Diagnostics.AddError("Invalid import ID", capitalise(err.Error())+".")
+		resp.Diagnostics.AddError("Invalid import ID", text.Sentence(err.Error()))
 		return
 	}
 	if checkImport(ctx, r.service(parsed.ProjectRef, &resp.Diagnostics), parsed, &resp.Diagnostics); resp.Diagnostics.HasError() {

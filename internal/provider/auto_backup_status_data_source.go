@@ -278,7 +278,6 @@ func (d *autoBackupStatus) Configure(_ context.Context, req datasource.Configure
 }
 
 func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer tidy(&resp.Diagnostics)
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
 	var model statusModel

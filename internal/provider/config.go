@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // The environment variables that stand in for provider arguments.
@@ -75,7 +76,7 @@ func resolve(config providerConfig, getenv func(string) string) (providerConfig,
 		if config.ProjectRef == backup.SelfHostedRef {
 			complain("project_ref", "%q stands for a self-hosted project, which the argument `self_hosted` describes.", backup.SelfHostedRef)
 		} else if err := backup.ValidateProjectRef(config.ProjectRef); err != nil {
-			complain("project_ref", "%s.", capitalise(err.Error()))
+			complain("project_ref", "%s", text.Sentence(err.Error()))
 		}
 	}
 	if !isWebAddress(config.APIURL) {
@@ -141,11 +142,4 @@ func (c providerConfig) gateway(ref string) gateway {
 		g.sendKey, g.lifetime = c.SelfHosted.VerifyJWT, c.SelfHosted.WorkerLifetime
 	}
 	return g
-}
-
-func capitalise(text string) string {
-	if text == "" {
-		return text
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
 }

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // addError turns an error of the domain or of a client into a diagnostic: what
@@ -23,56 +23,13 @@ func addError(diags *diag.Diagnostics, summary string, err error) {
 
 // addErrorAdvice is addError with a last paragraph on what to do next.
 func addErrorAdvice(diags *diag.Diagnostics, summary string, err error, last string) {
-	detail := sentence(err.Error())
+	detail := text.Sentence(err.Error())
 	for _, advice := range []string{adviceFor(err), last} {
 		if advice != "" {
 			detail += "\n\n" + advice
 		}
 	}
 	diags.AddError(summary, detail)
-}
-
-// sentence begins a text with a capital letter and ends it with a full stop.
-func sentence(text string) string {
-	text = capitalise(text)
-	if !strings.HasSuffix(text, ".") {
-		text += "."
-	}
-	return text
-}
-
-// tidy takes out of diagnostics what does something to a terminal instead of
-// being shown on it: names, settings and answers are quoted that anybody may
-// have written.
-func tidy(diags *diag.Diagnostics) {
-	for i, d := range *diags {
-		summary, detail := harmless(d.Summary()), harmless(d.Detail())
-		if summary == d.Summary() && detail == d.Detail() {
-			continue
-		}
-		at, hasPath := d.(diag.DiagnosticWithPath)
-		switch isError := d.Severity() == diag.SeverityError; {
-		case hasPath && isError:
-			(*diags)[i] = diag.NewAttributeErrorDiagnostic(at.Path(), summary, detail)
-		case hasPath:
-			(*diags)[i] = diag.NewAttributeWarningDiagnostic(at.Path(), summary, detail)
-		case isError:
-			(*diags)[i] = diag.NewErrorDiagnostic(summary, detail)
-		default:
-			(*diags)[i] = diag.NewWarningDiagnostic(summary, detail)
-		}
-	}
-}
-
-// harmless drops control characters but line feeds, characters that are
-// invisible or turn the direction of writing, and what is no text.
-func harmless(text string) string {
-	return strings.Map(func(c rune) rune {
-		if c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || unicode.Is(unicode.Co, c)) {
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(text, ""))
 }
 
 func adviceFor(err error) string {

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // maxNextRuns bounds the work of one call.
@@ -17,11 +18,11 @@ const maxNextRuns = 1000
 func readSchedule(cron, zone string) (schedule.Expr, *time.Location, *function.FuncError) {
 	expression, err := schedule.Parse(cron)
 	if err != nil {
-		return schedule.Expr{}, nil, function.NewArgumentFuncError(0, capitalise(err.Error())+".")
+		return schedule.Expr{}, nil, function.NewArgumentFuncError(0, text.Sentence(err.Error()))
 	}
 	location, err := schedule.LoadZone(zone)
 	if err != nil {
-		return schedule.Expr{}, nil, function.NewArgumentFuncError(1, capitalise(err.Error())+".")
+		return schedule.Expr{}, nil, function.NewArgumentFuncError(1, text.Sentence(err.Error()))
 	}
 	return expression, location, nil
 }
@@ -111,7 +112,7 @@ func (f cronUTC) Run(ctx context.Context, req function.RunRequest, resp *functio
 	}
 	compiled, err := schedule.Compile(expression, location, f.now())
 	if err != nil {
-		resp.Error = function.NewFuncError(capitalise(err.Error()) + ".")
+		resp.Error = function.NewFuncError(text.Sentence(err.Error()))
 		return
 	}
 	resp.Error = resp.Result.Set(ctx, compiled.UTC)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // present makes diagnostics fit for a terminal: it drops what would do
@@ -14,19 +16,19 @@ import (
 // argument is nested.
 func present(diags []*tfprotov6.Diagnostic) {
 	for _, d := range diags {
-		d.Summary, d.Detail = harmless(d.Summary), harmless(d.Detail)
+		d.Summary, d.Detail = text.Printable(d.Summary), text.Printable(d.Detail)
 		argument := argumentOf(d.Attribute)
 		if argument == "" || strings.Contains(d.Detail, "`"+argument+"`") {
 			continue
 		}
-		d.Detail = strings.TrimSuffix("`"+harmless(argument)+"`: "+d.Detail, ": ")
+		d.Detail = strings.TrimSuffix("`"+text.Printable(argument)+"`: "+d.Detail, ": ")
 	}
 }
 
 // argumentOf writes an argument's path as a configuration does:
 // schedules["daily"].cron.
 func argumentOf(path *tftypes.AttributePath) string {
-	var text strings.Builder
+	var b strings.Builder
 	if path == nil {
 		return ""
 	}
@@ -34,27 +36,20 @@ func argumentOf(path *tftypes.AttributePath) string {
 		switch step := step.(type) {
 		case tftypes.AttributeName:
 			if i > 0 {
-				text.WriteByte('.')
+				b.WriteByte('.')
 			}
-			text.WriteString(string(step))
+			b.WriteString(string(step))
 		case tftypes.ElementKeyString:
-			fmt.Fprintf(&text, "[%q]", clipped(string(step)))
+			fmt.Fprintf(&b, "[%q]", text.Head(string(step), maxKey))
 		case tftypes.ElementKeyInt:
-			fmt.Fprintf(&text, "[%d]", int64(step))
+			fmt.Fprintf(&b, "[%d]", int64(step))
 		default:
-			text.WriteString("[…]") // an element of a set has no name
+			b.WriteString("[…]") // an element of a set has no name
 		}
 	}
-	return text.String()
+	return b.String()
 }
 
-// maxKey is how many characters of a map's key a diagnostic repeats. Valid keys
-// of schedules are shorter.
+// maxKey is how many bytes of a map's key a diagnostic repeats. Valid keys of
+// schedules are shorter.
 const maxKey = 64
-
-func clipped(key string) string {
-	if characters := []rune(key); len(characters) > maxKey {
-		return string(characters[:maxKey]) + "…"
-	}
-	return key
-}

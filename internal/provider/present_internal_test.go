@@ -27,7 +27,7 @@ func TestPresent(t *testing.T) {
 		"no detail":      {cron, "", "`schedules[\"daily\"].cron`"},
 		"escapes":        {nil, "a\x1b[2Jb\u202ec\nd", "a[2Jbc\nd"},
 		"escapes in key": {tftypes.NewAttributePath().WithAttributeName("secrets").WithElementKeyString("A\u202eB"), "Wrong.", "`secrets[\"A\\u202eB\"]`: Wrong."},
-		"long key":       {tftypes.NewAttributePath().WithAttributeName("secrets").WithElementKeyString(strings.Repeat("é", 65)), "Wrong.", "`secrets[\"" + strings.Repeat("é", 64) + "…\"]`: Wrong."},
+		"long key":       {tftypes.NewAttributePath().WithAttributeName("secrets").WithElementKeyString(strings.Repeat("é", 65)), "Wrong.", "`secrets[\"" + strings.Repeat("é", 32) + "…\"]`: Wrong."},
 	} {
 		d := &tfprotov6.Diagnostic{Attribute: c.path, Summary: "S\x07", Detail: c.detail}
 		present([]*tfprotov6.Diagnostic{d})

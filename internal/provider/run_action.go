@@ -14,6 +14,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 var (
@@ -71,14 +72,13 @@ func (a *runAction) Configure(_ context.Context, req action.ConfigureRequest, re
 
 // ModifyPlan refuses what no invocation could do, as far as it is known yet.
 func (a *runAction) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest, resp *action.ModifyPlanResponse) {
-	defer tidy(&resp.Diagnostics)
 	var config runActionModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() || a.projects == nil || config.ProjectRef.IsUnknown() {
 		return
 	}
 	if _, err := a.backup(config); err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", sentence(err.Error()))
+		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", text.Sentence(err.Error()))
 	}
 }
 
@@ -98,7 +98,6 @@ func (a *runAction) backup(config runActionModel) (backup.ID, error) {
 }
 
 func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
-	defer tidy(&resp.Diagnostics)
 	var config runActionModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() {
@@ -110,7 +109,7 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	}
 	id, err := a.backup(config)
 	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", sentence(err.Error()))
+		resp.Diagnostics.AddAttributeError(path.Root("project_ref"), "Wrong project", text.Sentence(err.Error()))
 		return
 	}
 	service, err := a.projects.service(id.ProjectRef)

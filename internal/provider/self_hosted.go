@@ -24,6 +24,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 const (
@@ -267,11 +268,11 @@ func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[
 		return
 	}
 	if err := selfhosted.CheckSlug(name); err != nil {
-		diags.AddAttributeError(path.Root("name"), "Invalid name", capitalise(err.Error())+".")
+		diags.AddAttributeError(path.Root("name"), "Invalid name", text.Sentence(err.Error()))
 	}
 	for file := range code.Files {
 		if err := selfhosted.CheckFile(file); err != nil {
-			diags.AddAttributeError(path.Root("function").AtName("source_dir"), "Invalid function source", capitalise(err.Error())+".")
+			diags.AddAttributeError(path.Root("function").AtName("source_dir"), "Invalid function source", text.Sentence(err.Error()))
 		}
 	}
 	if len(secrets) > 0 && own.EnvFile == "" {
@@ -279,9 +280,9 @@ func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[
 			"Functions of a self-hosted project get secrets from the runtime's environment alone. Set `self_hosted.env_file` in the provider block.")
 	}
 	for secret, value := range secrets {
-		text, _ := value.(types.String)
-		if err := selfhosted.CheckSecret(secret, text.ValueString()); err != nil {
-			diags.AddAttributeError(path.Root("secrets").AtMapKey(secret), "Invalid secret", capitalise(err.Error())+".")
+		content, _ := value.(types.String)
+		if err := selfhosted.CheckSecret(secret, content.ValueString()); err != nil {
+			diags.AddAttributeError(path.Root("secrets").AtMapKey(secret), "Invalid secret", text.Sentence(err.Error()))
 		}
 	}
 }

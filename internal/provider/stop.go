@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // streamPatience is how long a provider that is stopped waits for the last
@@ -65,8 +67,11 @@ func (s server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionReq
 	stream.Events = func(push func(tfprotov6.InvokeActionEvent) bool) {
 		defer end()
 		events(func(event tfprotov6.InvokeActionEvent) bool {
-			if completed, ok := event.Type.(tfprotov6.CompletedInvokeActionEventType); ok {
-				present(completed.Diagnostics)
+			switch e := event.Type.(type) {
+			case tfprotov6.ProgressInvokeActionEventType:
+				event.Type = tfprotov6.ProgressInvokeActionEventType{Message: text.Printable(e.Message)}
+			case tfprotov6.CompletedInvokeActionEventType:
+				present(e.Diagnostics)
 			}
 			return push(event)
 		})

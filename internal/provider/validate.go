@@ -16,12 +16,12 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // ValidateConfig checks what concerns several arguments at once. It does not
 // read `source_dir`, because a destroy is validated too and needs none.
 func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
-	defer tidy(&resp.Diagnostics)
 	var config autoBackupModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() {
@@ -91,7 +91,7 @@ func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
 		if secret != "" {
 			where = at.AtMapKey(secret)
 		}
-		diags.AddAttributeError(where, "Invalid secret", capitalise(faults[secret].Error())+".")
+		diags.AddAttributeError(where, "Invalid secret", text.Sentence(faults[secret].Error()))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // maxText is how many bytes a text has at most that is looked at: a complaint
@@ -37,13 +38,13 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
 		return
 	}
-	text := req.ConfigValue.ValueString()
-	if len(text) > maxText {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("The value has %d bytes, the limit is %d: it %s.", len(text), maxText, c.description))
+	value := req.ConfigValue.ValueString()
+	if len(value) > maxText {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("The value has %d bytes, the limit is %d: it %s.", len(value), maxText, c.description))
 		return
 	}
-	if err := c.complain(text); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", capitalise(err.Error())+".")
+	if err := c.complain(value); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", text.Sentence(err.Error()))
 	}
 }
 
@@ -85,13 +86,13 @@ func validateSlug(text string) error {
 const maxAlertSource = 100
 
 // validateAlertSource refuses what the alert function would put into HTML as it is.
-func validateAlertSource(text string) error {
+func validateAlertSource(s string) error {
 	switch {
-	case strings.TrimSpace(text) == "":
+	case strings.TrimSpace(s) == "":
 		return errors.New("the alert function refuses an empty source; name the origin of the alert")
-	case len([]rune(text)) > maxAlertSource:
-		return fmt.Errorf("the source has %d characters, the limit is %d; it becomes part of an e-mail's subject", len([]rune(text)), maxAlertSource)
-	case strings.ContainsAny(text, "<>&") || harmless(text) != text || strings.Contains(text, "\n"):
+	case len([]rune(s)) > maxAlertSource:
+		return fmt.Errorf("the source has %d characters, the limit is %d; it becomes part of an e-mail's subject", len([]rune(s)), maxAlertSource)
+	case strings.ContainsAny(s, "<>&") || text.Printable(s) != s || strings.Contains(s, "\n"):
 		return errors.New("the source becomes part of an e-mail's subject and HTML; write it without <, >, &, control characters and invisible ones")
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // ParseError says why a cron expression is refused and what to write instead.
@@ -25,12 +27,8 @@ type ParseError struct {
 // Error returns the whole text in one line.
 func (e *ParseError) Error() string {
 	const longest = 100
-	expr := e.Expr
-	if len(expr) > longest {
-		expr = strings.ToValidUTF8(expr[:longest], "") + "…"
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "cron expression %q: ", expr)
+	fmt.Fprintf(&b, "cron expression %q: ", text.Head(e.Expr, longest))
 	if e.Field != "" {
 		b.WriteString(e.Field)
 		if e.Item != "" {

@@ -38,11 +38,11 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // DefaultWorkerLifetime is how long Supabase's Docker setup keeps an instance
@@ -781,18 +781,5 @@ func (p *Project) presentable(output string) string {
 			}
 		}
 	}
-	output = strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsSpace(c):
-			return ' '
-		case unicode.IsControl(c), unicode.Is(unicode.Cf, c):
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(output, ""))
-	output = strings.Join(strings.Fields(output), " ")
-	if len(output) > longestOutput {
-		output = "…" + strings.ToValidUTF8(output[len(output)-longestOutput:], "")
-	}
-	return output
+	return text.Tail(text.Line(output), longestOutput)
 }

@@ -22,6 +22,8 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/supabase/cli/pkg/api"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 const (
@@ -416,7 +418,7 @@ func (k *call) postpone(ctx context.Context, response *http.Response) {
 	}
 	k.client.log.LogAttrs(ctx, slog.LevelInfo, "repeating a request to the Management API",
 		slog.String("endpoint", k.endpoint), slog.String("ref", k.ref),
-		slog.String("because", shortened(k.redact(k.last), longestMessage)), slog.Duration("in", k.wait))
+		slog.String("because", text.Head(k.redact(k.last), longestMessage)), slog.Duration("in", k.wait))
 }
 
 func (k *call) delay(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
@@ -451,7 +453,7 @@ func reason(err error) string {
 }
 
 func (k *call) failure() *Error {
-	return &Error{Op: shortened(printable(k.op), longestMessage), Resource: shortened(printable(k.resource), longestMessage), Attempts: k.attempts}
+	return &Error{Op: text.Head(text.Line(k.op), longestMessage), Resource: text.Head(text.Line(k.resource), longestMessage), Attempts: k.attempts}
 }
 
 // invalid is the error for input that is not sent.
@@ -465,7 +467,7 @@ func (k *call) invalid(why string) *Error {
 // unanswered is the error for a call without an answer.
 func (k *call) unanswered(ctx context.Context, err error) *Error {
 	e := k.failure()
-	e.Message = shortened(k.redact(reason(err)), longestMessage)
+	e.Message = text.Head(k.redact(reason(err)), longestMessage)
 	switch {
 	case errors.As(err, new(*heldBackError)) && ctx.Err() == nil:
 		e.cause = context.DeadlineExceeded
@@ -478,7 +480,7 @@ func (k *call) unanswered(ctx context.Context, err error) *Error {
 			e.Message = "it was interrupted"
 		}
 		if k.last != "" {
-			e.Message += "; the last attempt failed with: " + shortened(k.redact(k.last), longestMessage)
+			e.Message += "; the last attempt failed with: " + text.Head(k.redact(k.last), longestMessage)
 		}
 		if k.refused > 0 {
 			e.kinds = append(e.kinds, ErrRateLimited)

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // What an error of this package can be, for errors.Is.
@@ -149,8 +151,8 @@ var (
 func (e *Error) explain(status int, body []byte, sql bool, permission string, redact func(string) string) {
 	e.Status = status
 	message, event := messageOf(body)
-	show := func(text string) string { return shortened(redact(text), longestMessage) }
-	e.EventID = shortened(redact(event), 64)
+	show := func(s string) string { return text.Head(redact(s), longestMessage) }
+	e.EventID = text.Head(redact(event), 64)
 	if sql {
 		parts := parseSQLError(message)
 		e.SQLState, e.Message = parts.state, show(parts.message)
@@ -196,7 +198,7 @@ func (e *Error) explain(status int, body []byte, sql bool, permission string, re
 // of the forms in use, a page of a proxy, or plain text.
 func messageOf(body []byte) (message, event string) {
 	message, event = wholeMessageOf(body)
-	return shortened(message, longestText), shortened(event, longestText)
+	return text.Head(message, longestText), text.Head(event, longestText)
 }
 
 func wholeMessageOf(body []byte) (message, event string) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Every kind of failure is recognisable, names what was tried on what, quotes
@@ -67,14 +69,14 @@ func TestErrorKinds(t *testing.T) {
 					t.Errorf("is %q: %t", kind, errors.Is(err, kind))
 				}
 			}
-			text := err.Error()
+			shown := err.Error()
 			for _, want := range append(test.contains, "read the properties of function auto-backup of project "+testRef+": ") {
-				if !strings.Contains(text, want) {
-					t.Errorf("%q does not contain %q", text, want)
+				if !strings.Contains(shown, want) {
+					t.Errorf("%q does not contain %q", shown, want)
 				}
 			}
-			if printable(text) != text || len(text) > 2*longestMessage || strings.Contains(text, testToken) || strings.Contains(text, "details") {
-				t.Errorf("bad text %q", text)
+			if text.Line(shown) != shown || len(shown) > 2*longestMessage || strings.Contains(shown, testToken) || strings.Contains(shown, "details") {
+				t.Errorf("bad text %q", shown)
 			}
 		})
 	}
@@ -177,7 +179,7 @@ func TestInvalidInput(t *testing.T) {
 		return nil, io.EOF
 	}))
 	for _, bad := range []string{"", "..", "../../x", "abc", "ABCDEFGHIJKLMNOPQRST", "abcdefghijklmnopqrs/", "a?b\x1b[2J"} {
-		if _, err := c.ListSecrets(t.Context(), bad); !errors.Is(err, ErrInvalidInput) || printable(err.Error()) != err.Error() {
+		if _, err := c.ListSecrets(t.Context(), bad); !errors.Is(err, ErrInvalidInput) || text.Line(err.Error()) != err.Error() {
 			t.Errorf("ref %q: %v", bad, err)
 		}
 	}
@@ -187,7 +189,7 @@ func TestInvalidInput(t *testing.T) {
 		_, err3 := c.UpdateFunction(t.Context(), testRef, bad, FunctionUpdate{})
 		_, err4 := c.DeployFunction(t.Context(), testRef, Deployment{Slug: bad, Entrypoint: "i", Files: map[string][]byte{"i": nil}})
 		for _, err := range []error{err1, err2, err3, err4, c.DeleteFunction(t.Context(), testRef, bad)} {
-			if !errors.Is(err, ErrInvalidInput) || printable(err.Error()) != err.Error() {
+			if !errors.Is(err, ErrInvalidInput) || text.Line(err.Error()) != err.Error() {
 				t.Errorf("slug %q: %v", bad, err)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Whatever a server says of a failure, in whatever form, the error is one
@@ -22,12 +24,12 @@ func FuzzFailure(f *testing.F) {
 		for _, sql := range []bool{false, true} {
 			e := &Error{Op: "try", Resource: "something"}
 			e.explain(status, body, sql, "permission", NewRedactor(testToken).Redact)
-			text := e.Error()
-			if printable(text) != text || len(text) > 5*longestMessage || strings.Contains(text, testToken) {
-				t.Errorf("bad text %q", text)
+			shown := e.Error()
+			if text.Line(shown) != shown || len(shown) > 5*longestMessage || strings.Contains(shown, testToken) {
+				t.Errorf("bad text %q", shown)
 			}
 			for _, part := range []string{e.Message, e.Detail, e.Hint, e.Where, e.SQLState, e.EventID} {
-				if printable(part) != part {
+				if text.Line(part) != part {
 					t.Errorf("bad part %q", part)
 				}
 			}
@@ -57,7 +59,7 @@ func FuzzAnswer(f *testing.F) {
 		_, rows := c.Query(t.Context(), testRef, QueryRequest{SQL: "select 1", ReadOnly: true})
 		secrets, listed := c.ListSecrets(t.Context(), testRef)
 		for _, err := range []error{functions, function, keys, project, rows, listed} {
-			if err != nil && (!errors.Is(err, ErrUnexpectedAnswer) || printable(err.Error()) != err.Error()) {
+			if err != nil && (!errors.Is(err, ErrUnexpectedAnswer) || text.Line(err.Error()) != err.Error()) {
 				t.Errorf("got %v", err)
 			}
 		}

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 const (
@@ -67,28 +68,28 @@ func (r *Redactor) Add(values ...string) {
 // Redact returns text as one printable line without secrets: line breaks
 // become spaces, other control characters and invisible ones vanish, and each
 // secret is replaced by "[redacted]".
-func (r *Redactor) Redact(text string) string {
-	return r.redact(text, nil)
+func (r *Redactor) Redact(s string) string {
+	return r.redact(s, nil)
 }
 
 // redact is Redact that hides some more values, each in whole only.
-func (r *Redactor) redact(text string, also []string) string {
-	text = printable(text)
-	hidden := make([]bool, len(text))
+func (r *Redactor) redact(s string, also []string) string {
+	s = text.Line(s)
+	hidden := make([]bool, len(s))
 	r.mu.RLock()
-	pieces := piecesOf(text)
+	pieces := piecesOf(s)
 	for value := range r.values {
-		hideValue(hidden, text, value)
+		hideValue(hidden, s, value)
 		hidePieces(hidden, pieces, value)
 	}
 	r.mu.RUnlock()
 	for _, value := range also {
 		for _, form := range forms(value) {
-			hideValue(hidden, text, form)
+			hideValue(hidden, s, form)
 		}
 	}
 	for _, pattern := range secretPatterns() {
-		for _, at := range pattern.FindAllStringSubmatchIndex(text, -1) {
+		for _, at := range pattern.FindAllStringSubmatchIndex(s, -1) {
 			from, to := at[0], at[1]
 			if len(at) > 2 {
 				from, to = at[2], at[3]
@@ -96,7 +97,7 @@ func (r *Redactor) redact(text string, also []string) string {
 			hide(hidden, from, to)
 		}
 	}
-	return withoutHidden(text, hidden)
+	return withoutHidden(s, hidden)
 }
 
 // forms are the texts in which a value may come back.
@@ -104,9 +105,9 @@ func forms(value string) []string {
 	if len(value) < shortestSecret {
 		return nil
 	}
-	all := []string{value, printable(value), url.QueryEscape(value), url.PathEscape(value)}
+	all := []string{value, text.Line(value), url.QueryEscape(value), url.PathEscape(value)}
 	if quoted, err := json.Marshal(value); err == nil {
-		all = append(all, printable(string(quoted[1:len(quoted)-1])))
+		all = append(all, text.Line(string(quoted[1:len(quoted)-1])))
 	}
 	all = slices.DeleteFunc(all, func(form string) bool { return len(form) < shortestSecret })
 	slices.Sort(all)
@@ -164,28 +165,4 @@ func withoutHidden(text string, hidden []bool) string {
 		}
 	}
 	return strings.ToValidUTF8(out.String(), "")
-}
-
-// printable makes one line of text that does nothing to a terminal or a log:
-// white space of any kind becomes one space, and control characters, invisible
-// ones, those that turn the direction of writing and broken UTF-8 vanish.
-func printable(text string) string {
-	text = strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsSpace(c):
-			return ' '
-		case unicode.IsControl(c), unicode.Is(unicode.Cf, c), unicode.Is(unicode.Co, c):
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(text, ""))
-	return strings.Join(strings.Fields(text), " ")
-}
-
-// shortened cuts text after limit bytes, at the border of a character.
-func shortened(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "…"
 }

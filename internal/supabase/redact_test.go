@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Secrets are found wherever a server may put them: whole, shortened, in JSON,
@@ -57,10 +59,10 @@ func FuzzRedact(f *testing.F) {
 	f.Add("x" + testToken + "y")
 	f.Add(testToken[:30] + "\x00" + testToken[30:])
 	f.Add("\x1b]0;title\x07\u202e" + strings.Repeat("a", 100))
-	f.Fuzz(func(t *testing.T, text string) {
-		got := NewRedactor(testToken).Redact(text)
-		if strings.Contains(got, testToken) || !utf8.ValidString(got) || printable(got) != got {
-			t.Errorf("%q became %q", text, got)
+	f.Fuzz(func(t *testing.T, s string) {
+		got := NewRedactor(testToken).Redact(s)
+		if strings.Contains(got, testToken) || !utf8.ValidString(got) || text.Line(got) != got {
+			t.Errorf("%q became %q", s, got)
 		}
 	})
 }
@@ -74,6 +76,6 @@ func TestRedactManyLongSecrets(t *testing.T) {
 		r.Add(strings.Repeat(string(rune('a'+i%26)), 24000+i))
 	}
 	if got := r.Redact(strings.Repeat("a", longestText)); got != redacted {
-		t.Errorf("got %q", shortened(got, 100))
+		t.Errorf("got %q", text.Head(got, 100))
 	}
 }

@@ -24,6 +24,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/supabase/cli/pkg/api"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 const (
@@ -56,7 +58,7 @@ func (d Deployment) problem() string {
 	}
 	for file := range d.Files {
 		if clean, err := deploymentPath(file); err != nil || clean != file {
-			return fmt.Sprintf("the path %s of a file is not a plain relative path", shortened(fmt.Sprintf("%q", file), 200))
+			return fmt.Sprintf("the path %s of a file is not a plain relative path", text.Head(fmt.Sprintf("%q", file), 200))
 		}
 	}
 	if _, ok := d.Files[d.Entrypoint]; !ok {
@@ -168,7 +170,7 @@ func entrypointOf(location string) (string, error) {
 func parseSource(contentType string, body []byte) (Source, error) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" {
-		return Source{}, fmt.Errorf("it is %s and not multipart/form-data", shortened(fmt.Sprintf("%q", contentType), 100))
+		return Source{}, fmt.Errorf("it is %s and not multipart/form-data", text.Head(fmt.Sprintf("%q", contentType), 100))
 	}
 	source := Source{Files: map[string][]byte{}}
 	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])

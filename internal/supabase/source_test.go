@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 var sampleFiles = map[string][]byte{
@@ -106,7 +108,7 @@ func TestDeploymentProblems(t *testing.T) {
 		}))
 		d := sample()
 		spoil(&d)
-		if _, err := c.DeployFunction(t.Context(), testRef, d); !errors.Is(err, ErrInvalidInput) || printable(err.Error()) != err.Error() {
+		if _, err := c.DeployFunction(t.Context(), testRef, d); !errors.Is(err, ErrInvalidInput) || text.Line(err.Error()) != err.Error() {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -215,7 +217,7 @@ func TestParseHostileSource(t *testing.T) {
 		t.Error("a source that is cut off is accepted")
 	}
 	for _, other := range []string{"", "application/json", "application/octet-stream", "multipart/form-data", "multipart/form-data; boundary=", "x;;;\x1b[2J"} {
-		if _, err := parseSource(other, body); err == nil || printable(err.Error()) != err.Error() {
+		if _, err := parseSource(other, body); err == nil || text.Line(err.Error()) != err.Error() {
 			t.Errorf("content type %q: %v", other, err)
 		}
 	}
