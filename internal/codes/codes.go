@@ -57,6 +57,11 @@ type Text struct {
 	Advice string `json:"advice"`
 }
 
+// Clause is the meaning as a part of a sentence: its first letter is small.
+func (t Text) Clause() string {
+	return strings.ToLower(t.Meaning[:1]) + t.Meaning[1:]
+}
+
 // Code is one entry of codes.json.
 type Code struct {
 	Text

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -38,7 +39,7 @@ func (a *assessment) runs() {
 		a.remark("tick_missed", "Nothing, if it happened once; else see the other problems and `cron.job_run_details`.",
 			"The backup due at %s was made up for by the watchdog: %s.", stamp(last.DueAt), strings.TrimSuffix(oneLine(cmp.Or(latest.Tick, "the job did not start it")), "."))
 	}
-	if last.State == "succeeded" && last.Log == "could not be written" {
+	if last.State == "succeeded" && last.LogState == LogUnwritten {
 		a.remark("log_not_written", "See what keeps `system_logs` and `backup_logs` from being written.", "The backup due at %s succeeded, but its log rows could not be written.", stamp(last.DueAt))
 	}
 }
@@ -48,7 +49,7 @@ func (a *assessment) failed(last *Run) {
 	if last.State != "failed" {
 		at := slices.IndexFunc(a.found.History, func(r Run) bool { return r.State == "failed" })
 		if at < 0 {
-			a.add("failed", ConditionFailing, remedyFor(""), "%d attempts have failed since the last success.", a.Failures)
+			a.add("failed", ConditionFailing, codes.Lookup("failed", "").Remedy, "%d attempts have failed since the last success.", a.Failures)
 			return
 		}
 		last = &a.found.History[at]
@@ -59,11 +60,11 @@ func (a *assessment) failed(last *Run) {
 	} else if len(a.found.UnderWay) > 0 {
 		follows = "Another attempt is under way."
 	}
-	message := fmt.Sprintf("The backup due at %s failed at attempt %d: %s", stamp(last.DueAt), last.Attempt, lowerFirst(cmp.Or(firstSentence(last.WhatHappened), last.Code)))
-	if last.Log == "could not be written" {
+	message := fmt.Sprintf("The backup due at %s failed at attempt %d: %s", stamp(last.DueAt), last.Attempt, lowerFirst(cmp.Or(last.WhatHappened, last.Code)))
+	if last.LogState == LogUnwritten {
 		message += " Its log rows could not be written."
 	}
-	a.add(cmp.Or(last.Code, "failed"), ConditionFailing, remedyFor(last.Code), "%s %s", message, follows)
+	a.add(cmp.Or(last.Code, "failed"), ConditionFailing, codes.Lookup(last.Code, last.SQLState).Remedy, "%s %s", message, follows)
 	a.Problems[len(a.Problems)-1].lead = message
 }
 

@@ -128,9 +128,11 @@ type Run struct {
 	Attempt int64  `json:"attempt"`
 	// State is requested, running, succeeded, failed or overdue.
 	State string `json:"state"`
-	// Code names the reason of a failure, Error is what was said of it.
-	Code  string `json:"code"`
-	Error string `json:"error"`
+	// Code names the reason of a failure, SQLState the database's own code for
+	// it, and Error is what was said of it.
+	Code     string `json:"code"`
+	SQLState string `json:"sqlstate"`
+	Error    string `json:"error"`
 
 	DueAt       time.Time `json:"due_at"`
 	RequestedAt time.Time `json:"requested_at"`
@@ -148,7 +150,16 @@ type Run struct {
 	Function     string `json:"function"`
 	Log          string `json:"log"`
 	Alert        string `json:"alert"`
+	// LogState is who wrote the outcome into system_logs: function, watchdog, or
+	// LogUnwritten for nobody; empty while the run is open, and for a legacy run.
+	LogState string `json:"log_state"`
+	// Recovered says of a failed attempt or an overdue time whether a later backup
+	// succeeded; nil for any other.
+	Recovered *bool `json:"recovered"`
 }
+
+// LogUnwritten is the state of a log row that nobody could write.
+const LogUnwritten = "unwritten"
 
 // Duration is the time from the request to the end; zero while it runs.
 func (r Run) Duration() time.Duration {

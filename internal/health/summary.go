@@ -46,31 +46,6 @@ func (a *assessment) summary() string {
 	return lead + words + ": " + strings.TrimSuffix(lowerFirst(first), ".") + more + "."
 }
 
-// remedyFor says what to do about a failed run, by its code.
-func remedyFor(code string) string {
-	switch code {
-	case "token_missing", "token_invalid", "unauthorized", "token_not_configured", "bad_config", "bad_request", "wrong_backup",
-		"method_not_allowed", "request_too_large", "unexpected_answer", "http_401", "http_403", "http_404", "not_dispatched":
-		return "Run `terraform apply`, then a backup by hand."
-	case "not_sent", "no_answer":
-		return "Look whether pg_net's worker runs (`select net.check_worker_is_up()`), then run a backup by hand."
-	case "http_402":
-		return "Settle the bill or raise the spend cap in the organization's settings."
-	case "timeout", "unreachable", "http_429", "http_503", "http_504", "http_546":
-		return "Look at the project's state and at the function's logs in the dashboard, then run a backup by hand."
-	case "interrupted", "function_failed", "log_unreadable", "internal":
-		return "Look at the function's logs in the dashboard, and run a backup by hand if the panel shows none."
-	case "log_rejected", "log_unreachable":
-		return "Look at the tables backup_logs and system_logs, at their rights and constraints, and at the project's API keys."
-	case "backup_failed", "backup_empty", "backup_unverified", "rpc_http", "rpc_timeout", "rpc_unreachable":
-		return "Correct the cause that the message names in the application's backup function or tables, then run a backup by hand."
-	}
-	if strings.HasPrefix(code, "http_") {
-		return "Look at the project's state and at the function's logs in the dashboard, then run a backup by hand."
-	}
-	return "Correct the cause that the message names, then run a backup by hand."
-}
-
 // stamp writes a time as RFC 3339 in UTC, to the second.
 func stamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
@@ -108,14 +83,6 @@ func firstLine(text string) string {
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-// firstSentence cuts what the ledger's view says after what happened.
-func firstSentence(text string) string {
-	for _, rest := range []string{" No backup has succeeded since.", " A later backup succeeded."} {
-		text = strings.TrimSuffix(text, rest)
-	}
-	return text
-}
 
 func lowerFirst(text string) string {
 	if len(text) > 1 && text[1] >= 'a' && text[1] <= 'z' {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 )
 
@@ -148,38 +148,19 @@ func (a httpAnswer) failure() string {
 	if *a.Status == 200 && isObject && body.Success {
 		return ""
 	}
-	if a.Ours {
-		switch body.Code {
-		case "unauthorized":
-			return "the function refused the token, because the vault and the function's secrets hold different ones; a new token is made by another value of `rotate_token` (" + said + ")"
-		case "token_not_configured":
-			return "the function has no token among its secrets; apply again (" + said + ")"
-		case "probe_failed":
-			return "the function runs, but " + failedChecks(body.Checks, body.Message)
-		}
-		if refusal, ok := payload.LoadContract().Refusals[body.Code]; ok {
-			return fmt.Sprintf("the function refused the request: %s (%s)", refusal.Meaning, said)
-		}
-		return "the function failed (" + said + ")"
+	code := fmt.Sprintf("http_%d", *a.Status)
+	switch {
+	case a.Ours && body.Code == "probe_failed":
+		return "the function runs, but " + failedChecks(body.Checks, body.Message)
+	case a.Ours:
+		code = body.Code
+	case *a.Status == 200 && isObject:
+		return "the function answered a probe without \"success\": true; an own `source_dir` has to answer {\"action\": \"probe\"} with it (" + said + ")"
+	case *a.Status == 200:
+		code, said = "unexpected_answer", said+", no JSON"
 	}
-	switch *a.Status {
-	case 401, 403:
-		return "the platform refused the request before it reached the function, as it does where the function's verify_jwt is on; apply again (" + said + ")"
-	case 402:
-		return "the project is restricted: its quota is used up or a bill is unpaid; see its dashboard (" + said + ")"
-	case 404:
-		return "no function answers at its address: it is not deployed, or `project_url` is another project's (" + said + ")"
-	case 503:
-		return "the function does not start; its logs in the dashboard say why, and with `source_dir` it is the code there (" + said + ")"
-	case 504, 546:
-		return "the platform stopped the function at one of its limits; see its logs in the dashboard (" + said + ")"
-	case 200:
-		if isObject {
-			return "the function answered a probe without \"success\": true; an own `source_dir` has to answer {\"action\": \"probe\"} with it (" + said + ")"
-		}
-		return "something else than the function answers at its address; check `project_url` (" + said + ", no JSON)"
-	}
-	return "the platform answered instead of the function; see its logs in the dashboard (" + said + ")"
+	text := codes.Lookup(code, "")
+	return fmt.Sprintf("%s (%s). %s", text.Clause(), said, strings.TrimSuffix(text.Remedy, "."))
 }
 
 // unreachable says why there was no HTTP answer, in pg_net's own words and in
@@ -249,10 +230,11 @@ type RunResult struct {
 	BackupID string `json:"backup_id"`
 	Records  *int64 `json:"records"`
 
-	Code  string `json:"code"`
-	Error string `json:"error"`
-	// What is what happened, in a sentence.
-	What      string `json:"what_happened"`
+	// Code names the reason of a failure, SQLState the database's own code for
+	// it, and Error is what was said of it.
+	Code      string `json:"code"`
+	SQLState  string `json:"sqlstate"`
+	Error     string `json:"error"`
 	RequestID *int64 `json:"request_id"`
 	// FunctionAlert is what the function says of its alert, AlertProblem why it
 	// was not delivered.
@@ -263,18 +245,17 @@ type RunResult struct {
 // Ended reports whether the run has succeeded or failed.
 func (r RunResult) Ended() bool { return r.State == "succeeded" || r.State == "failed" }
 
-// failure says why a run failed and who was told.
+// failure says why a run failed, whether people were told, and what to do.
 func (r RunResult) failure() string {
-	meaning, _, _ := strings.Cut(payload.LoadContract().Codes[r.Code], ";")
-	text := strings.TrimSuffix(r.What, " No backup has succeeded since.")
-	if meaning != "" {
-		text = meaning + ": " + firstOf(r.Error, "no reason given")
+	said := codes.Lookup(r.Code, r.SQLState)
+	text := fmt.Sprintf("run %s failed with %s: %s", r.ID, r.Code, said.Clause())
+	if r.Error != "" {
+		text += " (" + r.Error + ")"
 	}
-	text = fmt.Sprintf("run %s failed with %s: %s", r.ID, r.Code, strings.TrimSuffix(text, "."))
 	if r.FunctionAlert == "not_delivered" {
 		text += ". The alert about it was not delivered either: " + firstOf(r.AlertProblem, "no reason given")
 	}
-	return text
+	return text + ". " + strings.TrimSuffix(said.Remedy, ".")
 }
 
 // RunOptions say how RunNow works.

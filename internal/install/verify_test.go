@@ -3,6 +3,8 @@ package install
 import (
 	"strings"
 	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 )
 
 // TestAnswerFailure proves what is said of answers that no test's project gives
@@ -19,10 +21,10 @@ func TestAnswerFailure(t *testing.T) {
 		"timeout":              {httpAnswer{Error: "Timeout of 30000 ms reached. Total time: 30000 ms"}, []string{"did not answer in time", "Timeout of 30000 ms"}},
 		"TLS":                  {httpAnswer{Error: "SSL connect error"}, []string{"does not speak TLS", "project_url"}},
 		"forbidden":            {httpAnswer{Status: status(403), Content: `{"message":"no"}`}, []string{"the platform refused", "HTTP 403: no"}},
-		"idle":                 {httpAnswer{Status: status(504), ErrorCode: "IDLE_TIMEOUT"}, []string{"at one of its limits", "HTTP 504 IDLE_TIMEOUT"}},
+		"idle":                 {httpAnswer{Status: status(504), ErrorCode: "IDLE_TIMEOUT"}, []string{codes.Lookup("http_504", "").Clause(), "HTTP 504 IDLE_TIMEOUT"}},
 		"gateway":              {httpAnswer{Status: status(502), Content: "<html>"}, []string{"answered instead of the function", "HTTP 502"}},
-		"another backup":       {httpAnswer{Status: status(400), Ours: true, Content: `{"code":"wrong_backup","message":"this function runs the backup x"}`}, []string{"another backup than config.json", "runs the backup x"}},
-		"a code of the future": {httpAnswer{Status: status(500), Ours: true, Content: `{"code":"new","error":"unheard of"}`}, []string{"the function failed", "HTTP 500 new: unheard of"}},
+		"another backup":       {httpAnswer{Status: status(400), Ours: true, Content: `{"code":"wrong_backup","message":"this function runs the backup x"}`}, []string{"the deployed function belongs to another backup (HTTP 400", "runs the backup x"}},
+		"a code of the future": {httpAnswer{Status: status(500), Ours: true, Content: `{"code":"new","error":"unheard of"}`}, []string{"the function reported a failure", "HTTP 500 new: unheard of"}},
 		"no key":               {httpAnswer{Status: status(500), Ours: true, Content: `{"code":"probe_failed","checks":{"token":{"ok":true},"key":{"ok":false,"error":"SUPABASE_URL is missing"}}}`}, []string{"lacks a usable key (SUPABASE_URL is missing)"}},
 		"odd checks":           {httpAnswer{Status: status(500), Ours: true, Content: `{"code":"probe_failed","message":"failed: key","checks":[]}`}, []string{"failed: key"}},
 	} {

@@ -41,7 +41,7 @@ var sqlFiles = mutationFS{embeddedSQL}
 )
 
 // installing are the functions that an installation runs, not a backup.
-var installing = []string{"catalog.sql", "deviations.sql", "unschedule.sql"}
+var installing = []string{"catalog.sql", "drift.sql", "unschedule.sql"}
 
 // sqlPart are the SQL functions that the provider installs. Which of their lines
 // a test reaches is not known, so all of them count.

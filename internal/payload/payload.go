@@ -38,12 +38,6 @@ const TokensFile = "tokens.json"
 type Contract struct {
 	FunctionVersion string `json:"function_version"`
 	TokenHeader     string `json:"token_header"`
-	// Codes say what each code of a failed run means.
-	Codes map[string]string `json:"codes"`
-	// Refusals say why the function answers a request without a run.
-	Refusals map[string]struct {
-		Meaning string `json:"meaning"`
-	} `json:"refusals"`
 }
 
 // LoadContract returns the constants shared with the Edge Function.
@@ -80,7 +74,8 @@ type FunctionConfig struct {
 	Alert        *AlertConfig `json:"alert"`
 }
 
-// Function returns the built-in Edge Function with its configuration.
+// Function returns the built-in Edge Function with its configuration and the
+// codes that it reports.
 func Function(config FunctionConfig) (source.Source, error) {
 	files := map[string][]byte{}
 	entries, err := fs.ReadDir(functionFiles, "function")
@@ -93,6 +88,9 @@ func Function(config FunctionConfig) (source.Source, error) {
 			return source.Source{}, fmt.Errorf("read the built-in function: %w", err)
 		}
 		files[entry.Name()] = content
+	}
+	if files[codesFile], err = functionCodes(); err != nil {
+		return source.Source{}, err
 	}
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
@@ -184,7 +182,8 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	}
 	lease := read("lease.sql")
 	d.Lease = script([]string{lease}, leaseFunctions, []string{"drop schema auto_backup_wanted cascade;"})
-	d.Install = script([]string{lease, read("schema.sql"), read("view.sql")}, functions, []string{read("grants.sql"), read("record.sql")})
+	texts := strings.Replace(read("codes.sql"), "@codes@", string(codeRows()), 1)
+	d.Install = script([]string{lease, read("schema.sql"), read("view.sql")}, functions, []string{texts, read("grants.sql"), read("record.sql")})
 	d.Version = LoadContract().FunctionVersion + "+" + source.Digest([]byte(d.Install + d.Remove))[:8]
 	return d
 })

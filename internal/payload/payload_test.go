@@ -103,12 +103,7 @@ func TestDispatcher(t *testing.T) {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	c := payload.LoadContract()
-	if c.FunctionVersion == "" || c.TokenHeader == "" || len(c.Refusals) == 0 {
+	if c.FunctionVersion == "" || c.TokenHeader == "" {
 		t.Errorf("got %+v", c)
-	}
-	for code, refusal := range c.Refusals {
-		if refusal.Meaning == "" {
-			t.Errorf("nothing says what %s means", code)
-		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -1500,6 +1500,8 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("two at once", l.testTwoAtOnce)
 	t.Run("requests", l.testRequests)
 	t.Run("texts", l.testTexts)
+	t.Run("texts lost", l.testTextsLost)
+	t.Run("SQLSTATE", l.testSQLState)
 	t.Run("contract", l.testContract)
 	t.Run("reasons of missed ticks", l.testMissedTicks)
 	t.Run("history in plain words", l.testHistory)
@@ -1715,8 +1717,7 @@ type contract struct {
 	LogTypes map[string]string `json:"log_types"`
 	Prefixes map[string]string `json:"details_prefixes"`
 	Suffixes map[string]string `json:"details_suffixes"`
-	Refusals map[string]any    `json:"refusals"`
-	Codes    map[string]any    `json:"codes"`
+	Refusals map[string]int    `json:"refusals"`
 	States   map[string]any    `json:"alert_states"`
 	Header   string            `json:"token_header"`
 	Version  string            `json:"version_header"`
@@ -1773,41 +1774,6 @@ func (l *ledger) testContract(t *testing.T) {
 	}
 }
 
-// testTexts proves that what reaches the panel or an e-mail is one clean line in
-// Portuguese for every code that a run can end with, and that nothing foreign
-// gets into HTML.
-func (l *ledger) testTexts(t *testing.T) {
-	c := readContract(t)
-	codes := []string{
-		"token_missing", "token_invalid", "not_dispatched", "not_sent", "no_answer", "timeout", "unreachable", "unexpected_answer",
-		"interrupted", "log_unreadable", "function_failed", "http_302", "http_401", "http_402", "http_403", "http_404", "http_500",
-		"http_503", "http_504", "http_546", "a_code_of_the_future",
-	}
-	codes = append(codes, slices.Collect(maps.Keys(c.Refusals))...)
-	codes = append(codes, slices.Collect(maps.Keys(c.Codes))...)
-	english := regexp.MustCompile(`(?i)\b(the|failed|failure|function|was|not|error|backup failed)\b`)
-	dirty := regexp.MustCompile(`[<>&\x00-\x1f]`)
-	for _, code := range codes {
-		reason := one[string](t, l.owner, `select auto_backup.reason($1, null)`, code)
-		advice := one[string](t, l.owner, `select auto_backup.advice($1)`, code)
-		for _, text := range []string{reason, advice} {
-			if text == "" || len([]rune(text)) > 200 || dirty.MatchString(text) || english.MatchString(strings.ReplaceAll(text, code, "")) || strings.HasSuffix(text, ".") {
-				t.Errorf("%s: %q is not one clean sentence in Portuguese without its full stop", code, text)
-			}
-		}
-	}
-	foreign := "<script>alert('&')</script>\r\nX: y\x00"
-	if got, want := one[string](t, l.owner, `select auto_backup.plain($1)`, strings.TrimRight(foreign, "\x00")), "‹script›alert('＆')‹/script› X: y"; got != want {
-		t.Errorf("plain makes %q, want %q", got, want)
-	}
-	if got := one[string](t, l.owner, `select auto_backup.plain(repeat('é', 500))`); len([]rune(got)) != 200 {
-		t.Errorf("plain leaves %d characters, want 200", len([]rune(got)))
-	}
-	if got, want := one[string](t, l.owner, `select auto_backup.local_time('2026-03-02T06:00:00Z', 'Nowhere/Else')`), "02/03/2026 às 06:00 (UTC)"; got != want {
-		t.Errorf("an unknown zone gives %q, want %q", got, want)
-	}
-}
-
 // testMissedTicks proves that a run that was made up for says why its job did
 // not start it.
 func (l *ledger) testMissedTicks(t *testing.T) {
@@ -1844,7 +1810,7 @@ func (l *ledger) testMissedTicks(t *testing.T) {
 			if strings.Contains(want, "%s") {
 				want = fmt.Sprintf(want, s.backup)
 			}
-			if got := one[string](t, s.owner, `select tick from auto_backup.history where backup = $1`, s.backup); got != "made up for by the watchdog: "+want {
+			if got := one[string](t, s.owner, `select tick from auto_backup.history where backup = $1`, s.backup); got != "started late by the watchdog: "+want {
 				t.Errorf("the history says %q, want %q", got, want)
 			}
 		})
@@ -1873,16 +1839,37 @@ func (l *ledger) testHistory(t *testing.T) {
 	s.lose(s.latest())
 	s.answerAlert(delivered())
 	s.watch("3 06:30")
-	s.dispatch("4 06:00")
+	run = s.dispatch("4 06:00")
+	s.accept(run)
+	s.succeed(run)
+	s.watch("4 06:10")
+	s.change("4 07:00", retrySetting("attempts", 0))
+	s.respond(s.dispatch("5 06:00"), reply{status: 418})
+	s.exec(t, s.admin, `alter table public.system_logs rename to system_logs_gone`)
+	s.watch("5 06:10", "public.system_logs cannot be read", "public.system_logs cannot be written")
+	s.exec(t, s.admin, `alter table public.system_logs_gone rename to system_logs`)
+	run = s.dispatch("6 06:00")
+	s.accept(run)
+	s.fail(run, "rpc_http", `{"state": "pending"}`)
+	s.watch("6 06:01")
+	s.start("6 06:02", false)
 	got := column[string](t, s.owner, `
-		select concat_ws(' | ', to_char(due_at at time zone 'UTC', 'DD HH24:MI'), '#' || attempt, what_happened, tick,
-			regexp_replace(request, '\d+', 'N'), http, function, log, alert)
+		select concat_ws(' | ', to_char(due_at at time zone 'UTC', 'DD HH24:MI'), '#' || attempt, regexp_replace(what_happened, 'at 20.*Z', 'at T'), what_to_do, 'recovered ' || recovered, tick,
+			regexp_replace(request, '\d+', 'N'), http, function, log, log_state, alert)
 		from auto_backup.history where backup = $1 order by due_at, attempt`, s.backup)
+	said := func(code, error string) string {
+		text := codes.Lookup(code, "")
+		return text.Meaning + error + ". | " + text.Remedy
+	}
 	want := []string{
-		"02 06:00 | #1 | The backup was made: 321 records. | started by its job | made, pg_net id N | HTTP 202 | succeeded | written by the function",
-		"03 06:00 | #1 | The function refused the token: vault and function have different ones (HTTP 401, unauthorized). No backup has succeeded since. | started by its job | made, pg_net id N | HTTP 401 unauthorized | did not run | written by the watchdog | delivered by the watchdog",
-		"03 06:00 | #2 | The request was lost: there is neither an answer nor a trace of the function. No backup has succeeded since. | tried again by the watchdog | made, pg_net id N | no answer seen | did not run | written by the watchdog | none: the first failure of this due time has one",
-		"04 06:00 | #1 | The request is made; there is no answer yet. | started by its job | made, pg_net id N | no answer yet",
+		"02 06:00 | #1 | The backup was made: 321 records. | started by its job | made, pg_net id N | HTTP 202 | succeeded | written by the function | function",
+		"03 06:00 | #1 | " + said("unauthorized", " (HTTP 401, unauthorized)") + " | recovered true | started by its job | made, pg_net id N | HTTP 401 unauthorized | did not run | written by the watchdog | watchdog | delivered by the watchdog",
+		"03 06:00 | #2 | " + said("no_answer", "") + " | recovered true | tried again by the watchdog | made, pg_net id N | no answer seen | did not run | written by the watchdog | watchdog | none: there is one about the first failure of this due time",
+		"04 06:00 | #1 | The backup was made: 321 records. | started by its job | made, pg_net id N | HTTP 202 | succeeded | written by the function | function",
+		"05 06:00 | #1 | " + said("http_418", " (HTTP 418)") + " | recovered false | started by its job | made, pg_net id N | HTTP 418 | did not run | could not be written | unwritten | NOT delivered: pg_net has not sent the request",
+		"06 06:00 | #1 | " + said("rpc_http", " (motivo)") + " | recovered false | started by its job | made, pg_net id N | HTTP 202 | failed: rpc_http | written by the function | function | pending",
+		"06 06:00 | " + said("overdue", ". The last success was at T") + " | recovered false | written by the watchdog | watchdog | pending",
+		"06 06:02 | #1 | The request is made; there is no answer yet. | started manually | made, pg_net id N | no answer yet",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the history says\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
@@ -1976,7 +1963,7 @@ func (l *ledger) testClosed(t *testing.T) {
 		return errors.As(err, &pgErr) && pgErr.Code == "42501"
 	}
 	calls := []string{
-		`select * from auto_backup.settings`, `select * from auto_backup.runs`, `select * from auto_backup.history`,
+		`select * from auto_backup.settings`, `select * from auto_backup.runs`, `select * from auto_backup.history`, `select * from auto_backup.codes`,
 		`insert into auto_backup.settings (backup, document, owner) values ('x', '{}', 'x')`,
 		`select auto_backup.watch('` + s.backup + `')`, `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
 		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`,
@@ -1991,7 +1978,7 @@ func (l *ledger) testClosed(t *testing.T) {
 	}
 	for i, call := range calls {
 		err := as("supabase_read_only_user", call)
-		if readable := i < 3 || strings.Contains(call, "token_digest"); readable != (err == nil) {
+		if readable := i < 4 || strings.Contains(call, "token_digest"); readable != (err == nil) {
 			t.Errorf("supabase_read_only_user: %s: %v", call, err)
 		}
 	}
@@ -2192,6 +2179,7 @@ func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
 				select 'r ' || r from auto_backup.runs r union all select 'i ' || i from auto_backup.incidents i
 				union all select 's ' || s from auto_backup.settings s union all select 'd ' || d from auto_backup.schedules d
 				union all select 'w ' || w from auto_backup.watchdog w union all select 'h ' || h from auto_backup.history h
+				union all select 't ' || t from auto_backup.codes t
 				union all select 'p ' || p.oid || p.prosrc || coalesce(p.proacl::text, '') from pg_proc p where p.pronamespace = 'auto_backup'::regnamespace
 				union all select 'c ' || c.oid || coalesce(c.relacl::text, '') from pg_class c where c.relnamespace = 'auto_backup'::regnamespace
 			) lines (line)`)

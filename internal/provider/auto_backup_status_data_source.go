@@ -92,6 +92,7 @@ type runModel struct {
 	Code            *string `tfsdk:"code"`
 	Error           *string `tfsdk:"error"`
 	WhatHappened    *string `tfsdk:"what_happened"`
+	Recovered       *bool   `tfsdk:"recovered"`
 	Tick            *string `tfsdk:"tick"`
 	Request         *string `tfsdk:"request"`
 	HTTP            *string `tfsdk:"http"`
@@ -264,6 +265,7 @@ func runAttributes() map[string]schema.Attribute {
 		"code":             text("Why it failed, in one word; null if it did not."),
 		"error":            text("What was said of the failure, as the admin panel and the e-mails have it; null if it did not fail."),
 		"what_happened":    text("What happened, in one or two sentences."),
+		"recovered":        schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether a later backup succeeded; null if it did not fail."},
 		"tick":             text("First link: what started it, or why its job did not."),
 		"request":          text("Second link: whether the database made the request."),
 		"http":             text("Third link: what the request was answered."),
@@ -361,7 +363,7 @@ func runOf(r health.Run) runModel {
 		RunID: optional(r.RunID), Schedule: optional(r.Schedule), Trigger: optional(r.Trigger), State: r.State,
 		DueAt: optionalTime(r.DueAt), RequestedAt: optionalTime(r.RequestedAt), FinishedAt: optionalTime(r.FinishedAt),
 		DurationSeconds: duration(r), BackupID: optional(r.BackupID), Records: r.Records,
-		Code: optional(r.Code), Error: optional(r.Error), WhatHappened: optional(r.WhatHappened),
+		Code: optional(r.Code), Error: optional(r.Error), WhatHappened: optional(r.WhatHappened), Recovered: r.Recovered,
 		Tick: optional(r.Tick), Request: optional(r.Request), HTTP: optional(r.HTTP),
 		Function: optional(r.Function), Log: optional(r.Log), Alert: optional(r.Alert),
 	}

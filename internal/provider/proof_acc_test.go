@@ -92,7 +92,7 @@ var brokenChains = []struct {
 	{
 		name: "the function has another token", breaks: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN", strings.Repeat("x", 43)) },
 		mends: (*project).restoreToken,
-		says:  []string{"the function refused the token", "hold different ones", "HTTP 401"},
+		says:  []string{"the function refused the token", "have different ones", "rotate_token", "HTTP 401"},
 	},
 	{
 		name: "the function has no token", breaks: func(p *project) {
@@ -101,7 +101,7 @@ var brokenChains = []struct {
 			}
 		},
 		mends: (*project).restoreToken,
-		says:  []string{"the function has no token among its secrets", "HTTP 503"},
+		says:  []string{"the function has no token", "HTTP 503"},
 	},
 	{
 		name: "the platform wants a JWT", breaks: func(p *project) { p.verifyJWT(true) }, mends: func(p *project) { p.verifyJWT(false) },
@@ -117,15 +117,15 @@ var brokenChains = []struct {
 	},
 	{
 		name: "the function was stopped at a limit", breaks: answerInstead(546, "application/json", "WORKER_LIMIT", `{"code":"WORKER_LIMIT","message":"Function failed due to not having enough compute resources"}`), mends: answerAgain,
-		says: []string{"stopped the function at one of its limits", "HTTP 546 WORKER_LIMIT", "compute resources"},
+		says: []string{"the function exceeded one of the platform's limits", "HTTP 546 WORKER_LIMIT", "compute resources"},
 	},
 	{
 		name: "the project is restricted", breaks: answerInstead(402, "application/json", "", `{"message":"Service for this project is restricted"}`), mends: answerAgain,
-		says: []string{"the project is restricted", "HTTP 402"},
+		says: []string{"the platform has restricted the project", "HTTP 402"},
 	},
 	{
 		name: "a web site answers", breaks: answerInstead(200, "text/html", "", "<html>Welcome</html>"), mends: answerAgain,
-		says: []string{"something else than the function answers", "no JSON"},
+		says: []string{"something other than the backup function answered", "no JSON"},
 	},
 	{
 		name: "a function without the probe answers", breaks: answerInstead(200, "application/json", "", `{"ok":true}`), mends: answerAgain,
@@ -137,7 +137,7 @@ var brokenChains = []struct {
 	},
 	{
 		name: "the backup reports a failure", run: true, do: "alter table public.articles rename column excerpt to summary", undo: "alter table public.articles rename column summary to excerpt",
-		says: []string{"failed with backup_failed", "the RPC ran and reported success: false", "excerpt"},
+		says: []string{"failed with backup_failed", "the SQL function reported that the backup failed", "excerpt"},
 	},
 	{
 		name: "the backup fails with an SQLSTATE", run: true, do: "revoke execute on function public.backup_all_data() from public, service_role", undo: "grant execute on function public.backup_all_data() to public, service_role",
@@ -145,11 +145,11 @@ var brokenChains = []struct {
 	},
 	{
 		name: "the SQL function is missing", run: true, do: "alter function public.backup_all_data() rename to backup_everything; notify pgrst, 'reload schema'", undo: "alter function public.backup_everything() rename to backup_all_data; notify pgrst, 'reload schema'",
-		says: []string{"failed with rpc_http", "PGRST202"},
+		says: []string{"failed with rpc_http", "finds no SQL function of this name", "PGRST202"},
 	},
 	{
 		name: "the log refuses the run", run: true, do: narrow, undo: widened,
-		says: []string{"failed with log_rejected", "refused a row", "backup_logs", "23514"},
+		says: []string{"failed with log_rejected", "a CHECK constraint refused a row", "backup_logs", "23514"},
 	},
 	{
 		name: "nobody could be told either", run: true, do: "alter table public.articles rename column excerpt to summary", undo: "alter table public.articles rename column summary to excerpt",

@@ -115,7 +115,7 @@ func TestRunAction(t *testing.T) {
 	p.sql("alter table public.articles rename column excerpt to summary")
 	progress, diags = p.invoke(nil)
 	p.follows(progress, `^requested: run `, `^failed with backup_failed$`)
-	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "the RPC ran and reported success: false") || !strings.Contains(diags[0].Detail, "excerpt") {
+	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "the SQL function reported that the backup failed") || !strings.Contains(diags[0].Detail, "excerpt") {
 		t.Errorf("a failed run is reported as %+v", diags)
 	}
 

@@ -8,6 +8,7 @@ import { probe } from "./probe.ts";
 import { type BackupRequest, readRequest } from "./request.ts";
 import { type Result, Run, type RunContext } from "./run.ts";
 import { type Fetch, readProject, Supabase, type Timer } from "./supabase.ts";
+import { type Code, reasons } from "./texts.ts";
 import { acceptedTokens, type Env, matchToken } from "./token.ts";
 
 /** What the function needs from the platform. */
@@ -140,9 +141,9 @@ export function createHandler(deps: Dependencies): Handler {
 function internal(error: string, runId: string | null): Record<string, unknown> {
   return {
     success: false,
-    code: "internal" satisfies keyof typeof contract.codes,
-    message: contract.codes.internal,
-    error,
+    code: "internal" satisfies Code,
+    message: error,
+    error: reasons.internal(error),
     ...(runId === null ? {} : { run_id: runId }),
   };
 }
@@ -154,7 +155,7 @@ function refuse(
   headers: Record<string, string> = {},
 ): Response {
   const body = { success: false, code, message, ...more };
-  return respond(contract.refusals[code].status, body, headers);
+  return respond(contract.refusals[code], body, headers);
 }
 
 function respond(

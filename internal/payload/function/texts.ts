@@ -5,12 +5,20 @@
  */
 
 import { clip, plainText } from "./clean.ts";
+import codes from "./codes.json" with { type: "json" };
 import contract from "./contract.json" with { type: "json" };
 import type { BackupRequest } from "./request.ts";
 import type { Problem } from "./supabase.ts";
 
-/** A failure's code, as in contract.json. */
-export type Code = keyof typeof contract.codes;
+/** A failure's code. codes.json says of each code what it means, and where it can arise. */
+export type Code = keyof typeof codes;
+
+/** What codes.json says about a code, as far as the function uses it. */
+interface CodeTexts {
+  readonly reason: string;
+  readonly advice: string;
+  readonly sqlstates?: Readonly<Record<string, { readonly advice: string }>>;
+}
 
 const prefixes = contract.details_prefixes;
 
@@ -97,7 +105,7 @@ export const reasons = {
     clip(`não foi possível gravar em ${table}: ${problemText(problem)}`),
 
   interrupted: (reason: string): string =>
-    clip(`a plataforma encerrou a função antes do fim (${stopReasons[reason] ?? reason})`),
+    clip(`${codes.interrupted.reason} (${stopReasons[reason] ?? reason})`),
 
   internal: (error: string): string => clip(`erro interno da função: ${error}`),
 };
@@ -115,23 +123,11 @@ const stopReasons: Readonly<Record<string, string>> = {
   termination: "instância encerrada",
 };
 
-/** What the reader of an alert should do, for an SQLSTATE or a code. No alert says "interrupted". */
-const advice: Readonly<Record<string, string>> = {
-  "21000": "ajuste a função do backup: pela API, DELETE e UPDATE precisam de WHERE",
-  "23514": "a restrição da tabela não aceita este registro; execute terraform apply",
-  "42501": "conceda à service_role as permissões que faltam; o erro diz em qual objeto",
-  "57014": "o backup passou do tempo limite do banco; aumente o statement_timeout da função",
-  "PGRST202": "confira se a função do backup existe no schema public",
-  backup_failed: "corrija a causa informada e execute um backup manual pelo painel",
-  backup_empty: "confira a função do backup no banco e execute um backup manual pelo painel",
-  backup_unverified: "não conte com este backup; execute um backup manual pelo painel e confira",
-  rpc_timeout: "veja se há consultas longas bloqueando o banco e execute um backup manual",
-  rpc_http: "corrija a causa informada e execute um backup manual pelo painel",
-  rpc_unreachable: "confira o estado do projeto no Supabase e execute um backup manual",
-  log_rejected: "confira as tabelas backup_logs e system_logs e as suas permissões",
-  log_unreachable: "confira o estado do projeto no Supabase e o último backup no painel",
-  internal: "consulte os logs da função no Supabase e execute um backup manual",
-};
+/** What the reader of an alert should do; the SQLSTATE may tell it more exactly. */
+function advice(code: Code, sqlstate = ""): string {
+  const entry: CodeTexts = codes[code];
+  return (entry.sqlstates?.[sqlstate] ?? entry).advice;
+}
 
 /**
  * The alert's message. The alert function puts it into HTML as it stands, so it is plain text on
@@ -148,7 +144,7 @@ export function alertMessage(
   const saved = savedBackupId === undefined
     ? "Nenhum backup novo foi confirmado nesta execução."
     : `O banco informou o backup ${savedBackupId}, mas a execução não pôde ser concluída.`;
-  const next = advice[failure.sqlstate ?? ""] ?? advice[failure.code];
+  const next = advice(failure.code, failure.sqlstate);
   return plainText(
     `O backup automático ${request.backup} (agendamento ${request.schedule}, ` +
       `tentativa ${request.attempt}), previsto para ${localTime(request.dueAt, timezone)}, ` +

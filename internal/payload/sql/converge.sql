@@ -63,6 +63,12 @@ begin
         end case;
     end loop;
 
+    -- Texts are written afresh at the end of the script. No row that somebody has
+    -- changed keeps a column or a key from being what it was.
+    if wanted ? 'table codes' then
+        delete from auto_backup.codes;
+    end if;
+
     for o in
         select w.value as wanted, coalesce(found -> w.key, '{}') as is
         from jsonb_each(wanted) w

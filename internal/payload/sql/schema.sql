@@ -53,6 +53,7 @@ create table if not exists auto_backup.runs (
     backup_id uuid,
     records bigint,
     code text,
+    sqlstate text,
     error text,
     logged_by text check (logged_by in ('function', 'watchdog')),
     function_alert text,
@@ -66,6 +67,7 @@ comment on column auto_backup.runs.run_id is 'Also the id of the row in public.b
 comment on column auto_backup.runs.tick is 'For a run that the watchdog made up for: why the job itself did not start it.';
 comment on column auto_backup.runs.request_id is 'Id of the pg_net request. pg_net forgets it after some hours, and reuses ids after a crash.';
 comment on column auto_backup.runs.posted_at is 'Real time of the request.';
+comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the failure, where the function told one.';
 comment on column auto_backup.runs.logged_by is 'Who wrote the outcome into public.system_logs; null: nobody could.';
 comment on column auto_backup.runs.function_alert is 'What the function said of its own alert.';
 comment on column auto_backup.runs.alert_state is 'What became of the alert about this failure, whoever sent it.';
@@ -112,6 +114,21 @@ create unique index if not exists incidents_once
 on auto_backup.incidents (backup, kind, coalesce(schedule, ''), due_at);
 create index if not exists incidents_pending on auto_backup.incidents (backup)
 where recovered_at is null or alert_state in ('waiting', 'sent', 'not_delivered');
+
+-- One row per code, and further ones for what an SQLSTATE says more exactly.
+create table if not exists auto_backup.codes (
+    code text not null,
+    sqlstate text not null default '',
+    meaning text not null,
+    remedy text not null,
+    reason text not null,
+    advice text not null,
+    arises text[] not null,
+    primary key (code, sqlstate)
+);
+comment on table auto_backup.codes is
+'What each code of a failed run means and what to do, in English (meaning, remedy) and in Portuguese (reason, advice). Written by Terraform; a manual change is undone at the next apply.';
+comment on column auto_backup.codes.code is 'The code; http_* stands for every http_NNN without a row, and function_failed for every other code without one.';
 
 -- Since when each enabled schedule is as it is: what was due before is not missed.
 create table if not exists auto_backup.schedules (

@@ -23,7 +23,7 @@ with needed (relation, columns) as (
         'auto_backup.incidents',
         '{backup,kind,due_at,code,error,opened_at,alert_state,alert_error,alerted_by,recovered_at}'
     ),
-    ('auto_backup.history', '{backup,run_id,requested_at,attempt,state,what_happened,tick,request,http,function,log,alert}'),
+    ('auto_backup.history', '{backup,run_id,requested_at,attempt,state,what_happened,sqlstate,tick,request,http,function,log,log_state,recovered,alert}'),
     ('cron.job', '{jobid,jobname,schedule,command,active,database,username}'),
     ('cron.job_run_details', '{jobid,runid,status,return_message,start_time}'),
     ('net.http_request_queue', '{id}'),

@@ -19,7 +19,7 @@ interface Deployment extends AsyncDisposable {
 async function deploy(config: unknown, env: Record<string, string>): Promise<Deployment> {
   const directory = await Deno.makeTempDir({ prefix: "auto-backup-" });
   for await (const { name } of Deno.readDir(SOURCE)) {
-    if (!/\.ts$|^(contract|tokens)\.json$/.test(name)) continue;
+    if (!/\.ts$|^(codes|contract|tokens)\.json$/.test(name)) continue;
     await Deno.copyFile(new URL(name, SOURCE), `${directory}/${name}`);
   }
   await Deno.writeTextFile(`${directory}/config.json`, JSON.stringify(config));

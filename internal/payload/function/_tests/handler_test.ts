@@ -209,7 +209,9 @@ Deno.test("environment: no key", async () => {
   const response = await post();
   const body = await response.json();
   assert.deepEqual([response.status, body.code, body.run_id], [500, "internal", RUN_ID]);
-  assert.match(body.error, /^neither SUPABASE_SECRET_KEYS nor /);
+  assert.match(body.message, /^neither SUPABASE_SECRET_KEYS nor /);
+  // Terraform reads the message; the panel and e-mails are told the error.
+  assert.equal(body.error, `erro interno da função: ${body.message}`);
   assert.equal(log.length, 1);
 
   const probe = await post({ action: "probe" });
@@ -228,8 +230,9 @@ Deno.test("internal: an unforeseen error", async () => {
   const response = await post();
   const body = await response.json();
   assert.deepEqual([response.status, body.code], [500, "internal"]);
-  assert.equal(body.error, "no access to SUPABASE_URL with [removido]");
-  assert.deepEqual(log, [`internal error: ${body.error}`]);
+  assert.equal(body.message, "no access to SUPABASE_URL with [removido]");
+  assert.equal(body.error, `erro interno da função: ${body.message}`);
+  assert.deepEqual(log, [`internal error: ${body.message}`]);
 });
 
 // Work behind the answer that breaks must not take the instance, with its other runs, down.

@@ -32,8 +32,7 @@ Deno.test("interrupt: during the backup, a trace in both logs", async () => {
     await rpc.reached;
     await handler.interrupt(reason);
 
-    const details =
-      `Backup automático interrompido: a plataforma encerrou a função antes do fim (${words})`;
+    const details = `Backup automático interrompido: a execução começou e não terminou (${words})`;
     assert.deepEqual(project.runs.map((row) => [row.details, row.success]), [[details, false]]);
     assert.deepEqual(project.events.map((row) => [row.type, row.message]), [
       ["auto_backup_error", details],

@@ -23,6 +23,7 @@ begin
         backup_id = (close.verdict ->> 'backup_id')::uuid,
         records = (close.verdict ->> 'records')::bigint,
         code = close.verdict ->> 'code',
+        sqlstate = close.verdict ->> 'sqlstate',
         error = nullif(close.verdict ->> 'error', ''),
         logged_by = coalesce(close.verdict ->> 'logged_by', r.logged_by),
         function_alert = coalesce(close.verdict ->> 'function_alert', r.function_alert),
@@ -61,7 +62,7 @@ begin
                 details = case run.state
                     when 'succeeded' then
                         format('Backup automático ID: %s - Total: %s registros', run.backup_id, coalesce(run.records, 0))
-                    else 'Backup automático interrompido: ' || auto_backup.reason(run.code, run.error)
+                    else 'Backup automático interrompido: ' || auto_backup.reason(run.code, run.sqlstate, run.error)
                 end
             where l.id = run.run_id and l.details like 'Backup automático iniciado%';
         exception
@@ -73,11 +74,11 @@ begin
     if run.state = 'failed' and run.logged_by is null then
         problem := auto_backup.report(
             case run.code when 'interrupted' then 'Backup automático interrompido: ' else 'Backup automático falhou: ' end
-            || auto_backup.reason(run.code, run.error),
+            || auto_backup.reason(run.code, run.sqlstate, run.error),
             jsonb_strip_nulls(jsonb_build_object(
                 'run_id', run.run_id, 'backup', run.backup, 'schedule', run.schedule,
                 'due_at', auto_backup.rfc3339(run.due_at), 'attempt', run.attempt,
-                'code', run.code, 'error', auto_backup.reason(run.code, run.error),
+                'code', run.code, 'error', auto_backup.reason(run.code, run.sqlstate, run.error),
                 'http_status', run.http_status, 'request_id', run.request_id,
                 'failed_at', auto_backup.rfc3339(run.finished_at),
                 'alert', jsonb_build_object('state', run.alert_state)

@@ -13,7 +13,9 @@ declare
     wanted jsonb;
     found jsonb := auto_backup.catalog('auto_backup');
     same_server boolean;
+    codes jsonb;
     objects jsonb;
+    texts text;
     access jsonb;
 begin
     select to_jsonb(i) -> 'objects' into wanted from auto_backup.installation i;
@@ -21,7 +23,8 @@ begin
         return jsonb_build_object('table installation', 'its row is lost');
     end if;
     same_server := (wanted -> 'server')::integer = current_setting('server_version_num')::integer / 10000;
-    wanted := wanted - 'server';
+    codes := wanted -> 'codes';
+    wanted := wanted - array['server', 'codes'];
 
     select coalesce(jsonb_object_agg(d.object, d.words), '{}') into objects
     from (
@@ -62,6 +65,28 @@ begin
             else f.key ~ '^(constraint|trigger|rule) '
         end
     ) as d;
+
+    -- Rows can be compared where their columns are there.
+    if not exists (select from jsonb_object_keys(objects) as k where k = 'table codes' or k like 'column codes.%') then
+        select string_agg(
+            coalesce(w.name, f.name) || case
+                when f.name is null then ' is missing'
+                when w.name is null then ' is not of this schema'
+                else ' has another text'
+            end, ', ' order by coalesce(w.name, f.name)
+        ) into texts
+        from jsonb_each_text(codes) as w (name, digest)
+        full join (
+            select
+                concat_ws(' ', c.code, nullif(c.sqlstate, '')) as name,
+                md5(row(c.meaning, c.remedy, c.reason, c.advice, c.arises)::text) as digest
+            from auto_backup.codes c
+        ) as f on f.name = w.name
+        where f.digest is distinct from w.digest;
+        if texts is not null then
+            objects := objects || jsonb_build_object('rows of table codes', left(texts, 400));
+        end if;
+    end if;
 
     with granted (object, owner, acl, standard) as (
         select 'the schema', n.nspowner, n.nspacl, acldefault('n', n.nspowner)

@@ -11,7 +11,9 @@ declare
     last_success timestamptz;
 begin
     if incident.kind = 'failed' then
-        return auto_backup.reason(incident.code, incident.error);
+        return auto_backup.reason(
+            incident.code, (select r.sqlstate from auto_backup.runs r where r.run_id = incident.run_id), incident.error
+        );
     end if;
     select coalesce(s.document ->> 'timezone', 'UTC'), s.created_at into zone, installed_at
     from auto_backup.settings s

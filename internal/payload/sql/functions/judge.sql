@@ -80,6 +80,7 @@ begin
             'state', 'failed',
             'finished_at', greatest(run.requested_at, least(ended, judge.at)),
             'code', coalesce(failure #>> '{context,code}', 'function_failed'),
+            'sqlstate', substring(failure #>> '{context,sqlstate}' from '^(?:[0-9A-Z]{5}|PGRST[0-9]{3})$'),
             'error', auto_backup.plain(failure #>> '{context,error}'),
             'logged_by', 'function',
             'function_alert', case

@@ -46,7 +46,7 @@ begin
                     then ' Uma nova tentativa será feita automaticamente. Se ela também falhar: '
                 else ' O que fazer: '
             end
-            || auto_backup.advice(incident.code) || '.';
+            || coalesce((auto_backup.lookup(incident.code, run.sqlstate)).advice, 'consulte auto_backup.history') || '.';
     end if;
 
     begin
