@@ -78,7 +78,7 @@ func TestDispatcher(t *testing.T) {
 		if !strings.Contains(d.Install, "function auto_backup."+name+"(") || !strings.Contains(d.Install, "function auto_backup_wanted."+name+"(") {
 			t.Errorf("the script does not install auto_backup.%s", name)
 		}
-		lease := name == "acquire" || name == "hold" || name == "catalog"
+		lease := name == "acquire" || name == "renew" || name == "catalog"
 		if strings.Contains(d.Lease, "function auto_backup."+name+"(") != lease {
 			t.Errorf("the lease's script has auto_backup.%s: %v", name, !lease)
 		}
