@@ -67,7 +67,7 @@ var (
 	proper  = regexp.MustCompile(`^(pg_net|pg_cron|backup_logs|service_role)\b`)
 	english = regexp.MustCompile(`(?i)\b(the|failed|was|not|error|and|is|it|run)\b`)
 	// calque matches words that translate English instead of saying it.
-	calque = regexp.MustCompile(`(?i)\bda Supabase\b|\bse (cria|instala|executa)\b|\bpor favor\b|\brode\b`)
+	calque = regexp.MustCompile(`(?i)\bda Supabase\b|\bse (cria|instala|executa)\b|\bpor favor\b`)
 )
 
 // flaws lists what is wrong with an entry.
