@@ -27,7 +27,7 @@ import (
 // them, are understood, and encrypt unless the host is this machine.
 func TestParseURL(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]struct {
+	for given, want := range map[string]struct {
 		host     string
 		port     uint16
 		user     string
@@ -43,16 +43,40 @@ func TestParseURL(t *testing.T) {
 		"postgres://u:pw@[::1]:1/x?sslmode=disable":          {"::1", 1, "u", "x", "pw", false},
 		"postgres://u:pw@h:6543/x?sslmode=disable&options=a": {"h", 6543, "u", "x", "pw", false},
 	} {
-		c, err := parseURL(text)
+		c, err := parseURL(given)
 		if err != nil {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: %v", given, err)
 			continue
 		}
 		if c.Host != want.host || c.Port != want.port || c.User != want.user || c.Database != want.database || c.Password != want.password || (c.TLSConfig != nil) != want.tls {
-			t.Errorf("%s: host %s, port %d, user %s, database %s, TLS %t", text, c.Host, c.Port, c.User, c.Database, c.TLSConfig != nil)
+			t.Errorf("%s: host %s, port %d, user %s, database %s, TLS %t", given, c.Host, c.Port, c.User, c.Database, c.TLSConfig != nil)
 		}
-		if local := strings.Contains(text, "127.0.0.1"); (len(c.Fallbacks) > 0) != local {
-			t.Errorf("%s: may go on without TLS: %t", text, len(c.Fallbacks) > 0)
+		if local := strings.Contains(given, "127.0.0.1"); (len(c.Fallbacks) > 0) != local {
+			t.Errorf("%s: may go on without TLS: %t", given, len(c.Fallbacks) > 0)
+		}
+	}
+}
+
+// TestURLProject proves that the project of a URL is found, if it names one.
+func TestURLProject(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"postgresql://postgres:pw@db.abcdefghijklmnopqrst.supabase.co:5432/postgres":                            "abcdefghijklmnopqrst",
+		"postgresql://postgres:pw@db.abcdefghijklmnopqrst.supabase.green/postgres":                              "abcdefghijklmnopqrst",
+		"postgresql://postgres.abcdefghijklmnopqrst:pw@aws-0-sa-east-1.pooler.supabase.com:6543/postgres":       "abcdefghijklmnopqrst",
+		"postgresql://postgres.zyxwvutsrqponmlkjihg:pw@db.abcdefghijklmnopqrst.supabase.co:6543/postgres":       "abcdefghijklmnopqrst",
+		"postgresql://postgres.your-tenant-id:pw@localhost:5432/postgres":                                       "your-tenant-id",
+		"postgresql://postgres:postgres@127.0.0.1:54322/postgres":                                               "",
+		"postgresql://postgres:postgres.abcdefghijklmnopqrst@127.0.0.1:54322/postgres.abcdefghijklmnopqrst":     "",
+		"postgresql://postgres:pw@db.abcdefghijklmnopqrst.example.com/postgres":                                 "",
+		"postgresql://postgres:pw@replica.db.abcdefghijklmnopqrst.supabase.co/postgres":                         "",
+		"postgresql://somebody:pw@aws-0-sa-east-1.pooler.supabase.com:6543/postgres?options=reference%3Dabcdef": "",
+	} {
+		u, err := ParseURL(given)
+		if err != nil {
+			t.Errorf("%s: %v", given, err)
+		} else if got := u.Project(); got != want {
+			t.Errorf("%s: got %q, want %q", given, got, want)
 		}
 	}
 }
@@ -62,10 +86,10 @@ func TestParseURL(t *testing.T) {
 func TestParseURLErrors(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
-		"":                                               "postgresql://user:password@host",
-		"canary":                                         "postgresql://user:password@host",
-		"host=h password=canary":                         "postgresql://user:password@host",
-		"mysql://u:canary@h/x":                           "postgresql://user:password@host",
+		"":                                               "postgresql://user:password@host:port/database",
+		"canary":                                         "postgresql://user:password@host:port/database",
+		"host=h password=canary":                         "postgresql://user:password@host:port/database",
+		"mysql://u:canary@h/x":                           "postgresql://user:password@host:port/database",
 		"postgres://u:can/ary@h:5432/x":                  "percent-encoded",
 		"postgres://u:can?ary@h:5432/x":                  "percent-encoded",
 		"postgres://u:can#ary@h:5432/x":                  "percent-encoded",
@@ -82,10 +106,10 @@ func TestParseURLErrors(t *testing.T) {
 		"postgres://u:canary@h/x?sslmod=verify-full":     `"sslmod"`,
 		"postgres://u:canary@h/x?password=canary":        `"password"`,
 		"postgres://u:canary@h/x?service=canary":         `"service"`,
-		"postgres://u:canary@h/x?a=%zz":                  "cannot be read",
+		"postgres://u:canary@h/x?a=%zz":                  "cannot be parsed",
 		"postgres://u:canary@h/x?connect_timeout=canary": "seconds",
 		"postgres://u:canary@h/x?sslmode=verify-ca&sslrootcert=/nowhere/ca.crt": "/nowhere/ca.crt",
-		"postgresql://postgres:[YOUR-PASSWORD]@h:5432/postgres":                 "[YOUR-PASSWORD]",
+		"postgresql://postgres:[YOUR-PASSWORD]@h:5432/postgres":                 "still has [YOUR-PASSWORD] in place of the password",
 	} {
 		_, err := Open(given)
 		if err == nil {

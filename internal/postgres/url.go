@@ -19,57 +19,88 @@ import (
 const (
 	applicationName = "terraform-provider-aimindset"
 	connectTimeout  = 15 * time.Second
-	// cancelPatience is how long a statement may take to notice that it was
-	// cancelled.
+	// cancelPatience is how long a statement may take to react to its
+	// cancellation.
 	cancelPatience = 2 * time.Second
-	// largestMessage bounds in bytes what the server can make this program
-	// hold at once.
+	// largestMessage limits, in bytes, what one message of the server may take
+	// in memory.
 	largestMessage = 64 << 20
 )
 
 // sslModes are PostgreSQL's.
 var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
-// foreignParameters stand in connection strings that are meant for other
-// clients and mean nothing here.
+// foreignParameters occur in connection strings written for other clients. They
+// are ignored.
 var foreignParameters = []string{
 	"pgbouncer", "connection_limit", "pool_timeout", "pool_mode", "statement_cache_mode", "prepared_statements", "schema", "supa",
 }
 
-// parseURL makes a connection string a configuration. Nothing in the
-// environment or in the home directory has a part in it. Its errors quote
-// nothing of the string, which is too easily cut in the wrong place when it is
-// malformed.
-func parseURL(text string) (*pgconn.Config, error) {
-	const form = "postgresql://user:password@host:port/database"
-	if strings.Contains(text, "[YOUR-PASSWORD]") {
-		return nil, errors.New("the database URL still has [YOUR-PASSWORD] in the place of the password")
+// A URL is the parsed connection URL of a database.
+type URL struct{ config *pgconn.Config }
+
+// ParseURL parses a URL of the form
+// postgresql://user:password@host:port/database. Port and database default to
+// 5432 and postgres. Of the parameters of libpq it accepts those about TLS,
+// connect_timeout, target_session_attrs, options and application_name, and it
+// ignores those that are meant for connection pools of other programs.
+//
+// The errors quote no part of the URL that could be the password, however
+// malformed the URL is.
+func ParseURL(s string) (URL, error) {
+	config, err := parseURL(s)
+	return URL{config}, err
+}
+
+// Project returns the reference of the Supabase project whose database this
+// is: the one in the host name of a direct connection, or in the user name of
+// a connection through the pooler. It is empty if neither has one.
+func (u URL) Project() string {
+	if ref := projectOfHost(u.config.Host); ref != "" {
+		return ref
 	}
-	u, err := url.Parse(text)
+	tenant, _ := strings.CutPrefix(u.config.User, poolerUser)
+	if tenant == u.config.User {
+		return ""
+	}
+	return tenant
+}
+
+// poolerUser is what the names of the pooler's users begin with; the project's
+// reference follows.
+const poolerUser = "postgres."
+
+// parseURL ignores the environment and the home directory, unlike libpq.
+func parseURL(s string) (*pgconn.Config, error) {
+	const form = "postgresql://user:password@host:port/database"
+	if strings.Contains(s, "[YOUR-PASSWORD]") {
+		return nil, errors.New("the database URL still has [YOUR-PASSWORD] in place of the password; write the database's password there, with characters like @ : / ? # % [ ] and spaces percent-encoded (@ is %40)")
+	}
+	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("the database URL cannot be read; it has to be like %s, and characters of the password like @ : / ? # %% [ ] and spaces have to be percent-encoded (@ is %%40)", form)
+		return nil, fmt.Errorf("the database URL cannot be parsed; it must have the form %s, and in the password characters like @ : / ? # %% [ ] and spaces must be percent-encoded (@ is %%40)", form)
 	case u.Scheme != "postgres" && u.Scheme != "postgresql":
-		return nil, fmt.Errorf("the database URL has to be like %s", form)
+		return nil, fmt.Errorf("the database URL must have the form %s", form)
 	case u.Hostname() == "" || u.User.Username() == "":
-		return nil, fmt.Errorf("the database URL has to name a host and a user, like %s; characters of the password like / ? # have to be percent-encoded", form)
+		return nil, fmt.Errorf("the database URL must name a host and a user and have the form %s; in the password characters like / ? # must be percent-encoded", form)
 	case strings.Contains(u.Host, ","):
-		return nil, errors.New("the database URL has to name one host")
+		return nil, errors.New("the database URL must name exactly one host")
 	case u.Fragment != "":
-		return nil, errors.New("the database URL has a #, which is written %23")
+		return nil, errors.New("the database URL contains a #; in a password write %23")
 	}
 	port := u.Port()
 	if port == "" {
 		port = "5432"
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return nil, errors.New("the port in the database URL has to be between 1 and 65535")
+		return nil, errors.New("the port in the database URL must be between 1 and 65535")
 	}
 	given, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, errors.New("what follows the ? in the database URL cannot be read")
+		return nil, errors.New("the parameters after the ? in the database URL cannot be parsed")
 	}
-	// What is set here is not looked for in the environment or at home.
+	// pgconn does not look for these in the environment or in the home directory.
 	set := url.Values{
 		"sslmode": {"require"}, "sslrootcert": {""}, "sslcert": {""}, "sslkey": {""}, "sslpassword": {""},
 		"sslnegotiation": {"postgres"}, "sslsni": {"1"}, "passfile": {""}, "target_session_attrs": {"any"},
@@ -87,16 +118,16 @@ func parseURL(text string) (*pgconn.Config, error) {
 		case name == "options", name == "application_name":
 			runtime[name] = value
 		case name == "sslmode" && !slices.Contains(sslModes, value):
-			return nil, errors.New("sslmode in the database URL has to be one of " + strings.Join(sslModes, ", "))
+			return nil, errors.New("sslmode in the database URL must be one of " + strings.Join(sslModes, ", "))
 		case name == "connect_timeout":
 			if n, err := strconv.Atoi(value); err != nil || n < 1 || n > 600 {
-				return nil, errors.New("connect_timeout in the database URL has to be a number of seconds between 1 and 600")
+				return nil, errors.New("connect_timeout in the database URL must be between 1 and 600 seconds")
 			}
 			set.Set(name, value)
 		case slices.Contains([]string{"sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "channel_binding", "target_session_attrs"}, name):
 			set.Set(name, value)
 		default:
-			return nil, fmt.Errorf("the database URL has the parameter %s, which is not known here", presentable(strconv.Quote(name), nil))
+			return nil, fmt.Errorf("the database URL has the parameter %s, which is not supported; remove it", presentable(strconv.Quote(name), nil))
 		}
 	}
 	password, _ := u.User.Password()
@@ -107,9 +138,9 @@ func parseURL(text string) (*pgconn.Config, error) {
 	config, err := pgconn.ParseConfig(clean.String())
 	if err != nil {
 		if strings.Contains(err.Error(), "unable to add CA") {
-			return nil, fmt.Errorf("the database URL cannot be used: the file %s, which sslrootcert names, holds no certificate in PEM", presentable(strconv.Quote(set.Get("sslrootcert")), nil))
+			return nil, fmt.Errorf("the database URL cannot be used: the file %s of sslrootcert contains no PEM certificate", presentable(strconv.Quote(set.Get("sslrootcert")), nil))
 		}
-		// The password is not in that string. What can be wrong are files.
+		// The password is not in this string. The errors are about files.
 		reason := err
 		if inner := errors.Unwrap(err); inner != nil {
 			reason = inner

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// The environment variables that stand in for provider arguments.
+// The environment variables that are read for provider arguments without a
+// value.
 const (
 	envAccessToken = "SUPABASE_ACCESS_TOKEN"
 	envProjectRef  = "SUPABASE_PROJECT_REF"
@@ -20,8 +23,7 @@ const (
 )
 
 const (
-	defaultAPIURL = "https://api.supabase.com"
-	// refPlaceholder stands for the project's reference in a project URL.
+	// refPlaceholder is replaced by the project's reference in a project URL.
 	refPlaceholder    = "{ref}"
 	defaultProjectURL = "https://" + refPlaceholder + ".supabase.co"
 )
@@ -37,102 +39,111 @@ type providerConfig struct {
 	SelfHosted *selfHosted
 }
 
-// fault is a complaint about one provider argument.
-type fault struct {
+// invalidArgument describes what is wrong with one provider argument.
+type invalidArgument struct {
+	// attribute is the argument's name; a nested one has a dot.
 	attribute string
 	detail    string
 }
 
-// resolve fills what a configuration leaves out from the environment and from
-// the defaults, and lists what is wrong with the result.
-func resolve(config providerConfig, getenv func(string) string) (providerConfig, []fault) {
+// resolver completes a configuration and collects what is wrong with it.
+type resolver struct {
+	getenv func(string) string
+	// variables are the environment variables that values were taken from, by
+	// attribute.
+	variables map[string]string
+	invalid   []invalidArgument
+}
+
+// fill sets a value that the configuration leaves out: from an environment
+// variable, or else to its default.
+func (r *resolver) fill(attribute string, value *string, variable, standard string) {
+	if *value != "" {
+		return
+	}
+	if *value = r.getenv(variable); *value != "" {
+		r.variables[attribute] = variable
+		return
+	}
+	*value = standard
+}
+
+// reject records what is wrong with an argument. If its value comes from the
+// environment, the detail says so.
+func (r *resolver) reject(attribute, format string, args ...any) {
+	detail := fmt.Sprintf(format, args...)
+	if variable := r.variables[attribute]; variable != "" {
+		detail += fmt.Sprintf(" The value is that of the environment variable %s.", variable)
+	}
+	r.invalid = append(r.invalid, invalidArgument{attribute, detail})
+}
+
+// resolve completes a configuration from the environment and the defaults, and
+// lists what is wrong with the result.
+func resolve(config providerConfig, getenv func(string) string) (providerConfig, []invalidArgument) {
+	r := &resolver{getenv: getenv, variables: map[string]string{}}
 	if config.SelfHosted != nil {
-		return resolveSelfHosted(config, getenv)
+		r.selfHosted(&config)
+	} else {
+		r.hosted(&config)
 	}
-	fill := func(value *string, variable, standard string) {
-		if *value == "" {
-			*value = getenv(variable)
-		}
-		if *value == "" {
-			*value = standard
-		}
-	}
-	fill(&config.AccessToken, envAccessToken, "")
-	fill(&config.ProjectRef, envProjectRef, "")
-	fill(&config.DatabaseURL, envDatabaseURL, "")
-	fill(&config.APIURL, envAPIURL, defaultAPIURL)
-	fill(&config.ProjectURL, envProjectURL, defaultProjectURL)
+	return config, r.invalid
+}
+
+// hosted completes the configuration of projects on the platform.
+func (r *resolver) hosted(config *providerConfig) {
+	r.fill("access_token", &config.AccessToken, envAccessToken, "")
+	r.fill("project_ref", &config.ProjectRef, envProjectRef, "")
+	r.fill("database_url", &config.DatabaseURL, envDatabaseURL, "")
+	r.fill("api_url", &config.APIURL, envAPIURL, supabase.DefaultBaseURL)
+	r.fill("project_url", &config.ProjectURL, envProjectURL, defaultProjectURL)
 	config.APIURL = strings.TrimRight(config.APIURL, "/")
 	config.ProjectURL = strings.TrimRight(config.ProjectURL, "/")
 
-	var faults []fault
-	complain := func(attribute, format string, args ...any) {
-		faults = append(faults, fault{attribute, fmt.Sprintf(format, args...)})
-	}
 	if config.AccessToken == "" {
-		complain("access_token", "There is no access token for the Supabase Management API. Set `access_token`, or better the environment variable %s; tokens are made at https://supabase.com/dashboard/account/tokens.", envAccessToken)
+		r.reject("access_token", "There is no access token for the Supabase Management API. Set `access_token` or, better, the environment variable %s. Create a token at https://supabase.com/dashboard/account/tokens.", envAccessToken)
+	} else if err := supabase.ValidateToken(config.AccessToken); err != nil {
+		r.reject("access_token", "%s", text.Sentence(err.Error()))
 	}
-	if config.ProjectRef != "" {
-		if config.ProjectRef == backup.SelfHostedRef {
-			complain("project_ref", "%q stands for a self-hosted project, which the argument `self_hosted` describes.", backup.SelfHostedRef)
-		} else if err := backup.ValidateProjectRef(config.ProjectRef); err != nil {
-			complain("project_ref", "%s", text.Sentence(err.Error()))
+	if config.ProjectRef == backup.SelfHostedRef {
+		r.reject("project_ref", "%q is the reference of a self-hosted project, which the argument `self_hosted` describes.", backup.SelfHostedRef)
+	} else if config.ProjectRef != "" {
+		if err := backup.ValidateProjectRef(config.ProjectRef); err != nil {
+			r.reject("project_ref", "%s", text.Sentence(err.Error()))
 		}
 	}
-	if !isWebAddress(config.APIURL) {
-		complain("api_url", "%q is no http or https address.", config.APIURL)
+	if err := supabase.ValidateURL(config.APIURL); err != nil {
+		r.reject("api_url", "%s", text.Sentence(err.Error()))
 	}
 	if !isWebAddress(strings.ReplaceAll(config.ProjectURL, refPlaceholder, "ref")) {
-		complain("project_url", "%q is no http or https address; %s in it stands for the project's reference.", config.ProjectURL, refPlaceholder)
+		r.reject("project_url", "%q is not an http or https address. %s in it is replaced by the project's reference.", config.ProjectURL, refPlaceholder)
 	}
-	if config.DatabaseURL != "" {
-		if detail := checkDatabaseURL(config); detail != "" {
-			complain("database_url", "%s", detail)
-		}
+	if config.DatabaseURL == "" {
+		return
 	}
-	return config, faults
-}
-
-// checkDatabaseURL says why a database URL cannot be used. The URL holds a
-// password, so no part of it is quoted.
-func checkDatabaseURL(config providerConfig) string {
-	address, err := url.Parse(config.DatabaseURL)
+	address, err := postgres.ParseURL(config.DatabaseURL)
 	switch {
-	case err != nil || (address.Scheme != "postgres" && address.Scheme != "postgresql") || address.Host == "":
-		return "The database URL does not have the form postgresql://user:password@host:5432/postgres. A password with characters such as @ : / # has to be percent-encoded."
+	case err != nil:
+		r.reject("database_url", "%s", text.Sentence(err.Error()))
 	case config.ProjectRef == "":
-		return "A database URL belongs to one project. Set `project_ref` beside it, so that no other project's backup is installed in this database."
+		r.reject("database_url", "A database URL belongs to one project. Set `project_ref` or the environment variable %s too, so that no other project's backup is installed in this database.", envProjectRef)
+	case address.Project() != "" && address.Project() != config.ProjectRef:
+		r.reject("database_url", "The database URL is that of project %q, and `project_ref` is %q. Use the connection string of the same project.", address.Project(), config.ProjectRef)
 	}
-	if config.SelfHosted != nil {
-		return "" // the pooler's tenant is no project's reference
-	}
-	other := ""
-	if ref, ok := strings.CutPrefix(address.User.Username(), "postgres."); ok {
-		other = ref
-	}
-	if host, ok := strings.CutPrefix(address.Hostname(), "db."); ok {
-		if ref, _, ok := strings.Cut(host, ".supabase."); ok {
-			other = ref
-		}
-	}
-	if other != "" && other != config.ProjectRef {
-		return fmt.Sprintf("The database URL is that of project %q, and `project_ref` is %q. Use the connection string of the same project.", other, config.ProjectRef)
-	}
-	return ""
 }
 
-func isWebAddress(text string) bool {
-	address, err := url.Parse(text)
+func isWebAddress(s string) bool {
+	address, err := url.Parse(s)
 	return err == nil && (address.Scheme == "https" || address.Scheme == "http") && address.Host != ""
 }
 
-// gateway is what is in front of a project's Edge Functions.
+// gateway describes the API gateway in front of a project's Edge Functions.
 type gateway struct {
-	// url is its address, without a final slash.
+	// url is its address, without a trailing slash.
 	url string
-	// sendKey says that it lets nobody through without a JWT.
+	// sendKey says that it rejects requests without a JWT.
 	sendKey bool
-	// lifetime is how long an instance of a function lives, zero on the platform.
+	// lifetime is how long an instance of a function lives; zero on the platform.
 	lifetime time.Duration
 }
 

@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
 const ref = "abcdefghijklmnopqrst"
@@ -16,53 +19,125 @@ func TestResolve(t *testing.T) {
 		envAccessToken: "env-token", envProjectRef: ref, envDatabaseURL: "postgresql://postgres:x@localhost:5432/postgres",
 		envAPIURL: "http://localhost:1/", envProjectURL: "http://localhost:2",
 	}
-	got, faults := resolve(providerConfig{}, func(name string) string { return environment[name] })
+	got, invalid := resolve(providerConfig{}, func(name string) string { return environment[name] })
 	want := providerConfig{"env-token", ref, environment[envDatabaseURL], "http://localhost:1", "http://localhost:2", nil}
-	if len(faults) > 0 || got != want {
-		t.Errorf("got %+v %v", got, faults)
+	if len(invalid) > 0 || got != want {
+		t.Errorf("got %+v %v", got, invalid)
 	}
 	own := providerConfig{"token", "zyxwvutsrqponmlkjihg", "postgresql://postgres:y@localhost/postgres", "https://api", "https://{ref}.example", nil}
-	if got, faults := resolve(own, func(name string) string { return environment[name] }); len(faults) > 0 || got != own {
-		t.Errorf("the environment wins over the configuration: %+v %v", got, faults)
+	if got, invalid := resolve(own, func(name string) string { return environment[name] }); len(invalid) > 0 || got != own {
+		t.Errorf("the environment wins over the configuration: %+v %v", got, invalid)
 	}
-	got, faults = resolve(providerConfig{AccessToken: "t"}, func(string) string { return "" })
-	if len(faults) > 0 || got.APIURL != "https://api.supabase.com" || got.gateway(ref).url != "https://"+ref+".supabase.co" {
-		t.Errorf("got %+v %v", got, faults)
+	got, invalid = resolve(providerConfig{AccessToken: "t"}, func(string) string { return "" })
+	if len(invalid) > 0 || got.APIURL != "https://api.supabase.com" || got.gateway(ref).url != "https://"+ref+".supabase.co" {
+		t.Errorf("got %+v %v", got, invalid)
 	}
 }
 
-// TestResolveComplains proves that a wrong argument is named, and that the
-// password of a database URL is never quoted.
-func TestResolveComplains(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		config    providerConfig
-		attribute string
-		says      string
+// TestConfigure proves what is said of each argument that cannot be used, in the
+// configuration and in the environment: the answer of the package that uses the
+// value, at the argument, with the argument's and the variable's name, and
+// without any part of a password or token.
+func TestConfigure(t *testing.T) {
+	const password = "canary"
+	type environment = map[string]string
+	valid := environment{envAccessToken: "t"}
+	for what, c := range map[string]struct {
+		attribute, variable, value string
+		others                     environment
+		says                       string
 	}{
-		{providerConfig{}, "access_token", envAccessToken},
-		{providerConfig{AccessToken: "t", ProjectRef: "short"}, "project_ref", "20 lower-case letters"},
-		{providerConfig{AccessToken: "t", APIURL: "api.supabase.com"}, "api_url", "http"},
-		{providerConfig{AccessToken: "t", ProjectURL: "ftp://{ref}"}, "project_url", "http"},
-		{providerConfig{AccessToken: "t", DatabaseURL: "postgresql://postgres:canary@h/postgres"}, "database_url", "project_ref"},
-		{providerConfig{AccessToken: "t", ProjectRef: ref, DatabaseURL: "canary"}, "database_url", "form"},
-		{providerConfig{AccessToken: "t", ProjectRef: ref, DatabaseURL: "mysql://root:canary@h/db"}, "database_url", "form"},
-		{providerConfig{AccessToken: "t", ProjectRef: ref, DatabaseURL: "postgresql://postgres:can%ary@h/postgres"}, "database_url", "percent-encoded"},
-		{providerConfig{AccessToken: "t", ProjectRef: ref, DatabaseURL: "postgresql://postgres:canary@db.zyxwvutsrqponmlkjihg.supabase.co:5432/postgres"}, "database_url", "zyxwvutsrqponmlkjihg"},
-		{providerConfig{AccessToken: "t", ProjectRef: ref, DatabaseURL: "postgresql://postgres.zyxwvutsrqponmlkjihg:canary@aws-0-eu.pooler.supabase.com:6543/postgres"}, "database_url", "zyxwvutsrqponmlkjihg"},
+		"no token":                {"access_token", envAccessToken, "", environment{envAccessToken: ""}, "Set `access_token` or, better, the environment variable SUPABASE_ACCESS_TOKEN."},
+		"a line break":            {"access_token", envAccessToken, "sbp_" + password + "\n", nil, "The access token contains a space, a line break or another character that no token has; copy it again."},
+		"a short reference":       {"project_ref", envProjectRef, "short", nil, "20 lower-case letters"},
+		"a reference of no one":   {"project_ref", envProjectRef, "self-hosted", nil, "the argument `self_hosted` describes"},
+		"an API without a scheme": {"api_url", envAPIURL, "api.supabase.com", nil, "The Management API's URL must be like https://api.supabase.com, without user, query or fragment."},
+		"an API with a user":      {"api_url", envAPIURL, "https://me:" + password + "@api.supabase.com", nil, "without user, query or fragment"},
+		"an API over http":        {"api_url", envAPIURL, "http://api.supabase.com", nil, "must begin with https://, because the access token is sent there"},
+		"a gateway over ftp":      {"project_url", envProjectURL, "ftp://{ref}", nil, `"ftp://{ref}" is not an http or https address. {ref} in it is replaced by the project's reference.`},
+		"no project":              {"database_url", envDatabaseURL, "postgresql://postgres:canary@h/postgres", nil, "Set `project_ref` or the environment variable SUPABASE_PROJECT_REF too"},
+		"the dashboard's text":    {"database_url", envDatabaseURL, "postgresql://postgres:[YOUR-PASSWORD]@db." + ref + ".supabase.co:5432/postgres", environment{envProjectRef: ref}, "The database URL still has [YOUR-PASSWORD] in place of the password; write the database's password there"},
+		"no URL":                  {"database_url", envDatabaseURL, password, environment{envProjectRef: ref}, "The database URL must have the form postgresql://user:password@host:port/database."},
+		"another database":        {"database_url", envDatabaseURL, "mysql://root:canary@h/db", environment{envProjectRef: ref}, "must have the form"},
+		"no user":                 {"database_url", envDatabaseURL, "postgresql://h:5432/postgres", environment{envProjectRef: ref}, "must name a host and a user"},
+		"a plain %":               {"database_url", envDatabaseURL, "postgresql://postgres:can%ary@h/postgres", environment{envProjectRef: ref}, "must be percent-encoded (@ is %40)"},
+		"a plain #":               {"database_url", envDatabaseURL, "postgresql://postgres:can#ary@h/postgres", environment{envProjectRef: ref}, "must be percent-encoded"},
+		"an unknown parameter":    {"database_url", envDatabaseURL, "postgresql://postgres:canary@h/postgres?ssl=1", environment{envProjectRef: ref}, `The database URL has the parameter "ssl", which is not supported; remove it.`},
+		"another project's host":  {"database_url", envDatabaseURL, "postgresql://postgres:canary@db.zyxwvutsrqponmlkjihg.supabase.co:5432/postgres", environment{envProjectRef: ref}, `The database URL is that of project "zyxwvutsrqponmlkjihg", and ` + "`project_ref`" + ` is "` + ref + `".`},
+		"another project's user":  {"database_url", envDatabaseURL, "postgresql://postgres.zyxwvutsrqponmlkjihg:canary@aws-0-eu.pooler.supabase.com:6543/postgres", environment{envProjectRef: ref}, `"zyxwvutsrqponmlkjihg"`},
 	} {
-		_, faults := resolve(c.config, func(string) string { return "" })
-		if len(faults) != 1 || faults[0].attribute != c.attribute || !strings.Contains(faults[0].detail, c.says) {
-			t.Errorf("%+v: got %v, want %s: …%s…", c.config, faults, c.attribute, c.says)
-			continue
-		}
-		if strings.Contains(faults[0].detail, "canary") {
-			t.Errorf("the complaint quotes the password: %s", faults[0].detail)
+		for _, from := range []string{"configuration", "environment"} {
+			t.Run(what+"/"+from, func(t *testing.T) {
+				for _, variable := range []string{envAccessToken, envProjectRef, envDatabaseURL, envAPIURL, envProjectURL} {
+					t.Setenv(variable, valid[variable])
+				}
+				for variable, value := range c.others {
+					t.Setenv(variable, value)
+				}
+				config := map[string]string{}
+				if from == "environment" {
+					t.Setenv(c.variable, c.value)
+				} else if c.value != "" {
+					config[c.attribute] = c.value
+				}
+				diags := configure(t, config)
+				if len(diags) != 1 {
+					t.Fatalf("got %d diagnostics: %v", len(diags), diags)
+				}
+				said := diags[0].Summary + ": " + diags[0].Detail
+				if at := argumentOf(diags[0].Attribute); at != c.attribute || !strings.Contains(said, "`"+c.attribute+"`") {
+					t.Errorf("it is at %q and does not name %s: %s", at, c.attribute, said)
+				}
+				if !strings.Contains(said, c.says) {
+					t.Errorf("it does not say %q: %s", c.says, said)
+				}
+				origin := strings.Contains(said, "The value is that of the environment variable "+c.variable+".")
+				if want := from == "environment" && c.value != ""; origin != want {
+					t.Errorf("it names the variable: %t, want %t: %s", origin, want, said)
+				}
+				if strings.Contains(said, password) || strings.Contains(said, "can%ary") || strings.Contains(said, "can#ary") {
+					t.Errorf("it quotes a secret: %s", said)
+				}
+			})
 		}
 	}
 }
 
-// TestResolveSelfHosted proves the defaults of a self-hosted project, that the
+// configure passes a configuration to the provider, as Terraform does.
+func configure(t *testing.T, config map[string]string) []*tfprotov6.Diagnostic {
+	t.Helper()
+	p := New("test")()
+	server, err := NewServer(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, ok := schemas.Provider.ValueType().(tftypes.Object)
+	if !ok {
+		t.Fatalf("the schema is a %T", schemas.Provider.ValueType())
+	}
+	values := map[string]tftypes.Value{}
+	for name, attribute := range kind.AttributeTypes {
+		values[name] = tftypes.NewValue(attribute, nil)
+		if value, ok := config[name]; ok {
+			values[name] = tftypes.NewValue(attribute, value)
+		}
+	}
+	packed, err := tfprotov6.NewDynamicValue(kind, tftypes.NewValue(kind, values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: &packed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Diagnostics
+}
+
+// TestResolveSelfHosted proves the deinvalid of a self-hosted project, that the
 // platform's variables are not in its way, and that what it lacks, or what has
 // no place beside it, is named.
 func TestResolveSelfHosted(t *testing.T) {
@@ -77,10 +152,10 @@ func TestResolveSelfHosted(t *testing.T) {
 		change(s)
 		return providerConfig{SelfHosted: s}
 	}
-	got, faults := resolve(own(func(*selfHosted) {}), func(name string) string { return environment[name] })
-	if len(faults) > 0 || got.ProjectRef != "self-hosted" || got.AccessToken != "" || got.DatabaseURL != database ||
+	got, invalid := resolve(own(func(*selfHosted) {}), func(name string) string { return environment[name] })
+	if len(invalid) > 0 || got.ProjectRef != "self-hosted" || got.AccessToken != "" || got.DatabaseURL != database ||
 		got.gateway("self-hosted") != (gateway{url: "http://kong:8000", lifetime: time.Minute}) || got.SelfHosted.APIKey != "sb_publishable_x" {
-		t.Errorf("got %+v %+v %v", got, got.SelfHosted, faults)
+		t.Errorf("got %+v %+v %v", got, got.SelfHosted, invalid)
 	}
 	for _, c := range []struct {
 		config    providerConfig
@@ -89,25 +164,28 @@ func TestResolveSelfHosted(t *testing.T) {
 		says      string
 	}{
 		{own(func(*selfHosted) {}), envDatabaseURL, "database_url", "54322"},
+		{func() providerConfig {
+			c := own(func(*selfHosted) {})
+			c.DatabaseURL = "postgresql://postgres:[YOUR-PASSWORD]@localhost/postgres"
+			return c
+		}(), "", "database_url", "[YOUR-PASSWORD] in place of the password"},
 		{own(func(*selfHosted) {}), envAnonKey, "self_hosted.anon_key", "supabase status"},
 		{own(func(s *selfHosted) { s.APIKey = "canary\n" }), "", "self_hosted.anon_key", "line break"},
 		{own(func(s *selfHosted) { s.VerifyJWT = true }), "", "self_hosted.anon_key", "JWT"},
 		{own(func(s *selfHosted) { s.URL = "kong:8000" }), "", "self_hosted.url", "http"},
 		{own(func(s *selfHosted) { s.TokensInEnvironment = true }), "", "self_hosted.env_file", "env_file"},
-		{providerConfig{AccessToken: "canary", SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "access_token", "no Management API"},
+		{providerConfig{AccessToken: "canary", SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "access_token", "A self-hosted project has no Management API. Remove `access_token` or `self_hosted`."},
 		{providerConfig{ProjectURL: "http://x", SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "project_url", "self_hosted.url"},
 		{providerConfig{ProjectRef: ref, SelfHosted: own(func(*selfHosted) {}).SelfHosted}, "", "project_ref", "no reference"},
-		{providerConfig{AccessToken: "t", ProjectRef: "self-hosted"}, "", "project_ref", "self_hosted"},
 	} {
-		hosted := c.config.SelfHosted == nil
-		_, faults := resolve(c.config, func(name string) string {
-			if name == c.without || hosted {
+		_, invalid := resolve(c.config, func(name string) string {
+			if name == c.without {
 				return ""
 			}
 			return environment[name]
 		})
-		if len(faults) != 1 || faults[0].attribute != c.attribute || !strings.Contains(faults[0].detail, c.says) || strings.Contains(faults[0].detail, "canary") {
-			t.Errorf("%+v: got %v, want %s: …%s…", c.config, faults, c.attribute, c.says)
+		if len(invalid) != 1 || invalid[0].attribute != c.attribute || !strings.Contains(invalid[0].detail, c.says) || strings.Contains(invalid[0].detail, "canary") {
+			t.Errorf("%+v: got %v, want %s: …%s…", c.config, invalid, c.attribute, c.says)
 		}
 	}
 }

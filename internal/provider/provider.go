@@ -88,7 +88,7 @@ func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *pr
 			},
 			"api_url": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Address of the Management API. Default: `" + envAPIURL + "`, else `" + defaultAPIURL + "`.",
+				MarkdownDescription: "Address of the Management API. Default: `" + envAPIURL + "`, else `" + supabase.DefaultBaseURL + "`.",
 			},
 			"project_url": schema.StringAttribute{
 				Optional:            true,
@@ -117,14 +117,14 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if !known || resp.Diagnostics.HasError() {
 		return
 	}
-	resolved, faults := resolve(providerConfig{
+	resolved, invalid := resolve(providerConfig{
 		AccessToken: config.AccessToken.ValueString(), ProjectRef: config.ProjectRef.ValueString(),
 		DatabaseURL: config.DatabaseURL.ValueString(),
 		APIURL:      config.APIURL.ValueString(), ProjectURL: config.ProjectURL.ValueString(),
 		SelfHosted: own,
 	}, os.Getenv)
-	for _, f := range faults {
-		resp.Diagnostics.AddAttributeError(attributePath(f.attribute), "Invalid provider configuration", f.detail)
+	for _, argument := range invalid {
+		resp.Diagnostics.AddAttributeError(attributePath(argument.attribute), "Invalid provider configuration", argument.detail)
 	}
 	if resp.Diagnostics.HasError() {
 		return

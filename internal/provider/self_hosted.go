@@ -22,6 +22,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -191,31 +192,24 @@ func mapValues[K comparable, V any](m map[K]V) func(func(V) bool) {
 	}
 }
 
-// resolveSelfHosted fills in what a configuration of a self-hosted project
-// leaves out, and lists what is wrong with it. Environment variables for the
-// platform count for nothing, so that a token which is set for other
-// configurations is not in the way.
-func resolveSelfHosted(config providerConfig, getenv func(string) string) (providerConfig, []fault) {
-	var faults []fault
-	complain := func(attribute, format string, args ...any) {
-		faults = append(faults, fault{attribute, fmt.Sprintf(format, args...)})
-	}
-	for attribute, value := range map[string]string{
-		"access_token": config.AccessToken, "api_url": config.APIURL, "project_url": config.ProjectURL,
+// selfHosted completes the configuration of a self-hosted project. It ignores
+// the environment variables for the platform, so that a token which is set for
+// other configurations does no harm.
+func (r *resolver) selfHosted(config *providerConfig) {
+	for _, argument := range []struct{ name, value string }{
+		{"access_token", config.AccessToken}, {"api_url", config.APIURL}, {"project_url", config.ProjectURL},
 	} {
-		if value != "" {
-			complain(attribute, "A self-hosted project has no Management API. Take `%s` out, or `self_hosted`; the gateway's address is `self_hosted.url`.", attribute)
+		if argument.value != "" {
+			r.reject(argument.name, "A self-hosted project has no Management API. Remove `%s` or `self_hosted`. The gateway's address is `self_hosted.url`.", argument.name)
 		}
 	}
 	if config.ProjectRef != "" && config.ProjectRef != backup.SelfHostedRef {
-		complain("project_ref", "A self-hosted project has no reference. Take `project_ref` out, or write %q.", backup.SelfHostedRef)
+		r.reject("project_ref", "A self-hosted project has no reference. Remove `project_ref`, or set it to %q.", backup.SelfHostedRef)
 	}
 	config.ProjectRef = backup.SelfHostedRef
 	own := *config.SelfHosted
 	config.SelfHosted = &own
-	if own.APIKey == "" {
-		own.APIKey = getenv(envAnonKey)
-	}
+	r.fill("self_hosted.anon_key", &own.APIKey, envAnonKey, "")
 	if own.WorkerLifetime == 0 {
 		own.WorkerLifetime = selfhosted.DefaultWorkerLifetime
 	}
@@ -225,28 +219,25 @@ func resolveSelfHosted(config providerConfig, getenv func(string) string) (provi
 	own.URL = strings.TrimRight(own.URL, "/")
 	config.ProjectURL = own.URL
 	if !isWebAddress(own.URL) {
-		complain("self_hosted.url", "%q is no http or https address.", own.URL)
+		r.reject("self_hosted.url", "%q is not an http or https address.", own.URL)
 	}
 	switch {
 	case own.APIKey == "":
-		complain("self_hosted.anon_key", "The database needs the project's anon key or publishable key for the alert function. Set `anon_key`, or the environment variable %s; it is ANON_KEY in the .env of the Docker setup, and \"supabase status\" prints it.", envAnonKey)
+		r.reject("self_hosted.anon_key", "The database needs the project's anon key or publishable key to call the alert function. Set `anon_key` or the environment variable %s. In the Docker setup it is ANON_KEY in .env; with the CLI, \"supabase status\" prints it.", envAnonKey)
 	case strings.ContainsFunc(own.APIKey, func(c rune) bool { return c <= ' ' || c > '~' }):
-		complain("self_hosted.anon_key", "The key has characters that no key has, perhaps a space or a line break at its end.")
+		r.reject("self_hosted.anon_key", "The key contains a space, a line break or another character that no key has. Copy it again.")
 	case own.VerifyJWT && !isJWT(own.APIKey):
-		complain("self_hosted.anon_key", "With `verify_jwt` the key has to be a JWT, such as the legacy anon key: the runtime accepts no other.")
+		r.reject("self_hosted.anon_key", "With `verify_jwt` the runtime accepts a JWT only. Use the legacy anon key.")
 	}
 	if own.TokensInEnvironment && own.EnvFile == "" {
-		complain("self_hosted.env_file", "With `token_store = %q` the token goes to the runtime's environment. Set `env_file`.", tokensInEnvFile)
+		r.reject("self_hosted.env_file", "With `token_store = %q` the token is kept in the runtime's environment. Set `env_file` too.", tokensInEnvFile)
 	}
+	r.fill("database_url", &config.DatabaseURL, envDatabaseURL, "")
 	if config.DatabaseURL == "" {
-		config.DatabaseURL = getenv(envDatabaseURL)
+		r.reject("database_url", "A self-hosted project has no Management API, so SQL needs a connection. Set `database_url` or, better, the environment variable %s: postgresql://postgres.<POOLER_TENANT_ID>:<password>@<host>:5432/postgres for the Docker setup, postgresql://postgres:postgres@127.0.0.1:54322/postgres for \"supabase start\".", envDatabaseURL)
+	} else if _, err := postgres.ParseURL(config.DatabaseURL); err != nil {
+		r.reject("database_url", "%s", text.Sentence(err.Error()))
 	}
-	if config.DatabaseURL == "" {
-		complain("database_url", "SQL for a self-hosted project goes over a connection. Set `database_url`, or better the environment variable %s: postgresql://postgres.<POOLER_TENANT_ID>:<password>@<host>:5432/postgres for the Docker setup, postgresql://postgres:postgres@127.0.0.1:54322/postgres for \"supabase start\".", envDatabaseURL)
-	} else if detail := checkDatabaseURL(config); detail != "" {
-		complain("database_url", "%s", detail)
-	}
-	return config, faults
 }
 
 func isJWT(key string) bool { return strings.HasPrefix(key, "eyJ") && strings.Count(key, ".") == 2 }

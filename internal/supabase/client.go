@@ -93,23 +93,41 @@ type Client struct {
 	pacer     *pacer
 }
 
-// New makes a client. Nothing is sent yet.
+// ValidateURL reports why requests with an access token may not be sent to an
+// address. The error does not quote it.
+func ValidateURL(address string) error {
+	base, err := url.Parse(address)
+	switch {
+	case err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return fmt.Errorf("the Management API's URL must be like %s, without user, query or fragment", DefaultBaseURL)
+	case base.Scheme != "https" && (base.Scheme != "http" || !loopback(base.Hostname())):
+		return errors.New("the Management API's URL must begin with https://, because the access token is sent there (http:// is accepted for a loopback address)")
+	}
+	return nil
+}
+
+// ValidateToken reports why a text cannot be an access token. The error does
+// not quote it.
+func ValidateToken(token string) error {
+	switch {
+	case token == "":
+		return errors.New("the access token is empty")
+	case strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
+		return errors.New("the access token contains a space, a line break or another character that no token has; copy it again")
+	}
+	return nil
+}
+
+// New returns a client. It sends nothing.
 func New(cfg Config) (*Client, error) {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = DefaultBaseURL
 	}
-	base, err := url.Parse(cfg.BaseURL)
-	switch {
-	case err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
-		return nil, fmt.Errorf("the API's URL must be like %s, without user, query and fragment", DefaultBaseURL)
-	case base.Scheme != "https" && (base.Scheme != "http" || !loopback(base.Hostname())):
-		return nil, errors.New("the API's URL must begin with https://, because the access token is sent there (http:// is accepted for a loopback address)")
+	if err := ValidateURL(cfg.BaseURL); err != nil {
+		return nil, err
 	}
-	switch {
-	case cfg.Token == "":
-		return nil, fmt.Errorf("%w: there is no access token", ErrUnauthorized)
-	case strings.ContainsFunc(cfg.Token, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
-		return nil, fmt.Errorf("%w: it holds spaces, line breaks or other characters that no token has", ErrUnauthorized)
+	if err := ValidateToken(cfg.Token); err != nil {
+		return nil, err
 	}
 	c := &Client{
 		server:    strings.TrimSuffix(cfg.BaseURL, "/") + "/",

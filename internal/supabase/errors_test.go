@@ -209,8 +209,8 @@ func TestNew(t *testing.T) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
-	for _, token := range []string{"", "canary ", "can\nary: x", "canary\x00", "canaryä"} {
-		if _, err := New(Config{Token: token}); !errors.Is(err, ErrUnauthorized) || strings.Contains(err.Error(), "canary") {
+	for token, want := range map[string]string{"": "is empty", "canary ": "a space", "can\nary: x": "a line break", "canary\x00": "another character", "canaryä": "another character"} {
+		if _, err := New(Config{Token: token}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%q: %v", token, err)
 		}
 	}
