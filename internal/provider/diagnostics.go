@@ -11,6 +11,8 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -32,6 +34,8 @@ func addErrorAdvice(diags *diag.Diagnostics, summary string, err error, last str
 	diags.AddError(summary, detail)
 }
 
+// adviceFor says what to do about an error that has a known cause, and which
+// argument it is about.
 func adviceFor(err error) string {
 	var foreign *backup.ForeignError
 	var busy *install.BusyError
@@ -51,6 +55,12 @@ func adviceFor(err error) string {
 		return "The time granted by `timeouts`, or else " + formatDuration(defaultTimeout) + ", is over. What was done so far is in the state; run again to continue."
 	case errors.Is(err, context.Canceled):
 		return "The operation was interrupted. What was done so far is in the state; apply again to continue."
+	case errors.Is(err, supabase.ErrProjectGone):
+		return fmt.Sprintf("The project is that of `project_ref`, in the resource or in the provider block, or else of the environment variable %s.", envProjectRef)
+	case errors.Is(err, supabase.ErrUnauthorized), errors.Is(err, supabase.ErrForbidden):
+		return fmt.Sprintf("The token is that of `access_token` in the provider block, or else of the environment variable %s.", envAccessToken)
+	case errors.Is(err, postgres.ErrUnavailable):
+		return fmt.Sprintf("The database URL is that of `database_url` in the provider block, or else of the environment variable %s.", envDatabaseURL)
 	}
 	return ""
 }

@@ -61,7 +61,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 // explain adds to a failure to read a project that the project is not up, if
 // that is so: a database that is paused merely times out.
 func (p *projects) explain(ctx context.Context, ref string, err error) error {
-	known := []error{supabase.ErrUnauthorized, supabase.ErrForbidden, supabase.ErrNotFound}
+	known := []error{supabase.ErrUnauthorized, supabase.ErrForbidden, supabase.ErrNotFound, supabase.ErrProjectGone}
 	if p.config.SelfHosted != nil || ctx.Err() != nil || slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
 		return err
 	}
