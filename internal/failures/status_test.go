@@ -138,7 +138,7 @@ func TestStatusCost(t *testing.T) {
 			if g := status.Generations; g == nil || g.Count != 100 || g.Bytes < 100_000 || len(g.Tables) != 3 || g.NewestID != status.LastSuccess.BackupID {
 				t.Errorf("the generations are %+v", g)
 			}
-			if h := status.History; len(h) != 150 || h[0].RunID != status.LastRun.RunID || h[99].State != "failed" || !h[99].RequestedAt.After(h[100].RequestedAt) {
+			if h := status.History; len(h) != 150 || h[0].ID != status.LastRun.ID || h[99].State != "failed" || !h[99].RequestedAt.After(h[100].RequestedAt) {
 				t.Errorf("the history has %d entries", len(h))
 			}
 			if len(database.statements) != 1 || !strings.HasPrefix(database.statements[0], "true ") {

@@ -92,7 +92,7 @@ func (a *assessment) legacy(jobs []backup.Job) {
 	}
 	newest := a.found.LastLog.Newest
 	a.LastRun = a.found.LastLog.Newest.run()
-	a.History = []Run{*a.LastRun}
+	a.History = []backup.Run{*a.LastRun}
 	if !newest.Success {
 		a.Failures = 1
 		a.add("backup_failed", ConditionFailing, "Correct the cause that the message names.", "The latest backup, of %s, failed: %s.", stamp(newest.At), strings.TrimSuffix(oneLine(newest.Details), "."))
@@ -111,10 +111,10 @@ func (a *assessment) ticked(jobs []backup.Job) bool {
 	return slices.ContainsFunc(jobs, func(j backup.Job) bool { _, ok := a.found.Ticks[j.ID]; return ok })
 }
 
-func (l logRow) run() *Run {
-	run := &Run{State: "failed", FinishedAt: l.At, Records: l.Records, WhatHappened: oneLine(l.Details), Log: "written by the backup function"}
+func (l logRow) run() *backup.Run {
+	run := &backup.Run{State: backup.RunFailed, FinishedAt: l.At, Records: l.Records, WhatHappened: oneLine(l.Details), Log: "written by the backup function"}
 	if l.Success {
-		run.State = "succeeded"
+		run.State = backup.RunSucceeded
 	}
 	return run
 }

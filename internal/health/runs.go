@@ -20,7 +20,7 @@ func (a *assessment) runs() {
 			where := "there is no answer"
 			if run.RequestID != nil && slices.Contains(a.found.Queue, *run.RequestID) {
 				where = "pg_net has not sent the request"
-			} else if run.State == "running" {
+			} else if run.State == backup.RunRunning {
 				where = "the function has taken it and not come to an end"
 			}
 			a.add("run_stuck", ConditionFailing, "See why the watchdog does not close it: `select summary from auto_backup.watchdog`.",
@@ -33,21 +33,21 @@ func (a *assessment) runs() {
 	if last == nil {
 		return
 	}
-	if a.Failures > 0 && (last.State == "failed" || len(a.found.UnderWay) > 0) {
+	if a.Failures > 0 && (last.State == backup.RunFailed || len(a.found.UnderWay) > 0) {
 		a.failed(last)
-	} else if latest, ok := a.found.Latest[last.Schedule]; ok && latest.RunID == last.RunID && last.Trigger == "catch_up" && last.State == "succeeded" {
+	} else if latest, ok := a.found.Latest[last.Schedule]; ok && latest.ID == last.ID && last.Trigger == backup.TriggerCatchUp && last.State == backup.RunSucceeded {
 		a.remark("tick_missed", "Nothing, if it happened once; else see the other problems and `cron.job_run_details`.",
 			"The backup due at %s was made up for by the watchdog: %s.", stamp(last.DueAt), strings.TrimSuffix(oneLine(cmp.Or(latest.Tick, "the job did not start it")), "."))
 	}
-	if last.State == "succeeded" && last.LogState == LogUnwritten {
+	if last.State == backup.RunSucceeded && last.Unlogged() {
 		a.remark("log_not_written", "See what keeps `system_logs` and `backup_logs` from being written.", "The backup due at %s succeeded, but its log rows could not be written.", stamp(last.DueAt))
 	}
 }
 
 // failed reports the newest attempt that failed, and what follows.
-func (a *assessment) failed(last *Run) {
-	if last.State != "failed" {
-		at := slices.IndexFunc(a.found.History, func(r Run) bool { return r.State == "failed" })
+func (a *assessment) failed(last *backup.Run) {
+	if last.State != backup.RunFailed {
+		at := slices.IndexFunc(a.found.History, func(r backup.Run) bool { return r.State == backup.RunFailed })
 		if at < 0 {
 			a.add("failed", ConditionFailing, codes.Lookup("failed", "").Remedy, "%d attempts have failed since the last success.", a.Failures)
 			return
@@ -61,7 +61,7 @@ func (a *assessment) failed(last *Run) {
 		follows = "Another attempt is under way."
 	}
 	message := fmt.Sprintf("The backup due at %s failed at attempt %d: %s", stamp(last.DueAt), last.Attempt, lowerFirst(cmp.Or(last.WhatHappened, last.Code)))
-	if last.LogState == LogUnwritten {
+	if last.Unlogged() {
 		message += " Its log rows could not be written."
 	}
 	a.add(cmp.Or(last.Code, "failed"), ConditionFailing, codes.Lookup(last.Code, last.SQLState).Remedy, "%s %s", message, follows)
@@ -77,7 +77,7 @@ func (a *assessment) retryAt() time.Time {
 	var at time.Time
 	for _, key := range slices.Sorted(maps.Keys(a.found.Latest)) {
 		run := a.found.Latest[key]
-		if !a.spec.Settings.Schedules[key].Enabled || run.State != "failed" || run.Attempt > retry.Attempts {
+		if !a.spec.Settings.Schedules[key].Enabled || run.State != backup.RunFailed || run.Attempt > retry.Attempts {
 			continue
 		}
 		if s := a.LastSuccess; s != nil && !s.FinishedAt.Before(run.FinishedAt) {
@@ -169,12 +169,12 @@ func (a *assessment) covered(key string, due time.Time) bool {
 		return true
 	}
 	for _, run := range a.found.Latest {
-		if run.Trigger == "catch_up" && run.RequestedAt.After(due) {
+		if run.Trigger == backup.TriggerCatchUp && run.RequestedAt.After(due) {
 			return true
 		}
 	}
 	s := a.LastSuccess
-	return s != nil && s.FinishedAt.After(due) || slices.ContainsFunc(a.found.UnderWay, func(r openRun) bool { return r.RequestedAt.After(due) })
+	return s != nil && s.FinishedAt.After(due) || slices.ContainsFunc(a.found.UnderWay, func(r backup.Run) bool { return r.RequestedAt.After(due) })
 }
 
 // readSchedule reads a schedule of the settings.

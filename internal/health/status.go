@@ -99,7 +99,7 @@ type Status struct {
 	WatchedAt time.Time
 	// LastSuccess is the newest backup that succeeded, and LastRun the newest
 	// attempt; nil when there is none.
-	LastSuccess, LastRun *Run
+	LastSuccess, LastRun *backup.Run
 	// Failures is the number of attempts that failed since the last success.
 	Failures int64
 	// RetryAt is when the watchdog will try again; zero: it will not.
@@ -110,63 +110,12 @@ type Status struct {
 	// there are none.
 	Generations *Generations
 	// History are the newest attempts and incidents, newest first.
-	History []Run
+	History []backup.Run
 }
 
 // Healthy reports whether backups happen as they should.
 func (s Status) Healthy() bool {
 	return s.Condition == ConditionHealthy || s.Condition == ConditionRunning
-}
-
-// Run is one attempt to make a backup, with each link of the chain. Zero times
-// and empty texts stand for what did not happen or is not known.
-type Run struct {
-	RunID    string `json:"run_id"`
-	Schedule string `json:"schedule"`
-	// Trigger is schedule, retry, catch_up or manual.
-	Trigger string `json:"trigger"`
-	Attempt int64  `json:"attempt"`
-	// State is requested, running, succeeded, failed or overdue.
-	State string `json:"state"`
-	// Code names the reason of a failure, SQLState the database's own code for
-	// it, and Error is what was said of it.
-	Code     string `json:"code"`
-	SQLState string `json:"sqlstate"`
-	Error    string `json:"error"`
-
-	DueAt       time.Time `json:"due_at"`
-	RequestedAt time.Time `json:"requested_at"`
-	FinishedAt  time.Time `json:"finished_at"`
-
-	BackupID string `json:"backup_id"`
-	// Records is the number of rows that were saved; nil: unknown.
-	Records *int64 `json:"records"`
-
-	// What happened, and what became of each link, in plain words.
-	WhatHappened string `json:"what_happened"`
-	Tick         string `json:"tick"`
-	Request      string `json:"request"`
-	HTTP         string `json:"http"`
-	Function     string `json:"function"`
-	Log          string `json:"log"`
-	Alert        string `json:"alert"`
-	// LogState is who wrote the outcome into system_logs: function, watchdog, or
-	// LogUnwritten for nobody; empty while the run is open, and for a legacy run.
-	LogState string `json:"log_state"`
-	// Recovered says of a failed attempt or an overdue time whether a later backup
-	// succeeded; nil for any other.
-	Recovered *bool `json:"recovered"`
-}
-
-// LogUnwritten is the state of a log row that nobody could write.
-const LogUnwritten = "unwritten"
-
-// Duration is the time from the request to the end; zero while it runs.
-func (r Run) Duration() time.Duration {
-	if r.FinishedAt.IsZero() || r.RequestedAt.IsZero() {
-		return 0
-	}
-	return r.FinishedAt.Sub(r.RequestedAt)
 }
 
 // NextRun is a due time to come.
@@ -237,13 +186,13 @@ type statusDocument struct {
 		At       time.Time `json:"at"`
 		Problems []string  `json:"problems"`
 	} `json:"watchdog"`
-	LastSuccess *Run           `json:"last_success"`
-	Latest      map[string]Run `json:"latest"`
-	Failures    int64          `json:"failures"`
-	UnderWay    []openRun      `json:"under_way"`
-	Incident    *incident      `json:"incident"`
+	LastSuccess *backup.Run           `json:"last_success"`
+	Latest      map[string]backup.Run `json:"latest"`
+	Failures    int64                 `json:"failures"`
+	UnderWay    []backup.Run          `json:"under_way"`
+	Incident    *incident             `json:"incident"`
 	// History may have more attempts than were asked for.
-	History    []Run          `json:"history"`
+	History    []backup.Run   `json:"history"`
 	Ticks      map[int64]tick `json:"ticks"`
 	NewestTick *struct {
 		At    time.Time `json:"at"`
@@ -261,11 +210,6 @@ type statusDocument struct {
 		Executable bool `json:"executable"`
 	} `json:"routine"`
 	Generations *Generations `json:"generations"`
-}
-
-type openRun struct {
-	Run
-	RequestID *int64 `json:"request_id"`
 }
 
 // incident is a row of auto_backup.incidents.

@@ -137,7 +137,7 @@ func TestRotationInterrupted(t *testing.T) {
 			if found.Token.Vault == "" || (found.Token.Vault != found.Token.Function && found.Token.Vault != found.Token.Next) {
 				t.Errorf("stopped at step %d of %d (after it: %t, %v), the function does not accept the token of vault", n, total, after, stopped)
 			}
-			if err := service.Probe(t.Context(), spec.ID); err != nil {
+			if err := service.Verify(t.Context(), spec.ID, false); err != nil {
 				t.Errorf("stopped at step %d (after it: %t), the chain is broken: %v", n, after, err)
 			}
 			if err := apply(false); err != nil {

@@ -72,15 +72,15 @@ const (
 	startPause    = 2 * time.Second
 )
 
-// Prove is Probe with patience for a runtime that may be starting.
-func (s *Service) Prove(ctx context.Context, id backup.ID) error {
-	err := s.Probe(ctx, id)
+// probeStarted is probe, repeated for a runtime that may still be starting.
+func (s *Service) probeStarted(ctx context.Context, id backup.ID) error {
+	err := s.probe(ctx, id)
 	if s.runtime == nil || !s.runtime.Restarts() {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	for errors.Is(err, ErrNotProved) {
+	for errors.Is(err, ErrNotVerified) {
 		timer := time.NewTimer(startPause)
 		select {
 		case <-waiting.Done():
@@ -91,7 +91,7 @@ func (s *Service) Prove(ctx context.Context, id backup.ID) error {
 			return fmt.Errorf("%w (the last of several attempts in %s)", err, startPatience)
 		case <-timer.C:
 		}
-		err = s.Probe(ctx, id)
+		err = s.probe(ctx, id)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,28 +15,27 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 )
 
-// ErrNotProved says that an installation did not prove that it works, or that a
-// run that was asked for failed.
-var ErrNotProved = errors.New("the installed backup did not prove that it works")
+// ErrNotVerified says that an installation was not found to work, or that a run
+// that was asked for failed.
+var ErrNotVerified = errors.New("the installed backup could not be verified")
 
-// probePatience is how long a request may be without an answer: the dispatcher
-// waits 30 s for the one to a probe, and pg_net may have other requests before it.
-const probePatience = 45 * time.Second
-
-// workerPatience is how long an answer may take before it is looked whether
-// anybody sends the request.
-const workerPatience = 3 * time.Second
-
-// alertPatience is how long the alert about a failed run is waited for, so that
-// the failure can say what became of it.
-const alertPatience = 20 * time.Second
-
-// pollInterval is the pause between two looks at something that the database
-// will know.
-const pollInterval = 500 * time.Millisecond
+const (
+	// probePatience is how long a request may be without an answer. pg_net may
+	// have other requests to send before it.
+	probePatience = payload.ProbeTimeout + 15*time.Second
+	// workerPatience is how long a request may be without an answer before the
+	// state of pg_net's worker is asked for.
+	workerPatience = 3 * time.Second
+	// alertPatience is how long the alert about a failed run is waited for, so that
+	// the error can say what became of it.
+	alertPatience = 20 * time.Second
+	// pollInterval is the pause between two questions to the database.
+	pollInterval = 500 * time.Millisecond
+)
 
 // response is what response.sql knows of a request.
 type response struct {
@@ -47,26 +47,42 @@ type response struct {
 	Worker *bool `json:"worker"`
 }
 
-// httpAnswer is an answer as pg_net keeps it.
+// httpAnswer is a response as pg_net keeps it.
 type httpAnswer struct {
-	// Status is nil when there was no answer, and Error says why.
+	// Status is nil when there was no response; then Error says why.
 	Status *int   `json:"status"`
 	Error  string `json:"error"`
-	// ErrorCode is the platform's own code, when it answered in the place of
-	// the function.
+	// ErrorCode is the platform's own code, when it answered instead of the
+	// function.
 	ErrorCode string `json:"error_code"`
 	Content   string `json:"content"`
 	// Ours says that the built-in function answered.
 	Ours bool `json:"ours"`
 }
 
-// Probe has the database call the Edge Function through pg_net, as a job
-// does, without running a backup. The function answers whether its token, its
-// key and its tables are in order. An error says which link of the chain broke.
-func (s *Service) Probe(ctx context.Context, id backup.ID) error {
+// Verify checks that an installation works: the database calls the Edge Function
+// through pg_net as a job does, and the function answers whether its token, its
+// key and its tables are usable. With wholeBackup set, it then makes a whole backup,
+// which begins after the call. An error that says what does not work is an
+// ErrNotVerified.
+func (s *Service) Verify(ctx context.Context, id backup.ID, wholeBackup bool) error {
+	if err := s.probeStarted(ctx, id); err != nil || !wholeBackup {
+		return err
+	}
+	for {
+		run, err := s.run(ctx, id, nil)
+		// A run that began before may not know what was applied since.
+		if !run.Joined || !run.State.Ended() || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// probe calls the function once, without making a backup.
+func (s *Service) probe(ctx context.Context, id backup.ID) error {
 	answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Probe, string(id.Name))
 	if err != nil {
-		return fmt.Errorf("%w: the database could not make the request: %w", ErrNotProved, err)
+		return fmt.Errorf("%w: the database could not make the request: %w", ErrNotVerified, err)
 	}
 	var request int64
 	if err := json.Unmarshal(answer, &request); err != nil {
@@ -81,23 +97,23 @@ func (s *Service) Probe(ctx context.Context, id backup.ID) error {
 			return last.Answer != nil, err
 		}
 		if last.Worker == nil && time.Since(asked) > workerPatience {
-			// The role that reads may not see the worker; the one that writes may.
+			// The reading role may not see the worker; the writing one may.
 			asked = time.Now()
 			if err := s.response(waiting, postgres.ReadWrite, request, &last); err != nil {
-				return false, nil //nolint:nilerr // it is asked again, and would only say more
+				return false, nil //nolint:nilerr // the next round asks again; this answer would only say more
 			}
 		}
-		// A worker that is down answers nothing, however long one waits.
+		// Waiting longer does not help while the worker is down.
 		return last.Queued && last.Worker != nil && !*last.Worker, nil
 	})
 	switch {
 	case err == nil && last.Answer != nil:
 		if reason := last.Answer.failure(); reason != "" {
-			return fmt.Errorf("%w: %s", ErrNotProved, reason)
+			return fmt.Errorf("%w: %s", ErrNotVerified, reason)
 		}
 		return nil
 	case err == nil, errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return fmt.Errorf("%w: %s", ErrNotProved, last.unanswered(request))
+		return fmt.Errorf("%w: %s", ErrNotVerified, last.unanswered(request))
 	}
 	return fmt.Errorf("wait for the answer to request %d (%s): %w", request, last.unanswered(request), err)
 }
@@ -124,8 +140,8 @@ func (r response) unanswered(request int64) string {
 	return fmt.Sprintf("request %d is neither in pg_net's queue nor among its answers: the database was restarted, or somebody emptied its tables", request)
 }
 
-// failure says why an answer to a probe is none that proves anything, and what
-// to do; it is empty for a success.
+// failure explains why the response does not verify the installation, and what to
+// do; it is empty on success.
 func (a httpAnswer) failure() string {
 	var body struct {
 		Success bool            `json:"success"`
@@ -139,10 +155,10 @@ func (a httpAnswer) failure() string {
 		return a.unreachable()
 	}
 	said := fmt.Sprintf("HTTP %d", *a.Status)
-	if code := firstOf(a.ErrorCode, body.Code); code != "" {
+	if code := cmp.Or(a.ErrorCode, body.Code); code != "" {
 		said += " " + code
 	}
-	if text := firstOf(body.Message, body.Error); text != "" {
+	if text := cmp.Or(body.Message, body.Error); text != "" {
 		said += ": " + text
 	}
 	if *a.Status == 200 && isObject && body.Success {
@@ -155,7 +171,7 @@ func (a httpAnswer) failure() string {
 	case a.Ours:
 		code = body.Code
 	case *a.Status == 200 && isObject:
-		return "the function answered a probe without \"success\": true; an own `source_dir` has to answer {\"action\": \"probe\"} with it (" + said + ")"
+		return "the function answered a probe without \"success\": true; a function from `source_dir` must answer {\"action\": \"probe\"} with it (" + said + ")"
 	case *a.Status == 200:
 		code, said = "unexpected_answer", said+", no JSON"
 	}
@@ -163,8 +179,8 @@ func (a httpAnswer) failure() string {
 	return fmt.Sprintf("%s (%s). %s", text.Clause(), said, strings.TrimSuffix(text.Remedy, "."))
 }
 
-// unreachable says why there was no HTTP answer, in pg_net's own words and in
-// others.
+// unreachable says why there was no HTTP response: what it means, and pg_net's own
+// words.
 func (a httpAnswer) unreachable() string {
 	reason := "the request did not reach the function"
 	switch text := strings.ToLower(a.Error); {
@@ -177,19 +193,10 @@ func (a httpAnswer) unreachable() string {
 	case strings.Contains(text, "ssl"):
 		reason = "the function's address does not speak TLS as the database does; check `project_url`"
 	}
-	return reason + " (" + firstOf(a.Error, "no reason given") + ")"
+	return reason + " (" + cmp.Or(a.Error, "no reason given") + ")"
 }
 
-func firstOf(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-// failedChecks lists what a probe has found wanting.
+// failedChecks lists the checks of a probe that failed.
 func failedChecks(raw json.RawMessage, otherwise string) string {
 	var checks map[string]struct {
 		OK       bool   `json:"ok"`
@@ -217,86 +224,66 @@ func failedChecks(raw json.RawMessage, otherwise string) string {
 	return strings.Join(words, " and ")
 }
 
-// RunResult is one attempt to make a backup, as the dispatcher's ledger tells it.
-type RunResult struct {
-	ID string `json:"run_id"`
-	// State is requested, running, succeeded or failed.
-	State string `json:"state"`
-	// Trigger is schedule, retry, catch_up or manual.
-	Trigger     string `json:"trigger"`
-	RequestedAt string `json:"requested_at"`
+// attempt is a run that is waited for: its row of auto_backup.history, and what
+// only the wait needs.
+type attempt struct {
+	backup.Run
 	// Joined says that the run was under way when another one was asked for.
-	Joined   bool   `json:"joined"`
-	BackupID string `json:"backup_id"`
-	Records  *int64 `json:"records"`
-
-	// Code names the reason of a failure, SQLState the database's own code for
-	// it, and Error is what was said of it.
-	Code      string `json:"code"`
-	SQLState  string `json:"sqlstate"`
-	Error     string `json:"error"`
-	RequestID *int64 `json:"request_id"`
-	// FunctionAlert is what the function says of its alert, AlertProblem why it
-	// was not delivered.
+	Joined bool `json:"joined"`
+	// FunctionAlert is what the function says of its alert, AlertProblem why the
+	// alert was not delivered.
 	FunctionAlert string `json:"function_alert"`
 	AlertProblem  string `json:"alert_problem"`
 }
 
-// Ended reports whether the run has succeeded or failed.
-func (r RunResult) Ended() bool { return r.State == "succeeded" || r.State == "failed" }
-
-// failure says why a run failed, whether people were told, and what to do.
-func (r RunResult) failure() string {
-	said := codes.Lookup(r.Code, r.SQLState)
-	text := fmt.Sprintf("run %s failed with %s: %s", r.ID, r.Code, said.Clause())
-	if r.Error != "" {
-		text += " (" + r.Error + ")"
+// failure says why a run failed, whether its alert was not delivered either, and
+// what to do.
+func (a attempt) failure() string {
+	said := codes.Lookup(a.Code, a.SQLState)
+	text := fmt.Sprintf("run %s failed with %s: %s", a.ID, a.Code, said.Clause())
+	if a.Error != "" {
+		text += " (" + a.Error + ")"
 	}
-	if r.FunctionAlert == "not_delivered" {
-		text += ". The alert about it was not delivered either: " + firstOf(r.AlertProblem, "no reason given")
+	if a.FunctionAlert == "not_delivered" {
+		text += ". The alert about it was not delivered either: " + cmp.Or(a.AlertProblem, "no reason was given")
 	}
 	return text + ". " + strings.TrimSuffix(said.Remedy, ".")
 }
 
-// RunOptions say how RunNow works.
-type RunOptions struct {
-	// OwnRun asks for a run that begins after the call: one that is under way
-	// is waited for, and then another one started.
-	OwnRun bool
-	// Progress, if set, is called with the run when it is found and when its
-	// state changes.
-	Progress func(RunResult)
+// Progress is called with a run when it is found, and again when its state
+// changes. joined is true in the first call for a run that was under way already.
+type Progress func(run backup.Run, joined bool)
+
+// RunNow makes a backup now and waits until it has succeeded or failed, or until
+// ctx ends. If a run is under way already, it waits for that one instead: two at
+// a time would wait for each other's locks. It returns the run as far as it is
+// known; a run that failed is an ErrNotVerified. progress may be nil.
+func (s *Service) RunNow(ctx context.Context, id backup.ID, progress Progress) (backup.Run, error) {
+	run, err := s.run(ctx, id, progress)
+	return run.Run, err
 }
 
-// RunNow runs one backup and waits until it has succeeded or failed, or until
-// ctx ends. Where one is under way already, it takes part in that one. A run
-// that failed is an ErrNotProved.
-func (s *Service) RunNow(ctx context.Context, id backup.ID, options RunOptions) (RunResult, error) {
-	for {
-		answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Run, string(id.Name))
-		if err != nil {
-			return RunResult{}, fmt.Errorf("%w: the database could not start the backup: %w", ErrNotProved, err)
-		}
-		var run RunResult
-		if err := json.Unmarshal(answer, &run); err != nil || run.ID == "" {
-			return RunResult{}, fmt.Errorf("the database's answer has an unexpected form: %w", errors.Join(err, errShape))
-		}
-		if options.Progress != nil {
-			options.Progress(run)
-		}
-		joined := run.Joined
-		err = s.follow(ctx, id, &run, options.Progress)
-		if joined && options.OwnRun && (err == nil || run.Ended()) && ctx.Err() == nil {
-			continue
-		}
-		return run, err
+// run starts a run, or finds the one that is under way, and waits for its end.
+func (s *Service) run(ctx context.Context, id backup.ID, progress Progress) (attempt, error) {
+	var run attempt
+	answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Run, string(id.Name))
+	if err != nil {
+		return run, fmt.Errorf("%w: the database could not start the backup: %w", ErrNotVerified, err)
 	}
+	if err := json.Unmarshal(answer, &run); err != nil || run.ID == "" {
+		return run, fmt.Errorf("the database's answer has an unexpected form: %w", errors.Join(err, errNoRun))
+	}
+	if progress == nil {
+		progress = func(backup.Run, bool) {}
+	}
+	progress(run.Run, run.Joined)
+	return run, s.follow(ctx, id, &run, progress)
 }
 
-var errShape = errors.New("it names no run")
+var errNoRun = errors.New("it names no run")
 
 // follow waits for the end of a run.
-func (s *Service) follow(ctx context.Context, id backup.ID, run *RunResult, progress func(RunResult)) error {
+func (s *Service) follow(ctx context.Context, id backup.ID, run *attempt, progress Progress) error {
 	begun := time.Now()
 	var ended time.Time
 	err := s.poll(ctx, func() (bool, error) {
@@ -304,24 +291,23 @@ func (s *Service) follow(ctx context.Context, id backup.ID, run *RunResult, prog
 		if err != nil || answer == nil {
 			return false, err
 		}
-		before, joined := run.State, run.Joined
-		*run = RunResult{}
-		if err := json.Unmarshal(answer, run); err != nil {
-			return false, err
+		now := attempt{Joined: run.Joined}
+		if err := json.Unmarshal(answer, &now); err != nil {
+			return false, fmt.Errorf("the database's answer has an unexpected form: %w", err)
 		}
-		run.Joined = joined
-		if run.State != before && progress != nil {
-			progress(*run)
+		if now.State != run.State {
+			progress(now.Run, false)
 		}
+		*run = now
 		switch {
-		case run.State == "requested" && time.Since(begun) > probePatience && run.RequestID != nil:
+		case run.State == backup.RunRequested && time.Since(begun) > probePatience && run.RequestID != nil:
 			var last response
 			if err := s.response(ctx, postgres.ReadWrite, *run.RequestID, &last); err == nil && last.Queued {
-				return false, fmt.Errorf("%w: run %s has not begun: %s", ErrNotProved, run.ID, last.unanswered(*run.RequestID))
+				return false, fmt.Errorf("%w: run %s has not begun: %s", ErrNotVerified, run.ID, last.unanswered(*run.RequestID))
 			}
 			return false, nil
-		case run.State != "failed":
-			return run.Ended(), nil
+		case run.State != backup.RunFailed:
+			return run.State.Ended(), nil
 		}
 		if ended.IsZero() {
 			ended = time.Now()
@@ -329,15 +315,15 @@ func (s *Service) follow(ctx context.Context, id backup.ID, run *RunResult, prog
 		return run.FunctionAlert != "pending" || time.Since(ended) > alertPatience, nil
 	})
 	switch {
-	case run.State == "failed":
-		return fmt.Errorf("%w: %s", ErrNotProved, run.failure())
-	case err != nil && !errors.Is(err, ErrNotProved):
+	case run.State == backup.RunFailed:
+		return fmt.Errorf("%w: %s", ErrNotVerified, run.failure())
+	case err != nil && !errors.Is(err, ErrNotVerified):
 		return fmt.Errorf("wait for run %s, which is %s: %w", run.ID, run.State, err)
 	}
 	return err
 }
 
-// poll calls look until it has found what it looks for, or fails, or ctx ends.
+// poll calls look every pollInterval until it reports true, or fails, or ctx ends.
 func (s *Service) poll(ctx context.Context, look func() (bool, error)) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()

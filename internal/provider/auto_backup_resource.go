@@ -309,10 +309,7 @@ func (r *autoBackupResource) prove(ctx context.Context, service *install.Service
 	if mode == verifyNone {
 		return true
 	}
-	err := service.Prove(ctx, id)
-	if err == nil && mode == verifyBackup {
-		_, err = service.RunNow(ctx, id, install.RunOptions{OwnRun: true})
-	}
+	err := service.Verify(ctx, id, mode == verifyBackup)
 	if err == nil {
 		return true
 	}

@@ -338,7 +338,7 @@ func (m *statusModel) fill(s health.Status) {
 		m.LastSuccess = &successModel{
 			FinishedAt: rfc3339(r.FinishedAt), AgeSeconds: int64(s.CheckedAt.Sub(r.FinishedAt).Seconds()),
 			DurationSeconds: duration(*r), BackupID: optional(r.BackupID), Records: r.Records,
-			RunID: optional(r.RunID), Schedule: optional(r.Schedule), DueAt: optionalTime(r.DueAt),
+			RunID: optional(r.ID), Schedule: optional(r.Schedule), DueAt: optionalTime(r.DueAt),
 		}
 	}
 	if s.LastRun != nil {
@@ -358,9 +358,9 @@ func (m *statusModel) fill(s health.Status) {
 	}
 }
 
-func runOf(r health.Run) runModel {
+func runOf(r backup.Run) runModel {
 	m := runModel{
-		RunID: optional(r.RunID), Schedule: optional(r.Schedule), Trigger: optional(r.Trigger), State: r.State,
+		RunID: optional(r.ID), Schedule: optional(r.Schedule), Trigger: optional(string(r.Trigger)), State: string(r.State),
 		DueAt: optionalTime(r.DueAt), RequestedAt: optionalTime(r.RequestedAt), FinishedAt: optionalTime(r.FinishedAt),
 		DurationSeconds: duration(r), BackupID: optional(r.BackupID), Records: r.Records,
 		Code: optional(r.Code), Error: optional(r.Error), WhatHappened: optional(r.WhatHappened), Recovered: r.Recovered,
@@ -373,11 +373,12 @@ func runOf(r health.Run) runModel {
 	return m
 }
 
-func duration(r health.Run) *int64 {
-	if r.FinishedAt.IsZero() || r.RequestedAt.IsZero() {
+func duration(r backup.Run) *int64 {
+	length, known := r.Duration()
+	if !known {
 		return nil
 	}
-	seconds := int64(r.Duration().Seconds())
+	seconds := int64(length / time.Second)
 	return &seconds
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -42,10 +41,10 @@ func (a *runAction) Metadata(_ context.Context, req action.MetadataRequest, resp
 
 func (a *runAction) Schema(_ context.Context, _ action.SchemaRequest, resp *action.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Runs an installed backup now, as its job does, and waits for its end: for `terraform apply -invoke`, or after a change of something else, with an `action_trigger`. " +
-			"Its progress is shown while it runs. A run that fails makes the apply fail with the reason. " +
-			"When a run is under way already, that one is waited for: two at a time would wait for each other's locks.\n\n" +
-			"Terraform knows actions since 1.14.",
+		MarkdownDescription: "Makes an installed backup now, as its job does, and waits for the end: with `terraform apply -invoke`, or from an `action_trigger` after something else has changed. " +
+			"It shows its progress. If the run fails, the apply fails with the reason. " +
+			"If a run is under way already, it waits for that one: two at a time would wait for each other's locks.\n\n" +
+			"Actions need Terraform 1.14 or newer.",
 		Attributes: map[string]schema.Attribute{
 			"project_ref": schema.StringAttribute{
 				Optional:            true,
@@ -59,8 +58,8 @@ func (a *runAction) Schema(_ context.Context, _ action.SchemaRequest, resp *acti
 			},
 			"timeout": schema.StringAttribute{
 				Optional:            true,
-				Validators:          []validator.String{checked("must be a duration", validateDuration)},
-				MarkdownDescription: "How long its end is waited for. The run itself goes on after that. Default: `" + formatDuration(defaultTimeout) + "`.",
+				Validators:          []validator.String{checked("must be a positive duration", func(s string) error { _, err := parseTimeout(s); return err })},
+				MarkdownDescription: "How long to wait for the end of the run, such as `10m`. The run itself continues after that. Default: `" + formatDuration(defaultTimeout) + "`.",
 			},
 		},
 	}
@@ -119,45 +118,60 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	}
 	timeout := defaultTimeout
 	if !config.Timeout.IsNull() {
-		timeout = time.Duration(seconds(config.Timeout)) * time.Second
+		if timeout, err = parseTimeout(config.Timeout.ValueString()); err != nil {
+			resp.Diagnostics.AddAttributeError(path.Root("timeout"), "Invalid value", text.Sentence(err.Error()))
+			return
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	first := true
-	run, err := service.RunNow(ctx, id, install.RunOptions{Progress: func(run install.RunResult) {
-		resp.SendProgress(action.InvokeProgressEvent{Message: progressOf(id, run, first)})
-		first = false
-	}})
+	run, err := service.RunNow(ctx, id, func(run backup.Run, joined bool) {
+		resp.SendProgress(action.InvokeProgressEvent{Message: progressOf(id, run, joined)})
+	})
 	switch {
 	case err == nil:
 	case errors.Is(err, context.DeadlineExceeded) && run.ID != "":
 		resp.Diagnostics.AddError("The backup has not ended yet", fmt.Sprintf(
-			"Run %s of backup %s is %s after %s, and goes on in the project. What becomes of it: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, formatDuration(timeout), run.ID))
+			"Run %s of backup %s is still %s after %s, and continues in the project. To see how it ends: select * from auto_backup.history where run_id = '%s'. To wait longer, raise `timeout`.",
+			run.ID, id, run.State, formatDuration(timeout), run.ID))
 	case errors.Is(err, context.Canceled) && run.ID != "":
 		resp.Diagnostics.AddError("The wait for the backup was interrupted", fmt.Sprintf(
 			"Run %s of backup %s is %s and goes on in the project. To see how it ends: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, run.ID))
-	case run.State == "failed":
+	case run.State == backup.RunFailed:
 		addError(&resp.Diagnostics, "The backup failed", err)
 	default:
 		addErrorAdvice(&resp.Diagnostics, "The backup was not run", a.projects.explainSelfHosted(err), fmt.Sprintf("The action runs what a resource aimindset_auto_backup has installed: backup %s has to be applied first.", id))
 	}
 }
 
-// progressOf says where a run stands; at first also whether it is another's.
-func progressOf(id backup.ID, run install.RunResult, first bool) string {
+// parseTimeout reads how long the end of a run is waited for.
+func parseTimeout(s string) (time.Duration, error) {
+	timeout, err := time.ParseDuration(s)
 	switch {
-	case first && run.Joined:
-		return fmt.Sprintf("run %s of backup %s is under way since %s and is waited for", run.ID, id, run.RequestedAt)
-	case run.State == "succeeded":
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a duration; write hours, minutes or seconds, for example \"10m\"", s)
+	case timeout <= 0:
+		return 0, fmt.Errorf("%q leaves no time; write a duration above zero, for example \"10m\"", s)
+	}
+	return timeout, nil
+}
+
+// progressOf says how far a run has come. joined says that it was under way
+// already and is now waited for.
+func progressOf(id backup.ID, run backup.Run, joined bool) string {
+	switch {
+	case joined:
+		return fmt.Sprintf("waiting for run %s of backup %s, under way since %s", run.ID, id, rfc3339(run.RequestedAt))
+	case run.State == backup.RunSucceeded:
 		records := "an unknown number of"
 		if run.Records != nil {
 			records = fmt.Sprint(*run.Records)
 		}
 		return fmt.Sprintf("succeeded: backup id %s, %s records", run.BackupID, records)
-	case run.State == "failed":
+	case run.State == backup.RunFailed:
 		return fmt.Sprintf("failed with %s", run.Code)
-	case run.State == "running":
-		return "running: the Edge Function has taken the run"
+	case run.State == backup.RunRunning:
+		return "running: the Edge Function has accepted the run"
 	}
 	return fmt.Sprintf("requested: run %s of backup %s", run.ID, id)
 }

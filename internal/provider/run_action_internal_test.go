@@ -2,34 +2,49 @@ package provider
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
 
-// TestProgressOf proves that a run which was there before is announced as that,
-// however far it is, and that what follows says where it stands.
+// TestProgressOf proves that a run which was under way already is announced as
+// such, however far it has come, and that every other stage says how far it is.
 func TestProgressOf(t *testing.T) {
 	t.Parallel()
 	id := backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "auto-backup"}
 	const (
-		running  = "running: the Edge Function has taken the run"
-		underWay = "run 1 of backup abcdefghijklmnopqrst/auto-backup is under way since 2026-11-23T03:00:00Z and is waited for"
+		running = "running: the Edge Function has accepted the run"
+		joining = "waiting for run 1 of backup abcdefghijklmnopqrst/auto-backup, under way since 2026-11-23T03:00:00Z"
 	)
+	records := int64(321)
 	for _, c := range []struct {
-		state         string
-		joined, first bool
-		want          string
+		run    backup.Run
+		joined bool
+		want   string
 	}{
-		{"requested", false, true, "requested: run 1 of backup abcdefghijklmnopqrst/auto-backup"},
-		{"running", false, false, running},
-		{"requested", true, true, underWay},
-		{"running", true, true, underWay},
-		{"running", true, false, running},
+		{backup.Run{State: backup.RunRequested}, false, "requested: run 1 of backup abcdefghijklmnopqrst/auto-backup"},
+		{backup.Run{State: backup.RunRunning}, false, running},
+		{backup.Run{State: backup.RunRequested}, true, joining},
+		{backup.Run{State: backup.RunRunning}, true, joining},
+		{backup.Run{State: backup.RunSucceeded, BackupID: "2", Records: &records}, false, "succeeded: backup id 2, 321 records"},
+		{backup.Run{State: backup.RunSucceeded, BackupID: "2"}, false, "succeeded: backup id 2, an unknown number of records"},
+		{backup.Run{State: backup.RunFailed, Code: "http_503"}, false, "failed with http_503"},
 	} {
-		run := install.RunResult{ID: "1", State: c.state, Joined: c.joined, RequestedAt: "2026-11-23T03:00:00Z"}
-		if got := progressOf(id, run, c.first); got != c.want {
-			t.Errorf("%s, joined %t, first %t: %q, want %q", c.state, c.joined, c.first, got, c.want)
+		c.run.ID, c.run.RequestedAt = "1", time.Date(2026, 11, 23, 3, 0, 0, 1, time.UTC)
+		if got := progressOf(id, c.run, c.joined); got != c.want {
+			t.Errorf("%s, joined %t: %q, want %q", c.run.State, c.joined, got, c.want)
+		}
+	}
+}
+
+// TestParseTimeout proves which timeouts the action takes.
+func TestParseTimeout(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]time.Duration{
+		"1s": time.Second, "1h30m": 90 * time.Minute, "0s": 0, "-1m": 0, "10": 0, "": 0, "soon": 0,
+	} {
+		if got, err := parseTimeout(s); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: got %s, %v", s, got, err)
 		}
 	}
 }

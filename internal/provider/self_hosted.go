@@ -147,7 +147,7 @@ func (p *projects) serves(ref string) error {
 // project may be the reason of.
 func (p *projects) explainSelfHosted(err error) error {
 	own := p.config.SelfHosted
-	if own == nil || !errors.Is(err, install.ErrNotProved) {
+	if own == nil || !errors.Is(err, install.ErrNotVerified) {
 		return err
 	}
 	return fmt.Errorf("%w. On a self-hosted project, look at these: the database reaches the gateway at %s, where localhost would be the database's own container; "+
