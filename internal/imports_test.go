@@ -15,14 +15,15 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // the provider imports one that exists for tests or the demo only.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/health", "internal/install", "internal/payload", "internal/postgres", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text"},
+	"internal/provider":            {"internal/backup", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text"},
 	"internal/provider/cmd/schema": {"internal/provider"},
-	"internal/install":             {"internal/backup", "internal/codes", "internal/install/queries", "internal/payload", "internal/postgres", "internal/source", "internal/supabase"},
+	"internal/install":             {"internal/backup", "internal/codes", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/source", "internal/supabase"},
 	"internal/install/queries":     {},
-	"internal/health":              {"internal/backup", "internal/codes", "internal/facts", "internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
+	"internal/health":              {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/postgres", "internal/schedule", "internal/supabase"},
 	"internal/preflight":           {"internal/backup", "internal/facts", "internal/plsql", "internal/postgres", "internal/supabase"},
 	"internal/plsql":               {},
 	"internal/codes":               {},
+	"internal/history":             {},
 	"internal/facts":               {"internal/postgres", "internal/supabase"},
 	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source"},
 	"internal/schedule":            {"internal/text"},

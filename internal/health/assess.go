@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -132,7 +133,7 @@ func (a *assessment) absent() {
 // provider is the status of a backup that the dispatcher makes.
 func (a *assessment) provider(broken error, legacy []backup.Job) {
 	a.LastSuccess, a.Failures = a.found.LastSuccess, a.found.Failures
-	if at := slices.IndexFunc(a.found.History, func(r backup.Run) bool { return r.ID != "" }); at >= 0 {
+	if at := slices.IndexFunc(a.found.History, func(r history.Run) bool { return r.ID != "" }); at >= 0 {
 		a.LastRun = &a.found.History[at]
 	}
 	a.History = a.found.History[:min(len(a.found.History), max(a.query.History, 0))]

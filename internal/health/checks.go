@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -312,7 +313,7 @@ func (a *assessment) functionOf() {
 	case a.query.FunctionURL != "" && url != a.query.FunctionURL:
 		// Who asks may know the project under another address.
 		means := ConditionHealthy
-		if a.LastRun != nil && a.LastRun.State == backup.RunFailed {
+		if a.LastRun != nil && a.LastRun.State == history.Failed {
 			means = ConditionFailing
 		}
 		a.add("function_url", means, applyRemedy+" If the address is right, set the provider's `project_url`.", "The function is called at %s, not at %s.", url, a.query.FunctionURL)

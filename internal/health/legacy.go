@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -92,7 +93,7 @@ func (a *assessment) legacy(jobs []backup.Job) {
 	}
 	newest := a.found.LastLog.Newest
 	a.LastRun = a.found.LastLog.Newest.run()
-	a.History = []backup.Run{*a.LastRun}
+	a.History = []history.Run{*a.LastRun}
 	if !newest.Success {
 		a.Failures = 1
 		a.add("backup_failed", ConditionFailing, "Correct the cause that the message names.", "The latest backup, of %s, failed: %s.", stamp(newest.At), strings.TrimSuffix(oneLine(newest.Details), "."))
@@ -111,10 +112,10 @@ func (a *assessment) ticked(jobs []backup.Job) bool {
 	return slices.ContainsFunc(jobs, func(j backup.Job) bool { _, ok := a.found.Ticks[j.ID]; return ok })
 }
 
-func (l logRow) run() *backup.Run {
-	run := &backup.Run{State: backup.RunFailed, FinishedAt: l.At, Records: l.Records, WhatHappened: oneLine(l.Details), Log: "written by the backup function"}
+func (l logRow) run() *history.Run {
+	run := &history.Run{State: history.Failed, FinishedAt: l.At, Records: l.Records, WhatHappened: oneLine(l.Details), Log: "written by the backup function"}
 	if l.Success {
-		run.State = backup.RunSucceeded
+		run.State = history.Succeeded
 	}
 	return run
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -20,7 +21,7 @@ func (a *assessment) runs() {
 			where := "there is no answer"
 			if run.RequestID != nil && slices.Contains(a.found.Queue, *run.RequestID) {
 				where = "pg_net has not sent the request"
-			} else if run.State == backup.RunRunning {
+			} else if run.State == history.Running {
 				where = "the function has taken it and not come to an end"
 			}
 			a.add("run_stuck", ConditionFailing, "See why the watchdog does not close it: `select summary from auto_backup.watchdog`.",
@@ -33,21 +34,21 @@ func (a *assessment) runs() {
 	if last == nil {
 		return
 	}
-	if a.Failures > 0 && (last.State == backup.RunFailed || len(a.found.UnderWay) > 0) {
+	if a.Failures > 0 && (last.State == history.Failed || len(a.found.UnderWay) > 0) {
 		a.failed(last)
-	} else if latest, ok := a.found.Latest[last.Schedule]; ok && latest.ID == last.ID && last.Trigger == backup.TriggerCatchUp && last.State == backup.RunSucceeded {
+	} else if latest, ok := a.found.Latest[last.Schedule]; ok && latest.ID == last.ID && last.Trigger == history.TriggerCatchUp && last.State == history.Succeeded {
 		a.remark("tick_missed", "Nothing, if it happened once; else see the other problems and `cron.job_run_details`.",
 			"The backup due at %s was made up for by the watchdog: %s.", stamp(last.DueAt), strings.TrimSuffix(oneLine(cmp.Or(latest.Tick, "the job did not start it")), "."))
 	}
-	if last.State == backup.RunSucceeded && last.Unlogged() {
+	if last.State == history.Succeeded && last.Unlogged() {
 		a.remark("log_not_written", "See what keeps `system_logs` and `backup_logs` from being written.", "The backup due at %s succeeded, but its log rows could not be written.", stamp(last.DueAt))
 	}
 }
 
 // failed reports the newest attempt that failed, and what follows.
-func (a *assessment) failed(last *backup.Run) {
-	if last.State != backup.RunFailed {
-		at := slices.IndexFunc(a.found.History, func(r backup.Run) bool { return r.State == backup.RunFailed })
+func (a *assessment) failed(last *history.Run) {
+	if last.State != history.Failed {
+		at := slices.IndexFunc(a.found.History, func(r history.Run) bool { return r.State == history.Failed })
 		if at < 0 {
 			a.add("failed", ConditionFailing, codes.Lookup("failed", "").Remedy, "%d attempts have failed since the last success.", a.Failures)
 			return
@@ -77,7 +78,7 @@ func (a *assessment) retryAt() time.Time {
 	var at time.Time
 	for _, key := range slices.Sorted(maps.Keys(a.found.Latest)) {
 		run := a.found.Latest[key]
-		if !a.spec.Settings.Schedules[key].Enabled || run.State != backup.RunFailed || run.Attempt > retry.Attempts {
+		if !a.spec.Settings.Schedules[key].Enabled || run.State != history.Failed || run.Attempt > retry.Attempts {
 			continue
 		}
 		if s := a.LastSuccess; s != nil && !s.FinishedAt.Before(run.FinishedAt) {
@@ -169,12 +170,12 @@ func (a *assessment) covered(key string, due time.Time) bool {
 		return true
 	}
 	for _, run := range a.found.Latest {
-		if run.Trigger == backup.TriggerCatchUp && run.RequestedAt.After(due) {
+		if run.Trigger == history.TriggerCatchUp && run.RequestedAt.After(due) {
 			return true
 		}
 	}
 	s := a.LastSuccess
-	return s != nil && s.FinishedAt.After(due) || slices.ContainsFunc(a.found.UnderWay, func(r backup.Run) bool { return r.RequestedAt.After(due) })
+	return s != nil && s.FinishedAt.After(due) || slices.ContainsFunc(a.found.UnderWay, func(r history.Run) bool { return r.RequestedAt.After(due) })
 }
 
 // readSchedule reads a schedule of the settings.

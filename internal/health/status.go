@@ -13,6 +13,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -99,7 +100,7 @@ type Status struct {
 	WatchedAt time.Time
 	// LastSuccess is the newest backup that succeeded, and LastRun the newest
 	// attempt; nil when there is none.
-	LastSuccess, LastRun *backup.Run
+	LastSuccess, LastRun *history.Run
 	// Failures is the number of attempts that failed since the last success.
 	Failures int64
 	// RetryAt is when the watchdog will try again; zero: it will not.
@@ -110,7 +111,7 @@ type Status struct {
 	// there are none.
 	Generations *Generations
 	// History are the newest attempts and incidents, newest first.
-	History []backup.Run
+	History []history.Run
 }
 
 // Healthy reports whether backups happen as they should.
@@ -186,13 +187,13 @@ type statusDocument struct {
 		At       time.Time `json:"at"`
 		Problems []string  `json:"problems"`
 	} `json:"watchdog"`
-	LastSuccess *backup.Run           `json:"last_success"`
-	Latest      map[string]backup.Run `json:"latest"`
-	Failures    int64                 `json:"failures"`
-	UnderWay    []backup.Run          `json:"under_way"`
-	Incident    *incident             `json:"incident"`
+	LastSuccess *history.Run           `json:"last_success"`
+	Latest      map[string]history.Run `json:"latest"`
+	Failures    int64                  `json:"failures"`
+	UnderWay    []history.Run          `json:"under_way"`
+	Incident    *incident              `json:"incident"`
 	// History may have more attempts than were asked for.
-	History    []backup.Run   `json:"history"`
+	History    []history.Run  `json:"history"`
 	Ticks      map[int64]tick `json:"ticks"`
 	NewestTick *struct {
 		At    time.Time `json:"at"`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 )
@@ -173,43 +174,43 @@ func TestRunNow(t *testing.T) {
 	for name, c := range map[string]struct {
 		started, last string
 		says          string
-		want          backup.Run
+		want          history.Run
 		progress      []string
 	}{
 		"success": {
 			joined, `{"run_id": "1", "state": "succeeded", "backup_id": "b", "finished_at": "2026-11-23T03:00:09Z"}`, "",
-			backup.Run{ID: "1", State: backup.RunSucceeded, BackupID: "b", FinishedAt: time.Date(2026, 11, 23, 3, 0, 9, 0, time.UTC)},
+			history.Run{ID: "1", State: history.Succeeded, BackupID: "b", FinishedAt: time.Date(2026, 11, 23, 3, 0, 9, 0, time.UTC)},
 			[]string{"1 requested true", "1 running false", "1 succeeded false"},
 		},
 		"failure": {
 			joined, `{"run_id": "1", "state": "failed", "code": "http_503", "error": "HTTP 503, BOOT_ERROR."}`,
 			"run 1 failed with http_503: the function does not start (HTTP 503, BOOT_ERROR.). " + strings.TrimSuffix(codes.Lookup("http_503", "").Remedy, "."),
-			backup.Run{ID: "1", State: backup.RunFailed, Code: "http_503", Error: "HTTP 503, BOOT_ERROR."},
+			history.Run{ID: "1", State: history.Failed, Code: "http_503", Error: "HTTP 503, BOOT_ERROR."},
 			[]string{"1 requested true", "1 running false", "1 failed false"},
 		},
 		"failure of a code of its own, and an alert": {
 			joined, `{"run_id": "1", "state": "failed", "code": "disk_full", "function_alert": "not_delivered", "alert_problem": "no subscriber"}`,
 			"run 1 failed with disk_full: the function reported a failure. The alert about it was not delivered either: no subscriber",
-			backup.Run{ID: "1", State: backup.RunFailed, Code: "disk_full"},
+			history.Run{ID: "1", State: history.Failed, Code: "disk_full"},
 			[]string{"1 requested true", "1 running false", "1 failed false"},
 		},
-		"no run":       {`{"state": "requested"}`, "", "unexpected form: it names no run", backup.Run{State: backup.RunRequested}, nil},
-		"no document":  {`[]`, "", "unexpected form: json", backup.Run{}, nil},
-		"no state":     {joined, `[]`, "wait for run 1, which is running: the database's answer has an unexpected form", backup.Run{ID: "1", State: backup.RunRunning, RequestID: id(42)}, []string{"1 requested true", "1 running false"}},
-		"no beginning": {"", "", "the database could not start the backup", backup.Run{}, nil},
+		"no run":       {`{"state": "requested"}`, "", "unexpected form: it names no run", history.Run{State: history.Requested}, nil},
+		"no document":  {`[]`, "", "unexpected form: json", history.Run{}, nil},
+		"no state":     {joined, `[]`, "wait for run 1, which is running: the database's answer has an unexpected form", history.Run{ID: "1", State: history.Running, RequestID: id(42)}, []string{"1 requested true", "1 running false"}},
+		"no beginning": {"", "", "the database could not start the backup", history.Run{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				db := &chain{started: slices.DeleteFunc([]string{c.started}, func(s string) bool { return s == "" }), states: map[string][]string{"1": {running, c.last}}}
 				var progress []string
-				run, err := db.service().RunNow(t.Context(), nightly, func(run backup.Run, joined bool) {
+				run, err := db.service().RunNow(t.Context(), nightly, func(run history.Run, joined bool) {
 					progress = append(progress, fmt.Sprint(run.ID, " ", run.State, " ", joined))
 				})
 				if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got the error %v, want %q", err, c.says)
 				}
-				if (run.State == backup.RunFailed || name == "no beginning") != errors.Is(err, ErrNotVerified) {
+				if (run.State == history.Failed || name == "no beginning") != errors.Is(err, ErrNotVerified) {
 					t.Errorf("the kind of error is %v", err)
 				}
 				if !reflect.DeepEqual(run, c.want) {
@@ -237,7 +238,7 @@ func TestRunEndsWithItsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 90200*time.Millisecond)
 		defer cancel()
 		run, err := db.service().RunNow(ctx, nightly, nil)
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotVerified) || run.ID != "1" || run.State != backup.RunRunning {
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotVerified) || run.ID != "1" || run.State != history.Running {
 			t.Errorf("got %+v, %v", run, err)
 		}
 		if took := time.Since(begun); took != 90200*time.Millisecond {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -227,7 +228,7 @@ func failedChecks(raw json.RawMessage, otherwise string) string {
 // attempt is a run that is waited for: its row of auto_backup.history, and what
 // only the wait needs.
 type attempt struct {
-	backup.Run
+	history.Run
 	// Joined says that the run was under way when another one was asked for.
 	Joined bool `json:"joined"`
 	// FunctionAlert is what the function says of its alert, AlertProblem why the
@@ -252,13 +253,13 @@ func (a attempt) failure() string {
 
 // Progress is called with a run when it is found, and again when its state
 // changes. joined is true in the first call for a run that was under way already.
-type Progress func(run backup.Run, joined bool)
+type Progress func(run history.Run, joined bool)
 
 // RunNow makes a backup now and waits until it has succeeded or failed, or until
 // ctx ends. If a run is under way already, it waits for that one instead: two at
 // a time would wait for each other's locks. It returns the run as far as it is
 // known; a run that failed is an ErrNotVerified. progress may be nil.
-func (s *Service) RunNow(ctx context.Context, id backup.ID, progress Progress) (backup.Run, error) {
+func (s *Service) RunNow(ctx context.Context, id backup.ID, progress Progress) (history.Run, error) {
 	run, err := s.run(ctx, id, progress)
 	return run.Run, err
 }
@@ -274,7 +275,7 @@ func (s *Service) run(ctx context.Context, id backup.ID, progress Progress) (att
 		return run, fmt.Errorf("the database's answer has an unexpected form: %w", errors.Join(err, errNoRun))
 	}
 	if progress == nil {
-		progress = func(backup.Run, bool) {}
+		progress = func(history.Run, bool) {}
 	}
 	progress(run.Run, run.Joined)
 	return run, s.follow(ctx, id, &run, progress)
@@ -300,13 +301,13 @@ func (s *Service) follow(ctx context.Context, id backup.ID, run *attempt, progre
 		}
 		*run = now
 		switch {
-		case run.State == backup.RunRequested && time.Since(begun) > probePatience && run.RequestID != nil:
+		case run.State == history.Requested && time.Since(begun) > probePatience && run.RequestID != nil:
 			var last response
 			if err := s.response(ctx, postgres.ReadWrite, *run.RequestID, &last); err == nil && last.Queued {
 				return false, fmt.Errorf("%w: run %s has not begun: %s", ErrNotVerified, run.ID, last.unanswered(*run.RequestID))
 			}
 			return false, nil
-		case run.State != backup.RunFailed:
+		case run.State != history.Failed:
 			return run.State.Ended(), nil
 		}
 		if ended.IsZero() {
@@ -315,7 +316,7 @@ func (s *Service) follow(ctx context.Context, id backup.ID, run *attempt, progre
 		return run.FunctionAlert != "pending" || time.Since(ended) > alertPatience, nil
 	})
 	switch {
-	case run.State == backup.RunFailed:
+	case run.State == history.Failed:
 		return fmt.Errorf("%w: %s", ErrNotVerified, run.failure())
 	case err != nil && !errors.Is(err, ErrNotVerified):
 		return fmt.Errorf("wait for run %s, which is %s: %w", run.ID, run.State, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 )
 
 const (
@@ -358,7 +359,7 @@ func (m *statusModel) fill(s health.Status) {
 	}
 }
 
-func runOf(r backup.Run) runModel {
+func runOf(r history.Run) runModel {
 	m := runModel{
 		RunID: optional(r.ID), Schedule: optional(r.Schedule), Trigger: optional(string(r.Trigger)), State: string(r.State),
 		DueAt: optionalTime(r.DueAt), RequestedAt: optionalTime(r.RequestedAt), FinishedAt: optionalTime(r.FinishedAt),
@@ -373,7 +374,7 @@ func runOf(r backup.Run) runModel {
 	return m
 }
 
-func duration(r backup.Run) *int64 {
+func duration(r history.Run) *int64 {
 	length, known := r.Duration()
 	if !known {
 		return nil

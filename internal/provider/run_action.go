@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -125,7 +126,7 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	run, err := service.RunNow(ctx, id, func(run backup.Run, joined bool) {
+	run, err := service.RunNow(ctx, id, func(run history.Run, joined bool) {
 		resp.SendProgress(action.InvokeProgressEvent{Message: progressOf(id, run, joined)})
 	})
 	switch {
@@ -137,7 +138,7 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	case errors.Is(err, context.Canceled) && run.ID != "":
 		resp.Diagnostics.AddError("The wait for the backup was interrupted", fmt.Sprintf(
 			"Run %s of backup %s is %s and goes on in the project. To see how it ends: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, run.ID))
-	case run.State == backup.RunFailed:
+	case run.State == history.Failed:
 		addError(&resp.Diagnostics, "The backup failed", err)
 	default:
 		addErrorAdvice(&resp.Diagnostics, "The backup was not run", a.projects.explainSelfHosted(err), fmt.Sprintf("The action runs what a resource aimindset_auto_backup has installed: backup %s has to be applied first.", id))
@@ -158,19 +159,19 @@ func parseTimeout(s string) (time.Duration, error) {
 
 // progressOf says how far a run has come. joined says that it was under way
 // already and is now waited for.
-func progressOf(id backup.ID, run backup.Run, joined bool) string {
+func progressOf(id backup.ID, run history.Run, joined bool) string {
 	switch {
 	case joined:
 		return fmt.Sprintf("waiting for run %s of backup %s, under way since %s", run.ID, id, rfc3339(run.RequestedAt))
-	case run.State == backup.RunSucceeded:
+	case run.State == history.Succeeded:
 		records := "an unknown number of"
 		if run.Records != nil {
 			records = fmt.Sprint(*run.Records)
 		}
 		return fmt.Sprintf("succeeded: backup id %s, %s records", run.BackupID, records)
-	case run.State == backup.RunFailed:
+	case run.State == history.Failed:
 		return fmt.Sprintf("failed with %s", run.Code)
-	case run.State == backup.RunRunning:
+	case run.State == history.Running:
 		return "running: the Edge Function has accepted the run"
 	}
 	return fmt.Sprintf("requested: run %s of backup %s", run.ID, id)

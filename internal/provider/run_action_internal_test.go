@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 )
 
 // TestProgressOf proves that a run which was under way already is announced as
@@ -18,17 +19,17 @@ func TestProgressOf(t *testing.T) {
 	)
 	records := int64(321)
 	for _, c := range []struct {
-		run    backup.Run
+		run    history.Run
 		joined bool
 		want   string
 	}{
-		{backup.Run{State: backup.RunRequested}, false, "requested: run 1 of backup abcdefghijklmnopqrst/auto-backup"},
-		{backup.Run{State: backup.RunRunning}, false, running},
-		{backup.Run{State: backup.RunRequested}, true, joining},
-		{backup.Run{State: backup.RunRunning}, true, joining},
-		{backup.Run{State: backup.RunSucceeded, BackupID: "2", Records: &records}, false, "succeeded: backup id 2, 321 records"},
-		{backup.Run{State: backup.RunSucceeded, BackupID: "2"}, false, "succeeded: backup id 2, an unknown number of records"},
-		{backup.Run{State: backup.RunFailed, Code: "http_503"}, false, "failed with http_503"},
+		{history.Run{State: history.Requested}, false, "requested: run 1 of backup abcdefghijklmnopqrst/auto-backup"},
+		{history.Run{State: history.Running}, false, running},
+		{history.Run{State: history.Requested}, true, joining},
+		{history.Run{State: history.Running}, true, joining},
+		{history.Run{State: history.Succeeded, BackupID: "2", Records: &records}, false, "succeeded: backup id 2, 321 records"},
+		{history.Run{State: history.Succeeded, BackupID: "2"}, false, "succeeded: backup id 2, an unknown number of records"},
+		{history.Run{State: history.Failed, Code: "http_503"}, false, "failed with http_503"},
 	} {
 		c.run.ID, c.run.RequestedAt = "1", time.Date(2026, 11, 23, 3, 0, 0, 1, time.UTC)
 		if got := progressOf(id, c.run, c.joined); got != c.want {

@@ -1,25 +1,27 @@
-package backup
+// Package history is what the database's run history says: the rows of the view
+// auto_backup.history, and of its table auto_backup.runs.
+package history
 
 import "time"
 
-// RunState says how far a run has come.
-type RunState string
+// State says how far a run has come.
+type State string
 
 // The states of a run, as the column state of auto_backup.history has them.
 const (
-	// RunRequested: the database has made the request. Nothing has answered yet.
-	RunRequested RunState = "requested"
-	// RunRunning: the Edge Function has accepted the run.
-	RunRunning   RunState = "running"
-	RunSucceeded RunState = "succeeded"
-	RunFailed    RunState = "failed"
-	// RunOverdue is the state of an incident without a run: no backup succeeded
+	// Requested: the database has made the request. Nothing has answered yet.
+	Requested State = "requested"
+	// Running: the Edge Function has accepted the run.
+	Running   State = "running"
+	Succeeded State = "succeeded"
+	Failed    State = "failed"
+	// Overdue is the state of an incident without a run: no backup succeeded
 	// for longer than the settings allow.
-	RunOverdue RunState = "overdue"
+	Overdue State = "overdue"
 )
 
 // Ended reports whether the run has succeeded or failed.
-func (s RunState) Ended() bool { return s == RunSucceeded || s == RunFailed }
+func (s State) Ended() bool { return s == Succeeded || s == Failed }
 
 // Trigger says what started a run.
 type Trigger string
@@ -48,8 +50,8 @@ type Run struct {
 	Schedule string  `json:"schedule"`
 	Trigger  Trigger `json:"trigger"`
 	// Attempt counts the attempts at one due time, from 1.
-	Attempt int64    `json:"attempt"`
-	State   RunState `json:"state"`
+	Attempt int64 `json:"attempt"`
+	State   State `json:"state"`
 
 	// DueAt is when the backup was due, RequestedAt when the database asked the
 	// function, FinishedAt when the run succeeded or failed. They are by the
