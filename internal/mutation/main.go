@@ -36,10 +36,15 @@ import (
 // on a real server, for a long time, what faster tests show.
 var goParts = []goPart{
 	{dir: "internal/backup"},
-	{dir: "internal/payload", skip: "^(TestConverge.*|TestUnschedule|TestDispatcherSQL)$"},
+	{dir: "internal/codes"},
+	{dir: "internal/health"},
+	{dir: "internal/payload", skip: "^(TestConverge.*|TestUnschedule|TestDispatcherSQL|TestSQL.*)$"},
+	{dir: "internal/plsql"},
+	{dir: "internal/preflight"},
 	{dir: "internal/postgres"},
 	{dir: "internal/schedule", skip: "^(TestPostgres|TestReplay|TestGenerated)$"},
 	{dir: "internal/selfhosted"},
+	{dir: "internal/source"},
 	{dir: "internal/supabase"},
 }
 

@@ -119,11 +119,11 @@ func (r *result) count(f fate) int {
 	return n
 }
 
-// share is the percentage of the mutants that the tests noticed. A part without
-// mutants has no faults that could pass.
+// share is the percentage of the mutants that the tests noticed. It is 0 for a
+// part of which no test runs anything.
 func (r *result) share() float64 {
 	if len(r.outcomes) == 0 {
-		return 100
+		return 0
 	}
 	return 100 * float64(r.count(killed)+r.count(timedOut)) / float64(len(r.outcomes))
 }

@@ -54,6 +54,11 @@ func (s sqlPart) measure(ctx context.Context, o *options) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range installing {
+		if !slices.Contains(files, filepath.Join(o.root, sqlDir, name)) {
+			return nil, fmt.Errorf("%s has no %s, which the list of the installing functions names", sqlDir, name)
+		}
+	}
 	sources := map[string][]byte{}
 	var all []mutant
 	for _, file := range files {
