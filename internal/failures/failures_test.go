@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -135,6 +136,39 @@ func TestFailures(t *testing.T) {
 	stands, err := os.ReadFile(guide)
 	if err != nil || string(stands) != text {
 		t.Errorf("docs/guides/failures.md does not show what the rows left (%v); \"make failures\" writes it", err)
+	}
+}
+
+// TestRemedies proves, without bringing a cause about, that the guide's last
+// column is what codes.json says, that a row says itself only what codes.json
+// does not, and that what it is about is one of its problems.
+func TestRemedies(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(guide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, code := range codes.All() {
+		known[code.Remedy] = true
+		for _, said := range code.SQLStates {
+			known[said.Remedy] = true
+		}
+	}
+	for i, r := range rows() {
+		_, line, _ := strings.Cut(string(text), fmt.Sprintf("\n| %d | %s | ", i+1, r.cause))
+		if line, _, _ = strings.Cut(line, "\n"); !strings.HasSuffix(line, " | "+r.remedy()+" |") {
+			t.Errorf("docs/guides/failures.md does not say of %q: %s \"make failures\" writes it", r.cause, r.remedy())
+		}
+		if known[r.todo] {
+			t.Errorf("%s: codes.json says %q already", r.cause, r.todo)
+		}
+		if !strings.Contains(r.status, "`"+r.about+"`") && r.about != "" {
+			t.Errorf("%s: it is about %s, which is not in its status %s", r.cause, r.about, r.status)
+		}
+		if r.todo == "" && r.about == "" && r.status == "`healthy`" {
+			t.Errorf("%s: nothing says what to do", r.cause)
+		}
 	}
 }
 
@@ -341,7 +375,7 @@ func render(table []row, results []result) string {
 		if seen != r.wanted || results[i].status != r.status || len(results[i].wrong) > 0 {
 			mark = "**Does not hold:** "
 		}
-		fmt.Fprintf(&b, "| %d | %s%s | %s | %s | %s | %s | %s |\n", i+1, mark, r.cause, seen.runs, seen.rows, seen.alert, results[i].status, r.todo)
+		fmt.Fprintf(&b, "| %d | %s%s | %s | %s | %s | %s | %s |\n", i+1, mark, r.cause, seen.runs, seen.rows, seen.alert, results[i].status, r.remedy())
 	}
 	b.WriteString(portuguese)
 	return b.String()

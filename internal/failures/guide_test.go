@@ -12,6 +12,8 @@ No failed backup looks like a success, and none goes unnoticed. This table is ge
 
 In each row the cause lasts, with the default of one retry, until what the last column says is done, unless the row says otherwise. After that the next backup succeeds and ends the incident, without another e-mail.
 
+Where you know the code of a failure and not its cause, look into [What to do about a failed backup](last-night#what-to-do-about-a-failed-backup).
+
 - **Runs**: what ` + "`auto_backup.runs`" + ` holds for the due time: what started the run, its state and its code. ` + "`select * from auto_backup.history order by requested_at desc`" + ` says the same in plain words, with the reason.
 - **Log rows**: what the application's tables hold of the automatic backup, the only rows that the admin panel shows.
 - **Alert**: the alerts that reached every subscriber. There is at most one for each incident: the attempts at one due time are one incident. The function sends it; where it could not, the watchdog tries up to three times. One that did not reach every subscriber is recorded as not delivered in ` + "`auto_backup.incidents`" + `, with the reason.
@@ -20,12 +22,5 @@ In each row the cause lasts, with the default of one retry, until what the last 
 `
 
 const portuguese = `
-## Falhas: o que fazer
-
-1. Leia o motivo no e-mail, no painel (linhas que começam com "Backup automático") ou no banco, com ` + "`select * from auto_backup.history order by requested_at desc`" + `.
-2. Procure a causa na tabela acima e faça o que diz a última coluna. Para o que o Terraform instalou, basta ` + "`terraform apply`" + `, que recoloca jobs, token, função e configuração. Tabelas e funções da aplicação precisam ser corrigidas por você.
-3. Não espere pelo próximo horário: depois da correção, faça um backup manual pelo painel. O próximo backup automático que terminar com sucesso encerra o incidente, e ninguém recebe outro e-mail por ele.
-4. Se a coluna do alerta diz "recorded as not delivered", o aviso não chegou a todos os assinantes: corrija também a ` + "`alert-processor`" + ` ou o serviço de e-mail. O motivo está em ` + "`auto_backup.incidents`" + `.
-
-Uma linha com sucesso em ` + "`backup_logs`" + ` só existe quando o banco confirmou o backup. "Iniciado" quer dizer que a execução ainda não terminou; depois de doze minutos sem fim, o vigia a marca como interrompida e avisa.
+Em português: [Falhas: o que fazer](falhas)
 `

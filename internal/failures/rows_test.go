@@ -3,16 +3,21 @@ package failures_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 )
 
-// row is one cause of failure: how it is brought about, what is left of it, and
-// what a person should do.
+// row is one cause of failure: how it is brought about, and what is left of it.
+// What a person should do, codes.json says of the first problem of the status;
+// about names another one of them, if the cause is rather that. todo is for what
+// a code cannot know: that nothing is left to be done, or more about the cause.
 type row struct {
 	cause  string
+	about  string
 	todo   string
 	wanted outcome
 	// status is what somebody is told who asks while the cause lasts: at the end
@@ -52,6 +57,23 @@ const (
 	cannotTick clock = "finding no way to the database"
 	standing   clock = "standing still"
 )
+
+var (
+	codePattern  = regexp.MustCompile("`([a-z0-9_]+)`")
+	statePattern = regexp.MustCompile(`\b([0-9]{2}[0-9A-Z]{3}|PGRST[0-9]{3})\b`)
+)
+
+// remedy is what a person should do.
+func (r row) remedy() string {
+	if r.todo != "" {
+		return r.todo
+	}
+	code := r.about
+	if _, problems, found := strings.Cut(r.status, ": "); code == "" && found {
+		code = codePattern.FindStringSubmatch(problems)[1]
+	}
+	return codes.Lookup(code, statePattern.FindString(r.cause)).Remedy
+}
 
 // watches is how often the watchdog looks, every ten minutes.
 const watches = 8
@@ -215,23 +237,21 @@ func without(code, reason string) outcome {
 	return outcome{"catch_up failed `" + code + "` (" + reason + "), retry failed `" + code + "`", watchdogRows, byWatchdog}
 }
 
-const apply = "Run `terraform apply`."
-
 func rows() []row {
 	return []row{
 		// The job and its tick.
 		{
-			cause: "The job is deleted", todo: apply, wanted: madeUp("the job auto-backup-daily does not exist"),
+			cause: "The job is deleted", wanted: madeUp("the job auto-backup-daily does not exist"),
 			status: "`late`: `job_missing`, `tick_missed`",
 			broken: func(s *site) { s.sql(`delete from cron.job where jobname = $1`, s.name.Job("daily")) }, due: noTick,
 		},
 		{
-			cause: "The job is inactive", todo: apply, wanted: madeUp("the job auto-backup-daily is not active"),
+			cause: "The job is inactive", wanted: madeUp("the job auto-backup-daily is not active"),
 			status: "`late`: `job_inactive`, `tick_missed`",
 			broken: func(s *site) { s.sql(`update cron.job set active = false where jobname = $1`, s.name.Job("daily")) }, due: noTick,
 		},
 		{
-			cause: "The job belongs to another role, which may not run it", todo: apply + " Remove the other role's job.", wanted: madeUp("the job auto-backup-daily belongs to role authenticated"),
+			cause: "The job belongs to another role, which may not run it", wanted: madeUp("the job auto-backup-daily belongs to role authenticated"),
 			status: "`late`: `job_of_other_role`, `tick_missed`",
 			broken: func(s *site) {
 				s.sql(`update cron.job set username = 'authenticated' where jobname = $1`, s.name.Job("daily"))
@@ -246,14 +266,14 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The job's schedule is changed to a time that never comes", todo: apply, wanted: madeUp(noTickAtAll),
+			cause: "The job's schedule is changed to a time that never comes", wanted: madeUp(noTickAtAll),
 			status: "`late`: `job_changed`, `tick_missed`",
 			broken: func(s *site) {
 				s.sql(`update cron.job set schedule = '0 0 31 2 *' where jobname = $1`, s.name.Job("daily"))
 			}, due: noTick,
 		},
 		{
-			cause: "The job's command is changed", todo: apply, wanted: madeUp(noTickAtAll),
+			cause: "The job's command is changed", wanted: madeUp(noTickAtAll),
 			status: "`late`: `job_changed`, `tick_missed`",
 			broken: func(s *site) {
 				s.sql(`update cron.job set command = 'select public.backup_all_data()' where jobname = $1`, s.name.Job("daily"))
@@ -261,13 +281,13 @@ func rows() []row {
 			due: noTick,
 		},
 		{
-			cause: "The real pg_cron finds no connection or worker for its jobs", todo: "Look at `cron.job_run_details` and at the number of connections.", clock: cannotTick, early: 40 * time.Minute,
+			cause: "The real pg_cron finds no connection or worker for its jobs", clock: cannotTick, early: 40 * time.Minute,
 			status: "`scheduler_down`: `tick_failed`, `watchdog_silent`, `due_missed`",
 			// pg_cron notes the failure without a time.
 			wanted: madeUp(noTickAtAll),
 		},
 		{
-			cause: "The real pg_cron's launcher stands still", todo: "Restart the database if `cron.job_run_details` shows no new runs.", clock: standing,
+			cause: "The real pg_cron's launcher stands still", clock: standing,
 			status: "`scheduler_down`: `watchdog_silent`, `due_missed`",
 			wanted: madeUp(noTickAtAll), broken: (*site).stopLauncher, early: 40 * time.Minute,
 			due: func(s *site) { s.until(s.due.Add(2 * time.Second)) },
@@ -279,7 +299,7 @@ func rows() []row {
 			due:    noTick, absent: 72 * time.Hour, early: 72 * time.Hour,
 		},
 		{
-			cause: "The database is read-only over a due time (full disk)", todo: "Free space or enlarge the disk.", wanted: madeUp(noTickAtAll),
+			cause: "The database is read-only over a due time (full disk)", wanted: madeUp(noTickAtAll),
 			status: "`scheduler_down`: `database_read_only`, `watchdog_silent`",
 			broken: func(s *site) { s.readOnly(true) },
 			due: func(s *site) {
@@ -291,7 +311,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "pg_cron ticks twice for one due time (backlog, two jobs)", todo: apply + " Remove the second job.",
+			cause: "pg_cron ticks twice for one due time (backlog, two jobs)", todo: "Remove the second job, if there is one.",
 			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			due: func(s *site) {
@@ -301,7 +321,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "Two roles have the job, and the real pg_cron runs both", todo: "Remove the other role's job.", clock: ticking,
+			cause: "Two roles have the job, and the real pg_cron runs both", clock: ticking,
 			status: "`healthy`: `job_duplicate`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
@@ -313,7 +333,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The token is missing in vault when the real pg_cron ticks", todo: apply, clock: ticking,
+			cause: "The token is missing in vault when the real pg_cron ticks", clock: ticking,
 			status: "`failing`: `vault_token_missing`, `token_missing`, `tick_failed`",
 			wanted: without("token_missing", `its tick failed: ERROR: auto_backup: the vault secret "auto-backup/token" is missing, so no backup can be started`),
 			broken: func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultToken()) },
@@ -321,19 +341,19 @@ func rows() []row {
 
 		// What a request needs.
 		{
-			cause: "The token is missing in vault", todo: apply,
+			cause:  "The token is missing in vault",
 			status: "`failing`: `vault_token_missing`, `token_missing`",
 			wanted: without("token_missing", noTickAtAll),
 			broken: func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultToken()) },
 		},
 		{
-			cause: "The token in vault ends with a line break", todo: apply,
+			cause:  "The token in vault ends with a line break",
 			status: "`failing`: `token_mismatch`, `token_invalid`",
 			wanted: without("token_invalid", noTickAtAll),
 			broken: tokenIs(anyToken + "\n"),
 		},
 		{
-			cause: "Vault cannot decrypt the token (restored into another project)", todo: apply,
+			cause:  "Vault cannot decrypt the token (restored into another project)",
 			status: "`failing`: `vault_token_unreadable`, `token_invalid`",
 			wanted: without("token_invalid", noTickAtAll),
 			broken: func(s *site) {
@@ -341,25 +361,25 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "pg_net is not installed", todo: apply,
+			cause:  "pg_net is not installed",
 			status: "`failing`: `extension_missing`, `not_dispatched`, `alert_not_delivered`",
 			wanted: outcome{without("not_dispatched", noTickAtAll).runs, watchdogRows, notDelivered},
 			broken: func(s *site) { s.sql(`drop extension pg_net cascade`) },
 		},
 		{
-			cause: "The function's address is empty in the settings", todo: apply,
+			cause:  "The function's address is empty in the settings",
 			status: "`failing`: `function_url`, `not_dispatched`",
 			wanted: without("not_dispatched", noTickAtAll),
 			broken: func(s *site) { s.url("") },
 		},
 		{
-			cause: "The function's address has no scheme", todo: apply,
+			cause:  "The function's address has no scheme",
 			status: "`failing`: `function_url`, `not_dispatched`",
 			wanted: without("not_dispatched", noTickAtAll),
 			broken: func(s *site) { s.url("auto-backup") },
 		},
 		{
-			cause: "pg_net's worker stands still", todo: "Run `select net.worker_restart()`; if that does not help, restart the database.",
+			cause:  "pg_net's worker stands still",
 			status: "`failing`: `not_sent`, `alert_not_delivered`",
 			wanted: outcome{"schedule failed `not_sent`, retry failed `not_sent`", watchdogRows, notDelivered},
 			broken: func(s *site) { s.stopNet() }, late: 1,
@@ -388,22 +408,22 @@ func rows() []row {
 
 		// The way to the function.
 		{
-			cause: "The function is deleted or was never deployed", todo: apply, wanted: unreached("http_404"),
+			cause: "The function is deleted or was never deployed", wanted: unreached("http_404"),
 			status: "`failing`: `function_missing`, `http_404`",
 			broken: func(s *site) { s.must(s.service.API.DeleteFunction(s.ctx, s.service.Ref, s.name.Slug())) },
 		},
 		{
-			cause: "The platform throttles the function", todo: "Look at the function's usage and its logs.", wanted: unreached("http_429"),
+			cause: "The platform throttles the function", wanted: unreached("http_429"),
 			status: "`failing`: `function_status`, `http_429`",
 			broken: func(s *site) { functionStatus(s.name.Slug(), "THROTTLED")(s) },
 		},
 		{
-			cause: "The function crashes at its start", todo: apply + " Look at the function's logs.", wanted: unreached("http_503"),
+			cause: "The function crashes at its start", wanted: unreached("http_503"),
 			status: "`failing`: `http_503`",
 			broken: func(s *site) { s.stack.BreakFunction(s.name.Slug(), true) },
 		},
 		{
-			cause: "The platform checks JWTs before the function (`verify_jwt` switched on)", todo: apply, wanted: unreached("http_401"),
+			cause: "The platform checks JWTs before the function (`verify_jwt` switched on)", wanted: unreached("http_401"),
 			status: "`failing`: `function_verify_jwt`, `http_401`",
 			broken: func(s *site) {
 				on := true
@@ -413,65 +433,65 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "Another function stands in its place and answers HTML", todo: apply, wanted: unreached("unexpected_answer"),
+			cause: "Another function stands in its place and answers HTML", wanted: unreached("unexpected_answer"),
 			status: "`failing`: `unexpected_answer`",
 			broken: func(s *site) { s.deploy(s.name.Slug(), page, false) },
 		},
 		{
-			cause: "Another function stands in its place and always answers success", todo: apply, wanted: unreached("unexpected_answer"),
+			cause: "Another function stands in its place and always answers success", wanted: unreached("unexpected_answer"),
 			status: "`failing`: `unexpected_answer`",
 			broken: func(s *site) { s.deploy(s.name.Slug(), `Deno.serve(() => Response.json({ success: true }));`, false) },
 		},
 		{
-			cause: "The token differs from the function's", todo: apply, wanted: unreached("unauthorized"), broken: unauthorized,
+			cause: "The token differs from the function's", wanted: unreached("unauthorized"), broken: unauthorized,
 			status: "`failing`: `token_mismatch`, `unauthorized`",
 		},
 		{
-			cause: "The function has no token", todo: apply, wanted: unreached("token_not_configured"),
+			cause: "The function has no token", wanted: unreached("token_not_configured"),
 			status: "`failing`: `function_token_missing`, `token_not_configured`",
 			broken: func(s *site) {
 				s.must(s.service.API.DeleteSecrets(s.ctx, s.service.Ref, []string{s.name.TokenSecret()}))
 			},
 		},
 		{
-			cause: "The function runs out of memory or CPU before it answers", todo: "Look at the function's logs.", wanted: unreached("http_546"),
+			cause: "The function runs out of memory or CPU before it answers", wanted: unreached("http_546"),
 			status: "`failing`: `http_546`",
 			broken: func(s *site) { answers(s.name.Slug(), 546, "WORKER_LIMIT")(s) },
 		},
 		{
-			cause: "The platform's time limit for an answer passes", todo: "Look at the function's logs.", wanted: unreached("http_504"),
+			cause: "The platform's time limit for an answer passes", wanted: unreached("http_504"),
 			status: "`failing`: `http_504`",
 			broken: func(s *site) { answers(s.name.Slug(), 504, "IDLE_TIMEOUT")(s) },
 		},
 		{
-			cause: "The project is restricted for unpaid use", todo: "Settle the bill or raise the spend cap.", wanted: unreached("http_402"),
+			cause: "The project is restricted for unpaid use", wanted: unreached("http_402"),
 			status: "`failing`: `http_402`",
 			broken: func(s *site) { answers(s.name.Slug(), 402, "EXCEEDED")(s) },
 		},
 		{
-			cause: "The function's address leads to another host, which answers HTML", todo: apply, wanted: unreached("unexpected_answer"),
+			cause: "The function's address leads to another host, which answers HTML", wanted: unreached("unexpected_answer"),
 			status: "`failing`: `function_url`, `unexpected_answer`",
 			broken: func(s *site) { s.url(s.otherHost() + "/functions/v1/auto-backup") },
 		},
 		{
-			cause: "The function's address has a host that does not exist", todo: apply, wanted: unreached("unreachable"),
+			cause: "The function's address has a host that does not exist", wanted: unreached("unreachable"),
 			status: "`failing`: `function_url`, `unreachable`",
 			broken: func(s *site) { s.url("http://function.invalid/functions/v1/auto-backup") },
 		},
 		{
-			cause: "The connection to the function is refused", todo: "Look at the project's state; " + lower(apply), wanted: unreached("unreachable"),
+			cause: "The connection to the function is refused", wanted: unreached("unreachable"),
 			status: "`failing`: `function_url`, `unreachable`",
 			broken: func(s *site) { s.url("http://127.0.0.1:9/functions/v1/auto-backup") },
 		},
 		{
-			cause: "The connection to the function is cut before its answer", todo: "Look at the project's state and the function's logs.", wanted: unreached("unreachable"),
+			cause: "The connection to the function is cut before its answer", wanted: unreached("unreachable"),
 			status: "`failing`: `unreachable`",
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })
 			},
 		},
 		{
-			cause: "The function does not answer within pg_net's 10 s and never runs", todo: "Look at the function's logs.", wanted: unreached("timeout"), slow: true,
+			cause: "The function does not answer within pg_net's 10 s and never runs", wanted: unreached("timeout"), slow: true,
 			status: "`failing`: `timeout`",
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() })
@@ -533,7 +553,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The database refuses the function's key", todo: "Make sure that the project's secret key is active.",
+			cause:  "The database refuses the function's key",
 			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", watchdogRows, byFunction},
 			broken: func(s *site) {
@@ -545,7 +565,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The Data API answers HTML with status 200", todo: "Look at the project's state.",
+			cause:  "The Data API answers HTML with status 200",
 			status: "`failing`: `log_unreachable`",
 			wanted: outcome{"schedule failed `log_unreachable`, retry failed `log_unreachable`", watchdogRows, byFunction},
 			broken: func(s *site) {
@@ -553,7 +573,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "A CHECK of `backup_logs` refuses `auto_backup` (23514)", todo: apply,
+			cause:  "A CHECK of `backup_logs` refuses `auto_backup` (23514)",
 			status: "`failing`: `log_refused`, `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
@@ -562,7 +582,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "`service_role` may not write `backup_logs` (42501)", todo: "Grant `service_role` its rights on `backup_logs` again.",
+			cause:  "`service_role` may not write `backup_logs` (42501)",
 			status: "`failing`: `log_rights`, `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
@@ -570,7 +590,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The function's key is only the anon key: row level security refuses the log row (42501)", todo: "Make sure that the project's secret key is active.",
+			cause:  "The function's key is only the anon key: row level security refuses the log row (42501)",
 			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", watchdogRows, byFunction},
 			broken: func(s *site) {
@@ -582,7 +602,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "`backup_logs` is missing", todo: "Restore the table `backup_logs`.",
+			cause:  "`backup_logs` is missing",
 			status: "`failing`: `table_missing`, `log_rejected`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
@@ -590,7 +610,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "`system_logs` is missing", todo: "Restore the table `system_logs`.",
+			cause:  "`system_logs` is missing",
 			status: "`failing`: `table_missing`, `function_failed`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `function_failed`, retry failed `function_failed`", "`backup_logs`: 2 × failed; `system_logs`: none", byFunction},
 			broken: func(s *site) {
@@ -598,7 +618,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "Both log tables are missing", todo: "Restore the tables `backup_logs` and `system_logs`.",
+			cause:  "Both log tables are missing",
 			status: "`failing`: `table_missing`, `table_missing`, `log_rejected`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", noRows + "none", byFunction},
 			broken: func(s *site) {
@@ -607,7 +627,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "`system_logs` refuses every row (trigger, CHECK)", todo: "Correct what refuses the rows; the error names it.",
+			cause:  "`system_logs` refuses every row (trigger, CHECK)",
 			status: "`failing`: `function_failed`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `function_failed`, retry failed `function_failed`", "`backup_logs`: 2 × failed; `system_logs`: none", byFunction},
 			broken: func(s *site) {
@@ -616,7 +636,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "`system_logs` refuses the success row alone", todo: "Correct what refuses the row; the error names it.",
+			cause:  "`system_logs` refuses the success row alone",
 			status: "`failing`: `log_rejected`",
 			wanted: reported("log_rejected"),
 			broken: func(s *site) {
@@ -625,7 +645,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "`backup_logs` refuses to be finalised (trigger)", todo: "Correct what refuses the update; the error names it.",
+			cause:  "`backup_logs` refuses to be finalised (trigger)",
 			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", "`backup_logs`: 2 × begun; `system_logs`: 2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
@@ -637,14 +657,14 @@ func rows() []row {
 
 		// The backup itself.
 		{
-			cause: "A table is renamed: the backup answers 200 with `success: false`", todo: "Correct the backup function or the table.", wanted: reported("backup_failed"),
+			cause: "A table is renamed: the backup answers 200 with `success: false`", wanted: reported("backup_failed"),
 			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`alter table public.feedbacks rename to feedbacks_old`, `alter table public.feedbacks_old rename to feedbacks`)
 			},
 		},
 		{
-			cause: "A column is renamed (`success: false`)", todo: "Correct the backup function or the column.", wanted: reported("backup_failed"),
+			cause: "A column is renamed (`success: false`)", wanted: reported("backup_failed"),
 			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`alter table public.articles rename excerpt to summary`, `alter table public.articles rename summary to excerpt`)
@@ -670,24 +690,24 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The backup answers `null`", todo: "Correct the backup function.", wanted: reported("backup_empty"),
+			cause: "The backup answers `null`", wanted: reported("backup_empty"),
 			status: "`failing`: `backup_empty`",
 			broken: func(s *site) { s.rpcIs(`return null;`) },
 		},
 		{
-			cause: "The backup answers success without a `backup_id`", todo: "Correct the backup function.", wanted: reported("backup_empty"),
+			cause: "The backup answers success without a `backup_id`", wanted: reported("backup_empty"),
 			status: "`failing`: `backup_empty`",
 			broken: func(s *site) { s.rpcIs(`return '{"success": true, "total_records": 12}'::json;`) },
 		},
 		{
-			cause: "The backup answers success as text", todo: "Correct the backup function.", wanted: reported("backup_empty"),
+			cause: "The backup answers success as text", wanted: reported("backup_empty"),
 			status: "`failing`: `backup_empty`",
 			broken: func(s *site) {
 				s.rpcIs(`return '{"success": "true", "backup_id": "5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11"}'::json;`)
 			},
 		},
 		{
-			cause: "The backup reports success, but `verify_table` has no row of it", todo: "Do not rely on this backup; correct the backup function.", wanted: reported("backup_unverified"),
+			cause: "The backup reports success, but `verify_table` has no row of it", wanted: reported("backup_unverified"),
 			status:   "`failing`: `backup_unverified`",
 			settings: verify,
 			broken: func(s *site) {
@@ -695,7 +715,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The statement timeout ends the backup (HTTP 500, 57014)", todo: "Raise the backup function's `statement_timeout`.", wanted: reported("rpc_http"),
+			cause: "The statement timeout ends the backup (HTTP 500, 57014)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_http`",
 			broken: func(s *site) {
 				s.rpcIs(`perform pg_sleep(5); return null;`)
@@ -703,31 +723,31 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "A DELETE without WHERE in the backup (HTTP 400, 21000)", todo: "Give the statement a WHERE.", wanted: reported("rpc_http"),
+			cause: "A DELETE without WHERE in the backup (HTTP 400, 21000)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_http`",
 			broken: raises("21000", "DELETE requires a WHERE clause"),
 		},
 		{
-			cause: "`service_role` may not execute the backup (HTTP 403, 42501)", todo: "Grant EXECUTE on the function to `service_role`.", wanted: reported("rpc_http"),
+			cause: "`service_role` may not execute the backup (HTTP 403, 42501)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_rights`, `rpc_http`",
 			broken: func(s *site) {
 				s.breaks(`revoke execute on function public.backup_all_data() from public, service_role`, `grant execute on function public.backup_all_data() to public, service_role`)
 			},
 		},
 		{
-			cause: "A CHECK fails in the backup (HTTP 400, 23514)", todo: "Correct the row or the CHECK; the error names it.", wanted: reported("rpc_http"),
+			cause: "A CHECK fails in the backup (HTTP 400, 23514)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_http`",
 			broken: raises("23514", "new row violates check constraint"),
 		},
 		{
-			cause: "The backup function is missing (HTTP 404, PGRST202)", todo: "Restore the function in schema `public`.", wanted: reported("rpc_http"),
+			cause: "The backup function is missing (HTTP 404, PGRST202)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_missing`, `rpc_http`",
 			broken: func(s *site) {
 				s.breaks(`alter function public.backup_all_data() rename to backup_gone`, `alter function public.backup_gone() rename to backup_all_data`)
 			},
 		},
 		{
-			cause: "The backup takes longer than the function waits, and is not made", todo: "Find what blocks the database.", wanted: reported("rpc_timeout"), slow: true,
+			cause: "The backup takes longer than the function waits, and is not made", wanted: reported("rpc_timeout"), slow: true,
 			status: "`failing`: `rpc_timeout`",
 			broken: func(s *site) {
 				s.rpcIs(`perform pg_sleep(60); return null;`)
@@ -755,7 +775,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The connection to the database is cut during the backup", todo: "Look at the project's state.", wanted: reported("rpc_unreachable"), slow: true,
+			cause: "The connection to the database is cut during the backup", wanted: reported("rpc_unreachable"), slow: true,
 			status: "`failing`: `rpc_unreachable`",
 			broken: func(s *site) {
 				s.intercept("/rest/v1/rpc/backup_all_data", func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })
@@ -774,7 +794,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "Every backup fails for two days", todo: "Correct the cause that the first alert names.",
+			cause:  "Every backup fails for two days",
 			status: "`failing`: `rpc_http`",
 			wanted: outcome{"schedule failed `rpc_http`, retry failed `rpc_http`, schedule failed `rpc_http`, retry failed `rpc_http`; overdue",
 				"`backup_logs`: 4 × failed; `system_logs`: 4 × `auto_backup_error` by the function, `auto_backup_error` by the watchdog",
@@ -796,19 +816,19 @@ func rows() []row {
 
 		// The alert.
 		{
-			cause: "The alert function is missing, when the backup function failed", todo: "Deploy `alert-processor`.",
+			cause: "The alert function is missing, when the backup function failed", about: "alert_function_missing",
 			status: "`failing`: `backup_failed`, `alert_function_missing`, `alert_not_delivered`",
 			wanted: outcome{reported("backup_failed").runs, failedRows, notDelivered},
 			broken: both(func(s *site) { s.rpcIs(`return '{"success": false}'::json;`) }, functionStatus(alerts, "REMOVED")),
 		},
 		{
-			cause: "The alert function is missing, when the watchdog calls it", todo: "Deploy `alert-processor`.",
+			cause: "The alert function is missing, when the watchdog calls it", about: "alert_function_missing",
 			status: "`failing`: `token_mismatch`, `unauthorized`, `alert_function_missing`, `alert_not_delivered`",
 			wanted: outcome{unreached("unauthorized").runs, watchdogRows, notDelivered},
 			broken: both(unauthorized, functionStatus(alerts, "REMOVED")),
 		},
 		{
-			cause: "The alert function refuses the watchdog's key (401)", todo: apply,
+			cause: "The alert function refuses the watchdog's key (401)", about: "alert_key_missing",
 			status: "`failing`: `token_mismatch`, `unauthorized`, `alert_key_missing`, `alert_not_delivered`",
 			wanted: outcome{unreached("unauthorized").runs, watchdogRows, notDelivered},
 			broken: both(unauthorized, func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultAlertKey()) }),
@@ -830,7 +850,7 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "The alert function answers 500", todo: "Look at the logs of `alert-processor`.",
+			cause: "The alert function answers 500", about: "alert_not_delivered",
 			status: "`failing`: `rpc_http`, `no_subscribers`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
@@ -838,7 +858,7 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "Nobody has subscribed to alerts (200, nothing sent)", todo: "Add a row to `alert_subscriptions`.",
+			cause: "Nobody has subscribed to alerts (200, nothing sent)", about: "no_subscribers",
 			status: "`failing`: `rpc_http`, `no_subscribers`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
@@ -906,7 +926,7 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "The alert function never answers", todo: "Look at the logs of `alert-processor`.", slow: true,
+			cause: "The alert function never answers", about: "alert_not_delivered", slow: true,
 			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
@@ -953,5 +973,3 @@ func verify(settings *backup.Settings) {
 	table := "backup_articles"
 	settings.Function.VerifyTable = &table
 }
-
-func lower(text string) string { return strings.ToLower(text[:1]) + text[1:] }
