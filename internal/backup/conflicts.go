@@ -2,6 +2,7 @@ package backup
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,11 +40,26 @@ func (s State) Conflicts(spec Spec) []ConflictingJob {
 			add(key, job)
 		}
 	}
+	makes := MakesBackup(spec.ID.Name, spec.Settings.Function.RPC)
 	for _, job := range s.OtherJobs {
-		add("", job)
+		if strings.HasPrefix(job.Name, string(spec.ID.Name)+"-") || makes(job) {
+			add("", job)
+		}
 	}
 	slices.SortFunc(conflicts, func(a, b ConflictingJob) int { return cmp.Compare(a.ID, b.ID) })
 	return conflicts
+}
+
+// MakesBackup returns a function that reports whether a job makes a backup, by
+// what its command says: it calls the SQL function rpc (DefaultRPC if that is
+// empty), in SQL or over HTTP, or an address that ends in the backup's name, or
+// the dispatcher for this backup.
+func MakesBackup(name Name, rpc string) func(Job) bool {
+	// SQL reads names without quotes in lower case.
+	word := `(?i:(?:^|[^a-z0-9_$])` + regexp.QuoteMeta(cmp.Or(rpc, DefaultRPC)) + `(?:[^a-z0-9_$]|$))`
+	pattern := regexp.MustCompile(word +
+		`|/` + regexp.QuoteMeta(string(name)) + `(?:['"/?#]|$)|auto_backup\s*\.\s*\w+\s*\(\s*'` + regexp.QuoteMeta(string(name)) + `'`)
+	return func(job Job) bool { return pattern.MatchString(job.Command) }
 }
 
 // isJobOf reports whether a job has the command of a job of one of the given

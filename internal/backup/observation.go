@@ -23,7 +23,7 @@ type Known struct {
 	Keys, Secrets []string
 }
 
-// Observation is what observe.sql answers about one backup: the project's part,
+// Observation is what the database says about one backup: the project's part,
 // which all backups share and nobody may change, and the backup's own.
 type Observation struct {
 	ProjectObservation
@@ -38,10 +38,13 @@ type ProjectObservation struct {
 		Owner   string `json:"owner"`
 		Version string `json:"version"`
 	} `json:"installation"`
-	Backups        []string          `json:"backups"`
-	Functions      map[string]string `json:"functions"`
-	Drift          map[string]string `json:"drift"`
-	LogConstraints []LogConstraint   `json:"log_constraints"`
+	Backups   []string          `json:"backups"`
+	Functions map[string]string `json:"functions"`
+	Drift     map[string]string `json:"drift"`
+	// LogConstraints are the CHECKs of both log tables.
+	LogConstraints []LogConstraint `json:"log_checks"`
+	// Jobs are all jobs of the project.
+	Jobs []Job `json:"jobs"`
 }
 
 // TokenDigest is the answer of auto_backup.token_digest, empty when the vault
@@ -61,7 +64,6 @@ type BackupObservation struct {
 		// was not, or nobody noted it.
 		Age *float64 `json:"age"`
 	} `json:"settings"`
-	Jobs  []Job             `json:"jobs"`
 	Vault map[string]string `json:"vault"`
 	// TokenDigest is null when the digest could not be asked for.
 	TokenDigest *TokenDigest `json:"token_digest"`
@@ -74,7 +76,12 @@ func (o Observation) Fill(state *State, known Known) error {
 	state.Known = known
 	state.Extensions, state.Backups = o.Extensions, o.Backups
 	state.SchemaDrift = o.Drift
-	state.Functions, state.VaultMarkers, state.LogConstraints = o.Functions, o.Vault, o.LogConstraints
+	state.Functions, state.VaultMarkers = o.Functions, o.Vault
+	for _, c := range o.LogConstraints {
+		if c.Table == "backup_logs" {
+			state.LogConstraints = append(state.LogConstraints, c)
+		}
+	}
 	if o.TokenDigest != nil {
 		state.Token.Vault = o.TokenDigest.Digest
 	} else {

@@ -103,12 +103,16 @@ type FunctionState struct {
 // StatusActive is the status of a function that answers requests.
 const StatusActive = "ACTIVE"
 
-// LogConstraint is a CHECK of public.backup_logs.
+// LogConstraint is a CHECK of public.backup_logs or public.system_logs.
 type LogConstraint struct {
+	Table      string `json:"table"`
 	Name       string `json:"name"`
 	Definition string `json:"definition"`
-	// Admits says whether it accepts the row that the Edge Function writes.
-	Admits bool `json:"admits"`
+	// Admits says whether it accepts the row with which the Edge Function begins
+	// a run, AdmitsAll whether it also accepts the one with which a run ends. A
+	// CHECK that cannot be evaluated counts as one that accepts them.
+	Admits    bool `json:"admits"`
+	AdmitsAll bool `json:"admits_all"`
 }
 
 // State is one backup as it was found in its project.
@@ -145,8 +149,8 @@ type State struct {
 	// ConflictingJobs are jobs that are named as jobs of this backup are, by key,
 	// and that the backup does not know.
 	ConflictingJobs map[string]Job
-	// OtherJobs are jobs that seem to run the same backup by another way, and
-	// those that stop pg_cron because their role does not exist.
+	// OtherJobs are all jobs that neither this backup nor another one of this
+	// provider has. See MakesBackup.
 	OtherJobs []Job
 	Token     TokenState
 	// VaultMarkers maps the backup's vault secrets to their descriptions.

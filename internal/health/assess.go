@@ -50,11 +50,10 @@ type assessment struct {
 
 // assess judges what was read of a backup. It reads nothing itself.
 func assess(q Query, d statusDocument, functions []supabase.Function, secrets []supabase.Secret) Status {
-	id, now := q.ID, d.Now
+	id, now := q.ID, d.Server.Now
 	if !q.At.IsZero() {
 		now = q.At
 	}
-	d.TokenDigest = d.Token
 	a := &assessment{
 		Status: Status{ID: id, CheckedAt: now, Generations: d.Generations},
 		found:  d, query: q, functions: functions, now: now,
@@ -122,7 +121,7 @@ func (a *assessment) absent() {
 		remains = fmt.Sprintf(" An Edge Function %s is deployed, but nothing in the database calls it.", a.ID.Name.Slug())
 	}
 	if a.hidden("cron.job") {
-		remains += fmt.Sprintf(" The role %s may not read all of cron.job, so a job could be there all the same.", a.found.Reader)
+		remains += fmt.Sprintf(" The role %s may not read all of cron.job, so a job could be there all the same.", a.found.Server.User)
 	}
 	a.add("not_installed", ConditionNotInstalled,
 		"Add `resource \"aimindset_auto_backup\" \"this\" {}` and apply, or correct `name` and `project_ref`.",

@@ -6,10 +6,12 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -51,9 +53,9 @@ func (a *assessment) relations() {
 		var why string
 		switch state {
 		case "forbidden":
-			why = "the role " + a.found.Reader + " may not read it"
+			why = "the role " + a.found.Server.User + " may not read it"
 		case "filtered":
-			why = "row level security hides rows from the role " + a.found.Reader
+			why = "row level security hides rows from the role " + a.found.Server.User
 		default:
 			why = "a statement that is under way has locked it"
 			remedy = "Find the statement in `pg_stat_activity`, or ask again later."
@@ -108,22 +110,26 @@ func (a *assessment) dispatcher() {
 
 // scheduler reports what keeps pg_cron, or the watchdog, from ticking.
 func (a *assessment) scheduler() {
-	if a.found.ReadOnly {
+	if readOnly := facts.Effective(a.found.Parameters, a.found.RoleParameters, "default_transaction_read_only", backup.JobOwner); slices.Contains([]string{"on", "true", "yes", "1"}, readOnly) {
 		a.add("database_read_only", ConditionSchedulerDown, "Free space or enlarge the disk in the project's settings, then switch read-only mode off.",
 			"The database is in read-only mode, as Supabase sets it when the disk is full: every tick fails, and neither a backup nor its log can be written.")
 	}
 	if _, ok := a.found.Extensions["pg_cron"]; !ok {
 		return
 	}
-	for _, orphan := range a.found.Orphans {
+	for _, job := range a.found.Jobs {
+		if !job.Orphaned {
+			continue
+		}
+		orphan := cmp.Or(job.Name, strconv.FormatInt(job.ID, 10)) + " of role " + job.Username
 		a.add("job_role_missing", ConditionSchedulerDown,
 			"Create the role again, or have Supabase's support remove the job.",
 			"The role of the job %s does not exist; pg_cron's scheduler fails over it again and again, so no job of anybody runs.", orphan)
 	}
-	if n, last := a.found.NewestTick, a.found.RunIDSequence; n != nil && n.RunID != nil && last != nil && *n.RunID > *last {
+	if n, last := a.found.NewestTick, a.found.RunIDSequence; n != nil && n.RunID != nil && last != nil && *n.RunID > last.LastValue {
 		a.add("run_ids_behind", ConditionSchedulerDown,
 			"Run `truncate cron.job_run_details` as `postgres`; the scheduler goes on at once.",
-			"pg_cron's sequence of run ids stands at %d, and its history has %d already, as after a restore: the scheduler cannot note a run, so no job of anybody runs.", *last, *n.RunID)
+			"pg_cron's sequence of run ids stands at %d, and its history has %d already, as after a restore: the scheduler cannot note a run, so no job of anybody runs.", last.LastValue, *n.RunID)
 	}
 	// Who sees only his own processes may not see the scheduler; then a tick of
 	// the last quarter of an hour is proof enough.
@@ -131,7 +137,7 @@ func (a *assessment) scheduler() {
 	if n := a.found.NewestTick; n != nil && n.At.After(ticking) {
 		ticking = n.At
 	}
-	if !a.found.Activity.PgCron && (a.found.Activity.Complete || a.now.Sub(ticking) > schedulerPatience) {
+	if !a.found.Processes.PgCron && (a.found.Server.SeesProcesses || a.now.Sub(ticking) > schedulerPatience) {
 		a.add("scheduler_absent", ConditionSchedulerDown, launcherTrace, "pg_cron's scheduler is not running: the database has no such process.")
 	}
 }
@@ -223,9 +229,9 @@ func (a *assessment) jobs(legacy []backup.Job) {
 				"The job %s (%s) of role %s makes backups as well, without log, retry or alert.", job.Name, job.Schedule, job.Username)
 		}
 	}
-	if zone := a.found.CronTimezone; zone != nil && !slices.Contains([]string{"", "GMT", "UTC", "Etc/UTC", "Etc/GMT"}, *zone) {
+	if zone, ok := a.found.Parameters["cron.timezone"]; ok && !slices.Contains([]string{"", "GMT", "UTC", "Etc/UTC", "Etc/GMT"}, zone) {
 		a.remark("cron_timezone", "Reset `cron.timezone` and restart the database.",
-			"pg_cron reads its schedules in %s instead of GMT, so the jobs tick at other times than they should.", *zone)
+			"pg_cron reads its schedules in %s instead of GMT, so the jobs tick at other times than they should.", zone)
 	}
 }
 
@@ -263,7 +269,7 @@ func (a *assessment) token() {
 	if _, ok := a.found.Extensions["supabase_vault"]; ok && a.found.Vault != nil {
 		if _, ok := a.found.Vault[name.VaultToken()]; !ok {
 			a.add("vault_token_missing", ConditionFailing, applyRemedy, "The invocation token is missing in vault: there is no secret %s, so no request can be made.", name.VaultToken())
-		} else if a.found.Token != nil && a.found.Token.Digest == "" {
+		} else if a.found.TokenDigest != nil && a.found.TokenDigest.Digest == "" {
 			a.add("vault_token_unreadable", ConditionFailing, applyRemedy, "Vault cannot decrypt the secret %s, as after a restore into another project, so no request can be made.", name.VaultToken())
 		}
 	}
@@ -325,7 +331,7 @@ var addressPattern = regexp.MustCompile(`^https?://[^/\s]+`)
 // application judges what the function needs of the application.
 func (a *assessment) application() {
 	for _, c := range a.found.LogConstraints {
-		if !c.Admits {
+		if c.Table == "backup_logs" && !c.Admits {
 			a.add("log_refused", ConditionFailing, applyRemedy+" With `log_constraint = \"require\"`, widen the CHECK yourself.",
 				"The CHECK %s of public.backup_logs refuses rows of action_type 'auto_backup'.", c.Name)
 		}
@@ -338,7 +344,7 @@ func (a *assessment) application() {
 	} else if r != nil && !r.Executable {
 		a.add("rpc_rights", ConditionFailing, fmt.Sprintf("Run `grant execute on function public.%s to service_role`.", rpc), "The role service_role may not execute public.%s().", rpc)
 	}
-	if !a.found.Activity.PgNet && a.found.Activity.Complete {
+	if !a.found.Processes.PgNet && a.found.Server.SeesProcesses {
 		if _, ok := a.found.Extensions["pg_net"]; ok {
 			a.add("pg_net_down", ConditionFailing, "Run `select net.worker_restart()`; if that does not help, restart the database.", "pg_net's worker is not running, so no request leaves the database.")
 		}
@@ -402,10 +408,10 @@ func (a *assessment) alerts() {
 
 // clocks compares the database's clock with the asker's.
 func (a *assessment) clocks() {
-	if a.query.Clock.IsZero() || a.found.Now.IsZero() {
+	if a.query.Clock.IsZero() || a.found.Server.Now.IsZero() {
 		return
 	}
-	if apart := a.query.Clock.Sub(a.found.Now).Abs(); apart > clockPatience {
+	if apart := a.query.Clock.Sub(a.found.Server.Now).Abs(); apart > clockPatience {
 		a.remark("clock_skew", "Set the clock of the machine that runs Terraform.", "The clock of this machine and that of the database are %s apart; ages are by the database's clock.", ago(apart))
 	}
 }

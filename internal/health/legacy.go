@@ -1,7 +1,6 @@
 package health
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,14 +21,14 @@ func (a *assessment) dispatches(j backup.Job) string {
 // legacyJobs are the jobs that make backups past the dispatcher: they call the
 // backup's SQL function, or an address that ends in the backup's name.
 func (a *assessment) legacyJobs() []backup.Job {
-	rpc := backup.DefaultRPC
-	if a.state.Settings != nil && a.state.Settings.Function.RPC != "" {
+	rpc := ""
+	if a.state.Settings != nil {
 		rpc = a.state.Settings.Function.RPC
 	}
-	calls := regexp.MustCompile(`\b` + regexp.QuoteMeta(rpc) + `\s*\(|/` + regexp.QuoteMeta(string(a.ID.Name)) + `(?:[^A-Za-z0-9_-]|$)`)
+	makes := backup.MakesBackup(a.ID.Name, rpc)
 	var found []backup.Job
 	for _, j := range a.found.Jobs {
-		if a.dispatches(j) == "" && calls.MatchString(j.Command) {
+		if a.dispatches(j) == "" && makes(j) {
 			found = append(found, j)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,7 +15,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
-	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -157,31 +157,30 @@ type Query struct {
 	At time.Time
 }
 
-// statusDocument is the answer of status.sql.
+// statusDocument is what the database says.
 type statusDocument struct {
 	backup.ProjectObservation
 	backup.BackupObservation
 
-	Now       time.Time         `json:"now"`
-	Reader    string            `json:"reader"`
-	Database  string            `json:"database"`
+	Server struct {
+		Now           time.Time `json:"now"`
+		User          string    `json:"user"`
+		SeesProcesses bool      `json:"sees_processes"`
+	} `json:"server"`
 	Relations map[string]string `json:"relations"`
-	Activity  struct {
-		Complete bool `json:"complete"`
-		PgCron   bool `json:"pg_cron"`
-		PgNet    bool `json:"pg_net"`
-	} `json:"activity"`
-	CronTimezone  *string  `json:"cron_timezone"`
-	RunIDSequence *int64   `json:"run_id_sequence"`
-	ReadOnly      bool     `json:"read_only"`
-	Lacking       []string `json:"lacking"`
-	Orphans       []string `json:"orphans"`
+	Processes struct {
+		PgCron bool `json:"pg_cron"`
+		PgNet  bool `json:"pg_net"`
+	} `json:"processes"`
+	Parameters     map[string]string     `json:"parameters"`
+	RoleParameters []facts.RoleParameter `json:"role_parameters"`
+	RunIDSequence  *struct {
+		LastValue int64 `json:"last_value"`
+	} `json:"run_id_sequence"`
+	Lacking []string `json:"log_rights"`
 
-	// Times of the settings row, whose rest observation knows.
-	Times *struct {
-		CreatedAt time.Time `json:"created_at"`
-		UpdatedAt time.Time `json:"updated_at"`
-	} `json:"times"`
+	// Times are those of the settings row, whose rest BackupObservation knows.
+	Times    *settingsTimes       `json:"-"`
 	Since    map[string]time.Time `json:"since"`
 	Watchdog *struct {
 		At       time.Time `json:"at"`
@@ -204,13 +203,17 @@ type statusDocument struct {
 		Newest  *logRow `json:"newest"`
 		Success *logRow `json:"success"`
 	} `json:"last_log"`
-	Subscribers *int64              `json:"subscribers"`
-	Token       *backup.TokenDigest `json:"token"`
+	Subscribers *int64 `json:"subscribers"`
 	Routine     *struct {
 		Exists     bool `json:"exists"`
 		Executable bool `json:"executable"`
-	} `json:"routine"`
-	Generations *Generations `json:"generations"`
+	} `json:"rpc"`
+	Generations *Generations `json:"stored_backups"`
+}
+
+type settingsTimes struct {
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // incident is a row of auto_backup.incidents.
@@ -250,20 +253,45 @@ func Read(ctx context.Context, project facts.Project, q Query) (Status, error) {
 		secrets   []supabase.Secret
 	)
 	group, reading := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		answer, err := project.Query(reading, postgres.ReadOnly, postgres.Status, string(q.ID.Name), max(q.History, 0))
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(answer, &document); err != nil {
-			return fmt.Errorf("the database's answer has an unexpected form: %w", err)
-		}
-		return nil
-	})
+	group.Go(func() (err error) { document, err = look(reading, project, q); return err })
 	group.Go(func() (err error) { functions, err = project.Functions(reading); return err })
 	group.Go(func() (err error) { secrets, err = project.Secrets(reading); return err })
 	if err := group.Wait(); err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
 	}
 	return assess(q, document, functions, secrets), nil
+}
+
+// looked are the facts on which a status is based.
+var looked = []facts.Part{
+	"server", "parameters", "role_parameters", "processes", "extensions", "installation", "functions", "log_rights", "log_checks",
+	"jobs", "ticks", "newest_tick", "run_id_sequence", "queue", "subscribers", "last_log",
+	"settings", "since", "watchdog", "last_success", "latest", "failures", "under_way", "incident", "history", "vault", "token_digest",
+	"rpc", "stored_backups",
+}
+
+// look reads what the database has to say.
+func look(ctx context.Context, project facts.Project, q Query) (statusDocument, error) {
+	var answer struct {
+		statusDocument
+		Each map[backup.Name]json.RawMessage `json:"each"`
+	}
+	err := facts.Ask(ctx, project, facts.Request{
+		Parts: looked, Backups: []backup.Name{q.ID.Name}, Parameters: map[string]any{"history": strconv.Itoa(max(q.History, 0))},
+	}, &answer)
+	if err != nil {
+		return statusDocument{}, err
+	}
+	var own struct {
+		Settings *settingsTimes `json:"settings"`
+	}
+	err = json.Unmarshal(answer.Each[q.ID.Name], &answer.statusDocument)
+	if err == nil {
+		err = json.Unmarshal(answer.Each[q.ID.Name], &own)
+	}
+	if err != nil {
+		return statusDocument{}, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	answer.Times = own.Settings
+	return answer.statusDocument, nil
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -94,21 +95,19 @@ func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observa
 	}
 }
 
+// observed are the parts of an observation. What they read has to be readable: a
+// job that one may not see must not count as missing.
+var observed = []facts.Part{
+	"extensions", "installation", "backups", "functions", "drift", "log_checks", "jobs", "settings", "vault", "token_digest",
+}
+
 // observe reads the database's part of all backups that are installed or were
 // asked for.
 func (s *shared) observe(ctx context.Context) (map[backup.Name]backup.Observation, error) {
 	s.mu.Lock()
 	names := slices.Sorted(maps.Keys(s.asked))
 	s.mu.Unlock()
-	list, err := json.Marshal(names)
-	if err != nil {
-		return nil, err
-	}
-	functions, err := json.Marshal(payload.LoadDispatcher().Functions)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := s.db.Query(ctx, postgres.ReadOnly, postgres.Observe, string(list), string(functions))
+	trusted, err := json.Marshal(payload.LoadDispatcher().Functions)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +115,13 @@ func (s *shared) observe(ctx context.Context) (map[backup.Name]backup.Observatio
 		backup.ProjectObservation
 		Each map[backup.Name]backup.BackupObservation `json:"each"`
 	}
-	if err := json.Unmarshal(answer, &found); err != nil {
-		return nil, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	err = facts.Ask(ctx, s.db, facts.Request{
+		Parts:   observed,
+		Backups: names, Installed: true, Strict: true,
+		Parameters: map[string]any{"trusted": string(trusted)},
+	}, &found)
+	if err != nil {
+		return nil, err
 	}
 	all := make(map[backup.Name]backup.Observation, len(found.Each))
 	for name, own := range found.Each {

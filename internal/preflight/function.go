@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
 )
 
@@ -102,7 +103,7 @@ func (a *inspection) timeout(r foundRoutine, object string) {
 		value, origin = own, "its own setting"
 	}
 	for _, role := range []string{"service_role", "authenticator"} {
-		if value == "" && slices.ContainsFunc(a.RoleSettings, func(s roleSetting) bool { return s.Name == "statement_timeout" && s.Role == role }) {
+		if value == "" && slices.ContainsFunc(a.RoleSettings, func(s facts.RoleParameter) bool { return s.Name == "statement_timeout" && s.Role == role }) {
 			value, origin = a.effective("statement_timeout", role), "set for role "+role
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
-	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -118,8 +117,12 @@ func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]Find
 	return findings, coverage, nil
 }
 
-// lookRepeats is how often the database is looked at again after a deadlock.
-const lookRepeats = 2
+// looked are the facts on which the findings are based.
+var looked = []facts.Part{
+	"server", "parameters", "role_parameters", "roles", "own_schema", "processes", "available_extensions", "cron_owner_writes", "calls",
+	"routines", "similar", "named_relations", "named_functions", "tables", "triggers", "filled", "unknown_zones",
+	"jobs", "newest_tick", "run_id_sequence", "queue", "subscribers", "nulls", "log_checks",
+}
 
 // look reads what the database has to say.
 func look(ctx context.Context, project facts.Project, spec backup.Spec) (snapshot, error) {
@@ -131,22 +134,44 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (snapsho
 	if spec.Settings.Function.VerifyTable != nil {
 		table = *spec.Settings.Function.VerifyTable
 	}
-	answer, err := project.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
-	for range lookRepeats {
-		if state := postgres.SQLState(err); state != "40P01" && state != "55P03" {
-			break
-		}
-		// Somebody alters a table at this moment.
-		answer, err = project.Query(ctx, postgres.ReadOnly, postgres.Preflight, spec.Settings.Function.RPC, table, string(zones))
+	var found struct {
+		snapshot
+		Jobs      []backup.Job `json:"jobs"`
+		Processes struct {
+			PgCron            bool `json:"pg_cron"`
+			PgNet             bool `json:"pg_net"`
+			BackgroundWorkers int  `json:"background_workers"`
+		} `json:"processes"`
+		NewestTick struct {
+			RunID int64 `json:"run_id"`
+		} `json:"newest_tick"`
+		RunIDSequence *struct {
+			LastValue int64 `json:"last_value"`
+		} `json:"run_id_sequence"`
+		Queue     []int64                `json:"queue"`
+		LogChecks []backup.LogConstraint `json:"log_checks"`
 	}
+	err = facts.Ask(ctx, project, facts.Request{Parts: looked, Parameters: map[string]any{
+		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones),
+	}}, &found)
 	if err != nil {
 		return snapshot{}, err
 	}
-	var found snapshot
-	if err := json.Unmarshal(answer, &found); err != nil {
-		return snapshot{}, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	s := found.snapshot
+	s.Scheduler, s.NetWorker, s.BackgroundWorkers = found.Processes.PgCron, found.Processes.PgNet, found.Processes.BackgroundWorkers
+	s.Queued = int64(len(found.Queue))
+	s.HistoryAhead = found.RunIDSequence != nil && found.NewestTick.RunID > found.RunIDSequence.LastValue
+	for _, job := range found.Jobs {
+		if job.Orphaned {
+			s.Orphans = append(s.Orphans, job)
+		}
 	}
-	return found, nil
+	for _, c := range found.LogChecks {
+		if !c.AdmitsAll {
+			s.RefusingChecks = append(s.RefusingChecks, c.Table+"."+c.Name)
+		}
+	}
+	return s, nil
 }
 
 // foreignZones are the time zones that the database has to know, except those
@@ -162,7 +187,7 @@ func foreignZones(settings backup.Settings) []string {
 	return zones
 }
 
-// snapshot is what preflight.sql answers, and what the API lists.
+// snapshot is what the database says, and what the API lists.
 type snapshot struct {
 	Server struct {
 		Version       int    `json:"version"`
@@ -172,8 +197,8 @@ type snapshot struct {
 		Writer        bool   `json:"writer"`
 		SeesProcesses bool   `json:"sees_processes"`
 	} `json:"server"`
-	Settings     map[string]string `json:"settings"`
-	RoleSettings []roleSetting     `json:"role_settings"`
+	Settings     map[string]string     `json:"parameters"`
+	RoleSettings []facts.RoleParameter `json:"role_parameters"`
 	Roles        map[string]struct {
 		BypassesRLS         bool `json:"bypasses_rls"`
 		MemberOfServiceRole bool `json:"member_of_service_role"`
@@ -192,23 +217,19 @@ type snapshot struct {
 		Installed string `json:"installed"`
 		Schema    string `json:"schema"`
 		Owner     string `json:"owner"`
-	} `json:"extensions"`
+	} `json:"available_extensions"`
 	CronOwnerWrites *bool           `json:"cron_owner_writes"`
 	Calls           map[string]bool `json:"calls"`
 	Routines        []foundRoutine  `json:"routines"`
 	Similar         []string        `json:"similar"`
 	// Relations are the names that occur in the code, with their schemas.
-	Relations [][2]string           `json:"relations"`
-	Functions []string              `json:"functions"`
+	Relations [][2]string           `json:"named_relations"`
+	Functions []string              `json:"named_functions"`
 	Tables    map[string]foundTable `json:"tables"`
 	Triggers  []foundTrigger        `json:"triggers"`
 
 	UnknownZones []string `json:"unknown_zones"`
-	Orphans      []struct {
-		ID   int64  `json:"job_id"`
-		Name string `json:"name"`
-		Role string `json:"role"`
-	} `json:"orphans"`
+	Orphans      []backup.Job
 	HistoryAhead bool  `json:"history_ahead"`
 	Queued       int64 `json:"queued"`
 	Subscribers  *int  `json:"subscribers"`
@@ -223,14 +244,6 @@ type snapshot struct {
 	// function secrets, nil when they are not known.
 	edge    map[string]string
 	secrets map[string]bool
-}
-
-// roleSetting is a setting of a role, of all roles in the database, or of both.
-type roleSetting struct {
-	Role     string `json:"role"` // empty for all
-	Database bool   `json:"database"`
-	Name     string `json:"name"`
-	Value    string `json:"value"`
 }
 
 type foundRoutine struct {
@@ -406,23 +419,7 @@ func (a *inspection) server() {
 // effective is a setting as a new session of a role has it; empty where the
 // reading role cannot see it.
 func (a *inspection) effective(name, role string) string {
-	value, rank := a.Settings[name], -1
-	for _, s := range a.RoleSettings {
-		if s.Name != name || s.Role != "" && s.Role != role {
-			continue
-		}
-		own := 0
-		if s.Role != "" {
-			own += 2
-		}
-		if s.Database {
-			own++
-		}
-		if own > rank {
-			value, rank = s.Value, own
-		}
-	}
-	return value
+	return facts.Effective(a.Settings, a.RoleSettings, name, role)
 }
 
 // extensions looks whether pg_cron, pg_net and the vault are there, and where
@@ -517,8 +514,8 @@ func (a *inspection) scheduler() {
 	}
 	const object = "pg_cron's scheduler"
 	for _, orphan := range a.Orphans {
-		a.add(Error, atSchedules, fmt.Sprintf("The pg_cron job %q (id %d)", orphan.Name, orphan.ID), fmt.Sprintf("create role %s nologin; or have a superuser, on Supabase its support, run: delete from cron.job where jobid = %d", quoteIdent(orphan.Role), orphan.ID),
-			"belongs to role %s, which does not exist: the scheduler dies of it every second, and no job of anybody runs", orphan.Role)
+		a.add(Error, atSchedules, fmt.Sprintf("The pg_cron job %q (id %d)", orphan.Name, orphan.ID), fmt.Sprintf("create role %s nologin; or have a superuser, on Supabase its support, run: delete from cron.job where jobid = %d", quoteIdent(orphan.Username), orphan.ID),
+			"belongs to role %s, which does not exist: the scheduler dies of it every second, and no job of anybody runs", orphan.Username)
 	}
 	if a.HistoryAhead {
 		a.add(Error, atSchedules, "The table cron.job_run_details", "truncate cron.job_run_details",

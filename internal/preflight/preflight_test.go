@@ -13,13 +13,13 @@ import (
 // as small as that can be.
 const healthySnapshot = `{
 	"server": {"version": 150020, "user": "postgres", "database": "postgres", "writer": true, "sees_processes": true},
-	"settings": {"cron.database_name": "postgres", "max_worker_processes": "8", "shared_preload_libraries": "pg_cron,pg_net", "statement_timeout": "120000"},
+	"parameters": {"cron.database_name": "postgres", "max_worker_processes": "8", "shared_preload_libraries": "pg_cron,pg_net", "statement_timeout": "120000"},
 	"roles": {
 		"postgres": {"bypasses_rls": true, "uses_public": true, "creates_schemas": true},
 		"service_role": {"bypasses_rls": true, "uses_public": true}
 	},
 	"scheduler": true, "net_worker": true, "background_workers": 2, "cron_owner_writes": true, "subscribers": 1,
-	"extensions": {
+	"available_extensions": {
 		"pg_cron": {"available": "1.6", "installed": "1.6", "schema": "pg_catalog", "owner": "supabase_admin"},
 		"pg_net": {"available": "0.20.4", "installed": "0.20.4", "schema": "extensions", "owner": "supabase_admin"},
 		"supabase_vault": {"available": "0.3.1", "installed": "0.3.1", "schema": "vault", "owner": "supabase_admin"}

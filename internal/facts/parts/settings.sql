@@ -1,0 +1,12 @@
+-- name: settings
+-- The settings row of a backup. It is read as a document, because a column may be
+-- lost. Older installations have no completed_at: whoever made them came to the end.
+-- kind: query
+-- of: backup
+-- needs: auto_backup.settings (backup, document, owner, function_id, created_at, updated_at)
+-- parameters: backup
+select to_jsonb(s) || jsonb_build_object(
+    'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false),
+    'age', extract(epoch from now() - (to_jsonb(s) ->> 'completed_at')::timestamptz)
+)
+from auto_backup.settings s where to_jsonb(s) ->> 'backup' = :'backup'

@@ -1,0 +1,174 @@
+package facts
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// project is a PostgreSQL with the application, pg_cron and pg_net.
+type project struct {
+	*stack.Stack
+	t *testing.T
+}
+
+func start(t *testing.T) *project {
+	t.Helper()
+	s, err := stack.Start(t.Context(), stack.Options{Parts: stack.Database, Articles: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &project{s, t}
+}
+
+// exec runs statements as the superuser.
+func (p *project) exec(sql string) {
+	p.t.Helper()
+	if _, err := p.Admin().Exec(p.t.Context(), sql); err != nil {
+		p.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// open connects as the role of a URL, or as a role that is named, which is made.
+func (p *project) open(address, role string) postgres.DB {
+	p.t.Helper()
+	if role != "" {
+		p.exec("create role " + role + " login password '" + role + "'")
+		u, err := url.Parse(address)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		u.User = url.UserPassword(role, role)
+		address = u.String()
+	}
+	db, err := postgres.Open(address)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = db.Close(context.WithoutCancel(p.t.Context())) })
+	return db
+}
+
+// everything asks for all parts.
+func everything() Request {
+	r := Request{
+		Backups:    []backup.Name{"auto-backup"},
+		Parameters: map[string]any{"rpc": "backup_all_data", "zones": `["UTC", "Nowhere/Else"]`, "history": "10"},
+	}
+	for _, name := range slices.Sorted(maps.Keys(load().parts)) {
+		r.Parts = append(r.Parts, Part(name))
+	}
+	return r
+}
+
+type document struct {
+	Relations map[string]string                     `json:"relations"`
+	LeftOut   []string                              `json:"left_out"`
+	Each      map[string]map[string]json.RawMessage `json:"each"`
+}
+
+func (p *project) ask(db postgres.DB, r Request) (document, error) {
+	p.t.Helper()
+	var d document
+	err := Ask(p.t.Context(), db, r, &d)
+	return d, err
+}
+
+// TestServer proves that every part can be asked of a real server, alone and with
+// all others; that what a reader may not see, what is gone, altered or locked is
+// named and leaves out the parts that need it and no others; and that who asks
+// strictly gets an error instead, but not for what does not exist.
+func TestServer(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	owner, stranger := p.open(p.DatabaseURL, ""), p.open(p.DatabaseURL, "stranger")
+	all := everything()
+	for _, part := range all.Parts {
+		alone := all
+		alone.Parts = []Part{part}
+		if d, err := p.ask(owner, alone); err != nil || len(d.Each) != 1 && load().parts[string(part)].ofBackup {
+			t.Errorf("%s: %+v, %v", part, d, err)
+		}
+	}
+	installed := []string{"backups", "failures", "history", "incident", "installation", "last_success", "latest", "rpc", "settings", "since", "under_way", "watchdog"}
+	d, err := p.ask(owner, all)
+	if err != nil || !slices.Equal(d.LeftOut, installed) {
+		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)
+	}
+	strict := all
+	strict.Strict = true
+	if d, err = p.ask(owner, strict); err != nil || !slices.Equal(d.LeftOut, installed) {
+		t.Errorf("strictly, left out are %q: %v", d.LeftOut, err)
+	}
+
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	if d, err = p.ask(owner, all); err != nil || len(d.LeftOut) > 0 {
+		t.Errorf("after the installation, left out are %q: %v", d.LeftOut, err)
+	}
+	if d, err = p.ask(stranger, all); err != nil || d.Relations["cron.job"] != "forbidden" || d.Relations["vault.secrets"] != "forbidden" ||
+		!slices.Contains(d.LeftOut, "jobs") || slices.Contains(d.LeftOut, "server") {
+		t.Errorf("a stranger is told %+v, %v", d, err)
+	}
+	if _, err = p.ask(stranger, strict); postgres.SQLState(err) != "42501" {
+		t.Errorf("strictly, a stranger is told %v", err)
+	}
+
+	tx, err := p.Admin().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "lock table auto_backup.runs, public.backup_logs, public.articles; alter table auto_backup.watchdog rename summary to words"); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = p.ask(owner, all); err != nil || d.Relations["auto_backup.runs"] != "locked" || d.Relations["public.backup_logs"] != "locked" {
+		t.Errorf("of locked tables is said %+v, %v", d, err)
+	}
+	if want := "failures, history, last_log, last_success, latest, under_way, watchdog"; strings.Join(d.LeftOut, ", ") != want {
+		t.Errorf("left out are %q, not %s", d.LeftOut, want)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = p.ask(owner, all); err != nil || d.Relations["auto_backup.watchdog"] != "altered" || !slices.Equal(d.LeftOut, []string{"watchdog"}) {
+		t.Errorf("of an altered table is said %+v, %v", d, err)
+	}
+}
+
+// TestInstalled proves that a request for all installed backups has those that were
+// asked for and those with a row in auto_backup.settings, once each, and that a
+// name reaches the database as it is.
+func TestInstalled(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	db := p.open(p.DatabaseURL, "")
+	request := Request{Parts: []Part{"settings", "vault"}, Backups: []backup.Name{"one", `o'ne"\`}, Installed: true}
+	names := func() string {
+		d, err := p.ask(db, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(slices.Sorted(maps.Keys(d.Each)), " ")
+	}
+	if got, want := names(), `o'ne"\ one`; got != want {
+		t.Errorf("without a dispatcher, the backups are %s, not %s", got, want)
+	}
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec(`insert into auto_backup.settings (backup, document, owner) values ('one', '{}', 'x'), ('two', '{}', 'x')`)
+	if got, want := names(), `o'ne"\ one two`; got != want {
+		t.Errorf("the backups are %s, not %s", got, want)
+	}
+}

@@ -1,0 +1,12 @@
+-- name: callable
+-- The functions of schema auto_backup that may be called: not one that somebody
+-- has changed, or whose rights he has changed. The parameter maps the functions to
+-- the SHA-256 of their bodies; without it, any body will do.
+-- parameters: trusted
+select p.oid, p.proname as name
+from pg_proc p
+inner join pg_namespace n on n.oid = p.pronamespace
+where n.nspname = 'auto_backup'
+and has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute')
+and (:'trusted' is null or :'trusted'::jsonb ->> p.proname = encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))
+and pg_get_userbyid(p.proowner) = 'postgres' and (p.prosecdef or p.proname <> 'token_digest')

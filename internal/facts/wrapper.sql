@@ -1,0 +1,90 @@
+-- Asks for chosen parts in one statement and gives one JSON document. Package
+-- facts puts in what stands between two @.
+--
+-- Nothing of what is read has to exist, and the reader need not be allowed to
+-- read it. A relation that is missing, altered, forbidden, filtered or locked is
+-- noted as such in "relations", and the parts that need it are left out and named
+-- in "left_out". So relations are looked up in the catalogue, where to_regclass
+-- would raise, and each part that reads one is a query of its own, which
+-- query_to_xml runs only where all that it needs can be read. Its result travels
+-- through XML as hexadecimal digits, because XML would escape the text.
+with needed (relation, columns) as (
+    values @needed@
+),
+
+state as (
+    select
+        r.relation, c.oid,
+        case
+            when c.oid is null then 'missing'
+            when not has_schema_privilege(n.oid, 'usage') or not has_table_privilege(c.oid, 'select') then 'forbidden'
+            -- Row level security would hide rows without a word.
+            when row_security_active(c.oid) then 'filtered'
+            when exists (
+                select from unnest(r.columns) as k (name)
+                where not exists (
+                    select from pg_attribute a
+                    where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped
+                )
+            ) then 'altered'
+            when exists (
+                select from pg_locks l
+                where l.locktype = 'relation' and l.relation = c.oid and l.mode = 'AccessExclusiveLock'
+                and l.database in (0, (select d.oid from pg_database d where d.datname = current_database()))
+                and l.granted and l.pid <> pg_backend_pid()
+            ) then 'locked'
+            else 'readable'
+        end as state
+    from needed r
+    left join pg_namespace n on n.nspname = split_part(r.relation, '.', 1)
+    left join pg_class c
+        on c.relnamespace = n.oid and c.relname = split_part(r.relation, '.', 2) and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+),
+
+-- Which of them a part may read.
+probed as materialized (
+    select s.relation, s.oid, s.state, @usable@ as usable
+    from state s
+),
+
+-- The backups that parts of single backups are about.
+asked (name) as (
+    select a.name from jsonb_array_elements_text($1::jsonb) as a (name)
+    @installed@
+),
+@with@
+-- The parts: either their value, or the query that gives it, if it can be read.
+part (backup, name, ready, value, query) as materialized (
+    @parts@
+),
+
+answered as (
+    select
+        p.backup, p.name, p.ready,
+        case
+            when p.query is null then p.value
+            else @read p.query@
+        end as value
+    from part p
+)
+
+select
+    (
+        select coalesce(jsonb_object_agg(a.name, a.value), '{}') from answered a where a.backup is null
+    )
+    || jsonb_build_object(
+        'relations', (
+            select coalesce(jsonb_object_agg(r.relation, r.state), '{}') from probed r where r.relation <> ''
+        ),
+        'left_out', (
+            select coalesce(jsonb_agg(distinct a.name order by a.name), '[]') from answered a where not a.ready
+        ),
+        'each', (
+            select coalesce(jsonb_object_agg(b.backup, b.parts), '{}')
+            from (
+                select a.backup, jsonb_object_agg(a.name, a.value) as parts
+                from answered a where a.backup is not null
+                group by a.backup
+            ) as b
+        )
+    ) as result
