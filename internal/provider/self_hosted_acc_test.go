@@ -193,7 +193,7 @@ func TestSelfHostedRefusals(t *testing.T) {
 		{"", `name = "main"`, `(?s)name.*belongs\s+to\s+the\s+runtime`},
 		{"", `secrets = { A = "x" }`, `(?s)secrets.*self_hosted.env_file`},
 		{`env_file = "/nowhere/.env"`, `secrets = { A = "x\\" }`, `(?s)secrets.*every\s+reader`},
-		{"", `function = { source_dir = "` + dir + `" }`, `(?s)Invalid function source.*shared.ts\s+lies\s+outside`},
+		{"", `function = { source_dir = "` + dir + `" }`, `(?s)Invalid function source.*shared.ts\s+is\s+outside`},
 		{"", `project_ref = "abcdefghijklmnopqrst"`, `(?s)project_ref.*configuration\s+is\s+that\s+of\s+a\s+self-hosted`},
 		{`worker_lifetime = "soon"`, "", `no\s+duration`},
 		{`token_store = "env_file"`, "", `(?s)token_store.*Set\s+` + "`env_file`"},

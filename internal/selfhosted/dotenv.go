@@ -13,23 +13,23 @@ import (
 )
 
 // environment is an env file: NAME=value lines in the form that docker
-// compose, Supabase's CLI and Deno read alike. What is not understood stays as
-// it is, byte for byte.
+// compose, Supabase's CLI and Deno all read the same way. Lines in any other
+// form are kept byte for byte.
 type environment struct {
 	entries []entry
 }
 
-// entry is one assignment, or one line that is none.
+// entry is one assignment, or one line that is not an assignment.
 type entry struct {
-	raw   string // as it stands, its line ends included
-	name  string // empty when it is no assignment
+	raw   string // as the file has it, with line ends
+	name  string // empty if it is not an assignment
 	value string
 }
 
 var (
 	assignment   = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*`)
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	// plain values mean the same to every reader, quoted or not.
+	// plain matches values that mean the same to every reader, quoted or not.
 	plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
 )
 
@@ -55,7 +55,7 @@ func parseEnvironment(text string) *environment {
 	return e
 }
 
-// firstLine cuts a text after its first line end.
+// firstLine splits a text after its first line feed.
 func firstLine(text string) (line, rest string) {
 	if at := strings.IndexByte(text, '\n'); at >= 0 {
 		return text[:at+1], text[at+1:]
@@ -63,8 +63,8 @@ func firstLine(text string) (line, rest string) {
 	return text, ""
 }
 
-// readValue reads the value at the beginning of a text and says how much of
-// the text it takes. A quoted value may go over several lines.
+// readValue reads the value that text begins with and returns its length in
+// text. A quoted value may have several lines.
 func readValue(text string) (value string, length int) {
 	switch {
 	case strings.HasPrefix(text, "'"):
@@ -107,10 +107,10 @@ func unescape(c byte) string {
 	return `\` + string(c)
 }
 
-// quoted writes a value so that every reader gets it back as it is, and answers
-// false where that cannot be. Readers agree that nothing within single quotes
-// means anything; some take a backslash before the closing one for part of the
-// value. Within double quotes they differ in what they expand and unescape.
+// quoted writes a value in a form that every reader reads the same way. ok is
+// false if there is none. Readers agree that no character in single quotes is
+// special, except that some treat a backslash before the closing quote as part
+// of the value. They differ in what they expand and unescape in double quotes.
 func quoted(value string) (text string, ok bool) {
 	switch {
 	case plain.MatchString(value):
@@ -125,21 +125,22 @@ func quoted(value string) (text string, ok bool) {
 	return "", false
 }
 
-// CheckSecret says why a variable cannot stand in an env file.
+// CheckSecret reports why a variable cannot be written to an env file. The error
+// does not contain the value.
 func CheckSecret(name, value string) error {
 	_, ok := quoted(value)
 	switch {
 	case !variableName.MatchString(name):
-		return fmt.Errorf("%q is no name of an environment variable; use letters, digits and underscores, beginning with a letter", name)
+		return fmt.Errorf("%q is not a valid name of an environment variable; use letters, digits and underscores, beginning with a letter or an underscore", name)
 	case strings.ContainsRune(value, 0) || !utf8.ValidString(value):
-		return fmt.Errorf("the value of %s has bytes that an environment variable cannot hold; encode it, for example in base64", name)
+		return fmt.Errorf("the value of %s contains bytes that an environment variable cannot have; encode it, for example with `base64encode`", name)
 	case !ok:
-		return fmt.Errorf("the value of %s cannot be written so that every reader of env files gets it back: it has a carriage return, a backslash at its end, or a single quote together with a double quote, a backslash, a dollar sign, a backtick or a line break; encode it, for example in base64", name)
+		return fmt.Errorf("the value of %s cannot be written in a way that every reader of env files reads the same: it contains a carriage return, ends in a backslash, or contains a single quote together with a double quote, a backslash, a dollar sign, a backtick or a line break; encode it, for example with `base64encode`", name)
 	}
 	return nil
 }
 
-// values are the assignments; the last one of a name counts.
+// values returns the assigned values by name. The last assignment counts.
 func (e *environment) values() map[string]string {
 	values := map[string]string{}
 	for _, entry := range e.entries {
@@ -150,8 +151,9 @@ func (e *environment) values() map[string]string {
 	return values
 }
 
-// set assigns a value that CheckSecret accepts in the place of the name's last assignment, or at the
-// end, and says whether that changed the file's meaning.
+// set assigns a value that CheckSecret accepts. It replaces the last assignment
+// of the name and removes earlier ones, or appends one. It reports whether the
+// value was different before.
 func (e *environment) set(name, value string) bool {
 	if former, ok := e.values()[name]; ok && former == value {
 		return false
@@ -177,7 +179,7 @@ func (e *environment) set(name, value string) bool {
 	return true
 }
 
-// remove takes a name's assignments out and says whether there were any.
+// remove removes all assignments of a name and reports whether there were any.
 func (e *environment) remove(name string) bool {
 	before := len(e.entries)
 	e.entries = slices.DeleteFunc(e.entries, func(entry entry) bool { return entry.name == name })
@@ -192,7 +194,7 @@ func (e *environment) text() string {
 	return out.String()
 }
 
-// readEnvironment reads an env file. One that is not there is empty.
+// readEnvironment reads an env file. A missing file is empty.
 func readEnvironment(file string) (*environment, error) {
 	text, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -201,8 +203,8 @@ func readEnvironment(file string) (*environment, error) {
 	return parseEnvironment(string(text)), nil
 }
 
-// writeEnvironment replaces an env file in one step. The file holds secrets:
-// only its owner may read it, and the owner stays who it was.
+// writeEnvironment replaces an env file in one step. Because the file contains
+// secrets, only its owner can read it afterwards. The owner stays the same.
 func writeEnvironment(file string, e *environment) error {
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target

@@ -14,7 +14,7 @@ import (
 )
 
 // awkward values would be cut, expanded or joined by a reader if they were
-// written as they are.
+// written without quoting.
 var awkward = []string{
 	"", "plain", "with space", " leading and trailing ", "a#b", "a #b", "#", "$HOME", "${HOME}", "$$", `\$HOME`, "`id`", "$(id)",
 	`it's`, `"quoted"`, `both ' and "`, `back\slash`, `\n`, `\\n`, "line\nbreak", "'\n'", "a\r\nb", "tab\there", "=", "a=b=c", "export X=1",
@@ -22,7 +22,7 @@ var awkward = []string{
 }
 
 // TestEnvironmentIsReadByOthers proves that values written to an env file are
-// read back as they are by this package and by a reader of another make, Deno's.
+// read back unchanged by this package and by an independent reader, Deno's.
 func TestEnvironmentIsReadByOthers(t *testing.T) {
 	t.Parallel()
 	deno, err := stack.Deno()
@@ -41,7 +41,7 @@ func TestEnvironmentIsReadByOthers(t *testing.T) {
 		wanted[name] = value
 		e.set(name, value)
 	}
-	// No way to write these means the same to all readers.
+	// There is no way to write these that all readers read the same.
 	if want := []string{`both ' and "`, `'` + "\n'", "a\r\nb", `\`, `\'`, `trailing\`, "it's $5"}; !slices.Equal(refused, want) {
 		t.Errorf("refused are %q", refused)
 	}
@@ -136,9 +136,9 @@ func FuzzEnvironment(f *testing.F) {
 	})
 }
 
-// TestWriteEnvironment proves that a file of secrets is its owner's alone,
-// whatever it was before, that a link to it stays a link, and that nothing else
-// is left beside it.
+// TestWriteEnvironment proves that only the owner can read a file of secrets,
+// whatever its mode was before, that a link to it stays a link, and that nothing
+// else is left beside it.
 func TestWriteEnvironment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -543,7 +543,7 @@ func TestNothingToWrite(t *testing.T) {
 		return all
 	}
 	before := stat()
-	name := "stamp"
+	name := "marker"
 	_, err := p.UpdateFunction(t.Context(), "", "auto-backup", supabase.FunctionUpdate{Name: &name})
 	if err := errors.Join(
 		err,

@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 )
 
-// replaceFile writes a file in one step: a reader sees the old content or the
-// new one. A file that was there keeps its owner.
+// replaceFile writes a file in one step: a reader sees either the old or the new
+// content. An existing file keeps its owner. If it fails, nothing is left of the
+// new content.
 func replaceFile(file string, content []byte, mode fs.FileMode) (err error) {
 	partial, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.new")
 	if err != nil {
@@ -31,13 +32,14 @@ func replaceFile(file string, content []byte, mode fs.FileMode) (err error) {
 		return err
 	}
 	if err := keepOwner(file, partial.Name()); err != nil {
-		return fmt.Errorf("%s belongs to another user and would change hands: %w", file, err)
+		return fmt.Errorf("%s belongs to another user, and writing it would change its owner: %w", file, err)
 	}
 	return os.Rename(partial.Name(), file)
 }
 
-// replaceDirectory puts the directory fresh in the place of dir, which may be
-// missing. Where the file system can, the two change places in one step.
+// replaceDirectory replaces dir, which need not exist, with the directory fresh.
+// It does so in one step where the file system can exchange two directories, and
+// otherwise moves dir aside first.
 func replaceDirectory(dir, fresh, aside string) error {
 	if err := os.RemoveAll(aside); err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// keepOwner gives the file fresh the owner of the file that it replaces.
+// keepOwner gives the file fresh the owner and group of the file that it is to
+// replace. If only the group cannot be set, that is not an error.
 func keepOwner(replaced, fresh string) error {
 	was, err := os.Stat(replaced)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,7 +30,7 @@ func keepOwner(replaced, fresh string) error {
 	}
 	err = os.Chown(fresh, int(from.Uid), int(from.Gid))
 	if err != nil && from.Uid == to.Uid {
-		return nil // only the group is another one
+		return nil // only the group differs
 	}
 	return err
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-// setup is a functions directory with a router and a function of somebody
-// else, and an env file with a line of somebody else.
+// setup creates a functions directory with a router and a function that the
+// provider does not manage, and an env file with a line of its own.
 func setup(t *testing.T, config Config) (*Project, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,7 +38,7 @@ func setup(t *testing.T, config Config) (*Project, string) {
 	return New(config), dir
 }
 
-// tree is every file below a directory, by path.
+// tree returns the content of every file below a directory, by path.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -58,14 +58,14 @@ func tree(t *testing.T, dir string) map[string]string {
 }
 
 func deployment(files map[string]string) supabase.Deployment {
-	d := supabase.Deployment{Slug: "auto-backup", Name: "stamp", Entrypoint: "supabase/functions/auto-backup/index.ts", Files: map[string][]byte{}}
+	d := supabase.Deployment{Slug: "auto-backup", Name: "marker", Entrypoint: "supabase/functions/auto-backup/index.ts", Files: map[string][]byte{}}
 	for name, content := range files {
 		d.Files["supabase/functions/auto-backup/"+name] = []byte(content)
 	}
 	return d
 }
 
-// backupFunction is the one that was deployed.
+// backupFunction returns the deployed function.
 func backupFunction(t *testing.T, p *Project) supabase.Function {
 	t.Helper()
 	functions, err := p.ListFunctions(t.Context(), "")
@@ -80,7 +80,7 @@ func backupFunction(t *testing.T, p *Project) supabase.Function {
 	return supabase.Function{}
 }
 
-// digests are the listed secrets.
+// digests returns the listed secrets.
 func digests(t *testing.T, p *Project) map[string]string {
 	t.Helper()
 	secrets, err := p.ListSecrets(t.Context(), "")
@@ -100,11 +100,11 @@ const (
 	digestTwo = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
 )
 
-// TestDeployment proves the life of a function: it is laid out whole with its
-// marker, the same source again is the same revision, an edit and a missing
-// file show and a file beside them does not, redeploying takes what is surplus
-// away and keeps id and tokens, deleting leaves nothing, and at no time is
-// anything touched that belongs to somebody else.
+// TestDeployment proves the life of a function: its files are written with an
+// ownership marker, the same source has the same revision, an edited and a
+// missing file are noticed and an additional one is not, redeploying removes the
+// additional file and keeps ID and tokens, deleting leaves nothing, and nothing
+// that the provider does not manage is ever changed.
 func TestDeployment(t *testing.T) {
 	t.Parallel()
 	p, dir := setup(t, Config{})
@@ -114,18 +114,18 @@ func TestDeployment(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f := backupFunction(t, p); f.Slug != "" {
-		t.Errorf("tokens alone are taken for the function %+v", f)
+		t.Errorf("tokens without code are listed as the function %+v", f)
 	}
 	first, err := p.DeployFunction(t.Context(), "", deployment(source))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := backupFunction(t, p); f != first || f.Name != "stamp" || f.Status != "ACTIVE" || f.ID == "" || f.EzbrSHA256 == "" || f.VerifyJWT {
+	if f := backupFunction(t, p); f != first || f.Name != "marker" || f.Status != "ACTIVE" || f.ID == "" || f.EzbrSHA256 == "" || f.VerifyJWT {
 		t.Errorf("listed is %+v, deployed was %+v", f, first)
 	}
 	files := tree(t, filepath.Join(dir, "functions", "auto-backup"))
 	if files["index.ts"] != "entry" || files["lib/a.ts"] != "a" || !strings.Contains(files[payload.TokensFile], digestOne) || len(files) != 4 {
-		t.Errorf("laid out are %v", files)
+		t.Errorf("the files are %v", files)
 	}
 	read := func() map[string]string {
 		t.Helper()
@@ -150,26 +150,26 @@ func TestDeployment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("notes.txt", "by hand")
+	write("notes.txt", "mine")
 	if f := backupFunction(t, p); f.EzbrSHA256 != first.EzbrSHA256 {
 		t.Error("a file that nothing imports changes the revision")
 	}
 	write("lib/a.ts", "tampered")
 	if f := backupFunction(t, p); f.EzbrSHA256 == first.EzbrSHA256 || read()["lib/a.ts"] != "tampered" {
-		t.Error("an edit does not show")
+		t.Error("an edit is not noticed")
 	}
 	if err := os.Remove(filepath.Join(function, "lib/a.ts")); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := read()["lib/a.ts"]; ok {
-		t.Error("a missing file does not show")
+		t.Error("a missing file is not noticed")
 	}
 	second, err := p.DeployFunction(t.Context(), "", deployment(source))
 	if err != nil || second != first {
 		t.Errorf("deployed again it is %+v and was %+v: %v", second, first, err)
 	}
 	if files := tree(t, function); len(files) != 4 || !strings.Contains(files[payload.TokensFile], digestOne) {
-		t.Errorf("laid out again are %v", files)
+		t.Errorf("after deploying again the files are %v", files)
 	}
 	if err := p.DeleteFunction(t.Context(), "", "auto-backup"); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestForeignFunctions(t *testing.T) {
 		t.Errorf("somebody else's function is deleted: %v", err)
 	}
 	if err := p.DeleteFunction(t.Context(), "", "../functions"); err == nil {
-		t.Error("a path is taken for a function")
+		t.Error("a path is accepted as a function")
 	}
 	for _, d := range []supabase.Deployment{
 		{Slug: "main", Entrypoint: "index.ts", Files: map[string][]byte{"index.ts": nil}},
@@ -221,8 +221,8 @@ func TestForeignFunctions(t *testing.T) {
 	}
 }
 
-// TestInterruptedDeployment proves that what a killed run left beside a function
-// is no function, and is gone after the next deployment.
+// TestInterruptedDeployment proves that the leftovers of a killed run are not
+// listed as functions, and are removed by the next deployment.
 func TestInterruptedDeployment(t *testing.T) {
 	t.Parallel()
 	p, dir := setup(t, Config{})
@@ -237,7 +237,7 @@ func TestInterruptedDeployment(t *testing.T) {
 	if functions, err := p.ListFunctions(t.Context(), ""); err != nil || len(functions) != 2 {
 		t.Errorf("the functions are %+v: %v", functions, err)
 	}
-	for range 2 { // in an empty place, and in the place of the first
+	for range 2 { // a new function, and its replacement
 		if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "whole"})); err != nil {
 			t.Fatal(err)
 		}
@@ -249,10 +249,9 @@ func TestInterruptedDeployment(t *testing.T) {
 	}
 }
 
-// TestTokens proves the two homes of a token: beside the code it is a digest and
-// nowhere in plain text, in the environment it is a variable; one that moves
-// leaves its former home; and secrets whose names look like a token's are
-// variables all the same.
+// TestTokens proves the two places of a token: beside the code there is only its
+// digest, in the environment it is a variable; a token that moves is removed from
+// its former place; and a secret whose name looks like a token's is a variable.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	p, dir := setup(t, Config{})
@@ -280,14 +279,14 @@ func TestTokens(t *testing.T) {
 
 	environment := New(Config{FunctionsDir: p.config.FunctionsDir, EnvFile: p.config.EnvFile, TokensInEnvironment: true})
 	if got := digests(t, environment)["AUTO_BACKUP_TOKEN"]; got != digestOne {
-		t.Errorf("a token in the other home is listed as %q", got)
+		t.Errorf("a token in the other place is listed as %q", got)
 	}
 	do(environment.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "two"))
 	if text := tree(t, dir)["functions.env"]; text != "OTHER=1\nGITHUB_TOKEN=two\nAUTO_BACKUP_TOKEN=two\n" {
 		t.Errorf("the env file holds %q", text)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "functions", "auto-backup")); err == nil {
-		t.Error("the token's former home is left")
+		t.Error("the token's former place is left")
 	}
 	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
 	do(p.DeleteSecrets(t.Context(), "", []string{"AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT", "GITHUB_TOKEN", "NOWHERE"}))
@@ -325,8 +324,8 @@ func TestParallelWrites(t *testing.T) {
 }
 
 // TestSettleWaits proves that without a restart command Settle waits for the end
-// of the last instance of former code, and for nothing else: not for a first
-// deployment, not for a token that is forgotten or only gets another name.
+// of the last instance of former code, and for nothing else: not after a first
+// deployment, nor for a token that is revoked or only gets another name.
 func TestSettleWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -381,14 +380,14 @@ func TestSettleWaits(t *testing.T) {
 		}
 		settle("a secret", 0)
 		if !p.Unsettled() || p.Restarts() {
-			t.Error("nobody is told that the runtime has to be created anew")
+			t.Error("it is not reported that the runtime must be recreated")
 		}
 	})
 }
 
 // TestSettleRestarts proves that the restart command runs once for all changes
-// before it and not again without one, sees the files as they then are, and that
-// its failure is told without the values of the env file and is not forgotten.
+// before it and not again without one, sees the current files, and that its
+// failure is reported without the values of the env file and is repeated.
 func TestSettleRestarts(t *testing.T) {
 	t.Parallel()
 	p, dir := setup(t, Config{})
@@ -442,18 +441,18 @@ func TestSettleRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := settle(); err != nil {
-		t.Errorf("mended: %v", err)
+		t.Errorf("repaired: %v", err)
 	}
 	runs("OTHER=1\nSECRET=canary\nOTHER=1\nSECRET=canary-2\nOTHER=1\nSECRET=canary-2\n")
 }
 
-// TestNoDirectory proves that a functions directory that is not there is told
-// with what it has to be, and is not made.
+// TestNoDirectory proves that a missing functions directory is reported with the
+// argument and what it must be, and is not created.
 func TestNoDirectory(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "functions")
 	p := New(Config{FunctionsDir: missing})
-	if _, err := p.ListFunctions(t.Context(), ""); err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "/home/deno/functions") {
+	if _, err := p.ListFunctions(t.Context(), ""); err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "`functions_dir` in `self_hosted` must be the directory that the runtime's container has as /home/deno/functions") {
 		t.Errorf("listing: %v", err)
 	}
 	if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "x"})); err == nil {
@@ -463,6 +462,6 @@ func TestNoDirectory(t *testing.T) {
 		t.Error("a token is set")
 	}
 	if _, err := os.Stat(missing); err == nil {
-		t.Error("the directory was made")
+		t.Error("the directory was created")
 	}
 }

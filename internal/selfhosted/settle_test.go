@@ -38,9 +38,9 @@ func TestWorkerLifetime(t *testing.T) {
 func TestRestartCommand(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, script, want string }{
-		{"silent", "exit 3", "the restart command restart failed: exit status 3"},
-		{"with words", "printf ' no\n\tsuch  service\n'; exit 3", "the restart command restart failed: exit status 3: no such service"},
-		{"with a secret", "echo key=abcd abc; exit 3", "the restart command restart failed: exit status 3: key=[redacted] abc"},
+		{"silent", "exit 3", "run `restart_command` restart: exit status 3"},
+		{"with words", "printf ' no\n\tsuch  service\n'; exit 3", "run `restart_command` restart: exit status 3: no such service"},
+		{"with a secret", "echo key=abcd abc; exit 3", "run `restart_command` restart: exit status 3: key=[redacted] abc"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
