@@ -85,11 +85,10 @@ func answer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// limiter is a server that allows limit requests in fixed windows of a minute,
-// which begin with their first request, counted by what key makes of a request.
+// limiter is a server that allows limit requests to each endpoint in fixed
+// windows of a minute, which begin with their first request.
 type limiter struct {
 	limit int
-	key   func(*http.Request) string
 	// silent leaves out the X-RateLimit headers.
 	silent bool
 	next   http.Handler
@@ -101,9 +100,9 @@ type limiter struct {
 	served  int
 }
 
-func newLimiter(limit int, key func(*http.Request) string) *limiter {
+func newLimiter(limit int) *limiter {
 	return &limiter{
-		limit: limit, key: key,
+		limit:  limit,
 		counts: map[string]int{}, ends: map[string]time.Time{}, refused: map[string]int{},
 		next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -111,10 +110,6 @@ func newLimiter(limit int, key func(*http.Request) string) *limiter {
 		}),
 	}
 }
-
-// byEndpoint counts as the Management API does, byAccount as older ones did.
-func byEndpoint(r *http.Request) string { return r.Method + " " + r.URL.Path }
-func byAccount(*http.Request) string    { return "" }
 
 func (l *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l.admit(w, r) {
@@ -133,7 +128,7 @@ func numbered(ctx context.Context, n any) context.Context {
 func (l *limiter) admit(w http.ResponseWriter, r *http.Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key, now := l.key(r), time.Now()
+	key, now := r.Method+" "+r.URL.Path, time.Now()
 	if !now.Before(l.ends[key]) {
 		l.counts[key], l.ends[key] = 0, now.Add(time.Minute)
 	}

@@ -18,27 +18,17 @@ const (
 	usualWindow = time.Minute
 )
 
-// A pacer holds requests back so that the API need not refuse them.
+// A pacer delays requests so that the API does not refuse them.
 //
-// The API counts requests in fixed windows of time, for each endpoint of each
-// project apart, and says with every answer how many are left and when the
-// window ends. All requests that count together share one window here.
-//
-// Older limits counted all requests of an account together, and a gateway in
-// between may do so too. When refusals in several windows show that, which
-// they do by coming although those windows had room, all requests share one
-// more window until the API's numbers contradict.
+// The API counts requests in fixed windows of time, separately for each endpoint
+// of each project. Every response says how many requests are left and when the
+// window ends. Requests that are counted together share a window here.
 type pacer struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
 	windows map[string]*window
-	// suspects are the windows that were refused something although they had
-	// room, with the time until which that means anything.
-	suspects map[string]time.Time
-	account  window
-	shared   bool
-	// changed is closed when a request may be let through that was not before.
+	// changed is closed when a request may become possible.
 	changed chan struct{}
 }
 
@@ -48,39 +38,29 @@ type window struct {
 	known bool
 	// limit is 0 until announced.
 	limit int
-	// left is the least that any answer in this window said to be left.
+	// left is the lowest remaining count reported in this window.
 	left int
-	// ends is not before the end of the window; zero while none is open.
+	// ends is a time at which the window is over, zero while none is open.
 	ends time.Time
-	// sent and answered count requests in this window, pending those without
-	// an answer, whatever their window.
-	sent, answered, pending int
-	// serial changes with every new window.
-	serial int
-	told   bool
+	// pending counts requests without a response, whatever their window.
+	pending int
+	// told says that a wait for this window was logged.
+	told bool
 }
 
-// A pass lets one request through. It must be given back with done.
+// A pass lets one request through. The caller must call done.
 type pass struct {
 	pacer  *pacer
-	key    string
 	window *window
 	sentAt time.Time
-	// serial and answered are the account's window when the request was sent.
-	serial, answered int
 }
 
 func newPacer(log *slog.Logger) *pacer {
-	return &pacer{
-		log:      log,
-		windows:  map[string]*window{},
-		suspects: map[string]time.Time{},
-		changed:  make(chan struct{}),
-	}
+	return &pacer{log: log, windows: map[string]*window{}, changed: make(chan struct{})}
 }
 
-// enter waits until a request that counts under key may be sent. It fails at
-// once when the context's deadline is sooner than that.
+// enter waits until a request that is counted under key may be sent. It fails
+// immediately if the context's deadline is sooner than that.
 func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -88,21 +68,25 @@ func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 		}
 		p.mu.Lock()
 		now := time.Now()
-		blocking := p.blocking(key, now)
-		if blocking == nil {
-			entered := p.admit(key, now)
-			p.mu.Unlock()
-			return entered, nil
+		w := p.windows[key]
+		if w == nil {
+			w = &window{}
+			p.windows[key] = w
 		}
-		exhausted, ends, tell := blocking.left <= 0, blocking.ends, !blocking.told
-		blocking.told = blocking.told || exhausted
+		if !w.blocked(now) {
+			w.pending++
+			p.mu.Unlock()
+			return &pass{pacer: p, window: w, sentAt: now}, nil
+		}
+		exhausted, ends, tell := w.left <= 0, w.ends, !w.told
+		w.told = w.told || exhausted
 		changed := p.changed
 		p.mu.Unlock()
 
 		wait := ends.Sub(now)
 		if exhausted {
 			if deadline, ok := ctx.Deadline(); ok && deadline.Before(ends) {
-				return nil, fmt.Errorf("the rate limit leaves no request for another %s: %w", wait.Round(time.Second), context.DeadlineExceeded)
+				return nil, fmt.Errorf("the rate limit allows no request for another %s: %w", wait.Round(time.Second), context.DeadlineExceeded)
 			}
 			if tell {
 				p.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the rate limit of the Management API",
@@ -110,7 +94,7 @@ func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 			}
 		}
 		if ends.IsZero() {
-			// Every request that is left is under way; an answer will tell.
+			// All remaining requests are in flight; a response will change that.
 			wait = usualWindow
 		}
 		timer := time.NewTimer(wait)
@@ -123,56 +107,24 @@ func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 	}
 }
 
-// blocking is the window because of which a request has to wait, the one that
-// opens last if there are two, or nil.
-func (p *pacer) blocking(key string, now time.Time) *window {
-	w := p.windows[key]
-	if w == nil {
-		w = &window{}
-		p.windows[key] = w
-	}
-	own, all := w.blocked(now), p.account.blocked(now) && p.shared
-	switch {
-	case all && (!own || p.account.ends.After(w.ends)):
-		return &p.account
-	case own:
-		return w
-	}
-	return nil
-}
-
-func (p *pacer) admit(key string, now time.Time) *pass {
-	w := p.windows[key]
-	for _, w := range []*window{w, &p.account} {
-		w.sent++
-		w.pending++
-	}
-	return &pass{pacer: p, key: key, window: w, sentAt: now, serial: p.account.serial, answered: p.account.answered}
-}
-
-// roll closes the window when its time is over: the next has the whole limit.
+// roll closes the window if it is over: the next one has the whole limit.
 func (w *window) roll(now time.Time) {
 	if !w.ends.IsZero() && !now.Before(w.ends) {
 		w.ends = time.Time{}
 		w.left = w.limit
 		w.known = w.limit > 0
-		w.restart()
+		w.told = false
 	}
 }
 
-func (w *window) restart() {
-	w.sent, w.answered, w.told = 0, 0, false
-	w.serial++
-}
-
-// blocked says whether a further request could be refused. Requests without an
-// answer yet are taken for counted after the least that is known to be left.
+// blocked reports whether another request could be refused. It assumes that
+// pending requests are not yet counted in left.
 func (w *window) blocked(now time.Time) bool {
 	w.roll(now)
 	return w.known && w.left-w.pending <= 0
 }
 
-// lost is a request whose answer did not come, or came without numbers.
+// lost counts a request that got no response, or one without numbers.
 func (w *window) lost(now time.Time) {
 	if !w.known || w.limit == 0 {
 		return
@@ -182,9 +134,9 @@ func (w *window) lost(now time.Time) {
 	}
 }
 
-// announced takes in the numbers of an answer to a request sent at sentAt.
-// Answers overtake each other, and some take long, so the end of the window
-// that an answer speaks of lies between reset after sending and after now.
+// announced updates the window from the response to a request sent at sentAt.
+// Responses may arrive out of order and late, so the end of the window that a
+// response speaks of is between sentAt+reset and now+reset.
 func (w *window) announced(a announcement, sentAt, now time.Time) {
 	earliest, latest := sentAt.Add(a.reset), now.Add(a.reset+windowMargin)
 	switch {
@@ -196,10 +148,10 @@ func (w *window) announced(a announcement, sentAt, now time.Time) {
 		}
 		w.ends = latest
 	case earliest.After(w.ends):
-		w.restart()
+		w.told = false
 		w.left, w.ends = a.left, latest
 	case latest.Before(w.ends.Add(-2 * windowMargin)):
-		// An answer from a window that is over.
+		// It is about a window that is over.
 		return
 	default:
 		w.left = min(w.left, a.left)
@@ -208,10 +160,9 @@ func (w *window) announced(a announcement, sentAt, now time.Time) {
 		}
 	}
 	w.limit = a.limit
-	w.answered++
 }
 
-// refused closes the window until then.
+// refused closes the window until a time.
 func (w *window) refused(until time.Time, limit int) {
 	if limit > 0 {
 		w.limit = limit
@@ -222,7 +173,7 @@ func (w *window) refused(until time.Time, limit int) {
 	}
 }
 
-// An announcement is what an answer says about its window.
+// An announcement is what a response says about its window.
 type announcement struct {
 	limit, left int
 	reset       time.Duration
@@ -238,78 +189,37 @@ func announcementOf(h http.Header) (a announcement, ok bool) {
 	return announcement{limit: limit, left: left, reset: time.Duration(reset) * time.Second}, true
 }
 
-// done gives the pass back with the answer, which is nil when none came.
-// otherwise is how long to keep away after a refusal that does not say.
-func (s *pass) done(answer *http.Response, otherwise time.Duration) {
-	p := s.pacer
+// done ends a request. response is nil if there was none. otherwise is how long
+// to wait after a refusal that does not say.
+func (s *pass) done(response *http.Response, otherwise time.Duration) {
+	p, w := s.pacer, s.window
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	s.window.pending--
-	p.account.pending--
+	w.pending--
 	defer func() {
 		close(p.changed)
 		p.changed = make(chan struct{})
 	}()
-
-	if answer == nil {
-		s.window.lost(now)
-		p.account.lost(now)
+	if response == nil {
+		w.lost(now)
 		return
 	}
-	numbers, announced := announcementOf(answer.Header)
-	if answer.StatusCode == http.StatusTooManyRequests {
-		wait, ok := retryAfter(answer.Header, now)
+	numbers, announced := announcementOf(response.Header)
+	switch {
+	case response.StatusCode == http.StatusTooManyRequests:
+		wait, ok := retryAfter(response.Header, now)
 		if !ok && announced {
 			wait, ok = numbers.reset, true
 		}
 		if !ok {
 			wait = otherwise
 		}
-		until := now.Add(wait + windowMargin)
-		if announced {
-			p.suspect(s, until, numbers.limit, now)
-		}
-		s.window.refused(until, numbers.limit)
-		return
-	}
-	if !announced {
-		s.window.lost(now)
-		p.account.lost(now)
-		return
-	}
-	s.window.announced(numbers, s.sentAt, now)
-	if !p.shared || numbers.limit != p.account.limit {
-		return
-	}
-	serial := p.account.serial
-	p.account.announced(numbers, s.sentAt, now)
-	// Were all requests counted together, those that were answered before this
-	// one was sent would be gone from what is left.
-	if s.serial == serial && serial == p.account.serial && numbers.left >= numbers.limit-s.answered && s.answered > 0 {
-		p.shared = false
-		p.account.known = false
-		clear(p.suspects)
-	}
-}
-
-// suspect notes a refusal and decides whether all requests count together.
-func (p *pacer) suspect(s *pass, until time.Time, limit int, now time.Time) {
-	if s.window.sent >= limit {
-		return
-	}
-	p.suspects[s.key] = until
-	for key, end := range p.suspects {
-		if !now.Before(end) {
-			delete(p.suspects, key)
-		}
-	}
-	if p.shared || len(p.suspects) > 1 {
-		if !p.shared {
-			p.shared = true
-			p.account.restart()
-		}
-		p.account.refused(until, limit)
+		w.refused(now.Add(wait+windowMargin), numbers.limit)
+	case announced:
+		w.announced(numbers, s.sentAt, now)
+	default:
+		w.lost(now)
 	}
 }
 
@@ -317,7 +227,7 @@ func (p *pacer) suspect(s *pass, until time.Time, limit int, now time.Time) {
 func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil {
-		return min(max(time.Duration(seconds), 0)*time.Second, time.Hour), true
+		return time.Duration(min(max(seconds, 0), 3600)) * time.Second, true
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

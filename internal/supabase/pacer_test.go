@@ -47,7 +47,7 @@ func slow(most time.Duration, next http.RoundTripper) http.RoundTripper {
 func TestPacerStaysBelowTheLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(120, byEndpoint)
+		server := newLimiter(120)
 		c := newClient(t, slow(200*time.Millisecond, handlerTransport{server}))
 		start := time.Now()
 		eachOf(500, 10, func(i int) {
@@ -69,7 +69,7 @@ func TestPacerStaysBelowTheLimit(t *testing.T) {
 func TestPacerBurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(120, byEndpoint)
+		server := newLimiter(120)
 		c := newClient(t, slow(500*time.Millisecond, handlerTransport{server}))
 		eachOf(400, 400, func(i int) {
 			if _, err := c.ListSecrets(numbered(t.Context(), i), testRef); err != nil {
@@ -87,7 +87,7 @@ func TestPacerBurst(t *testing.T) {
 func TestPacerCountsApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(120, byEndpoint)
+		server := newLimiter(120)
 		c := newClient(t, handlerTransport{server})
 		for range 120 {
 			if _, err := c.ListSecrets(t.Context(), testRef); err != nil {
@@ -104,78 +104,6 @@ func TestPacerCountsApart(t *testing.T) {
 		if took := time.Since(start); took != 0 {
 			t.Errorf("waited %s for somebody else's limit", took)
 		}
-	})
-}
-
-// When the server counts all requests of an account together, which the
-// client cannot know beforehand, no request is refused more than once all the
-// same.
-func TestPacerLearnsThatAllCountTogether(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(120, byAccount)
-		c := newClient(t, slow(300*time.Millisecond, handlerTransport{server}))
-		eachOf(600, 300, func(i int) {
-			ctx := numbered(t.Context(), i)
-			var err error
-			switch project := ref(i / 3); i % 3 {
-			case 0:
-				_, err = c.ListSecrets(ctx, project)
-			case 1:
-				_, err = c.ListFunctions(ctx, project)
-			case 2:
-				_, err = c.Query(ctx, project, QueryRequest{SQL: "select 1", ReadOnly: true})
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		})
-		if most := server.most(); most > 1 {
-			t.Errorf("a request was refused %d times", most)
-		}
-	})
-}
-
-// When another program uses up the limits of two projects, all requests may
-// count together for all the client knows. Answers with numbers of their own
-// show that they do not, and nobody waits for those two any longer.
-func TestPacerNoticesThatRequestsCountApart(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(120, byEndpoint)
-		c := newClient(t, handlerTransport{server})
-		exhaust := func(project string) {
-			server.counts["GET /v1/projects/"+project+"/secrets"] = 120
-			server.ends["GET /v1/projects/"+project+"/secrets"] = time.Now().Add(time.Minute)
-		}
-		exhaust(ref(1))
-		exhaust(ref(2))
-		eachOf(2, 2, func(i int) {
-			if _, err := c.ListSecrets(t.Context(), ref(1+i)); err != nil {
-				t.Error(err)
-			}
-		})
-		for i := range 3 {
-			if _, err := c.ListSecrets(t.Context(), ref(10+i)); err != nil {
-				t.Error(err)
-			}
-		}
-		exhaust(ref(3))
-		var group sync.WaitGroup
-		group.Go(func() {
-			if _, err := c.ListSecrets(t.Context(), ref(3)); err != nil {
-				t.Error(err)
-			}
-		})
-		time.Sleep(time.Second)
-		start := time.Now()
-		if _, err := c.ListSecrets(t.Context(), ref(20)); err != nil {
-			t.Error(err)
-		}
-		if took := time.Since(start); took != 0 {
-			t.Errorf("waited %s for another project", took)
-		}
-		group.Wait()
 	})
 }
 
@@ -218,6 +146,10 @@ func TestRefusalIsWaitedFor(t *testing.T) {
 		"seconds": {
 			header:  func() http.Header { return http.Header{"Retry-After": {"42"}, "X-Ratelimit-Reset": {"7"}} },
 			atLeast: 42 * time.Second, noMore: 44 * time.Second, refusals: 1,
+		},
+		"far too long": {
+			header:  func() http.Header { return http.Header{"Retry-After": {"10000000000"}} },
+			atLeast: time.Hour, noMore: time.Hour + 2*time.Second, refusals: 1,
 		},
 		"date": {
 			header: func() http.Header {
@@ -369,7 +301,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 func TestWaitIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(5, byEndpoint)
+		server := newLimiter(5)
 		c, log := newLoggedClient(t, handlerTransport{server})
 		eachOf(10, 10, func(int) {
 			if _, err := c.ListSecrets(t.Context(), testRef); err != nil {
