@@ -224,7 +224,7 @@ func driftDetection(t *testing.T, u *user, s *stack.Stack) {
 
 	refused := "sbp_" + strings.Repeat("c0ffee42", 5)
 	reader.env = append(reader.env, "SUPABASE_ACCESS_TOKEN="+refused)
-	check(1, "❌ The backup could not be compared with the configuration", "Give a personal access token")
+	check(1, "❌ The backup could not be compared with the configuration", "Use a personal access token")
 
 	password, _ := strings.CutPrefix(s.ReadOnlyDatabaseURL, "postgresql://supabase_read_only_user:")
 	password, _, _ = strings.Cut(password, "@")

@@ -30,58 +30,52 @@ const (
 	// DefaultBaseURL is where Supabase serves the Management API.
 	DefaultBaseURL = "https://api.supabase.com"
 
-	// largestSource, largestRows and largestBody bound in bytes the answers with
-	// the source of a function, with rows, and all others; largestFailure bounds
-	// failures. Small JSON can become large in memory: a list of a project's
-	// functions or secrets stays far below its bound.
+	// largestSource, largestRows and largestBody limit, in bytes, the responses
+	// with the source of a function, with rows, and all others; largestFailure
+	// limits failures. Small JSON can become large in memory, and a list of a
+	// project's functions or secrets stays far below its limit.
 	largestSource  = 64 << 20
 	largestRows    = 16 << 20
 	largestBody    = 4 << 20
 	largestFailure = 1 << 20
 
-	// statusUpstreamFailure is the API's own status for a failure of something
-	// behind it. It comes with permanent failures too.
+	// statusUpstreamFailure is the API's own status for a failure of a service
+	// behind it, temporary or permanent.
 	statusUpstreamFailure = 544
 
-	// Calls that may be repeated are given up after so many failures, and
-	// after so many refusals because of the rate limit.
-	mostFailures  = 6
-	mostRefusals  = 10
-	mostTimeouts  = 2
-	mostInternal  = 3
+	// A call is retried until it has failed so many times: altogether, because
+	// of the rate limit, without a response in time, and with status 500.
+	maxFailures   = 6
+	maxRefusals   = 10
+	maxTimeouts   = 2
+	maxInternal   = 3
 	shortestDelay = 500 * time.Millisecond
 	longestDelay  = 10 * time.Second
 	longestAfter  = time.Minute
 
-	// idleTimeout is how long a connection is kept that nobody uses.
+	// idleTimeout is how long an unused connection is kept.
 	idleTimeout = 10 * time.Second
 )
 
-// Config is what a Client is made of.
+// Config configures a Client.
 type Config struct {
 	// BaseURL is the API's address; DefaultBaseURL if empty. It must be https,
 	// or http to a loopback address.
 	BaseURL string
-	// Token is the access token, personal or of OAuth. Required.
+	// Token is the access token, personal or from OAuth. Required.
 	Token string
 	// UserAgent is sent with every request.
 	UserAgent string
-	// Transport sends the requests; a private one with the defaults of
-	// net/http if nil.
+	// Transport sends the requests. If nil, the client has its own, with the
+	// defaults of net/http.
 	Transport http.RoundTripper
-	// Logger receives what the client does: waits at level Info, each request
-	// at level Debug. Nothing in it is secret. It may be nil.
+	// Logger receives waits at level Info and each request at level Debug,
+	// without secrets. It may be nil.
 	Logger *slog.Logger
-	// Redactor hides secrets; a new one if nil. The client adds its token and
-	// the secrets that it handles.
-	Redactor *Redactor
-	// AttemptTimeout bounds one attempt of a call. 0 means as long as each
-	// call usually needs at most, from half a minute to five.
-	AttemptTimeout time.Duration
 }
 
-// A Client calls the Management API with one access token. It may be used by
-// several goroutines at once.
+// A Client calls the Management API with one access token. It is safe for
+// concurrent use.
 type Client struct {
 	server    string
 	token     string
@@ -89,7 +83,6 @@ type Client struct {
 	transport http.RoundTripper
 	log       *slog.Logger
 	redactor  *Redactor
-	timeout   time.Duration
 	pacer     *pacer
 }
 
@@ -135,24 +128,19 @@ func New(cfg Config) (*Client, error) {
 		userAgent: cfg.UserAgent,
 		transport: cfg.Transport,
 		log:       cfg.Logger,
-		redactor:  cfg.Redactor,
-		timeout:   cfg.AttemptTimeout,
+		redactor:  NewRedactor(cfg.Token),
 	}
 	if c.transport == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
-		// Terraform works on ten resources at once, and each makes three requests.
+		// Terraform works on ten resources at once, with three requests each.
 		transport.MaxIdleConnsPerHost = 32
-		// A provider that serves several runs keeps nothing between them.
+		// A provider that serves several runs keeps no connection between them.
 		transport.IdleConnTimeout = idleTimeout
 		c.transport = transport
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if c.redactor == nil {
-		c.redactor = NewRedactor()
-	}
-	c.redactor.Add(cfg.Token)
 	c.pacer = newPacer(c.log)
 	return c, nil
 }
@@ -162,75 +150,68 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Redactor is what the client hides secrets with.
-func (c *Client) Redactor() *Redactor { return c.redactor }
-
-// Close closes idle connections. The client may be used on.
+// Close closes idle connections. The client can still be used.
 func (c *Client) Close() {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
-// An effect is what sending a request twice does.
+// An effect says whether a request may be sent again.
 type effect int
 
 const (
 	// reads changes nothing.
 	reads effect = iota
-	// overwrites leaves the same behind however often it is sent.
+	// overwrites has the same result however often it is sent.
 	overwrites
-	// adds must not be sent again when it may have been carried out.
+	// adds must not be sent again if it may have been carried out.
 	adds
 )
 
-// A call is one operation on the API: one request, or the same again when it
-// failed.
+// A call is one operation of the API: a request and its retries.
 type call struct {
 	// op and resource are for people; see Error.
 	op, resource string
-	// ref is the project's, empty for a call about the whole account.
+	// ref is the project's; empty for a call about the whole account.
 	ref     string
 	account bool
-	// endpoint is the method and the path with its variables by name: what the
-	// API counts requests by, within a project.
+	// endpoint is the method and the path, with the names of its variables.
+	// Within a project the API counts requests by endpoint.
 	endpoint string
-	// permission is what the token needs for it.
+	// permission is the one that the token needs.
 	permission string
 	effect     effect
-	// timeout is for one attempt.
+	// timeout limits one attempt.
 	timeout time.Duration
-	// accept is the form in which the answer is wanted; JSON if empty.
+	// accept is the wanted media type of the response; JSON if empty.
 	accept string
-	// largest bounds in bytes the body of a successful answer; largestBody if 0.
+	// largest limits, in bytes, the body of a successful response; largestBody
+	// if 0.
 	largest int64
-	// sql says that failures may quote an error of SQL.
+	// sql says that a failure may contain an SQL error.
 	sql bool
-	// hide holds values that errors must not show, besides those that the
-	// redactor knows.
+	// hide lists values that errors must not contain, in addition to those
+	// that the redactor knows.
 	hide []string
 
 	client                                *Client
 	attempts, failures, timeouts, refused int
-	// arrived says that an attempt without success may have been carried out.
+	// arrived says that a failed attempt may have been carried out.
 	arrived bool
-	// last is how the last attempt failed, wait the time until the next.
+	// last says how the last attempt failed; wait is the time until the next.
 	last string
 	wait time.Duration
 }
 
 var refPattern = regexp.MustCompile(`^[a-z]{20}$`)
 
-// do performs a call and returns the body of the successful answer. request
-// makes the request with the generated client, whose HTTP client repeats it as
-// often as is needed.
+// do performs a call and returns the successful response with its body. request
+// sends the request with the generated client, whose HTTP client retries it.
 func (c *Client) do(ctx context.Context, k *call, request func(*api.Client) (*http.Response, error)) (*http.Response, []byte, error) {
 	k.client = c
-	if c.timeout > 0 {
-		k.timeout = c.timeout
-	}
 	if !k.account && !refPattern.MatchString(k.ref) {
-		return nil, nil, k.invalid("a project ref is 20 lower-case letters")
+		return nil, nil, k.invalid("the project ref must be 20 lower-case letters")
 	}
 	response, err := request(&api.Client{Server: c.server, Client: k, RequestEditors: []api.RequestEditorFn{k.dress}})
 	if err != nil {
@@ -243,7 +224,7 @@ func (c *Client) do(ctx context.Context, k *call, request func(*api.Client) (*ht
 	return response, body, nil
 }
 
-// dress adds to a request what the generated client does not know.
+// dress sets the headers of a request.
 func (k *call) dress(_ context.Context, r *http.Request) error {
 	r.Header.Set("Authorization", "Bearer "+k.client.token)
 	if k.client.userAgent != "" {
@@ -256,8 +237,8 @@ func (k *call) dress(_ context.Context, r *http.Request) error {
 	return nil
 }
 
-// Do sends a request until it is answered in a way that repeating will not
-// change. It is the HTTP client of the generated client.
+// Do sends a request and retries it while that may help. It is the HTTP client
+// of the generated client.
 func (k *call) Do(r *http.Request) (*http.Response, error) {
 	request, err := retryablehttp.FromRequest(r)
 	if err != nil {
@@ -276,8 +257,8 @@ func (k *call) Do(r *http.Request) (*http.Response, error) {
 	return repeating.Do(request)
 }
 
-// RoundTrip makes one attempt, when the rate limit allows it, and reads the
-// answer to its end.
+// RoundTrip makes one attempt as soon as the rate limit allows it, and reads the
+// whole response.
 func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	entered, err := k.client.pacer.enter(ctx, k.endpoint+" "+k.ref)
@@ -307,18 +288,18 @@ func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 var (
-	errAttemptTimeout = errors.New("there was no answer in time")
-	errTooLarge       = errors.New("the answer is too large")
+	errAttemptTimeout = errors.New("there was no response in time")
+	errTooLarge       = errors.New("the response is too large")
 )
 
-// heldBackError says that an attempt was not made, because the rate limit or
-// the end of the context came before.
+// heldBackError is the error of an attempt that was not made because of the rate
+// limit or the context.
 type heldBackError struct{ error }
 
 func (e *heldBackError) Unwrap() error { return e.error }
 
-// buffer reads the body of an answer into memory. A failure that is too long
-// is cut, an answer that is too long is an error.
+// buffer reads the body of a response into memory. It truncates a failure that is
+// too large; a successful response that is too large is an error.
 func buffer(response *http.Response, largest int64) error {
 	defer func() { _ = response.Body.Close() }()
 	limit, success := int64(largestFailure), response.StatusCode >= 200 && response.StatusCode <= 299
@@ -327,7 +308,7 @@ func buffer(response *http.Response, largest int64) error {
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err != nil && success {
-		return fmt.Errorf("the answer broke off: %w", err)
+		return fmt.Errorf("the response was cut off: %w", err)
 	}
 	if int64(len(body)) > limit {
 		if success {
@@ -355,8 +336,8 @@ func (k *call) logAttempt(ctx context.Context, start time.Time, status int, err 
 
 func (k *call) redact(text string) string { return k.client.redactor.redact(text, k.hide) }
 
-// again decides whether to repeat a request, and when. An answer that has come
-// counts also when the context has ended since.
+// again decides whether to retry a request, and when. A response counts even if
+// the context has ended since.
 func (k *call) again(ctx context.Context, response *http.Response, err error) (bool, error) {
 	if err != nil {
 		if ctx.Err() != nil {
@@ -370,7 +351,7 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		if errors.Is(err, errAttemptTimeout) {
 			k.timeouts++
 		}
-		if permanent(err) || k.effect == adds && !unsent(err) || k.failures >= mostFailures || k.timeouts > mostTimeouts {
+		if permanent(err) || k.effect == adds && !unsent(err) || k.failures >= maxFailures || k.timeouts > maxTimeouts {
 			return false, err
 		}
 		k.postpone(ctx, nil)
@@ -389,14 +370,14 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		// The pacer waits for the end of the window.
 		k.refused++
 		k.wait = 0
-		return k.refused < mostRefusals, nil
+		return k.refused < maxRefusals, nil
 	}
 	k.failures++
-	// When the database has no connection to spare, nothing was carried out.
+	// If the database has no free connection, nothing was carried out.
 	full := status == http.StatusServiceUnavailable &&
 		(strings.Contains(message, "too many clients") || strings.Contains(message, "remaining connection slots"))
 	k.arrived = k.arrived || !full
-	if k.effect == adds && !full || k.failures >= mostAttempts(status) {
+	if k.effect == adds && !full || k.failures >= maxAttempts(status) {
 		return false, nil
 	}
 	if ctx.Err() != nil {
@@ -406,26 +387,27 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 	return true, nil
 }
 
-// mostAttempts is how many attempts a failure is worth. Gateways fail in
-// passing; other failures of the server are often there to stay.
-func mostAttempts(status int) int {
+// maxAttempts is how often a request that fails with this status is sent.
+// Failures of gateways are usually temporary, other failures of the server
+// often are not.
+func maxAttempts(status int) int {
 	switch {
 	case status == http.StatusRequestTimeout, status >= 502 && status <= 504, status >= 520 && status <= 527, status == 530:
-		return mostFailures
+		return maxFailures
 	case status == http.StatusInternalServerError:
-		return mostInternal
+		return maxInternal
 	}
 	return 1
 }
 
-// peek returns the body of a buffered answer and leaves it to be read again.
+// peek returns the body of a buffered response, which can be read again.
 func peek(response *http.Response) []byte {
 	body, _ := io.ReadAll(response.Body)
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	return body
 }
 
-// postpone sets the time until the next attempt.
+// postpone sets the time to wait before the next attempt.
 func (k *call) postpone(ctx context.Context, response *http.Response) {
 	k.wait = min(shortestDelay<<(k.failures-1), longestDelay)
 	k.wait += rand.N(k.wait / 4)
@@ -441,27 +423,27 @@ func (k *call) postpone(ctx context.Context, response *http.Response) {
 
 func (k *call) delay(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return k.wait }
 
-// unsent says that an error came before a request could reach the server.
+// unsent reports whether an error occurred before the request was sent.
 func unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, new(*net.DNSError)) || distrusted(err) ||
 		errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
-// distrusted says that an error came from making the connection secure.
+// distrusted reports whether an error comes from TLS.
 func distrusted(err error) bool {
 	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) ||
 		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(*tls.CertificateVerificationError)) ||
 		errors.As(err, new(tls.RecordHeaderError))
 }
 
-// permanent says that an error will come again.
+// permanent reports whether a retry would fail in the same way.
 func permanent(err error) bool {
 	var dns *net.DNSError
 	return errors.Is(err, errTooLarge) || distrusted(err) || errors.As(err, &dns) && dns.IsNotFound
 }
 
-// reason is an error's text without the request's URL.
+// reason returns an error's text without the request's URL.
 func reason(err error) string {
 	var outer *url.Error
 	if errors.As(err, &outer) {
@@ -474,15 +456,15 @@ func (k *call) failure() *Error {
 	return &Error{Op: text.Head(text.Line(k.op), longestMessage), Resource: text.Head(text.Line(k.resource), longestMessage), Attempts: k.attempts}
 }
 
-// invalid is the error for input that is not sent.
+// invalid returns the error for input that is not sent.
 func (k *call) invalid(why string) *Error {
 	e := k.failure()
 	e.Message = why
-	e.kinds = []error{ErrInvalidInput}
+	e.kinds = []error{errInvalidInput}
 	return e
 }
 
-// unanswered is the error for a call without an answer.
+// unanswered returns the error for a call without a response.
 func (k *call) unanswered(ctx context.Context, err error) *Error {
 	e := k.failure()
 	e.Message = text.Head(k.redact(reason(err)), longestMessage)
@@ -490,10 +472,10 @@ func (k *call) unanswered(ctx context.Context, err error) *Error {
 	case errors.As(err, new(*heldBackError)) && ctx.Err() == nil:
 		e.cause = context.DeadlineExceeded
 		e.kinds = append(e.kinds, ErrRateLimited)
-		e.Advice = "Run again later, or with a longer timeout."
+		e.Advice = "Run again later, or raise `timeouts`."
 	case ctx.Err() != nil:
 		e.cause = ctx.Err()
-		e.Message = "there was no time left"
+		e.Message = "the time was over"
 		if errors.Is(e.cause, context.Canceled) {
 			e.Message = "it was interrupted"
 		}
@@ -504,9 +486,9 @@ func (k *call) unanswered(ctx context.Context, err error) *Error {
 			e.kinds = append(e.kinds, ErrRateLimited)
 		}
 	case errors.Is(err, errTooLarge), errors.Is(err, io.ErrUnexpectedEOF):
-		e.kinds = append(e.kinds, ErrUnexpectedAnswer)
+		e.kinds = append(e.kinds, errUnexpectedResponse)
 	case distrusted(err):
-		e.Advice = "The connection is not secure: check the API's URL, the proxy if there is one, and the certificates that this machine trusts."
+		e.Advice = "The connection is not secure. Check `api_url`, the proxy if there is one, and the certificates that this machine trusts."
 	default:
 		e.Advice = "Check the network between this machine and the API, and run again."
 	}
@@ -514,7 +496,7 @@ func (k *call) unanswered(ctx context.Context, err error) *Error {
 	return e
 }
 
-// unsuccessful is the error for an answer that is no success.
+// unsuccessful returns the error for a response with a status other than 2xx.
 func (k *call) unsuccessful(status int, body []byte) *Error {
 	e := k.failure()
 	e.explain(status, body, k.sql, k.permission, k.redact)
@@ -528,18 +510,18 @@ func (k *call) markUnknown(e *Error) {
 	}
 }
 
-// malformed is the error for an answer that is not of the documented form. The
-// answer itself is not quoted.
+// malformed returns the error for a response that does not have the documented
+// form. It does not quote the response.
 func (k *call) malformed(why string) *Error {
 	e := k.failure()
-	e.Message = "the answer is not of the documented form: " + k.redact(why)
-	e.kinds = []error{ErrUnexpectedAnswer}
+	e.Message = "the response does not have the documented form: " + k.redact(why)
+	e.kinds = []error{errUnexpectedResponse}
 	k.arrived = true
 	k.markUnknown(e)
 	return e
 }
 
-// decode reads an answer of JSON.
+// decode reads a JSON response.
 func decode[T any](k *call, body []byte) (T, error) {
 	var value T
 	if err := json.Unmarshal(body, &value); err != nil {
@@ -549,15 +531,15 @@ func decode[T any](k *call, body []byte) (T, error) {
 	return value, nil
 }
 
-// jsonReason says what is wrong with JSON without quoting it.
+// jsonReason says what is wrong with a JSON text without quoting it.
 func jsonReason(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind):
-		return fmt.Sprintf("the field %q holds a %s", kind.Field, kind.Value)
+		return fmt.Sprintf("the field %q is a %s", kind.Field, kind.Value)
 	case errors.As(err, &syntax):
-		return fmt.Sprintf("it is no JSON from byte %d on", syntax.Offset)
+		return fmt.Sprintf("it is not valid JSON at byte %d", syntax.Offset)
 	}
-	return "it is no JSON"
+	return "it is not valid JSON"
 }

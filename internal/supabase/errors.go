@@ -12,52 +12,52 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// What an error of this package can be, for errors.Is.
+// The kinds of errors, for errors.Is.
 var (
-	// ErrNotFound says that the object does not exist.
+	// ErrNotFound: the object does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrUnauthorized says that the access token is not accepted.
+	// ErrUnauthorized: the access token is not accepted.
 	ErrUnauthorized = errors.New("the access token is not accepted")
-	// ErrForbidden says that the token may not do this.
+	// ErrForbidden: the token lacks a permission.
 	ErrForbidden = errors.New("the access token may not do this")
-	// ErrProjectGone says that the project was deleted, or is not there for
-	// this token.
+	// ErrProjectGone: the project was deleted, or the token cannot see it.
 	ErrProjectGone = errors.New("the project is gone")
-	// ErrQuota says that a limit of the project's plan is reached.
-	ErrQuota = errors.New("a limit of the plan is reached")
-	// ErrRateLimited says that requests were refused for longer than the call
+	// ErrRateLimited: the rate limit refused requests for longer than the call
 	// could wait.
 	ErrRateLimited = errors.New("too many requests")
-	// ErrOutcomeUnknown says that a write may or may not have been carried
-	// out. Look before repeating it.
+	// ErrOutcomeUnknown: a write may or may not have been carried out. Read
+	// the object before repeating it.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown")
-	// ErrUnexpectedAnswer says that the answer was too large, cut off or not
-	// of the documented form.
-	ErrUnexpectedAnswer = errors.New("unexpected answer")
-	// ErrInvalidInput says that the call was refused before anything was sent.
-	ErrInvalidInput = errors.New("invalid input")
+
+	// errUnexpectedResponse: the response was too large, cut off, or did not
+	// have the documented form.
+	errUnexpectedResponse = errors.New("unexpected response")
+	// errInvalidInput: nothing was sent.
+	errInvalidInput = errors.New("invalid input")
+	// errQuota: a limit of the organization's plan is reached.
+	errQuota = errors.New("a limit of the plan is reached")
 )
 
-// An Error is a call of the Management API that failed. Its texts are single
+// An Error describes a failed call of the Management API. Its texts are single
 // printable lines without secrets.
 type Error struct {
-	// Op is what was tried, as "read the secrets".
+	// Op is what was tried, for example "list the secrets".
 	Op string
-	// Resource is what it was tried on, as "project abcdefghijklmnopqrst".
+	// Resource is the object, for example "project abcdefghijklmnopqrst".
 	Resource string
-	// Status is the HTTP status, 0 when there was no answer.
+	// Status is the HTTP status, 0 without a response.
 	Status int
-	// Message is what the server said, or why there was no answer.
+	// Message is what the server said, or why there was no response.
 	Message string
-	// EventID is the server's number for the event, to quote to support.
+	// EventID is the server's ID of the failure, for Supabase's support.
 	EventID string
-	// Attempts is how many requests were sent or tried.
+	// Attempts counts the requests that were made.
 	Attempts int
-	// Advice is what to do next, where that is known.
+	// Advice is what to do next, or empty.
 	Advice string
 
-	// SQLState is the code of an error of SQL, as "42P01", else empty. Detail,
-	// Hint and Where are PostgreSQL's; Message holds its message alone.
+	// SQLState is the code of an SQL error, for example "42P01", or empty.
+	// Detail, Hint and Where are PostgreSQL's; Message is its message alone.
 	SQLState, Detail, Hint, Where string
 
 	kinds []error
@@ -91,7 +91,7 @@ func (e *Error) Error() string {
 		sentence(&b, "", "Event "+e.EventID)
 	}
 	if errors.Is(e, ErrOutcomeUnknown) {
-		sentence(&b, "", "It may have been carried out all the same")
+		sentence(&b, "", "It may have been carried out nevertheless")
 	}
 	sentence(&b, "", e.Advice)
 	return b.String()
@@ -111,8 +111,8 @@ func sentence(b *strings.Builder, label, text string) {
 	b.WriteString(text)
 }
 
-// Unwrap gives the sentinels that describe the error, and the context's error
-// when the context ended it.
+// Unwrap returns the kinds of the error, and the context's error if that is the
+// cause.
 func (e *Error) Unwrap() []error {
 	if e.cause == nil {
 		return e.kinds
@@ -120,23 +120,22 @@ func (e *Error) Unwrap() []error {
 	return append([]error{e.cause}, e.kinds...)
 }
 
-// SQLError gives the parts of an error of SQL. ok is false for every other
-// error.
+// SQLError returns the parts of an SQL error. ok is false for any other error.
 func (e *Error) SQLError() (state, message, detail, hint, where string, ok bool) {
 	return e.SQLState, e.Message, e.Detail, e.Hint, e.Where, e.SQLState != ""
 }
 
-// OutcomeUnknown says whether the call may have been carried out all the same.
+// OutcomeUnknown reports whether the call may have been carried out nevertheless.
 func (e *Error) OutcomeUnknown() bool { return errors.Is(e, ErrOutcomeUnknown) }
 
 const (
-	// longestMessage bounds in bytes what is kept of one text of the server,
-	// longestText what is looked at.
+	// longestMessage limits, in bytes, what is kept of a text of the server,
+	// longestText what is read of it.
 	longestMessage = 1000
 	longestText    = 32 << 10
 )
 
-// These are compiled at the first failure, as secretPatterns are.
+// Like secretPatterns, these are compiled when they are first needed.
 var (
 	titlePattern = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
@@ -146,8 +145,8 @@ var (
 	})
 )
 
-// explain fills in what an answer that is no success says. sql says that the
-// call ran SQL, whose errors have parts.
+// explain fills in the fields from a response with a status other than 2xx. sql
+// says that it may contain an SQL error.
 func (e *Error) explain(status int, body []byte, sql bool, permission string, redact func(string) string) {
 	e.Status = status
 	message, event := messageOf(body)
@@ -169,33 +168,33 @@ func (e *Error) explain(status int, body []byte, sql bool, permission string, re
 	switch {
 	case (status == http.StatusBadRequest || status == http.StatusNotFound) && projectGonePattern().MatchString(message):
 		e.kinds = append(e.kinds, ErrProjectGone)
-		e.Advice = "The project was deleted, or the project ref is not right, or the token belongs to an account that cannot see it."
+		e.Advice = "The project was deleted, the project ref is wrong, or the token's account cannot see the project."
 	case status == http.StatusNotFound:
 		e.kinds = append(e.kinds, ErrNotFound)
 	case status == http.StatusUnauthorized:
 		e.kinds = append(e.kinds, ErrUnauthorized)
-		e.Advice = "Give a personal access token (sbp_...) from https://supabase.com/dashboard/account/tokens that is neither expired nor revoked; the project's API keys do not work here."
+		e.Advice = "Use a personal access token (sbp_...) from https://supabase.com/dashboard/account/tokens that is neither expired nor revoked. A project's API keys do not work here."
 	case status == http.StatusForbidden:
 		e.kinds = append(e.kinds, ErrForbidden)
-		e.Advice = "Give the token the permission " + permission + ", or the account a role in the organization that has it."
+		e.Advice = "Give the token the permission " + permission + ", or its account a role in the organization that has it."
 	case status == http.StatusPaymentRequired:
-		e.kinds = append(e.kinds, ErrQuota)
-		e.Advice = "Remove what is not needed, or change the organization's plan."
+		e.kinds = append(e.kinds, errQuota)
+		e.Advice = "Delete what is no longer needed, or change the organization's plan."
 	case status == http.StatusTooManyRequests:
 		e.kinds = append(e.kinds, ErrRateLimited)
-		e.Advice = "Other programs use up this account's requests; run again later, or with a longer timeout."
+		e.Advice = "Other programs use the same limit. Run again later, or raise `timeouts`."
 	case status == statusUpstreamFailure:
-		e.Advice = "The project may be paused, restoring or starting; look at its state in the dashboard and run again."
+		e.Advice = "The project may be paused, restoring or starting. Check its status in the dashboard and run again."
 	case status >= 300 && status < 400:
-		e.kinds = append(e.kinds, ErrUnexpectedAnswer)
-		e.Advice = "The API does not redirect; check the API's URL."
+		e.kinds = append(e.kinds, errUnexpectedResponse)
+		e.Advice = "The API does not redirect. Check `api_url`."
 	case status >= 500:
 		e.Advice = "See https://status.supabase.com and run again."
 	}
 }
 
-// messageOf finds the text for people in the body of a failure: JSON in one
-// of the forms in use, a page of a proxy, or plain text.
+// messageOf returns the message in the body of a failure, which is JSON in one of
+// several forms, a proxy's web page, or plain text.
 func messageOf(body []byte) (message, event string) {
 	message, event = wholeMessageOf(body)
 	return text.Head(message, longestText), text.Head(event, longestText)

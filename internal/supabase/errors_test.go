@@ -19,8 +19,8 @@ import (
 func TestErrorKinds(t *testing.T) {
 	t.Parallel()
 	kinds := []error{
-		ErrNotFound, ErrUnauthorized, ErrForbidden, ErrProjectGone, ErrQuota, ErrRateLimited,
-		ErrOutcomeUnknown, ErrUnexpectedAnswer, ErrInvalidInput,
+		ErrNotFound, ErrUnauthorized, ErrForbidden, ErrProjectGone, errQuota, ErrRateLimited,
+		ErrOutcomeUnknown, errUnexpectedResponse, errInvalidInput,
 	}
 	for name, test := range map[string]struct {
 		status   int
@@ -37,7 +37,7 @@ func TestErrorKinds(t *testing.T) {
 			403, `{"message":"Your account does not have the necessary privileges to access this endpoint."}`, ErrForbidden,
 			[]string{"privileges", "edge_functions_read"},
 		},
-		"quota":           {402, `{"message":"Max number of functions reached"}`, ErrQuota, []string{"Max number of functions reached", "plan"}},
+		"quota":           {402, `{"message":"Max number of functions reached"}`, errQuota, []string{"Max number of functions reached", "plan"}},
 		"event":           {501, `{"message":"Internal Server Error","errorEventId":"c0ffee0123"}`, nil, []string{"Event c0ffee0123"}},
 		"wrapped":         {422, `{"error":{"name":"HttpException","message":"wrapped"}}`, nil, []string{"HTTP 422: wrapped"}},
 		"several":         {400, `{"message":["slug must be a string","name is too long"]}`, nil, []string{"slug must be a string; name is too long"}},
@@ -101,7 +101,7 @@ func TestMalformedAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) { return answer(r, 200, body), nil }))
 				functions, err := c.ListFunctions(t.Context(), testRef)
-				if !errors.Is(err, ErrUnexpectedAnswer) || functions != nil {
+				if !errors.Is(err, errUnexpectedResponse) || functions != nil {
 					t.Fatalf("got %v, %v", functions, err)
 				}
 				if strings.Contains(err.Error(), "canary") {
@@ -115,10 +115,10 @@ func TestMalformedAnswers(t *testing.T) {
 	c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
 		return answer(r, 200, `{"id":"1","slug":"other","ref":"other","name":"x"}`), nil
 	}))
-	if _, err := c.GetFunction(t.Context(), testRef, "f"); !errors.Is(err, ErrUnexpectedAnswer) {
+	if _, err := c.GetFunction(t.Context(), testRef, "f"); !errors.Is(err, errUnexpectedResponse) {
 		t.Errorf("function: %v", err)
 	}
-	if _, err := c.Project(t.Context(), testRef); !errors.Is(err, ErrUnexpectedAnswer) {
+	if _, err := c.Project(t.Context(), testRef); !errors.Is(err, errUnexpectedResponse) {
 		t.Errorf("project: %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestOversizedAnswers(t *testing.T) {
 		"64 MiB": func() error { _, err := c.FunctionSource(t.Context(), testRef, "f"); return err },
 	} {
 		requests = 0
-		if err := read(); !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "more than "+bound) {
+		if err := read(); !errors.Is(err, errUnexpectedResponse) || !strings.Contains(err.Error(), "more than "+bound) {
 			t.Errorf("want %s, got %v", bound, err)
 		}
 		if requests != 1 {
@@ -179,7 +179,7 @@ func TestInvalidInput(t *testing.T) {
 		return nil, io.EOF
 	}))
 	for _, bad := range []string{"", "..", "../../x", "abc", "ABCDEFGHIJKLMNOPQRST", "abcdefghijklmnopqrs/", "a?b\x1b[2J"} {
-		if _, err := c.ListSecrets(t.Context(), bad); !errors.Is(err, ErrInvalidInput) || text.Line(err.Error()) != err.Error() {
+		if _, err := c.ListSecrets(t.Context(), bad); !errors.Is(err, errInvalidInput) || text.Line(err.Error()) != err.Error() {
 			t.Errorf("ref %q: %v", bad, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestInvalidInput(t *testing.T) {
 		_, err3 := c.UpdateFunction(t.Context(), testRef, bad, FunctionUpdate{})
 		_, err4 := c.DeployFunction(t.Context(), testRef, Deployment{Slug: bad, Entrypoint: "i", Files: map[string][]byte{"i": nil}})
 		for _, err := range []error{err1, err2, err3, err4, c.DeleteFunction(t.Context(), testRef, bad)} {
-			if !errors.Is(err, ErrInvalidInput) || text.Line(err.Error()) != err.Error() {
+			if !errors.Is(err, errInvalidInput) || text.Line(err.Error()) != err.Error() {
 				t.Errorf("slug %q: %v", bad, err)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/supabase/cli/pkg/api"
 )
 
-// The permissions that a token needs, as the API's documentation names them.
+// The permissions that a token needs, in the words of the API's documentation.
 const (
 	mayReadFunctions  = "edge_functions_read (OAuth: edge_functions:read)"
 	mayWriteFunctions = "edge_functions_write (OAuth: edge_functions:write)"
@@ -17,26 +17,26 @@ const (
 
 // A Function is an Edge Function without its source.
 type Function struct {
-	// ID stays the same over redeployments.
+	// ID does not change when the function is deployed again.
 	ID string
-	// Slug is the name in the function's URL, Name the one shown to people.
+	// Slug is the name in the function's URL, Name the displayed one.
 	Slug, Name string
 	// Status is ACTIVE, REMOVED or THROTTLED.
 	Status string
-	// Version is no reliable sign of a change.
+	// Version does not reliably change with the source.
 	Version   int
 	VerifyJWT bool
 	// EntrypointPath and ImportMapPath are URLs inside the deployment.
 	EntrypointPath, ImportMapPath string
-	// EzbrSHA256 is the digest of the bundle in hexadecimal digits. Deploying
-	// the same source again may change it; nothing else does.
+	// EzbrSHA256 is the SHA-256 of the bundle, in hexadecimal. It changes only
+	// when the function is deployed, even with the same source.
 	EzbrSHA256 string
 	// CreatedAt and UpdatedAt are in milliseconds since 1970, UTC.
 	CreatedAt, UpdatedAt int64
 }
 
-// FunctionUpdate is what to change of a function without deploying it again;
-// nil leaves a property as it is.
+// FunctionUpdate is what to change of a function without deploying it. A nil
+// property is not changed.
 type FunctionUpdate struct {
 	Name      *string
 	VerifyJWT *bool
@@ -63,7 +63,7 @@ func valueOf[T any](p *T) T {
 	return *p
 }
 
-// slugPattern is the API's own.
+// slugPattern is the API's.
 var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 func functionCall(op, ref, slug, endpoint string) *call {
@@ -73,8 +73,8 @@ func functionCall(op, ref, slug, endpoint string) *call {
 	}
 }
 
-// ListFunctions reads all functions of a project, removed ones that the
-// platform still lists included.
+// ListFunctions lists the functions of a project, including removed ones that the
+// platform still lists.
 func (c *Client) ListFunctions(ctx context.Context, ref string) ([]Function, error) {
 	k := &call{
 		op: "list the functions", resource: "project " + ref, ref: ref,
@@ -97,8 +97,8 @@ func (c *Client) ListFunctions(ctx context.Context, ref string) ([]Function, err
 	return functions, nil
 }
 
-// GetFunction reads one function. It is ErrNotFound when the project has no
-// function of that slug.
+// GetFunction reads one function. The error is ErrNotFound if the project has no
+// function with this slug.
 func (c *Client) GetFunction(ctx context.Context, ref, slug string) (Function, error) {
 	k := functionCall("read the properties", ref, slug, "GET /functions/{slug}")
 	return c.function(ctx, k, slug, func(client *api.Client) (*http.Response, error) {
@@ -106,10 +106,10 @@ func (c *Client) GetFunction(ctx context.Context, ref, slug string) (Function, e
 	})
 }
 
-// function performs a call that answers with a function.
+// function performs a call that returns a function.
 func (c *Client) function(ctx context.Context, k *call, slug string, request func(*api.Client) (*http.Response, error)) (Function, error) {
 	if !slugPattern.MatchString(slug) {
-		return Function{}, k.invalid("a function's slug has letters, digits, - and _ only, and begins with a letter")
+		return Function{}, k.invalid("a function's slug must have letters, digits, - and _ only, and begin with a letter")
 	}
 	_, body, err := c.do(ctx, k, request)
 	if err != nil {
@@ -120,13 +120,13 @@ func (c *Client) function(ctx context.Context, k *call, slug string, request fun
 		return Function{}, err
 	}
 	if f.Id == "" || f.Slug != slug {
-		return Function{}, k.malformed("it is not about this function")
+		return Function{}, k.malformed("it describes another function")
 	}
 	return functionOf(f), nil
 }
 
-// DeployFunction creates a function or replaces its source and properties. It
-// returns the function as it is afterwards.
+// DeployFunction creates a function or replaces its source and properties, and
+// returns it.
 func (c *Client) DeployFunction(ctx context.Context, ref string, d Deployment) (Function, error) {
 	k := functionCall("deploy the source", ref, d.Slug, "POST /functions/deploy")
 	k.permission, k.effect, k.timeout = mayWriteFunctions, overwrites, 5*time.Minute
@@ -140,11 +140,11 @@ func (c *Client) DeployFunction(ctx context.Context, ref string, d Deployment) (
 	if err != nil || f.CreatedAt != 0 && f.UpdatedAt != 0 && f.EzbrSHA256 != "" {
 		return f, err
 	}
-	// The answer may lack what tells one deployment from another.
+	// The response may lack the fields that identify the deployment.
 	return c.GetFunction(ctx, ref, d.Slug)
 }
 
-// UpdateFunction changes properties of a function and leaves its source.
+// UpdateFunction changes properties of a function, not its source.
 func (c *Client) UpdateFunction(ctx context.Context, ref, slug string, u FunctionUpdate) (Function, error) {
 	k := functionCall("change the properties", ref, slug, "PATCH /functions/{slug}")
 	k.permission, k.effect = mayWriteFunctions, overwrites
@@ -153,18 +153,18 @@ func (c *Client) UpdateFunction(ctx context.Context, ref, slug string, u Functio
 	})
 }
 
-// DeleteFunction removes a function. It is ErrNotFound when there is none.
+// DeleteFunction deletes a function. The error is ErrNotFound if there is none.
 func (c *Client) DeleteFunction(ctx context.Context, ref, slug string) error {
 	k := functionCall("delete the deployment", ref, slug, "DELETE /functions/{slug}")
 	k.permission, k.effect = mayWriteFunctions, overwrites
 	if !slugPattern.MatchString(slug) {
-		return k.invalid("a function's slug has letters, digits, - and _ only, and begins with a letter")
+		return k.invalid("a function's slug must have letters, digits, - and _ only, and begin with a letter")
 	}
 	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1DeleteAFunction(ctx, ref, slug)
 	})
 	if isNotFound(err) && k.arrived {
-		// An attempt whose answer was lost had removed it.
+		// An attempt whose response was lost has deleted it.
 		return nil
 	}
 	return err

@@ -37,7 +37,7 @@ func FuzzFailure(f *testing.F) {
 	})
 }
 
-// Whatever succeeds is either of the documented form or ErrUnexpectedAnswer, and
+// Whatever succeeds is either of the documented form or errUnexpectedResponse, and
 // nothing makes the client stop.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`[{"id":"1","slug":"f","name":"n","status":"ACTIVE","version":1,"created_at":1,"updated_at":2,"verify_jwt":null}]`))
@@ -59,7 +59,7 @@ func FuzzAnswer(f *testing.F) {
 		_, rows := c.Query(t.Context(), testRef, QueryRequest{SQL: "select 1", ReadOnly: true})
 		secrets, listed := c.ListSecrets(t.Context(), testRef)
 		for _, err := range []error{functions, function, keys, project, rows, listed} {
-			if err != nil && (!errors.Is(err, ErrUnexpectedAnswer) || text.Line(err.Error()) != err.Error()) {
+			if err != nil && (!errors.Is(err, errUnexpectedResponse) || text.Line(err.Error()) != err.Error()) {
 				t.Errorf("got %v", err)
 			}
 		}

@@ -15,16 +15,16 @@ import (
 type APIKey struct {
 	// ID is "anon" and "service_role" for the legacy keys.
 	ID string
-	// Name is not unique; keys are told apart by Type and Name.
+	// Name is unique among the keys of one Type.
 	Name string
 	// Type is legacy, publishable or secret.
 	Type string
-	// Key is empty where the API shows it masked, as it does secret ones.
+	// Key is empty if the API masks it, as it does for secret keys.
 	Key string
 }
 
-// APIKeys reads the keys of a project. Secret keys are not revealed. The
-// legacy service_role key is.
+// APIKeys lists the keys of a project. The API masks secret keys, but not the
+// legacy service_role key.
 func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
 	k := &call{
 		op: "list the API keys", resource: "project " + ref, ref: ref,
@@ -36,7 +36,7 @@ func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The generated type is stricter than need be about fields not used here.
+	// The generated type rejects more than necessary in fields not used here.
 	list, err := decode[[]struct {
 		ID, Name, Type string
 		Key            string `json:"api_key"`
@@ -48,7 +48,7 @@ func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
 	for i, from := range list {
 		key := from.Key
 		if strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
-			key = "" // Masked with dots.
+			key = "" // masked with dots
 		}
 		keys[i] = APIKey{ID: from.ID, Name: from.Name, Type: from.Type, Key: key}
 		c.redactor.Add(key)
@@ -59,15 +59,12 @@ func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
 // A Project is a project of an organization.
 type Project struct {
 	Ref, Name, Region string
-	// Status is ACTIVE_HEALTHY when all is well; INACTIVE is a paused project.
+	// Status is ACTIVE_HEALTHY for a project that is up, INACTIVE for a paused
+	// one.
 	Status string
-	// DatabaseHost is the host of the direct connection to its database.
-	DatabaseHost string
-	// PostgresVersion is the version of the database image.
-	PostgresVersion string
 }
 
-// Projects lists the projects that the token can see, of all organizations.
+// Projects lists the projects of all organizations that the token can see.
 func (c *Client) Projects(ctx context.Context) ([]Project, error) {
 	k := &call{
 		op: "list the projects", resource: "the account", account: true,
@@ -92,11 +89,10 @@ func (c *Client) Projects(ctx context.Context) ([]Project, error) {
 
 func projectOf(p api.V1ProjectWithDatabaseResponse) Project {
 	if p.Ref == "" {
-		p.Ref = p.Id // what it was called before
+		p.Ref = p.Id // its former name
 	}
 	return Project{
 		Ref: p.Ref, Name: p.Name, Region: p.Region, Status: string(p.Status),
-		DatabaseHost: p.Database.Host, PostgresVersion: p.Database.Version,
 	}
 }
 
@@ -118,14 +114,14 @@ func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 	}
 	project := projectOf(p)
 	if project.Ref != ref {
-		return Project{}, k.malformed("it is not about this project")
+		return Project{}, k.malformed("it describes another project")
 	}
 	return project, nil
 }
 
-// SessionPooler reads the address of a project's session pooler, as a
-// connection string with [YOUR-PASSWORD] in the place of the password. It is
-// ErrNotFound when the project has none.
+// SessionPooler returns the connection URL of a project's session pooler, with
+// [YOUR-PASSWORD] in place of the password. The error is ErrNotFound if the
+// project has none.
 func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) {
 	k := &call{
 		op: "read the pooler's settings", resource: "project " + ref, ref: ref,
@@ -146,9 +142,9 @@ func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) 
 			continue
 		}
 		if len(p.DbHost) > 253 || !poolerHost.MatchString(p.DbHost) || !poolerName.MatchString(p.DbUser) || !poolerName.MatchString(p.DbName) {
-			return "", k.malformed("its names are not those of a host, a user and a database")
+			return "", k.malformed("its host, user or database is not a valid name")
 		}
-		// The settings are those of the transaction pooler on port 6543.
+		// The response describes the transaction pooler on port 6543.
 		return fmt.Sprintf("postgresql://%s:[YOUR-PASSWORD]@%s:5432/%s", p.DbUser, p.DbHost, p.DbName), nil
 	}
 	return "", fmt.Errorf("the pooler of project %s: %w", ref, ErrNotFound)

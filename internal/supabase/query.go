@@ -15,24 +15,22 @@ import (
 
 // A QueryRequest is SQL to run in a project's database.
 type QueryRequest struct {
-	// SQL is one statement, or without Args several, which then succeed or
+	// SQL is one statement, or several if there are no Args. Several succeed or
 	// fail together.
 	SQL string
-	// Args are the values of $1 and so on. The API has them as JSON, and the
-	// database infers their types from the statement, so cast each one in the
-	// SQL.
+	// Args are the values of $1 and so on. The database infers their types
+	// from the statement, so the SQL must cast each one.
 	Args []any
-	// ReadOnly runs it as a role that can read everything and write nothing,
-	// and may be repeated.
+	// ReadOnly runs the SQL as a role that can read everything and write
+	// nothing. It may then be sent again.
 	ReadOnly bool
 }
 
-// Query runs SQL and returns a JSON array with an object for each row. Of
-// several statements the rows of the last that had any are returned.
+// Query runs SQL and returns a JSON array with an object for each row, of the
+// last statement that returned any.
 //
-// PostgreSQL's errors are of type *Error with the field SQLState set; nothing
-// was changed then. Integers above 2^53 come back rounded inside JSON
-// documents.
+// An error of PostgreSQL is an *Error with SQLState set; nothing was changed
+// then. The API rounds integers above 2^53 in JSON documents.
 func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.RawMessage, error) {
 	k := &call{
 		op: "run SQL in the database", resource: "project " + ref, ref: ref,
@@ -74,8 +72,8 @@ func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.Ra
 	return json.RawMessage(body), nil
 }
 
-// longArgument is the length in bytes from which an argument is hidden in
-// errors even when it is quoted in whole only.
+// longArgument is the length, in bytes, from which errors do not quote an
+// argument. Shorter ones are names and numbers.
 const longArgument = 20
 
 var (
@@ -83,25 +81,24 @@ var (
 	uuidPattern  = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )
 
-// secretLike says that an argument looks like a token or a key. Names of
-// objects are shorter, texts have spaces, and documents have brackets.
+// secretLike reports whether an argument looks like a token or a key. Names of
+// objects are shorter, sentences have spaces, and documents have brackets.
 func secretLike(text string) bool {
 	return len(text) >= longArgument && tokenPattern.MatchString(text) && !uuidPattern.MatchString(text)
 }
 
-// sqlErrorPattern is how an error of PostgreSQL begins in the message of a
-// failure.
+// sqlErrorPattern finds the beginning of an SQL error in the message of a failure.
 var sqlErrorPattern = regexp.MustCompile(`(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):\s+`)
 
-// sqlSections begin the lines that follow the message of an error of SQL.
+// sqlSections matches the beginnings of the parts that follow an SQL error's
+// message.
 var sqlSections = regexp.MustCompile(`^(LINE \d+: |DETAIL:  |HINT:  |QUERY:  |CONTEXT:  )`)
 
-// sqlError holds the parts of an error of PostgreSQL. state is empty when a
-// text is none.
+// sqlError has the parts of an SQL error. state is empty if there is none.
 type sqlError struct{ state, message, detail, hint, where string }
 
-// parseSQLError takes apart the message of a failure of SQL. What would echo
-// the statement, its arguments or a row is dropped.
+// parseSQLError splits the message of a failure into its parts. It drops those
+// that would repeat the statement, its arguments or a row.
 func parseSQLError(message string) sqlError {
 	var e sqlError
 	if at := sqlErrorPattern.FindStringSubmatchIndex(message); at != nil {

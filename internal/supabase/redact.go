@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// redacted stands for what must not be shown.
+	// redacted replaces what must not be shown.
 	redacted = "[redacted]"
-	// shortestSecret is the length in bytes from which a value is hidden.
-	// Shorter ones are in every text and protect nothing.
+	// shortestSecret is the length, in bytes, from which a value is hidden.
+	// Shorter ones occur in any text and protect nothing.
 	shortestSecret = 4
-	// pieceLength is how many bytes of a long value have to stand together to
-	// be taken for a piece of it. Servers quote values shortened.
+	// pieceLength is the length, in bytes, from which a part of a value is
+	// hidden as well. Servers quote values truncated.
 	pieceLength = 12
 )
 
-// secretPatterns find secrets that nobody registered, by the forms in which
-// Supabase issues them. Where a pattern has a group, only the group is hidden.
-// Compiling them takes longer than the rest of the provider's start, and
-// Terraform starts it more often than anything has to be hidden.
+// secretPatterns find secrets that were not added, by the forms in which
+// Supabase issues them. If a pattern has a group, only the group is hidden. They
+// are compiled when they are first needed, because that takes longer than the
+// rest of the provider's start.
 var secretPatterns = sync.OnceValue(func() []*regexp.Regexp {
 	return []*regexp.Regexp{
 		regexp.MustCompile(`\bsbp_(?:oauth_|v\d+_)?[A-Za-z0-9]{8,}`),
@@ -37,24 +37,22 @@ var secretPatterns = sync.OnceValue(func() []*regexp.Regexp {
 	}
 })
 
-// A Redactor takes secrets out of texts. It knows the values that were given
-// to it, in whole, in pieces and as they look inside JSON and URLs, and the
-// forms of Supabase's own tokens and keys. It may be used by several
-// goroutines at once.
+// A Redactor removes secrets from texts: the values that were added to it,
+// whole, in part, and as JSON and URLs encode them, and everything that has the
+// form of one of Supabase's tokens and keys. It is safe for concurrent use.
 type Redactor struct {
 	mu     sync.RWMutex
 	values map[string]struct{}
 }
 
-// NewRedactor makes a Redactor that hides values.
+// NewRedactor returns a Redactor that hides values.
 func NewRedactor(values ...string) *Redactor {
 	r := &Redactor{values: map[string]struct{}{}}
 	r.Add(values...)
 	return r
 }
 
-// Add has values hidden from now on. Values of less than four bytes are
-// ignored.
+// Add adds values to hide. It ignores values of fewer than four bytes.
 func (r *Redactor) Add(values ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,14 +63,13 @@ func (r *Redactor) Add(values ...string) {
 	}
 }
 
-// Redact returns text as one printable line without secrets: line breaks
-// become spaces, other control characters and invisible ones vanish, and each
-// secret is replaced by "[redacted]".
+// Redact returns s as one printable line in which each secret is replaced by
+// "[redacted]".
 func (r *Redactor) Redact(s string) string {
 	return r.redact(s, nil)
 }
 
-// redact is Redact that hides some more values, each in whole only.
+// redact is Redact that hides more values, these only where they appear whole.
 func (r *Redactor) redact(s string, also []string) string {
 	s = text.Line(s)
 	hidden := make([]bool, len(s))
@@ -100,7 +97,7 @@ func (r *Redactor) redact(s string, also []string) string {
 	return withoutHidden(s, hidden)
 }
 
-// forms are the texts in which a value may come back.
+// forms returns the texts in which a value may come back.
 func forms(value string) []string {
 	if len(value) < shortestSecret {
 		return nil
@@ -132,7 +129,7 @@ func hideValue(hidden []bool, text, value string) {
 	}
 }
 
-// piecesOf lists where each run of pieceLength bytes stands in text.
+// piecesOf returns the positions of each substring of pieceLength bytes in text.
 func piecesOf(text string) map[string][]int {
 	pieces := map[string][]int{}
 	for i := 0; i+pieceLength <= len(text); i++ {

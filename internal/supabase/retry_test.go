@@ -42,7 +42,7 @@ var operations = map[string]struct {
 // reported as such. The table says how many requests each failure is worth.
 func TestRepeatedFailures(t *testing.T) {
 	t.Parallel()
-	const many = mostFailures
+	const many = maxFailures
 	for _, test := range []struct {
 		failure         string
 		status          int
@@ -162,7 +162,7 @@ func TestNoAnswer(t *testing.T) {
 		},
 		"silent": {
 			nil,
-			map[string]int{"read": 3, "overwrite": 3, "add": 1}, true, "no answer in time", "",
+			map[string]int{"read": 3, "overwrite": 3, "add": 1}, true, "no response in time", "",
 		},
 	} {
 		for operation, want := range test.attempts {
@@ -284,7 +284,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 	defer c.Close()
 	_, err = c.ListSecrets(t.Context(), testRef)
-	if !errors.Is(err, ErrUnexpectedAnswer) || followed.Load() {
+	if !errors.Is(err, errUnexpectedResponse) || followed.Load() {
 		t.Errorf("followed: %t; error %v", followed.Load(), err)
 	}
 }

@@ -22,10 +22,10 @@ const (
 // A Secret is a secret of a project's Edge Functions, without its value.
 type Secret struct {
 	Name string
-	// Digest is the SHA-256 of the value in lower-case hexadecimal digits, or
-	// empty when the API gave something else.
+	// Digest is the SHA-256 of the value in lower-case hexadecimal, or empty if
+	// the API returned anything else.
 	Digest string
-	// UpdatedAt is as the API gives it, and may be empty.
+	// UpdatedAt is the text that the API returned, which may be empty.
 	UpdatedAt string
 }
 
@@ -33,8 +33,8 @@ var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 
-// ListSecrets reads the secrets of a project by name, those of the platform
-// (SUPABASE_...) included.
+// ListSecrets lists the secrets of a project, sorted by name, including those of
+// the platform (SUPABASE_...).
 func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) {
 	k := &call{
 		op: "list the secrets", resource: "project " + ref, ref: ref,
@@ -61,7 +61,7 @@ func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) 
 	return secrets, nil
 }
 
-// SetSecrets sets secrets, values by name. Others stay as they are.
+// SetSecrets sets secrets, given as values by name. It changes no others.
 func (c *Client) SetSecrets(ctx context.Context, ref string, values map[string]string) error {
 	if len(values) == 0 {
 		return nil
@@ -84,8 +84,7 @@ func (c *Client) SetSecrets(ctx context.Context, ref string, values map[string]s
 	return err
 }
 
-// DeleteSecrets removes secrets. Names that the project does not have are no
-// error as far as the API lets it be told.
+// DeleteSecrets deletes secrets and ignores names that the project does not have.
 func (c *Client) DeleteSecrets(ctx context.Context, ref string, names []string) error {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) == 0 {
@@ -95,8 +94,7 @@ func (c *Client) DeleteSecrets(ctx context.Context, ref string, names []string) 
 	if !isNotFound(err) {
 		return err
 	}
-	// One of them is not there. Whether the others are gone has to be looked
-	// up.
+	// One of them does not exist; whether the others were deleted is not known.
 	secrets, listErr := c.ListSecrets(ctx, ref)
 	if listErr != nil {
 		return listErr

@@ -29,8 +29,8 @@ import (
 )
 
 const (
-	// mostFiles and longestPath bound the source of a function.
-	mostFiles   = 5000
+	// maxFiles and longestPath limit the source of a function.
+	maxFiles    = 5000
 	longestPath = 1024
 )
 
@@ -38,31 +38,31 @@ const (
 type Deployment struct {
 	// Slug is the name in the function's URL.
 	Slug string
-	// Name is shown to people; the slug if empty.
+	// Name is the displayed name; the slug if empty.
 	Name string
 	// Entrypoint is the path of the file to run, one of Files.
 	Entrypoint string
 	// ImportMap is the path of the import map, one of Files, or empty.
 	ImportMap string
-	// VerifyJWT has the platform refuse requests without a valid JWT.
+	// VerifyJWT makes the platform refuse requests without a valid JWT.
 	VerifyJWT bool
-	// Files holds the whole source: contents by slash-separated path relative
-	// to the root of the deployment.
+	// Files is the whole source: contents by slash-separated path relative to
+	// the root of the deployment.
 	Files map[string][]byte
 }
 
-// problem says why a deployment cannot be sent, or nothing.
+// problem says why a deployment cannot be sent. It is empty if it can.
 func (d Deployment) problem() string {
-	if len(d.Files) > mostFiles {
-		return fmt.Sprintf("there are more than %d files", mostFiles)
+	if len(d.Files) > maxFiles {
+		return fmt.Sprintf("there are more than %d files", maxFiles)
 	}
 	for file := range d.Files {
 		if clean, err := deploymentPath(file); err != nil || clean != file {
-			return fmt.Sprintf("the path %s of a file is not a plain relative path", text.Head(fmt.Sprintf("%q", file), 200))
+			return fmt.Sprintf("the path %s is not a plain relative path", text.Head(fmt.Sprintf("%q", file), 200))
 		}
 	}
 	if _, ok := d.Files[d.Entrypoint]; !ok {
-		return "the entrypoint is not among the files"
+		return "the entry point is not among the files"
 	}
 	if _, ok := d.Files[d.ImportMap]; !ok && d.ImportMap != "" {
 		return "the import map is not among the files"
@@ -70,14 +70,13 @@ func (d Deployment) problem() string {
 	return ""
 }
 
-// encode writes the body of an upload. The same deployment gives the same
-// bytes.
+// encode returns the body of an upload. It is the same for the same deployment.
 func (d Deployment) encode() (body *bytes.Reader, contentType string) {
 	type metadata struct {
 		Name           string `json:"name"`
 		EntrypointPath string `json:"entrypoint_path"`
 		ImportMapPath  string `json:"import_map_path,omitempty"`
-		// Left out, the platform would take it for true.
+		// The platform's default is true.
 		VerifyJWT bool `json:"verify_jwt"`
 	}
 	meta := metadata{Name: d.Name, EntrypointPath: d.Entrypoint, ImportMapPath: d.ImportMap, VerifyJWT: d.VerifyJWT}
@@ -96,7 +95,7 @@ func (d Deployment) encode() (body *bytes.Reader, contentType string) {
 	}
 	var buffer bytes.Buffer
 	parts := multipart.NewWriter(&buffer)
-	// A boundary made of the digest cannot stand in what was digested.
+	// The content cannot contain a boundary that is made of its digest.
 	_ = parts.SetBoundary("aimindset-" + hex.EncodeToString(digest.Sum(nil)[:24]))
 	_ = parts.WriteField("metadata", string(text))
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
@@ -113,16 +112,16 @@ func (d Deployment) encode() (body *bytes.Reader, contentType string) {
 
 // A Source is the source of a deployed function.
 type Source struct {
-	// Entrypoint is the path of the file that runs.
+	// Entrypoint is the path of the file that is executed.
 	Entrypoint string
-	// Files holds contents by slash-separated path relative to the root of the
-	// deployment, as they were given in Deployment. Files that nothing imports
-	// may be missing.
+	// Files has the contents by slash-separated path relative to the root of
+	// the deployment, as in Deployment. Files that nothing imports may be
+	// missing.
 	Files map[string][]byte
 }
 
-// FunctionSource reads the source of a function. It is ErrNotFound when the
-// project has no function of that slug.
+// FunctionSource reads the source of a function. The error is ErrNotFound if the
+// project has no function with this slug.
 func (c *Client) FunctionSource(ctx context.Context, ref, slug string) (Source, error) {
 	k := functionCall("read the source", ref, slug, "GET /functions/{slug}/body")
 	k.timeout, k.accept, k.largest = 2*time.Minute, "multipart/form-data", largestSource
@@ -142,7 +141,7 @@ func (c *Client) FunctionSource(ctx context.Context, ref, slug string) (Source, 
 	if source.Entrypoint != "" {
 		return source, nil
 	}
-	// Older deployments name their entrypoint only among their properties.
+	// Older deployments have their entry point only in their properties.
 	f, err := c.GetFunction(ctx, ref, slug)
 	if err != nil {
 		return Source{}, err
@@ -153,24 +152,24 @@ func (c *Client) FunctionSource(ctx context.Context, ref, slug string) (Source, 
 	return source, nil
 }
 
-// entrypointOf is the path in an entrypoint's URL. The oldest deployments have
-// none and use a fixed path.
+// entrypointOf returns the path in an entry point's URL. The oldest deployments
+// have no URL and use a fixed path.
 func entrypointOf(location string) (string, error) {
 	if location == "" {
 		return "src/index.ts", nil
 	}
 	u, err := url.Parse(location)
 	if err != nil {
-		return "", errors.New("the entrypoint's URL cannot be read")
+		return "", errors.New("the entry point's URL cannot be parsed")
 	}
 	return deploymentPath(u.Path)
 }
 
-// parseSource takes apart an answer that holds the source of a function.
+// parseSource parses a response with the source of a function.
 func parseSource(contentType string, body []byte) (Source, error) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" {
-		return Source{}, fmt.Errorf("it is %s and not multipart/form-data", text.Head(fmt.Sprintf("%q", contentType), 100))
+		return Source{}, fmt.Errorf("it is %s, not multipart/form-data", text.Head(fmt.Sprintf("%q", contentType), 100))
 	}
 	source := Source{Files: map[string][]byte{}}
 	parts := multipart.NewReader(bytes.NewReader(body), params["boundary"])
@@ -180,10 +179,10 @@ func parseSource(contentType string, body []byte) (Source, error) {
 			break
 		}
 		if err != nil {
-			return Source{}, errors.New("its parts cannot be told apart")
+			return Source{}, errors.New("its parts cannot be separated")
 		}
-		if count > mostFiles {
-			return Source{}, fmt.Errorf("it has more than %d parts", mostFiles)
+		if count > maxFiles {
+			return Source{}, fmt.Errorf("it has more than %d parts", maxFiles)
 		}
 		content, err := io.ReadAll(part)
 		if err != nil {
@@ -215,19 +214,18 @@ func parseSource(contentType string, body []byte) (Source, error) {
 		source.Files[file] = content
 	}
 	if len(source.Files) == 0 {
-		return Source{}, errors.New("it holds no file")
+		return Source{}, errors.New("it contains no file")
 	}
 	return source, nil
 }
 
-// entrypointIn reads the entrypoint from the metadata of a source, if it is
-// there.
+// entrypointIn returns the entry point in the metadata of a source, or "".
 func entrypointIn(metadata []byte) (string, error) {
 	var meta struct {
 		Entrypoint *string `json:"deno2_entrypoint_path"`
 	}
 	if err := json.Unmarshal(metadata, &meta); err != nil {
-		return "", errors.New("its metadata are no JSON")
+		return "", errors.New("its metadata is not valid JSON")
 	}
 	if valueOf(meta.Entrypoint) == "" {
 		return "", nil
@@ -238,9 +236,9 @@ func entrypointIn(metadata []byte) (string, error) {
 // deployedRoot is where the platform keeps the files of a deployment.
 var deployedRoot = regexp.MustCompile(`^(?:file://)?(?:/tmp/user_fn_[^/]+/source/|source/)`)
 
-// deploymentPath makes a path relative to the root of its deployment. A path
-// that would lead out of it, or that a terminal or file system could take for
-// something else, is an error.
+// deploymentPath returns a path relative to the root of its deployment. A path
+// that leads out of it, or that has control or invisible characters, is an
+// error.
 func deploymentPath(file string) (string, error) {
 	clean := deployedRoot.ReplaceAllString(file, "")
 	clean = strings.TrimLeft(strings.TrimPrefix(clean, "file://"), "/")

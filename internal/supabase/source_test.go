@@ -108,7 +108,7 @@ func TestDeploymentProblems(t *testing.T) {
 		}))
 		d := sample()
 		spoil(&d)
-		if _, err := c.DeployFunction(t.Context(), testRef, d); !errors.Is(err, ErrInvalidInput) || text.Line(err.Error()) != err.Error() {
+		if _, err := c.DeployFunction(t.Context(), testRef, d); !errors.Is(err, errInvalidInput) || text.Line(err.Error()) != err.Error() {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -205,7 +205,7 @@ func TestParseHostileSource(t *testing.T) {
 		"bad entrypoint":  {"form-data; name=\"metadata\"\n\n{\"deno2_entrypoint_path\":\"source/../../x\"}", file("a.ts")},
 		"no files":        {"form-data; name=\"metadata\"\n\n{}"},
 		"nothing":         {},
-		"many":            slices.Repeat([]string{"form-data; name=\"x\"\n\n"}, mostFiles+2),
+		"many":            slices.Repeat([]string{"form-data; name=\"x\"\n\n"}, maxFiles+2),
 	} {
 		contentType, body := multipartOf(parts...)
 		if source, err := parseSource(contentType, body); err == nil {
@@ -272,7 +272,7 @@ func TestFunctionSource(t *testing.T) {
 		response.Header.Set("Content-Type", "application/vnd.denoland.eszip")
 		return response, nil
 	}))
-	if _, err := c.FunctionSource(t.Context(), testRef, "f"); !errors.Is(err, ErrUnexpectedAnswer) || strings.Contains(err.Error(), "canary") {
+	if _, err := c.FunctionSource(t.Context(), testRef, "f"); !errors.Is(err, errUnexpectedResponse) || strings.Contains(err.Error(), "canary") {
 		t.Errorf("a bundle: %v", err)
 	}
 }
