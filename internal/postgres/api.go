@@ -11,19 +11,19 @@ import (
 // A Runner runs SQL through the Management API.
 type Runner interface {
 	// RunSQL runs one statement with the values of $1 and so on, each a string
-	// or nil, or without args a script, and returns a JSON array with an
-	// object for each row. readOnly has it run where nothing can be changed.
+	// or nil, or a script without args. It returns a JSON array with an object
+	// for each row. With readOnly it runs where nothing can be changed.
 	//
-	// An error of SQL has a method
+	// The chain of an SQL error has a method
 	//
 	//	SQLError() (state, message, detail, hint, where string, ok bool)
 	//
-	// in its chain, and an error after which nobody knows whether the
-	// statement was carried out a method OutcomeUnknown() bool.
+	// and that of an error which does not tell whether the statement was
+	// carried out has a method OutcomeUnknown() bool.
 	RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error)
 }
 
-// OverAPI is a DB that runs its SQL through the Management API.
+// OverAPI returns a DB that runs its SQL through the Management API.
 func OverAPI(runner Runner) DB { return &overAPI{runner: runner} }
 
 type overAPI struct {
@@ -48,7 +48,7 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 	}
 	var rows []map[string]json.RawMessage
 	if err := json.Unmarshal(answer, &rows); err != nil {
-		return nil, errors.New("the answer to a statement is no list of rows")
+		return nil, errors.New("the response to a statement is not a list of rows")
 	}
 	if len(rows) == 0 {
 		return nil, nil

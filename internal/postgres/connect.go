@@ -15,11 +15,11 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// directHost is the host of a project's own database server. It has an IPv6
-// address only, unless the project pays for an IPv4 one.
+// directHost matches the host of a project's own database server. It has only an
+// IPv6 address, unless the project pays for an IPv4 address.
 var directHost = regexp.MustCompile(`^db\.([a-z]{20})\.supabase\.[a-z]+$`)
 
-// explainConnect makes a failure to connect one that says what to do.
+// explainConnect returns the error for a failure to connect, with advice.
 func explainConnect(config *pgconn.Config, err error) *Error {
 	address := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
 	e := &Error{kind: ErrUnavailable, before: "connect to the database at " + text.Line(address)}
@@ -31,17 +31,17 @@ func explainConnect(config *pgconn.Config, err error) *Error {
 		e.SQLState, e.Message = refused.Code, refused.Message
 		e.advice = refusalAdvice(config, refused)
 	case errors.As(err, &dns):
-		e.Message = "the host name " + dns.Name + " has no address here"
+		e.Message = "the host name " + dns.Name + " has no address that this machine can use"
 		if !dns.IsNotFound {
 			e.Message = "the host name " + dns.Name + " could not be looked up: " + dns.Err
 		}
 		e.unreached(config.Host, "Check the host in the database URL.")
 	case untrusted(err):
 		e.Message = "the server's certificate is not trusted: " + innermost(err)
-		e.advice = "Download the project's certificate (dashboard, Database, Settings, SSL Configuration) and name it in the database URL: ?sslmode=verify-full&sslrootcert=<file>. With sslmode=require the connection is encrypted, but the server is not verified."
+		e.advice = "Download the project's certificate (dashboard, Database, Settings, SSL Configuration) and add it to the database URL: ?sslmode=verify-full&sslrootcert=<file>. With sslmode=require the connection is encrypted, but the server is not verified."
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		e.Message = "the server does not encrypt connections"
-		e.advice = "Supabase's servers do; check the host. For a local database add ?sslmode=disable to the database URL."
+		e.advice = "Supabase's servers do, so check the host. For a local database add ?sslmode=disable to the database URL."
 	case errors.As(err, new(tls.RecordHeaderError)):
 		e.Message = "the server does not speak PostgreSQL's protocol or TLS"
 		e.advice = "Check the host and the port in the database URL."
@@ -49,7 +49,7 @@ func explainConnect(config *pgconn.Config, err error) *Error {
 		e.Message = number.Error()
 		e.unreached(config.Host, "Check the host and the port in the database URL, and that the project is not paused.")
 	case pgconn.Timeout(err) || isTimeout(err):
-		e.Message = fmt.Sprintf("no answer within %s", config.ConnectTimeout)
+		e.Message = fmt.Sprintf("no response within %s", config.ConnectTimeout)
 		e.unreached(config.Host, "Check the host and the port in the database URL, firewalls, and the network restrictions in the project's settings.")
 	default:
 		e.Message = innermost(err)
@@ -70,14 +70,14 @@ func untrusted(err error) bool {
 		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(*tls.CertificateVerificationError))
 }
 
-// permanent says that a failure to connect will come again.
+// permanent reports whether connecting again would fail in the same way.
 func permanent(err error) bool {
 	var dns *net.DNSError
 	return untrusted(err) || errors.As(err, &dns) && dns.IsNotFound || strings.Contains(err.Error(), "server refused TLS connection")
 }
 
-// projectOfHost is the reference of the project whose own database server a
-// host is, or empty.
+// projectOfHost returns the reference of the project whose own database server a
+// host is, or "".
 func projectOfHost(host string) string {
 	if match := directHost.FindStringSubmatch(host); match != nil {
 		return match[1]
@@ -85,7 +85,7 @@ func projectOfHost(host string) string {
 	return ""
 }
 
-// unreached says what to do when a host cannot be reached.
+// unreached sets the advice for a host that cannot be reached.
 func (e *Error) unreached(host, otherwise string) {
 	project := projectOfHost(host)
 	if project == "" {
@@ -93,17 +93,17 @@ func (e *Error) unreached(host, otherwise string) {
 		return
 	}
 	e.cause = ErrDirectHost
-	e.advice = "This host has an IPv6 address only, unless the project has the IPv4 add-on, and this machine may have no IPv6. Use the session pooler's URL (dashboard, Connect, Session pooler), which is like postgresql://postgres." + project + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres; or leave the database URL out, and SQL goes through the Management API."
+	e.advice = "Without the IPv4 add-on this host has only an IPv6 address, which this machine may not be able to reach. Use the URL of the session pooler (dashboard, Connect, Session pooler), which has the form postgresql://postgres." + project + ":[YOUR-PASSWORD]@aws-0-<region>.pooler.supabase.com:5432/postgres. Or remove the database URL: SQL then goes through the Management API."
 }
 
-// tooMany says that a server or a pooler has no connection to spare now.
+// tooMany reports whether a server or a pooler has no free connection.
 func tooMany(refused *pgconn.PgError) bool {
 	text := strings.ToLower(refused.Message)
 	return refused.Code == "53300" || strings.Contains(text, "max clients") || strings.Contains(text, "maxclients") ||
 		strings.Contains(text, "max client connections") || strings.Contains(text, "no more connections allowed")
 }
 
-// refusalAdvice is what to do when the server or the pooler refuses.
+// refusalAdvice says what to do if the server or the pooler refuses.
 func refusalAdvice(config *pgconn.Config, refused *pgconn.PgError) string {
 	text := strings.ToLower(refused.Message)
 	switch {
@@ -111,22 +111,22 @@ func refusalAdvice(config *pgconn.Config, refused *pgconn.PgError) string {
 		if config.Password == "" {
 			return "The database URL has no password."
 		}
-		return "Check the password in the database URL; characters like @ : / ? # % have to be percent-encoded. It can be reset in the dashboard, Database, Settings."
+		return "Check the password in the database URL. Characters like @ : / ? # % must be percent-encoded. You can reset the password in the dashboard, Database, Settings."
 	case strings.Contains(text, "tenant or user not found"), strings.Contains(text, "tenant/user"), strings.Contains(text, "tenant identifier"):
-		return "Through the pooler the user is postgres.<project ref> (on a self-hosted project postgres.<POOLER_TENANT_ID>), and the host is that of the project's region and cluster: copy the URL from the dashboard, Connect. A paused project is not found there either."
+		return "Copy the pooler's URL from the dashboard, Connect. Its user is postgres.<project ref> (on a self-hosted project postgres.<POOLER_TENANT_ID>), and its host depends on the project's region and cluster. The pooler does not find a paused project either."
 	case strings.Contains(text, "session mode") && tooMany(refused):
-		return "In session mode every connection of the pooler holds one of the database. End some, use the transaction pooler (the same URL with port 6543), or leave the database URL out, and SQL goes through the Management API."
+		return "In session mode every client occupies a connection of the database. Close some, use the transaction pooler (the same URL with port 6543), or remove the database URL: SQL then goes through the Management API."
 	case refused.Code == "3D000":
-		return "On Supabase the database is postgres: end the path of the database URL with /postgres."
+		return "On Supabase the database is called postgres: the path of the database URL must be /postgres."
 	case tooMany(refused):
-		return "All connections of the database are in use; end some, or leave the database URL out, and SQL goes through the Management API."
+		return "All connections of the database are in use. Close some, or remove the database URL: SQL then goes through the Management API."
 	case refused.Code == "28000" && strings.Contains(text, "no encryption"), strings.Contains(text, "ssl") && strings.Contains(text, "required"):
 		return "Add ?sslmode=require to the database URL."
 	}
 	return ""
 }
 
-// innermost is the text of the error at the bottom of a chain, which says what
+// innermost returns the text of the last error in a chain, which says what
 // happened without saying where.
 func innermost(err error) string {
 	for {

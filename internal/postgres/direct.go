@@ -14,33 +14,32 @@ import (
 )
 
 const (
-	// mostAttempts is how often a statement is sent that may be sent again.
-	mostAttempts = 3
-	// patience is how long to wait for a database that is starting.
-	patience = 30 * time.Second
-	// farewell bounds what is done after a context has ended.
-	farewell = 5 * time.Second
-	// restAfter is how long a connection is kept that nobody uses. Terraform
-	// does not tell a provider that a run is over, and one that serves several
-	// runs must not hold a connection between them.
-	restAfter = 10 * time.Second
+	// maxAttempts is how often a statement is sent that may be sent again.
+	maxAttempts = 3
+	// startupWait is how long to wait for a database that is starting.
+	startupWait = 30 * time.Second
+	// cleanupTimeout limits what is done after a context has ended.
+	cleanupTimeout = 5 * time.Second
+	// idleTimeout is how long an unused connection is kept. Terraform does not
+	// tell a provider that a run is over, and a provider that serves several
+	// runs must not keep a connection between them.
+	idleTimeout = 10 * time.Second
 )
 
-// Open makes a DB that connects to the database at a URL of the form
-// postgresql://user:password@host:port/database, directly or through a pooler
-// in session or transaction mode. It connects when it is first used, holds one
-// connection at most, closes it when it has not been used for a while, and
-// connects again when there is none.
+// Open returns a DB for the database at a URL that ParseURL accepts. It connects
+// directly or through a pooler in session or transaction mode, when it is first
+// used. It has at most one connection, closes it when it has been idle for ten
+// seconds, and connects again when necessary.
 //
-// Other than with PostgreSQL's own programs the connection is encrypted unless
-// the URL says sslmode=disable or the host is a loopback address, and neither
-// environment variables nor files in the home directory are read.
+// Unlike psql, it requires TLS unless the URL says sslmode=disable or the host is
+// a loopback address, and it reads neither environment variables nor files in
+// the home directory.
 func Open(url string) (DB, error) {
 	config, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	d := &direct{config: config, turn: make(chan struct{}, 1), restAfter: restAfter}
+	d := &direct{config: config, turn: make(chan struct{}, 1), idleTimeout: idleTimeout}
 	d.idle = time.AfterFunc(time.Hour, d.rest)
 	d.idle.Stop()
 	return d, nil
@@ -48,19 +47,19 @@ func Open(url string) (DB, error) {
 
 type direct struct {
 	config *pgconn.Config
-	// turn is held by whoever uses what follows.
+	// turn has room for one value: sending it acquires the fields below.
 	turn chan struct{}
 	conn *pgconn.PgConn
-	// leaving are connections that were given up and may not be gone yet.
+	// leaving are discarded connections that may not be closed yet.
 	leaving []*pgconn.PgConn
-	// connected says that there has been a connection, so that a failure to
-	// connect is likely to pass.
+	// connected says that there has been a connection, so a failure to connect
+	// is probably temporary.
 	connected, closed bool
-	// used is when the connection was last used. When that is restAfter ago,
-	// idle sees to it that the connection is closed.
-	used      time.Time
-	idle      *time.Timer
-	restAfter time.Duration
+	// used is when the connection was last used. idle closes it when that is
+	// idleTimeout ago.
+	used        time.Time
+	idle        *time.Timer
+	idleTimeout time.Duration
 }
 
 // Query implements DB.
@@ -69,9 +68,8 @@ func (d *direct) Query(ctx context.Context, access Access, sql string, args ...a
 	if err != nil {
 		return nil, err
 	}
-	// One message to the server and one back. Transaction poolers keep a
-	// transaction on one session, and statements without names leave nothing
-	// behind there.
+	// A single round trip. A transaction pooler keeps a transaction on one
+	// session, where unnamed statements leave nothing behind.
 	batch := &pgconn.Batch{}
 	begin := "begin"
 	if access == ReadOnly {
@@ -85,7 +83,7 @@ func (d *direct) Query(ctx context.Context, access Access, sql string, args ...a
 	var result answer
 	err = d.run(ctx, access == ReadOnly, secretsIn(values), func(conn *pgconn.PgConn) error {
 		result = answer{}
-		// The batch gathers its messages in a buffer that sending extends.
+		// Sending extends the buffer in which a batch collects its messages.
 		sent := *batch
 		return result.read(conn.ExecBatch(ctx, &sent))
 	})
@@ -105,14 +103,14 @@ func (d *direct) Exec(ctx context.Context, script string) error {
 	})
 }
 
-// An answer is what comes back for a statement between begin and commit.
+// An answer is the result of the statement between begin and commit.
 type answer struct {
 	fields []pgconn.FieldDescription
 	rows   [][]byte
 }
 
-// read takes the results of begin, search path, statement and commit. Once the
-// commit is confirmed, it does not matter what becomes of the connection.
+// read reads the results of begin, search path, statement and commit. After the
+// commit is confirmed, a failure of the connection does not matter.
 func (a *answer) read(results *pgconn.MultiResultReader) error {
 	committed := false
 	for i := 0; results.NextResult(); i++ {
@@ -149,8 +147,8 @@ func (a *answer) document() (json.RawMessage, error) {
 	return document(a.rows[0])
 }
 
-// run has work done on the connection, again on another one when that breaks
-// and nothing speaks against it.
+// run does work on the connection. If the connection breaks and the work is
+// repeatable, it tries again on a new one.
 func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, work func(*pgconn.PgConn) error) error {
 	select {
 	case d.turn <- struct{}{}:
@@ -163,7 +161,7 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 	}
 	defer func() {
 		d.used = time.Now()
-		d.idle.Reset(d.restAfter)
+		d.idle.Reset(d.idleTimeout)
 	}()
 	for attempt := 1; ; attempt++ {
 		if err := d.connect(ctx); err != nil {
@@ -172,9 +170,9 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 		if ctx.Err() != nil {
 			return interrupted(ctx, nil)
 		}
-		// From here on the work may arrive. What pgconn.SafeToRetry says about
-		// its errors does not count: a connection that breaks while it is
-		// waited for an answer looks there as if it had been closed before.
+		// From here on the work may arrive. pgconn.SafeToRetry cannot be
+		// trusted: to it a connection that breaks while a response is awaited
+		// looks as if it had been closed before.
 		err := work(d.conn)
 		if err == nil {
 			return d.settle(ctx)
@@ -186,8 +184,8 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 			return sqlError(refused.Code, refused.Message, refused.Detail, refused.Hint, refused.Where, secrets)
 		}
 
-		// The connection is of no use any more: it broke, the server ended it,
-		// or a cancellation may still be on its way to it.
+		// The connection cannot be used any more: it broke, the server closed
+		// it, or a cancellation may still be on its way to it.
 		d.drop(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -196,12 +194,12 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 				e.kind = ErrOutcomeUnknown
 			}
 			return e
-		case repeatable && attempt < mostAttempts:
+		case repeatable && attempt < maxAttempts:
 			continue
 		}
 		e := &Error{
 			Message: "the connection to the database was lost", kind: ErrUnavailable,
-			advice: "Run again; if it happens again, look at the database's logs.",
+			advice: "Run again. If it is lost again, check the database's logs.",
 		}
 		if isSQL {
 			e.SQLState = presentable(refused.Code, nil)
@@ -214,13 +212,13 @@ func (d *direct) run(ctx context.Context, repeatable bool, secrets []string, wor
 	}
 }
 
-// settle leaves the connection outside a transaction.
+// settle makes sure that the connection is not in a transaction.
 func (d *direct) settle(ctx context.Context) error {
 	if d.conn.IsClosed() || d.conn.TxStatus() == 'I' {
 		return nil
 	}
 	open := d.conn.TxStatus() == 'T'
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	if err := d.conn.Exec(ctx, "rollback").Close(); err != nil {
 		d.drop(ctx)
@@ -231,12 +229,12 @@ func (d *direct) settle(ctx context.Context) error {
 	return nil
 }
 
-// drop gives the connection up.
+// drop discards the connection.
 func (d *direct) drop(ctx context.Context) {
 	if d.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	_ = d.conn.Close(ctx)
 	d.leaving = slices.DeleteFunc(append(d.leaving, d.conn), gone)
@@ -252,15 +250,15 @@ func gone(conn *pgconn.PgConn) bool {
 	}
 }
 
-// rest closes a connection that is not used any more.
+// rest closes an idle connection.
 func (d *direct) rest() {
 	select {
 	case d.turn <- struct{}{}:
 		defer func() { <-d.turn }()
 	default:
-		return // It is in use, and the timer is set again after that.
+		return // it is in use, and the timer is set again afterwards
 	}
-	if !d.closed && time.Since(d.used) >= d.restAfter {
+	if !d.closed && time.Since(d.used) >= d.idleTimeout {
 		d.drop(context.Background())
 	}
 }
@@ -277,7 +275,7 @@ func (d *direct) Close(ctx context.Context) error {
 	d.idle.Stop()
 	d.drop(ctx)
 	for _, conn := range d.leaving {
-		// It says goodbye to the server. One that does not listen is left.
+		// Close politely, but do not wait for an unresponsive server.
 		_ = conn.Conn().Close()
 		select {
 		case <-conn.CleanupDone():
@@ -289,9 +287,9 @@ func (d *direct) Close(ctx context.Context) error {
 	return nil
 }
 
-// connect sees to it that there is a connection that works as far as can be
-// seen without using it. A database that is starting is waited for, and one
-// that was there a moment ago.
+// connect makes sure that there is a connection, and that the server has not
+// closed it. It waits for a database that is starting, and for one to which there
+// was a connection before.
 func (d *direct) connect(ctx context.Context) error {
 	if d.conn != nil {
 		if alive(d.conn) {
@@ -299,7 +297,7 @@ func (d *direct) connect(ctx context.Context) error {
 		}
 		d.drop(ctx)
 	}
-	until := time.Now().Add(patience)
+	until := time.Now().Add(startupWait)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		conn, err := pgconn.ConnectConfig(ctx, d.config)
 		if err == nil {
@@ -323,12 +321,12 @@ func (d *direct) connect(ctx context.Context) error {
 	}
 }
 
-// passes says that a failure to connect is likely to pass soon.
+// passes reports whether a failure to connect is probably temporary.
 func (d *direct) passes(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {
-		case "57P01", "57P02", "57P03": // Stopping, crashed, starting.
+		case "57P01", "57P02", "57P03": // stopping, crashed, starting
 			return true
 		}
 		return tooMany(refused)
@@ -336,8 +334,8 @@ func (d *direct) passes(err error) bool {
 	return d.connected && !permanent(err)
 }
 
-// alive looks whether an idle connection was ended from the other side. A
-// server says nothing to an idle client except that.
+// alive reports whether the server has kept an idle connection open. A server
+// sends nothing to an idle client except when it closes the connection.
 func alive(conn *pgconn.PgConn) bool {
 	if conn.IsClosed() {
 		return false
@@ -350,16 +348,16 @@ func alive(conn *pgconn.PgConn) bool {
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.SetReadDeadline(time.Time{}) == nil
 }
 
-// interrupted is the error for a context that has ended. last is what was in
-// the way until then, or nil.
+// interrupted returns the error for a context that has ended. last is the failure
+// that was waited out until then, or nil.
 func interrupted(ctx context.Context, last *Error) *Error {
-	e := &Error{Message: "there was no time left for the database", cause: ctx.Err()}
+	e := &Error{Message: "the time for the database was over", cause: ctx.Err()}
 	if errors.Is(e.cause, context.Canceled) {
 		e.Message = "the work on the database was interrupted"
 	}
 	if last != nil {
 		e.kind, e.advice = ErrUnavailable, last.advice
-		e.Message += "; before that, to " + last.before + " failed: " + last.Message
+		e.Message += "; before that, it failed to " + last.before + ": " + last.Message
 	}
 	return e
 }

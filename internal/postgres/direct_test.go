@@ -85,7 +85,7 @@ func TestUnusedConnectionIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close(context.Background()) })
-	db.(*direct).restAfter = 100 * time.Millisecond
+	db.(*direct).idleTimeout = 100 * time.Millisecond
 	for made := 1; made <= 2; made++ {
 		must(t, db, ReadOnly, "select to_jsonb(1) as result from pg_sleep(0.3)")
 		if got, _ := p.Counts(); got != made {
@@ -201,8 +201,8 @@ func TestConnectionThatAlwaysBreaks(t *testing.T) {
 	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || SQLState(err) != "57P01" {
 		t.Errorf("got %v", err)
 	}
-	if messages, _ := p.Sent(); strings.Count(messages, "S") != mostAttempts {
-		t.Errorf("sent %s, want %d requests", messages, mostAttempts)
+	if messages, _ := p.Sent(); strings.Count(messages, "S") != maxAttempts {
+		t.Errorf("sent %s, want %d requests", messages, maxAttempts)
 	}
 }
 

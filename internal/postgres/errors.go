@@ -9,33 +9,33 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// What an error of this package can be, for errors.Is.
+// The kinds of errors, for errors.Is.
 var (
-	// ErrUnavailable says that there is no connection to the database. Nothing
-	// was changed.
+	// ErrUnavailable: there is no connection to the database. Nothing was
+	// changed.
 	ErrUnavailable = errors.New("the database is not available")
-	// ErrOutcomeUnknown says that a change may or may not have been made. Look
-	// before repeating it.
+	// ErrOutcomeUnknown: a change may or may not have been made. Read the
+	// object before repeating it.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown")
-	// ErrDirectHost says that the host of a project's own database server was
-	// not reached, which without the IPv4 add-on has an IPv6 address only.
+	// ErrDirectHost: the host of a project's own database server could not be
+	// reached. Without the IPv4 add-on it has only an IPv6 address.
 	ErrDirectHost = errors.New("the direct host was not reached")
-	// ErrClosed says that the DB was closed.
+	// ErrClosed: the DB was closed.
 	ErrClosed = errors.New("the database connection was closed")
 )
 
-// An Error is a failure of the database or of the way to it. Its texts are
-// single printable lines without passwords and without arguments that could be
-// secret.
+// An Error describes a failure of the database or of the connection to it. Its
+// texts are single printable lines without passwords and without arguments that
+// could be secret.
 type Error struct {
-	// SQLState is PostgreSQL's code, as "42P01"; empty when the failure is not
-	// PostgreSQL's.
+	// SQLState is PostgreSQL's code, for example "42P01", or empty if the
+	// failure is not PostgreSQL's.
 	SQLState string
-	// Message, Detail, Hint and Where are PostgreSQL's. Where is the chain of
-	// functions in which it happened.
+	// Message, Detail, Hint and Where are PostgreSQL's. Where is the stack of
+	// functions in which the error occurred.
 	Message, Detail, Hint, Where string
 
-	// before says what was tried, advice what to do next.
+	// before is what was tried, advice what to do next.
 	before, advice string
 	kind, cause    error
 }
@@ -65,18 +65,18 @@ func (e *Error) Error() string {
 		add("Hint: " + e.Hint)
 	}
 	if errors.Is(e.kind, ErrOutcomeUnknown) {
-		add("It may have been carried out all the same.")
+		add("It may have been carried out nevertheless.")
 	}
 	add(e.advice)
 	return text
 }
 
-// Unwrap gives the sentinel that describes the error, and what caused it.
+// Unwrap returns the kind of the error and its cause.
 func (e *Error) Unwrap() []error {
 	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
 }
 
-// SQLState is the code of the SQL error in err, or empty.
+// SQLState returns the code of the SQL error in err, or "".
 func SQLState(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -85,12 +85,12 @@ func SQLState(err error) string {
 	return ""
 }
 
-// longestText bounds in bytes what is kept of one text of the server.
+// longestText limits, in bytes, what is kept of a text of the server.
 const longestText = 1000
 
-// sqlError makes an error of PostgreSQL one that may be shown.
+// sqlError returns an error of PostgreSQL with texts that may be shown.
 func sqlError(state, message, detail, hint, where string, secrets []string) *Error {
-	// These hold the values of a row or of arguments, shortened.
+	// These contain truncated values of a row or of arguments.
 	if strings.HasPrefix(detail, "Failing row contains ") {
 		detail = ""
 	}
@@ -104,12 +104,12 @@ func sqlError(state, message, detail, hint, where string, secrets []string) *Err
 	}
 }
 
-// secretsIn are the arguments that errors must not show.
+// secretsIn returns the arguments that errors must not show.
 func secretsIn(values [][]byte) []string {
 	var secrets []string
 	for _, value := range values {
-		// Shorter ones are names and numbers, without which an error says
-		// little.
+		// Shorter ones are names and numbers, which make an error
+		// understandable.
 		if len(value) >= 20 && !uuidPattern.Match(value) {
 			secrets = append(secrets, string(value))
 		}
@@ -124,8 +124,8 @@ var (
 
 const (
 	redacted = "[redacted]"
-	// pieceLength is how many bytes of a token have to stand together to be
-	// taken for a piece of it. PostgreSQL quotes values shortened.
+	// pieceLength is the length, in bytes, from which a part of a token is
+	// hidden as well. PostgreSQL quotes values truncated.
 	pieceLength = 12
 )
 
