@@ -11,7 +11,7 @@ type date struct {
 	weekday          int // 0 is Sunday
 }
 
-// dateOf returns the date of a day that is given by its number since
+// dateOf returns the date of a day, given as the number of days since
 // 1970-01-01.
 func dateOf(day int64) date {
 	t := time.Unix(day*24*60*60, 0).UTC()
@@ -66,11 +66,11 @@ func monthDays(month int, leap bool) int {
 	return 31
 }
 
-// yearKinds yields one year of each of the fourteen kinds that the calendar
-// has: by the weekday of 1 January, and with and without a leap day.
+// yearKinds yields one year of each of the fourteen kinds in the calendar, which
+// differ in the weekday of 1 January and in having a leap day.
 func yearKinds() iter.Seq[date] {
 	return func(yield func(date) bool) {
-		// Each run of 28 years without a century in it has all kinds.
+		// Any 28 consecutive years without a century have all kinds.
 		var seen [2][7]bool
 		for year, weekday := 2000, 6; year < 2028; year++ {
 			leap, days := 0, 365

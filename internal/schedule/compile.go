@@ -13,30 +13,29 @@ type Compiled struct {
 	// normal form of [Expr.String]. It fires at every minute at which the
 	// schedule is due.
 	UTC string
-	// Guarded says that UTC fires at other minutes too, so that the
-	// dispatcher has to let through only those that auto_backup.due_times
-	// names. If it is false, UTC fires exactly when the schedule is due.
+	// Guarded says that UTC fires at other minutes too, so the dispatcher must
+	// let only those through that auto_backup.due_times returns. If it is
+	// false, UTC fires exactly when the schedule is due.
 	Guarded bool
 }
 
-// horizonYears is how far ahead the changes of a zone's clock are looked up.
-// Every rule by which zones change their clocks today shows within a year.
+// horizonYears is how far ahead the changes of a zone's clock are considered.
+// Every current rule for changing clocks takes effect within a year.
 const horizonYears = 10
 
 // Compile translates a schedule in a time zone into the schedule of a pg_cron
 // job, as it holds from now on.
 //
-// It is one job always. If the clock of the zone does not change in the next
-// ten years, and if one UTC expression says the same as e, the job fires exactly
-// when e is due. Otherwise the job fires whenever e can be due, and the
-// dispatcher lets through exactly the ticks at which it is: a guarded job is as
-// exact as any number of jobs would be, and there is one thing less to go wrong.
-// The superset is small: a daily time in a zone with summer time ticks twice a
-// day.
+// It is always a single job. If the clock of the zone does not change in the next
+// ten years, and one UTC expression has the same meaning as e, the job fires
+// exactly when e is due. Otherwise it fires whenever e can be due, and the
+// dispatcher lets only the due ticks through. Such a guarded job is as exact as
+// several jobs would be. It has few superfluous ticks: in a zone with summer time
+// a daily schedule ticks twice a day.
 //
 // The result depends on now only through the zone's rules: it stays the same
-// until the clock has changed for the last time, or until a newer database of
-// zones brings other rules. It is an error if e is the zero Expr or loc is nil.
+// until the clock has changed for the last time, or until a newer database has
+// different rules. It is an error if e is the zero Expr or loc is nil.
 func Compile(e Expr, loc *time.Location, now time.Time) (Compiled, error) {
 	if e == (Expr{}) {
 		return Compiled{}, errors.New("compile schedule: the expression is empty")
@@ -60,10 +59,10 @@ func Compile(e Expr, loc *time.Location, now time.Time) (Compiled, error) {
 	}, nil
 }
 
-// clock is what the clock of a zone does from some time on.
+// clock describes the clock of a zone from some time on.
 type clock struct {
-	// offsets are the distinct offsets from UTC in minutes, in the order in
-	// which they come.
+	// offsets are the distinct offsets from UTC in minutes, in the order of
+	// their first use.
 	offsets []int64
 	// gaps are the changes at which local times are skipped.
 	gaps []gap
@@ -77,8 +76,8 @@ type gap struct {
 	from, to int64
 }
 
-// outlook looks at the clock of a zone from two days before now, because until
-// then a change can make local times count as repeated, to the horizon.
+// outlook describes the clock of a zone up to the horizon. It begins two days
+// before now, because a change since then can make local times repeated.
 func outlook(loc *time.Location, now time.Time) clock {
 	var c clock
 	end := minuteOf(now.AddDate(horizonYears, 0, 0))
@@ -104,8 +103,8 @@ func outlook(loc *time.Location, now time.Time) clock {
 	return c
 }
 
-// ticks collects at which times of the UTC day a job has to fire, and on which
-// days: shifts says how many days the UTC date is after the local one.
+// ticks collects the times of the UTC day at which a job must fire, and by how
+// many days the UTC date can be after the local one.
 type ticks struct {
 	minutes uint64
 	hours   uint32
@@ -122,7 +121,7 @@ func (t *ticks) addShifted(e Expr, offset int64) {
 	}
 }
 
-// addSkipped adds the first instant after a gap if e names a time within it.
+// addSkipped adds the first instant after a gap if e is due within it.
 func (t *ticks) addSkipped(e Expr, g gap) {
 	for local := g.from; local < g.to; local++ {
 		if day := floorDiv(local, minutesPerDay); e.at(int(local - day*minutesPerDay)) {
@@ -173,11 +172,11 @@ func (t *ticks) superset(e Expr) Expr {
 			}
 		}
 	}
-	// An either whose dates do not exist is due by weekday alone.
+	// If the dates do not exist, either means the weekdays alone.
 	if utc.either && utc.days == 0 {
 		utc.days, utc.either = allDays, false
 	}
-	// Days that no month of the list has can be added for a shorter text.
+	// Adding days that none of the months has makes the text shorter.
 	longest := 0
 	for m := 1; m <= 12; m++ {
 		if utc.months>>m&1 != 0 {
@@ -190,9 +189,9 @@ func (t *ticks) superset(e Expr) Expr {
 	return utc.normal().starred()
 }
 
-// starred returns e or, if e must match both the day of the month and the
-// weekday and no field that begins with "*" can say so, e with the one day more
-// that makes it possible at the least cost.
+// starred returns e, or e with one more day. The day is added if e must match
+// both the day of the month and the weekday, and neither field can be written so
+// that it begins with "*"; it is the one that adds the fewest ticks.
 func (e Expr) starred() Expr {
 	if e.either || e.days == allDays || e.weekdays == allWeekdays || e.days&(1<<1) != 0 || e.weekdays&1 != 0 {
 		return e

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Expr is a parsed cron expression: the sets of minutes, hours, days, months
-// and weekdays at which it is due, read in whatever time zone it is used with.
+// Expr is a parsed cron expression: the sets of minutes, hours, days, months and
+// weekdays at which it is due. It has no time zone.
 //
 // The zero Expr is never due; every Expr that [Parse] returns is due at least
 // once in every eight years. Expr values are comparable: two are equal if they
@@ -41,8 +41,8 @@ func (e Expr) Minutes() []int { return members(e.minutes) }
 // Hours returns the hours at which e is due, 0 to 23, ascending.
 func (e Expr) Hours() []int { return members(uint64(e.hours)) }
 
-// Days returns the days of the month of e, 1 to 31, ascending. How they combine
-// with the weekdays is the matter of [Expr.DaysEither].
+// Days returns the days of the month of e, 1 to 31, ascending. [Expr.DaysEither]
+// says how they are combined with the weekdays.
 func (e Expr) Days() []int { return members(uint64(e.days)) }
 
 // Months returns the months in which e is due, 1 to 12, ascending.
@@ -51,14 +51,14 @@ func (e Expr) Months() []int { return members(uint64(e.months)) }
 // Weekdays returns the weekdays of e, 0 (Sunday) to 6, ascending.
 func (e Expr) Weekdays() []int { return members(uint64(e.weekdays)) }
 
-// DaysEither reports whether a day is due when its day of the month or its
-// weekday is in the set. If not, both have to be.
+// DaysEither reports whether a day is due if its day of the month or its weekday
+// is in the set. If not, both must be.
 //
-// It is cron's old rule, as pg_cron has it: both fields count alone only if
-// neither begins with "*". A field "*/2" begins with "*", so "0 3 */2 * 1" is
-// due on Mondays with an odd date. Where one of the two sets of an either is
-// full, every day is due; then both sets are returned full and DaysEither is
-// false, which says the same.
+// This is cron's traditional rule, which pg_cron follows: one field is enough
+// only if neither begins with "*". "*/2" begins with "*", so "0 3 */2 * 1" is due
+// on Mondays with an odd date. If one of two alternative sets is full, every day
+// is due; then both sets are full and DaysEither is false, which has the same
+// meaning.
 func (e Expr) DaysEither() bool { return e.either }
 
 // on reports whether e is due on a day.
@@ -83,13 +83,12 @@ func (e Expr) everyDay() bool {
 	return e.months == allMonths && e.days == allDays && e.weekdays == allWeekdays
 }
 
-// timesPerDay is the number of times at which e is due on a day.
+// timesPerDay returns how often e is due on a day.
 func (e Expr) timesPerDay() int {
 	return bits.OnesCount32(e.hours) * bits.OnesCount64(e.minutes)
 }
 
-// normal gives the expressions that are due on every day, because one side of
-// an either is full, the one form in which neither side is restricted.
+// normal returns e, with both sets of days full if either of two alternatives is.
 func (e Expr) normal() Expr {
 	if e.either && (e.days == allDays || e.weekdays == allWeekdays) {
 		e.days, e.weekdays, e.either = allDays, allWeekdays, false
@@ -97,9 +96,9 @@ func (e Expr) normal() Expr {
 	return e
 }
 
-// String returns e as five fields in one normal form: names as numbers, Sunday
-// as 0, lists in order, "*" for full sets, and ranges and steps where they are
-// shorter. Parsing it gives e again.
+// String returns e as five fields in a normal form: numbers instead of names,
+// Sunday as 0, sorted lists, "*" for full sets, and ranges and steps where they
+// are shorter. Parse turns it into e again.
 func (e Expr) String() string {
 	day, weekday := e.dayFields()
 	return strings.Join([]string{
@@ -111,8 +110,8 @@ func (e Expr) String() string {
 	}, " ")
 }
 
-// dayFields writes the days of the month and the weekdays so that pg_cron
-// combines them as e does: by the first characters of the two fields.
+// dayFields writes the days of the month and the weekdays so that pg_cron, which
+// looks at the first characters of the two fields, combines them as e does.
 func (e Expr) dayFields() (day, weekday string) {
 	days, weekdays := uint64(e.days), uint64(e.weekdays)
 	if e.either {
@@ -122,8 +121,8 @@ func (e Expr) dayFields() (day, weekday string) {
 	if day[0] == '*' || weekday[0] == '*' {
 		return day, weekday
 	}
-	// Both are restricted and both must match, so one of them has to begin
-	// with a step over everything. Take the shorter text.
+	// Both are restricted and both must match, so one of them must begin with
+	// "*/". Take the shorter text.
 	starredDay, starredWeekday := starredText(days, dayField), starredText(weekdays, weekdayField)
 	if starredWeekday == "" || starredDay != "" && len(starredDay)+len(weekday) <= len(day)+len(starredWeekday) {
 		return starredDay, weekday
@@ -131,7 +130,7 @@ func (e Expr) dayFields() (day, weekday string) {
 	return day, starredWeekday
 }
 
-// A star is what may stand at the beginning of a field.
+// A star says whether a field may begin with "*".
 type star bool
 
 const (
@@ -171,8 +170,8 @@ func fieldText(set uint64, f field, s star) string {
 	return strings.Join(items, ",")
 }
 
-// starredText writes a set as a field that begins with "*/", or returns "" if
-// that cannot be, which is when the set lacks the lowest value.
+// starredText writes a set as a field that begins with "*/". It returns "" if the
+// set lacks the lowest value, because then there is no such field.
 func starredText(set uint64, f field) string {
 	best := ""
 	for n := 2; n <= f.high; n++ {
@@ -191,7 +190,8 @@ func starredText(set uint64, f field) string {
 	return best
 }
 
-// step returns n if the members of set are n apart from each other, else 0.
+// step returns the distance between the members of a set if it is always the
+// same, else 0.
 func step(set uint64) int {
 	if bits.OnesCount64(set) < 2 {
 		return 0
@@ -213,7 +213,7 @@ func setOf(first, last, step int) uint64 {
 	return set
 }
 
-// members lists a set.
+// members returns the members of a set, ascending.
 func members(set uint64) []int {
 	list := make([]int, 0, bits.OnesCount64(set))
 	for ; set != 0; set &= set - 1 {

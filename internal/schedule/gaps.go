@@ -7,31 +7,30 @@ import (
 	"time"
 )
 
-// Timed is an expression in the time zone in which it is read.
+// Timed is an expression with its time zone.
 type Timed struct {
 	Expr     Expr
 	Location *time.Location
 }
 
-// rulesFrom is the time from which LongestGap and Closest look at the rules of
-// zones. It is fixed, so that what a plan derives from them never changes by
-// the passing of days.
+// rulesFrom is the time from which LongestGap and Closest consider the rules of
+// zones. It is fixed so that a plan does not change from day to day.
 var rulesFrom = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // cycleDays is the number of days after which dates, weekdays and leap years
-// come round again, 28 years, if no century without a leap day lies between.
+// repeat: 28 years, if there is no century without a leap day.
 const cycleDays = 28*365 + 7
 
-// LongestGap returns the longest time that passes between two consecutive due
-// times of a set of schedules, whichever of them is due, or 0 if none ever is.
-// It is meant as the time after which a backup is overdue.
+// LongestGap returns the longest time between two consecutive due times of a set
+// of schedules taken together, or 0 if none is ever due. A backup is overdue
+// after that time.
 //
-// It follows from the schedules and the rules of their zones alone and not from
-// the present time: it is the longest gap in a cycle of 28 years with the clocks
-// at standard time, plus the widest change of clock among the zones. For one
-// schedule, that is exact wherever the clock goes back within a longest gap: 25
-// hours for a daily time in a zone with summer time, 24 hours in a zone without.
-// It is never too short.
+// The result depends only on the schedules and the rules of their zones, not on
+// the current time: it is the longest gap in a cycle of 28 years in standard
+// time, plus the largest change of a clock among the zones. For one schedule that
+// is exact if the clock goes back in one of the longest gaps: 25 hours for a
+// daily time in a zone with summer time, 24 hours in a zone without. It is never
+// too short.
 func LongestGap(timed []Timed) time.Duration {
 	var days []dayTimes
 	var spread int64
@@ -83,8 +82,8 @@ func LongestGap(timed []Timed) time.Duration {
 
 const dayWords = (minutesPerDay + 63) / 64
 
-// dayTimes is a schedule at one offset: on which local days of the cycle it is
-// due, and at which minutes of the UTC days before, on and after such a day.
+// dayTimes is a schedule at one offset: the local days of the cycle on which it
+// is due, and the minutes of the UTC days before, on and after such a day.
 type dayTimes struct {
 	on    []bool
 	times [3][dayWords]uint64
@@ -101,7 +100,7 @@ func timesOf(e Expr, offset int64) dayTimes {
 	return d
 }
 
-// cycle tells of each day of the cycle whether e is due on it.
+// cycle returns for each day of the cycle whether e is due on it.
 func cycle(e Expr) []bool {
 	on := make([]bool, cycleDays)
 	d := date{2000, 1, 1, 6}
@@ -143,15 +142,14 @@ func summarise(due [dayWords]uint64) daySummary {
 	return s
 }
 
-// Closest finds the two runs of a set of schedules that come closest to each
-// other. It returns the time between them and the indexes of their schedules,
-// which are the same if one schedule comes that close to itself, and 0 if two
-// schedules are due at the same instant. Without two runs the gap is the longest
-// duration there is and the indexes are -1.
+// Closest returns the shortest time between two runs of a set of schedules, and
+// the indexes of their schedules. The indexes are equal if both runs are of one
+// schedule. The gap is 0 if two schedules are due at the same instant. If there
+// are no two runs, it is the maximum duration and the indexes are -1.
 //
-// Like [LongestGap] it does not depend on the present time. Zones are compared
-// in every combination of offsets that comes up; that the days of a change bring
-// two runs of one zone closer is left out.
+// Like [LongestGap] it does not depend on the current time. It considers every
+// combination of offsets of two zones, but not that a change of the clock can
+// bring two runs in one zone closer.
 func Closest(timed []Timed) (gap time.Duration, i, j int) {
 	const none = math.MaxInt64
 	best := int64(none)
@@ -185,15 +183,15 @@ func Closest(timed []Timed) (gap time.Duration, i, j int) {
 	return time.Duration(best) * time.Minute, i, j
 }
 
-// instants are the due times of a schedule in local time: on which days of the
-// cycle, and at which minutes of those.
+// instants are the due times of a schedule in local time: the days of the cycle,
+// and the minutes of such a day.
 type instants struct {
 	days  []bool
 	times []int64
 	clock clock
 }
 
-// closest is the shortest distance between two runs of one schedule.
+// closest returns the shortest distance between two runs of one schedule.
 func (s instants) closest() int64 {
 	best := int64(math.MaxInt64)
 	for i := 1; i < len(s.times); i++ {
@@ -207,15 +205,15 @@ func (s instants) closest() int64 {
 	return best
 }
 
-// closestTo is the shortest distance between runs of two schedules, if local
-// times of the second are shift minutes later than the same ones of the first.
+// closestTo returns the shortest distance between runs of two schedules if the
+// local times of the second are shift minutes later than those of the first.
 func (s instants) closestTo(o instants, shift int64) int64 {
 	best := int64(math.MaxInt64)
 	if len(s.times) == 0 || len(o.times) == 0 {
 		return best
 	}
-	// Farther days bring the runs farther apart, once they are farther than
-	// the clocks.
+	// Once the days are farther apart than the clocks, more distant days mean
+	// more distant runs.
 	const margin = 3
 	limit := int64(cycleDays)
 	for k := int64(0); k <= limit; k++ {
@@ -229,8 +227,7 @@ func (s instants) closestTo(o instants, shift int64) int64 {
 	return best
 }
 
-// meet reports whether the second set of days of the cycle has one that is k
-// days after one of the first.
+// meet reports whether a day of the second set is k days after one of the first.
 func meet(a, b []bool, k int64) bool {
 	for day, on := range a {
 		if on && b[(int64(day)+k+cycleDays)%cycleDays] {
@@ -240,8 +237,8 @@ func meet(a, b []bool, k int64) bool {
 	return false
 }
 
-// distance is the shortest distance between the members of two ascending
-// lists, after those of the second have been moved by shift.
+// distance returns the shortest distance between members of two ascending lists,
+// with shift added to those of the second.
 func distance(a, b []int64, shift int64) int64 {
 	best := int64(math.MaxInt64)
 	for i, j := 0, 0; i < len(a) && j < len(b); {
@@ -256,8 +253,8 @@ func distance(a, b []int64, shift int64) int64 {
 	return best
 }
 
-// shiftsBetween returns how many minutes later the same local time comes in the
-// second zone, for each pair of offsets that the two have at one time.
+// shiftsBetween returns by how many minutes the same local time is later in the
+// second zone, for each pair of offsets that the two have at the same time.
 func shiftsBetween(a, b clock) []int64 {
 	var shifts []int64
 	for i, j := 0, 0; i < len(a.spans) && j < len(b.spans); {

@@ -9,8 +9,8 @@ import (
 // zone, ascending, as times of that zone. It returns none for the zero Expr or
 // an n of 0 or less.
 //
-// The times are those of the rule in the package's description, and so those at
-// which the dispatcher lets a run through.
+// The times follow the rule in the package's documentation, which is also the
+// dispatcher's.
 func (e Expr) Next(loc *time.Location, after time.Time, n int) []time.Time {
 	if n <= 0 {
 		return nil
@@ -45,8 +45,8 @@ func (e Expr) due(loc *time.Location, after int64) iter.Seq[int64] {
 	}
 }
 
-// quiet returns a minute of UTC, not before the given one, up to which e is not
-// due in any zone after the given one. It makes long ways to rare days short.
+// quiet returns a minute of UTC up to which e is not due in any zone after the
+// given one. It skips the days before a rare date quickly.
 func (e Expr) quiet(after int64) int64 {
 	// Clocks are less than a day ahead of or behind UTC.
 	day := floorDiv(after, minutesPerDay) - 2
@@ -60,7 +60,7 @@ func (e Expr) quiet(after int64) int64 {
 func (e Expr) dueUntil(loc *time.Location, after, until int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		// No clock has ever gone back by more than a day, so what it has
-		// shown since two days ago decides what is a repetition.
+		// shown in the last two days decides whether a time is repeated.
 		start := after - 2*minutesPerDay
 		reached := start + offsetAt(loc, start) // the first local minute that the clock has not shown
 		for s := range spans(loc, start) {
@@ -86,7 +86,7 @@ func (e Expr) dueUntil(loc *time.Location, after, until int64) iter.Seq[int64] {
 	}
 }
 
-// local yields the local minutes within [from, to) that e names, counted from
+// local yields the local minutes within [from, to) at which e is due, counted from
 // 1970-01-01 00:00 local time.
 func (e Expr) local(from, to int64) iter.Seq[int64] {
 	return func(yield func(int64) bool) {

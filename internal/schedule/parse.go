@@ -13,10 +13,10 @@ import (
 type ParseError struct {
 	// Expr is the expression as it was given.
 	Expr string
-	// Field is the name of the field that is at fault, such as "minute" or
-	// "day of week", or empty if it is the expression as a whole.
+	// Field is the name of the wrong field, such as "minute" or "day of week",
+	// or empty if it is the whole expression.
 	Field string
-	// Item is the part of the field that is at fault, or empty.
+	// Item is the wrong part of the field, or empty.
 	Item string
 	// Reason is a clause that says what is wrong.
 	Reason string
@@ -24,7 +24,7 @@ type ParseError struct {
 	Hint string
 }
 
-// Error returns the whole text in one line.
+// Error returns the reason and the hint in one line.
 func (e *ParseError) Error() string {
 	const longest = 100
 	var b strings.Builder
@@ -60,7 +60,7 @@ var (
 	weekdayField = field{name: "day of week", low: 0, high: 7, names: "SUNMONTUEWEDTHUFRISAT"}
 )
 
-// top is the highest member of the field's sets: a 7 becomes a Sunday, 0.
+// top returns the highest member of the field's sets. A weekday of 7 becomes 0.
 func (f field) top() int {
 	if f.high == weekdayField.high {
 		return 6
@@ -68,10 +68,10 @@ func (f field) top() int {
 	return f.high
 }
 
-// every is the set that "*/n" stands for.
+// every returns the set that "*/n" means.
 func (f field) every(n int) uint64 { return f.fold(setOf(f.low, f.high, n)) }
 
-// fold makes the Sunday at the end of the week the one at its beginning.
+// fold replaces Sunday as 7 with Sunday as 0.
 func (f field) fold(set uint64) uint64 {
 	if f.high == weekdayField.high && set>>7&1 != 0 {
 		set = set&^(1<<7) | 1
@@ -82,17 +82,17 @@ func (f field) fold(set uint64) uint64 {
 const (
 	// maxLength is the longest expression that pg_cron reads, in bytes.
 	maxLength = 999
-	// maxDigits keeps numbers far from where pg_cron's wrap around.
+	// maxDigits keeps numbers far below those that overflow in pg_cron.
 	maxDigits = 4
-	// maxGapDays is the longest time that may pass between two due days: from
-	// one 29 February to the next across a century without a leap day.
+	// maxGapDays is the longest accepted time between two due days: from one 29
+	// February to the next across a century without a leap day.
 	maxGapDays = 8*365 + 2
 
 	fieldOrder = "minute, hour, day of month, month, day of week"
 	example    = `for example "0 3 * * *" for 03:00 every day`
 )
 
-// specials are the words for whole expressions that every pg_cron knows alike.
+// specials are the words that mean the same expression in every pg_cron.
 var specials = map[string]string{
 	"@hourly":   "0 * * * *",
 	"@daily":    "0 0 * * *",
@@ -110,9 +110,9 @@ var specials = map[string]string{
 // by their first three letters in any case; Sunday is 0 or 7. Blanks and
 // newlines around the expression are ignored.
 //
-// That is what means the same in pg_cron 1.4 to 1.6. Everything else is refused
-// with a [*ParseError], also what pg_cron accepts and misunderstands, and
-// expressions that leave more than eight years between two runs.
+// This is what means the same in pg_cron 1.4 to 1.6. For everything else the error
+// is a [*ParseError], including what pg_cron accepts and misunderstands, and
+// expressions with more than eight years between two runs.
 func Parse(cron string) (Expr, error) {
 	e, fault := parse(cron)
 	if fault != nil {
@@ -158,26 +158,26 @@ func parse(cron string) (Expr, *ParseError) {
 
 func isBlank(r rune) bool { return r == ' ' || r == '\t' }
 
-// checkWhole refuses what is no list of fields at all.
+// checkWhole refuses what is not a list of fields.
 func checkWhole(cron, text string) *ParseError {
 	switch {
 	case text == "":
 		return &ParseError{Reason: "the expression is empty", Hint: "write five fields, " + example}
 	case len(cron) > maxLength:
 		return &ParseError{
-			Reason: fmt.Sprintf("the expression is %d bytes long and pg_cron reads at most %d", len(cron), maxLength),
+			Reason: fmt.Sprintf("the expression has %d bytes, and pg_cron reads at most %d", len(cron), maxLength),
 			Hint:   `use ranges and steps such as "0-30/5"`,
 		}
 	case text[0] == '@':
 		return specialFault(text)
 	case text[0] == '#':
-		return &ParseError{Reason: "a comment is no part of an expression", Hint: "write only the five fields, " + example}
+		return &ParseError{Reason: "an expression cannot contain a comment", Hint: "write only the five fields, " + example}
 	case text[0] == '"' || text[0] == '\'':
-		return &ParseError{Reason: "the expression has quotes of its own", Hint: "write the five fields without them, " + example}
+		return &ParseError{Reason: "the expression contains quotes", Hint: "write the five fields without them, " + example}
 	case strings.HasPrefix(strings.ToUpper(text), "TZ=") || strings.HasPrefix(strings.ToUpper(text), "CRON_TZ="):
-		return &ParseError{Reason: "pg_cron has no time zone in the expression", Hint: "write the five fields and set the timezone attribute"}
+		return &ParseError{Reason: "pg_cron does not support a time zone in the expression", Hint: "write only the five fields and set `timezone`"}
 	case strings.Contains(text, "\n"):
-		return &ParseError{Reason: "the fields stand on several lines", Hint: "write them on one line, " + example}
+		return &ParseError{Reason: "the fields are on several lines", Hint: "write them on one line, " + example}
 	}
 	for _, r := range text {
 		if !isBlank(r) && (r <= ' ' || r > '~') {
@@ -188,7 +188,7 @@ func checkWhole(cron, text string) *ParseError {
 		}
 	}
 	if hint, ok := intervalHint(text); ok {
-		return &ParseError{Reason: "an interval is not understood by every pg_cron, and says no time of day", Hint: hint}
+		return &ParseError{Reason: "not every pg_cron understands an interval, and it does not say at what time of day", Hint: hint}
 	}
 	return nil
 }
@@ -205,19 +205,19 @@ func specialFault(text string) *ParseError {
 	case known && rest != "":
 		return &ParseError{Reason: fmt.Sprintf("pg_cron ignores %q after %s", rest, word), Hint: fmt.Sprintf("write %q alone, or five fields, %s", lower, example)}
 	case known:
-		return &ParseError{Reason: "pg_cron knows the word only in lower case", Hint: fmt.Sprintf("write %q", lower)}
+		return &ParseError{Reason: "pg_cron knows this word only in lower case", Hint: fmt.Sprintf("write %q", lower)}
 	case lower == "@yearly" || lower == "@annually":
 		return &ParseError{Reason: word + " never fires in pg_cron 1.6", Hint: `write "0 0 1 1 *"`}
 	case lower == "@reboot" || lower == "@restart":
-		return &ParseError{Reason: word + " fires at each start of the database and at no time of its own", Hint: "write five fields, " + example}
+		return &ParseError{Reason: word + " fires whenever the database starts, not at a time", Hint: "write five fields, " + example}
 	case lower == "@every":
 		hint, ok := intervalHint(rest)
 		if !ok {
 			hint = "write five fields, " + example
 		}
-		return &ParseError{Reason: "pg_cron has no @every", Hint: hint}
+		return &ParseError{Reason: "pg_cron does not support @every", Hint: hint}
 	}
-	return &ParseError{Reason: fmt.Sprintf("pg_cron has no %q", word), Hint: "write @hourly, @daily, @midnight, @weekly, @monthly or five fields, " + example}
+	return &ParseError{Reason: fmt.Sprintf("pg_cron does not support %q", word), Hint: "write @hourly, @daily, @midnight, @weekly, @monthly or five fields, " + example}
 }
 
 // interval matches "10 seconds", "every 5 minutes", "5m" and the like.
@@ -253,15 +253,15 @@ func intervalHint(text string) (hint string, ok bool) {
 func fieldCountFault(fields []string) *ParseError {
 	for i, f := range fields {
 		if f[0] == '#' {
-			return &ParseError{Item: f, Reason: "a comment is no part of an expression", Hint: "write only the five fields"}
+			return &ParseError{Item: f, Reason: "an expression cannot contain a comment", Hint: "write only the five fields"}
 		}
 		if i+1 < len(fields) && (strings.HasSuffix(f, ",") || strings.HasPrefix(fields[i+1], ",")) {
-			return &ParseError{Item: f + " " + fields[i+1], Reason: "a list has a blank after or before its comma", Hint: fmt.Sprintf("write %q", f+fields[i+1])}
+			return &ParseError{Item: f + " " + fields[i+1], Reason: "a list has a space before or after a comma", Hint: fmt.Sprintf("write %q", f+fields[i+1])}
 		}
 	}
 	if len(fields) < 5 {
 		return &ParseError{
-			Reason: fmt.Sprintf("it has %s and needs five: %s", count(len(fields), "field"), fieldOrder),
+			Reason: fmt.Sprintf("it has %s instead of five: %s", count(len(fields), "field"), fieldOrder),
 			Hint:   "write all five, " + example,
 		}
 	}
@@ -289,7 +289,7 @@ func (f field) parse(text string) (uint64, *ParseError) {
 	var set uint64
 	for item := range strings.SplitSeq(text, ",") {
 		if item == "" {
-			return 0, f.fault(text, "there is an empty item beside a comma", `write a list as "1,2,3"`)
+			return 0, f.fault(text, "a list has an empty item", `write a list as "1,2,3"`)
 		}
 		part, fault := f.parseItem(item)
 		if fault != nil {
@@ -335,7 +335,7 @@ func (f field) parseItem(item string) (uint64, *ParseError) {
 		}
 	}
 	if first > last {
-		return 0, f.fault(item, "the range runs backwards, which pg_cron accepts and then fires at other times or never", "write "+strconv.Quote(f.wrapped(first, last, n)))
+		return 0, f.fault(item, "the range runs backwards; pg_cron accepts it but fires at other times or never", "write "+strconv.Quote(f.wrapped(first, last, n)))
 	}
 	return f.fold(setOf(first, last, n)), nil
 }
@@ -361,32 +361,32 @@ func (f field) value(item, text string) (int, *ParseError) {
 // step reads the number after "/".
 func (f field) step(item, text string, first int) (int, *ParseError) {
 	if text == "" || strings.ContainsFunc(text, notDigit) {
-		return 0, f.fault(item, `there is no single number after the "/"`, fmt.Sprintf("write one from 1 to %d", f.high))
+		return 0, f.fault(item, `the text after "/" is not a number`, fmt.Sprintf("write one from 1 to %d", f.high))
 	}
 	n, err := strconv.Atoi(text)
 	if len(text) > maxDigits || err != nil || n > f.high {
 		return 0, f.fault(item,
-			fmt.Sprintf("a step of more than %d never takes a second step, and newer versions of pg_cron refuse it", f.high),
+			fmt.Sprintf("a step of more than %d leaves only the first value, and newer versions of pg_cron refuse it", f.high),
 			fmt.Sprintf(`write "%d"`, first))
 	}
 	if n == 0 {
-		return 0, f.fault(item, "a step of 0 stays where it is", fmt.Sprintf("write a number from 1 to %d", f.high))
+		return 0, f.fault(item, "a step of 0 never advances", fmt.Sprintf("write a number from 1 to %d", f.high))
 	}
 	return n, nil
 }
 
-// foreign explains what other cron programs have and pg_cron has not, or what
-// pg_cron silently misunderstands.
+// foreign explains syntax of other cron programs that pg_cron does not support or
+// silently misunderstands.
 func (f field) foreign(item string) *ParseError {
 	upper := strings.ToUpper(item)
-	lastDay := `the last day of a month cannot be written for every version; the first one can, as "1"`
+	lastDay := `not every version supports the last day of a month; the first day is "1"`
 	switch {
 	case item == "?":
-		return f.fault(item, `pg_cron has no "?"`, `write "*"`)
+		return f.fault(item, `pg_cron does not support "?"`, `write "*"`)
 	case strings.Contains(item, "$"):
-		return f.fault(item, `"$" is not understood by pg_cron before 1.6`, lastDay)
+		return f.fault(item, `pg_cron before 1.6 does not support "$"`, lastDay)
 	case strings.Contains(item, "#"):
-		hint := "an nth weekday of a month cannot be written"
+		hint := "pg_cron cannot express the nth weekday of a month"
 		if day, nth, _ := strings.Cut(item, "#"); nth == "1" {
 			// "*/31" is the first day alone and begins with "*", so that
 			// the day of the month and the weekday must both match.
@@ -394,18 +394,18 @@ func (f field) foreign(item string) *ParseError {
 		}
 		return f.fault(item, `pg_cron silently ignores "#" and what follows`, hint)
 	case f.names == "" && (upper == "L" || upper == "LW" || strings.HasPrefix(upper, "L-")):
-		return f.fault(item, `pg_cron has no "L"`, lastDay)
+		return f.fault(item, `pg_cron does not support "L"`, lastDay)
 	case f.high == weekdayField.high && (upper == "L" || len(upper) > 1 && strings.HasSuffix(upper, "L") && strings.Trim(upper[:len(upper)-1], "01234567") == ""):
-		return f.fault(item, `pg_cron has no "L"`, `write a weekday as 0 to 7 or SUN to SAT; the last one of a month cannot be written`)
+		return f.fault(item, `pg_cron does not support "L"`, `write a weekday as 0 to 7 or SUN to SAT; pg_cron cannot express the last one of a month`)
 	case f.names == "" && len(upper) > 1 && strings.HasSuffix(upper, "W") && strings.Trim(upper[:len(upper)-1], "0123456789") == "":
-		return f.fault(item, `pg_cron has no "W"`, `a nearest weekday cannot be written; "1-5" as day of week means every one from Monday to Friday`)
+		return f.fault(item, `pg_cron does not support "W"`, `pg_cron cannot express the nearest weekday; "1-5" as day of week means Monday to Friday`)
 	case upper == "H" || strings.HasPrefix(upper, "H/") || strings.HasPrefix(upper, "H("):
-		return f.fault(item, `pg_cron has no "H"`, fmt.Sprintf("write a number from %d to %d", f.low, f.high))
+		return f.fault(item, `pg_cron does not support "H"`, fmt.Sprintf("write a number from %d to %d", f.low, f.high))
 	}
 	return nil
 }
 
-// starHint guesses what was meant by "*" and something.
+// starHint suggests what "*" followed by rest may mean.
 func (f field) starHint(rest string) string {
 	if n, err := strconv.Atoi(rest); err == nil && n >= 1 && n <= f.high {
 		return fmt.Sprintf(`write "*/%d"`, n)
@@ -413,17 +413,17 @@ func (f field) starHint(rest string) string {
 	return `write "*" or "*/n"`
 }
 
-// wordFault explains what is neither a number nor a name of the field.
+// wordFault explains an item that is neither a number nor a name of the field.
 func (f field) wordFault(item, text string) *ParseError {
 	switch {
 	case text == "" && item[0] == '-':
-		return f.fault(item, "there are no negative numbers", fmt.Sprintf("write a number from %d to %d", f.low, f.high))
+		return f.fault(item, "numbers cannot be negative", fmt.Sprintf("write a number from %d to %d", f.low, f.high))
 	case text == "":
-		return f.fault(item, "a range lacks its end", `write it as "1-5"`)
+		return f.fault(item, "the range has no end", `write it as "1-5"`)
 	}
 	if upper := strings.ToUpper(text); len(text) > 3 {
 		if i := strings.Index(f.names, upper[:3]); i >= 0 && i%3 == 0 {
-			return f.fault(item, "pg_cron knows names of three letters only", fmt.Sprintf("write %q or %d", upper[:3], f.low+i/3))
+			return f.fault(item, "pg_cron knows only names of three letters", fmt.Sprintf("write %q or %d", upper[:3], f.low+i/3))
 		}
 	}
 	if i := strings.IndexFunc(text, notDigit); i > 0 && !isLetter(text[i]) {
@@ -434,7 +434,7 @@ func (f field) wordFault(item, text string) *ParseError {
 	if f.names != "" {
 		hint += fmt.Sprintf(", or a name such as %q", f.names[:3])
 	}
-	return f.fault(item, fmt.Sprintf("%q is no %s", text, f.name), hint)
+	return f.fault(item, fmt.Sprintf("%q is not a valid %s", text, f.name), hint)
 }
 
 func notDigit(r rune) bool { return r < '0' || r > '9' }
@@ -453,7 +453,7 @@ func (f field) rangeFault(item, text string) *ParseError {
 	return f.fault(item, fmt.Sprintf("%s is not between %d and %d", text, f.low, f.high), hint)
 }
 
-// wrapped rewrites a range that runs backwards as the list that was meant.
+// wrapped rewrites a range that runs backwards as the list that it probably means.
 func (f field) wrapped(first, last, n int) string {
 	size := f.top() - f.low + 1
 	if n > 1 {
@@ -482,8 +482,8 @@ func (f field) fault(item, reason, hint string) *ParseError {
 	return &ParseError{Field: f.name, Item: item, Reason: reason, Hint: hint}
 }
 
-// checkFires refuses expressions that name no date, or one that comes too
-// seldom to be meant.
+// checkFires refuses expressions that are never due, or so rarely that this
+// cannot be intended.
 func checkFires(e Expr) *ParseError {
 	if e.either || e.days == allDays {
 		return nil // every month has every weekday
@@ -493,13 +493,13 @@ func checkFires(e Expr) *ParseError {
 	case gap == 0:
 		return &ParseError{
 			Field:  dayField.name,
-			Reason: "no month of the list has such a day, so it would never fire",
+			Reason: "none of the months has such a day, so the schedule would never fire",
 			Hint:   "write days that exist, at most 29 for February and 30 for April, June, September and November",
 		}
 	case gap > maxGapDays:
 		return &ParseError{
 			Field:  dayField.name,
-			Reason: fmt.Sprintf("the day of month and the day of week meet so seldom that up to %d years pass between two runs", gap/365),
+			Reason: fmt.Sprintf("the day of month and the day of week coincide so rarely that there can be %d years between two runs", gap/365),
 			Hint:   `write "*" in one of the two fields`,
 		}
 	}

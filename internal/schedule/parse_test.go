@@ -99,16 +99,16 @@ func TestParseSets(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ expr, field, item, text string }{
-		{"0 0 29 2 */7", "day of month", "", "up to 40 years pass"},
+		{"0 0 29 2 */7", "day of month", "", "there can be 40 years between two runs"},
 		{"0 0 31 4,6,9,11 *", "day of month", "", "would never fire"},
-		{"0 0 31 12 */7", "day of month", "", "years pass"},
+		{"0 0 31 12 */7", "day of month", "", "years between two runs"},
 		{"0 25 * * *", "hour", "25", "25 is not between 0 and 23"},
 		{"0 0 * * FRI-SUN", "day of week", "FRI-SUN", `write "5-7"`},
 		{"0 0 * * 7-1", "day of week", "7-1", `write "0-1"`},
 		{"0 22-2/2 * * *", "hour", "22-2/2", `write "22,0,2"`},
 		{"0 23-1 * * *", "hour", "23-1", `write "23,0-1"`},
-		{"0 0 1 * MON#3", "day of week", "MON#3", "cannot be written"},
-		{"0 0 L-3 * *", "day of month", "L-3", `no "L"`},
+		{"0 0 1 * MON#3", "day of week", "MON#3", "cannot express the nth weekday"},
+		{"0 0 L-3 * *", "day of month", "L-3", `does not support "L"`},
 		{"1-80 * * * *", "minute", "1-80", "80 is not between 0 and 59"},
 		{"00000 * * * *", "minute", "00000", "is not between"},
 		{"0 0 * * 1-5x", "day of week", "1-5x", "5x"},

@@ -18,14 +18,14 @@ import (
 
 // zoneinfo is the IANA time zone database as the Go distribution has it.
 //
-// It is embedded here, and not imported as time/tzdata, because
-// time.LoadLocation prefers the database of the operating system to that one:
-// two machines could then plan two different schedules in turn.
+// It is embedded here, instead of importing time/tzdata, because
+// time.LoadLocation prefers the operating system's database: two machines could
+// then plan different schedules alternately.
 //
 //go:embed zoneinfo.zip
 var zoneinfo []byte
 
-// zones are the files of the database by the name of their zone.
+// zones returns the files of the database by the names of their zones.
 var zones = sync.OnceValue(func() map[string]*zip.File {
 	archive, err := zip.NewReader(bytes.NewReader(zoneinfo), int64(len(zoneinfo)))
 	if err != nil {
@@ -51,7 +51,7 @@ type ZoneError struct {
 	Hint string
 }
 
-// Error returns the whole text in one line.
+// Error returns the reason and the hint in one line.
 func (e *ZoneError) Error() string {
 	return fmt.Sprintf("time zone %q: %s; %s", e.Name, e.Reason, e.Hint)
 }
@@ -59,10 +59,10 @@ func (e *ZoneError) Error() string {
 // LoadZone returns the time zone of an IANA name: a region and a city such as
 // "America/Sao_Paulo", or "UTC". It reads only the embedded database.
 //
-// Other names are refused with a [*ZoneError] that names the nearest one:
-// abbreviations such as "BRT" or "EST" mean different or fixed offsets, "Local"
-// is another zone on every machine, and the names "Etc/GMT+3" mean the reverse
-// of what they say.
+// For any other name the error is a [*ZoneError] that suggests the nearest one.
+// Abbreviations such as "BRT" or "EST" are ambiguous or mean a fixed offset,
+// "Local" is a different zone on every machine, and "Etc/GMT+3" means the
+// opposite of what it says.
 func LoadZone(name string) (*time.Location, error) {
 	if name == "UTC" || name == "Etc/UTC" {
 		return time.UTC, nil
@@ -72,11 +72,11 @@ func LoadZone(name string) (*time.Location, error) {
 	case name == "":
 		return nil, &ZoneError{name, "the name is empty", zoneExample}
 	case fixedOffset.MatchString(name):
-		return nil, &ZoneError{name, "a fixed offset is no place, and the names Etc/GMT+n lie west of Greenwich", zoneExample}
+		return nil, &ZoneError{name, "a fixed offset is not a place, and Etc/GMT+n means west of Greenwich", zoneExample}
 	case !known && strings.Contains(name, "/"):
 		return nil, &ZoneError{name, "there is no such zone in the IANA database", nearestZone(name)}
 	case !strings.Contains(name, "/"):
-		return nil, &ZoneError{name, "a zone is named by region and city, because abbreviations and country names do not say when a clock changes", nearestZone(name)}
+		return nil, &ZoneError{name, "it must be a region and a city, because abbreviations and country names do not say when the clock changes", nearestZone(name)}
 	}
 	data, err := readFile(file)
 	if err != nil {
@@ -106,8 +106,7 @@ var fixedOffset = regexp.MustCompile(`^(Etc/)?(GMT|UTC|UCT)?[+-][0-9:]+$`)
 
 const zoneExample = `write a region and a city, such as "America/Sao_Paulo", or "UTC"`
 
-// places are the zones that people mean by names which the distance between
-// words does not lead to.
+// places are the zones that people mean by names which are not similar.
 var places = map[string]string{
 	"gmt": "UTC", "gmt0": "UTC", "z": "UTC", "zulu": "UTC", "uct": "UTC", "universal": "UTC", "greenwich": "UTC", "utc0": "UTC", "etc/gmt": "UTC",
 	"brt": "America/Sao_Paulo", "brst": "America/Sao_Paulo", "brasilia": "America/Sao_Paulo", "brazil": "America/Sao_Paulo", "america/brasilia": "America/Sao_Paulo", "local": "America/Sao_Paulo",
@@ -122,15 +121,16 @@ var places = map[string]string{
 	"msk": "Europe/Moscow", "nz": "Pacific/Auckland",
 }
 
-// nearestZone says which known name is most like one that is not: the same in
-// other letters, the same city, or the one with the fewest letters to change.
+// nearestZone suggests the known name that is most similar: the same but for case
+// and accents, one with the same city, or the one with the smallest edit
+// distance.
 func nearestZone(name string) (hint string) {
 	plain := plainName(name)
 	if place, ok := places[plain]; ok {
 		return fmt.Sprintf("write %q", place)
 	}
 	region, city := path.Split(plain)
-	best, bestDistance := "", len(plain)/2 // more than half of it is no likeness
+	best, bestDistance := "", len(plain)/2 // more than half is not similar
 	for _, zone := range slices.Sorted(maps.Keys(zones())) {
 		if !strings.Contains(zone, "/") || strings.HasPrefix(zone, "Etc/") {
 			continue
@@ -157,14 +157,14 @@ func nearestZone(name string) (hint string) {
 	return fmt.Sprintf("write %q", best)
 }
 
-// plainName is a name without case, blanks and accents.
+// plainName returns a name in lower case, without spaces and accents.
 var plainName = func() func(string) string {
 	r := strings.NewReplacer(" ", "_", "-", "_", "ã", "a", "á", "a", "â", "a", "é", "e", "ê", "e", "í", "i", "ó", "o", "ô", "o", "ç", "c", "ú", "u")
 	return func(name string) string { return r.Replace(strings.ToLower(strings.TrimSpace(name))) }
 }()
 
-// editDistance is the number of bytes to insert, delete or replace that lead
-// from a to b.
+// editDistance returns how many bytes must be inserted, deleted or replaced to
+// turn a into b.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -185,21 +185,21 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// span is a stretch of time in which the clock of a zone keeps one offset.
+// span is a time during which the clock of a zone has one offset.
 type span struct {
 	start, end int64 // minutes since 1970 in UTC, end excluded
 	offset     int64 // minutes that the clock is ahead of UTC
 }
 
-// probe is the distance in minutes at which spans looks for changes. No zone
-// has changed its clock twice within that time since 1970, nor does one plan to.
+// probe is the distance, in minutes, at which spans looks for changes. No zone has
+// changed its clock twice within that time since 1970, and none plans to.
 const probe = 2 * minutesPerDay
 
-// spans yields the time from a minute on, without end, in adjacent stretches of
-// at most probe minutes. Adjacent ones may have the same offset.
+// spans yields the time from a minute on, without end, in adjacent spans of at
+// most probe minutes. Adjacent spans may have the same offset.
 //
-// It compares offsets and does not use time.Time.ZoneBounds, whose bounds of the
-// last day of a leap year do not hold that day.
+// It compares offsets instead of using time.Time.ZoneBounds, whose bounds for the
+// last day of a leap year do not include that day.
 func spans(loc *time.Location, from int64) iter.Seq[span] {
 	return func(yield func(span) bool) {
 		offset := offsetAt(loc, from)
@@ -226,14 +226,14 @@ func spans(loc *time.Location, from int64) iter.Seq[span] {
 }
 
 // offsetAt returns how many minutes the clock of a zone is ahead of UTC at a
-// minute. Offsets with seconds, which no zone has had since 1972, round down, so
-// that a local minute is due at the first minute of UTC that is not before it.
+// minute. Offsets with seconds, which no zone has had since 1972, are rounded
+// down, so that a local minute is due at the first minute of UTC not before it.
 func offsetAt(loc *time.Location, minute int64) int64 {
 	_, seconds := time.Unix(minute*60, 0).In(loc).Zone()
 	return floorDiv(int64(seconds), 60)
 }
 
-// minuteOf returns the minute of UTC in which t lies, since 1970.
+// minuteOf returns the minute of t, counted in UTC from 1970.
 func minuteOf(t time.Time) int64 { return floorDiv(t.Unix(), 60) }
 
 // floorDiv divides and rounds down.
