@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
@@ -61,6 +62,19 @@ func MakesBackup(name Name, rpc string) func(Job) bool {
 		`|/` + regexp.QuoteMeta(string(name)) + `(?:['"/?#]|$)|auto_backup\s*\.\s*\w+\s*\(\s*'` + regexp.QuoteMeta(string(name)) + `'`)
 	return func(job Job) bool { return pattern.MatchString(job.Command) }
 }
+
+// Dispatches returns the backup for which a job calls the dispatcher or the
+// watchdog; empty if it calls neither.
+func (j Job) Dispatches() string {
+	if m := dispatchPattern().FindStringSubmatch(j.Command); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+var dispatchPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch)\s*\(\s*'([^']*)'`)
+})
 
 // isJobOf reports whether a job has the command of a job of one of the given
 // backups. Such a job belongs to that backup, whatever its name looks like.

@@ -60,6 +60,10 @@ type BackupObservation struct {
 		Owner      string          `json:"owner"`
 		FunctionID string          `json:"function_id"`
 		Unfinished bool            `json:"unfinished"`
+		// CreatedAt and UpdatedAt are when the backup was installed, and when its
+		// settings were last written.
+		CreatedAt time.Time `json:"created_at"`
+		UpdatedAt time.Time `json:"updated_at"`
 		// Age is in seconds since the installation was finished, null when it
 		// was not, or nobody noted it.
 		Age *float64 `json:"age"`

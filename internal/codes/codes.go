@@ -30,10 +30,12 @@ const (
 	Platform = "platform"
 	// Status: a problem of the status, for whoever asks.
 	Status = "status"
+	// Plan: a finding of a plan.
+	Plan = "plan"
 )
 
 // Places are all places where a code can arise.
-var Places = []string{Dispatcher, Watchdog, Function, Refusal, Platform, Status}
+var Places = []string{Dispatcher, Watchdog, Function, Refusal, Platform, Plan, Status}
 
 const (
 	// AnyStatus is the code whose texts stand for every http_NNN that has none
@@ -81,9 +83,9 @@ type Code struct {
 func (c Code) ArisesAt(place string) bool { return slices.Contains(c.Arises, place) }
 
 // OfRun reports whether the code is one of a run or of a request, which the
-// database and the Edge Function know, and not only of a status.
+// database and the Edge Function know, and not only of a status or a plan.
 func (c Code) OfRun() bool {
-	return slices.ContainsFunc(c.Arises, func(place string) bool { return place != Status })
+	return slices.ContainsFunc(c.Arises, func(place string) bool { return place != Status && place != Plan })
 }
 
 //go:embed codes.json

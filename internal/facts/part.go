@@ -36,7 +36,8 @@ const (
 	kindValue kind = "value"
 	kindQuery kind = "query"
 	kindText  kind = "text"
-	// kindWith is a query of the directory with, on which parts are based.
+	// kindWith is a query of the directory with, on which parts are based. One that
+	// is a query itself has one row with one column, value.
 	kindWith kind = "with"
 )
 

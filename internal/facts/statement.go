@@ -95,7 +95,11 @@ func (b *builder) include(names []string) error {
 		}
 		b.probe(query.needs)
 		b.probe(query.wants)
-		b.with = append(b.with, fmt.Sprintf("\n%s as materialized (\n%s\n),\n", name, b.bind(query.sql, false, false)))
+		text := b.bind(query.sql, false, false)
+		if query.kind == kindQuery {
+			text = "select case when " + b.usable(query.needs) + " then " + b.reading(b.bind(query.sql, false, true)) + " end as value"
+		}
+		b.with = append(b.with, fmt.Sprintf("\n%s as materialized (\n%s\n),\n", name, text))
 	}
 	return nil
 }

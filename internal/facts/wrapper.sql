@@ -12,6 +12,14 @@ with needed (relation, columns) as (
     values @needed@
 ),
 
+-- The tables whose readers would wait.
+locked (oid) as materialized (
+    select l.relation
+    from pg_locks l
+    where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.granted and l.pid <> pg_backend_pid()
+    and l.database in (0, (select d.oid from pg_database d where d.datname = current_database()))
+),
+
 state as (
     select
         r.relation, c.oid,
@@ -27,12 +35,7 @@ state as (
                     where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped
                 )
             ) then 'altered'
-            when exists (
-                select from pg_locks l
-                where l.locktype = 'relation' and l.relation = c.oid and l.mode = 'AccessExclusiveLock'
-                and l.database in (0, (select d.oid from pg_database d where d.datname = current_database()))
-                and l.granted and l.pid <> pg_backend_pid()
-            ) then 'locked'
+            when exists (select from locked l where l.oid = c.oid) then 'locked'
             else 'readable'
         end as state
     from needed r

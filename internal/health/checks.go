@@ -110,7 +110,8 @@ func (a *assessment) dispatcher() {
 
 // scheduler reports what keeps pg_cron, or the watchdog, from ticking.
 func (a *assessment) scheduler() {
-	if readOnly := facts.Effective(a.found.Parameters, a.found.RoleParameters, "default_transaction_read_only", backup.JobOwner); slices.Contains([]string{"on", "true", "yes", "1"}, readOnly) {
+	set := facts.Document{Parameters: a.found.Parameters, RoleParameters: a.found.RoleParameters}
+	if readOnly := set.Effective("default_transaction_read_only", backup.JobOwner); slices.Contains([]string{"on", "true", "yes", "1"}, readOnly) {
 		a.add("database_read_only", ConditionSchedulerDown, "Free space or enlarge the disk in the project's settings, then switch read-only mode off.",
 			"The database is in read-only mode, as Supabase sets it when the disk is full: every tick fails, and neither a backup nor its log can be written.")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/preflight"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -22,9 +23,9 @@ const (
 	mayNotWork = "The backup may not work in this project"
 )
 
-// preflight says what in the project stands in the way of a backup, before
-// anything is written, and answers with what the backup will hold. state is nil
-// when the backup is to be made.
+// preflight adds a diagnostic for everything that would keep a backup from working
+// in the project, before anything is written. It returns what the backup will hold.
+// state is nil when the backup is to be created.
 func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) types.Object {
 	none := types.ObjectNull(coverageType.AttrTypes)
 	service := r.service(spec.ID.ProjectRef, diags)
@@ -38,16 +39,16 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 		return none
 	}
 	for _, finding := range findings {
-		text := finding.Object + " " + finding.Reason + ".\n\nWhat to do: " + strings.TrimSuffix(finding.Remedy, ".") + "."
+		text := finding.Message + "\n\nWhat to do: " + finding.Remedy
 		severity := finding.Severity
-		if severity == preflight.Error && state != nil && !stops(finding, plan, *state) {
-			severity = preflight.Warning
-			text += "\n\nThis plan changes something else and is not held up by it, but no backup works before it is mended."
+		if severity == checks.Error && state != nil && !stops(finding, plan, *state) {
+			severity = checks.Warning
+			text += "\n\nThis plan changes something else and is not stopped by it, but no backup works before it is fixed."
 		}
 		switch {
-		case severity == preflight.Error && finding.Attribute == "":
+		case severity == checks.Error && finding.Attribute == "":
 			diags.AddError(cannotWork, text)
-		case severity == preflight.Error:
+		case severity == checks.Error:
 			diags.AddAttributeError(findingPath(finding.Attribute), cannotWork, text)
 		case finding.Attribute == "":
 			diags.AddWarning(mayNotWork, text)
@@ -79,13 +80,12 @@ func (p *projects) explain(ctx context.Context, ref string, err error) error {
 const statusHealthy = "ACTIVE_HEALTHY"
 
 // stops decides whether an error stops the change of a backup that is
-// installed. To hold up a repair is worse than to repair what cannot work yet:
-// while somebody mends backup_all_data, a lost token or a switched-off job has
-// to be mended as well, and what is repaired is there when the rest works again.
-// So a change is stopped only where it would make things worse or cannot be
-// written at all: the plan itself names what does not work, or the database
-// takes no writes, and an apply would end half-way.
-func stops(finding preflight.Finding, plan, state autoBackupModel) bool {
+// installed. To stop a repair is worse than to repair what cannot work yet: while
+// somebody fixes backup_all_data, a lost token or a disabled job has to be fixed as
+// well. So a change is stopped only if it would make things worse or cannot be
+// written at all: the plan itself names what does not work, or the database takes
+// no writes, and an apply would fail half-way.
+func stops(finding checks.Finding, plan, state autoBackupModel) bool {
 	if finding.Writes {
 		return true
 	}

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -349,7 +351,7 @@ var brokenProjects = []broken{
 	},
 	{
 		name: "pg_cron's history is ahead of its sequence", do: "insert into cron.job_run_details (runid, jobid, command) values (1000000, 1, 'select 1')", undo: "delete from cron.job_run_details where runid = 1000000",
-		wants: []finding{fails("schedules", "run ids above its sequence", "truncate cron.job_run_details")},
+		wants: []finding{fails("schedules", "has run ids up to 1000000", "truncate cron.job_run_details")},
 	},
 	{
 		name: "the database is in read-only mode", do: "alter database postgres set default_transaction_read_only = on", undo: "alter database postgres reset default_transaction_read_only",
@@ -368,7 +370,7 @@ var brokenProjects = []broken{
 		wants: []finding{fails("", "is made as role supabase_admin", "database_url")},
 	},
 	{
-		name: "pg_net's worker stands still", with: func(p *project) { p.StopNetWorker() }, as: func(p *project) string { return p.DatabaseURL },
+		name: "pg_net's worker stands still", with: func(p *project) { p.StopNetWorker() },
 		without: func(p *project) {
 			if err := p.StartNetWorker(p.t.Context()); err != nil {
 				p.t.Fatal(err)
@@ -378,7 +380,17 @@ var brokenProjects = []broken{
 	},
 	{
 		name: "pg_net does not keep up", do: "insert into net.http_request_queue (method, url, timeout_milliseconds) select 'GET', 'http://127.0.0.1:9/', 1000 from generate_series(1, 300)", undo: "delete from net.http_request_queue",
-		with: func(p *project) { p.StopNetWorker() },
+		// A worker that hangs is one that runs and sends nothing.
+		with: func(p *project) {
+			p.StopNetWorker()
+			config := p.Admin().Config().ConnConfig.Copy()
+			config.RuntimeParams["application_name"] = "pg_net 0.20.4"
+			conn, err := pgx.ConnectConfig(p.t.Context(), config)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			p.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(p.t.Context())) })
+		},
 		without: func(p *project) {
 			if err := p.StartNetWorker(p.t.Context()); err != nil {
 				p.t.Fatal(err)

@@ -147,7 +147,9 @@ func (w *netWorker) session(ctx context.Context, run *netRun) error {
 	if err != nil {
 		return err
 	}
-	config.RuntimeParams["application_name"] = "pg_net " + netVersion + " worker"
+	// The real worker reports itself so. It is a background worker of the kind
+	// "pg_net <version> worker", which a connection cannot be.
+	config.RuntimeParams["application_name"] = "pg_net " + netVersion
 	config.RuntimeParams["statement_timeout"] = "0"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

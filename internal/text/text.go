@@ -3,7 +3,9 @@
 package text
 
 import (
+	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -98,4 +100,23 @@ func Uncapitalize(s string) string {
 		return s
 	}
 	return string(unicode.ToLower(first)) + s[size:]
+}
+
+// Time returns t as RFC 3339 in UTC, to the second.
+func Time(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+
+// Duration returns the two largest units of d, such as "2 d 5 h", "3 h 0 min",
+// "12 min" or "8 s". A negative d counts as none.
+func Duration(d time.Duration) string {
+	d = max(d, 0)
+	days, hours, minutes := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%d d %d h", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%d h %d min", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%d min", minutes)
+	}
+	return fmt.Sprintf("%d s", int(d/time.Second))
 }

@@ -2,6 +2,7 @@ package text_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -117,6 +118,28 @@ func TestSentence(t *testing.T) {
 		}
 		if got := text.Uncapitalize(c.s); got != c.small {
 			t.Errorf("%q within a sentence: got %q, want %q", c.s, got, c.small)
+		}
+	}
+}
+
+// TestTime proves that a time is written in UTC, without fractions of a second.
+func TestTime(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 2, 23, 59, 59, 999, time.FixedZone("", -3*3600))
+	if got, want := text.Time(at), "2026-03-03T02:59:59Z"; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+}
+
+// TestDuration proves which units of a length of time are written.
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "0 s", 0: "0 s", 59*time.Second + 999*time.Millisecond: "59 s", time.Minute: "1 min", 59*time.Minute + 59*time.Second: "59 min",
+		time.Hour: "1 h 0 min", 23*time.Hour + 59*time.Minute: "23 h 59 min", 24 * time.Hour: "1 d 0 h", 49*time.Hour + time.Minute: "2 d 1 h",
+	} {
+		if got := text.Duration(d); got != want {
+			t.Errorf("%d is %s, not %s", d, got, want)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 -- name: relation
 -- Every relation, and whether the code names it.
--- with: code
+-- with: code, configured
 -- parameters: table
 select
     c.oid, n.nspname, c.relname, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relpages,
@@ -8,17 +8,13 @@ select
     strpos(code.truncates, lower(c.relname)) > 0 as truncated,
     -- The log tables, and every table that the code names.
     n.nspname = 'public' and (
-        c.relname in ('backup_logs', 'system_logs', 'alert_subscriptions', coalesce(:'table', ''))
+        c.relname in ('backup_logs', 'system_logs', 'alert_subscriptions', coalesce(:'table', (select f.value ->> 'verify_table' from configured f), ''))
         or strpos(code.backup, lower(c.relname)) > 0
     ) as detailed,
     strpos(code.backup, lower(c.relname)) > 0 or strpos(code.triggers, lower(c.relname)) > 0 as named,
     has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
     and not row_security_active(c.oid)
-    and not exists (
-        select from pg_locks k
-        where k.relation = c.oid and k.mode = 'AccessExclusiveLock'
-        and k.database = (select d.oid from pg_database d where d.datname = current_database())
-    ) as readable
+    and not exists (select from locked l where l.oid = c.oid) as readable
 from pg_class c
 inner join pg_namespace n on n.oid = c.relnamespace
 cross join code

@@ -1,5 +1,7 @@
 -- name: routine
--- Every function of the name of the one that makes the backup, in whatever schema.
+-- Every function of the name of the one that makes the backup, in whatever schema:
+-- of the parameter, or else of the settings.
+-- with: configured
 -- parameters: rpc
 select
     p.oid, n.nspname as schema, p.proname, p.prokind, p.provolatile, p.prosecdef, p.proretset, p.proconfig,
@@ -20,4 +22,4 @@ from pg_proc p
 inner join pg_namespace n on n.oid = p.pronamespace
 inner join pg_language l on l.oid = p.prolang
 inner join pg_type t on t.oid = p.prorettype
-where p.proname = :'rpc' and n.nspname not in ('pg_catalog', 'information_schema')
+where p.proname = coalesce(:'rpc', (select c.value ->> 'rpc' from configured c)) and n.nspname not in ('pg_catalog', 'information_schema')

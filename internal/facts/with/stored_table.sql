@@ -14,8 +14,4 @@ inner join pg_attribute t
     on t.attrelid = c.oid and t.attname = 'backup_created_at' and t.atttypid = 'timestamptz'::regtype and not t.attisdropped
 where n.nspname = 'public'
 and case when has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') then not row_security_active(c.oid) end
-and not exists (
-    select from pg_locks l
-    where l.locktype = 'relation' and l.relation = c.oid and l.mode = 'AccessExclusiveLock'
-    and l.granted and l.pid <> pg_backend_pid()
-)
+and not exists (select from locked l where l.oid = c.oid)

@@ -20,7 +20,7 @@ select jsonb_build_object(
     'worker', case
         when pg_has_role('pg_read_all_stats', 'usage') then exists (
             select from pg_stat_activity a
-            where a.application_name like 'pg\_net % worker' or a.backend_type ilike '%pg\_net%'
+            where a.application_name like 'pg\_net %' or a.backend_type like 'pg\_net%'
         )
     end
 ) as result

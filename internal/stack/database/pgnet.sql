@@ -34,7 +34,7 @@ create index on net._http_response (created);
 create function net.check_worker_is_up() returns void
   language plpgsql as $$
 begin
-  if not exists (select from pg_catalog.pg_stat_activity where application_name like 'pg\_net % worker') then
+  if not exists (select from pg_catalog.pg_stat_activity where application_name like 'pg\_net %') then
     raise exception using
       message = 'the pg_net background worker is not up',
       detail = 'the pg_net background worker is down due to an internal error and cannot process requests',
@@ -54,7 +54,7 @@ create function net.wait_until_running() returns void
 begin
   loop
     perform pg_catalog.pg_stat_clear_snapshot();
-    exit when exists (select from pg_catalog.pg_stat_activity where application_name like 'pg\_net % worker');
+    exit when exists (select from pg_catalog.pg_stat_activity where application_name like 'pg\_net %');
     perform pg_catalog.pg_sleep(0.01);
   end loop;
 end

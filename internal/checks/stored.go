@@ -1,0 +1,59 @@
+package checks
+
+import (
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+)
+
+// stored are the checks of the backups that the application's tables hold.
+var stored = []Check{
+	{
+		Code: "generations_missing", Theme: Stored, Asked: Failing,
+		Facts: []facts.Part{"stored_backups", "last_success", "last_log", "log_checks"},
+		Find: func(s *Subject) []Finding {
+			// A reader who does not see the application's tables cannot miss them.
+			sees := s.Readable("public.backup_logs") && s.Readable("public.system_logs")
+			if s.LastSuccess == nil || !s.storesBackups() || s.StoredBackups != nil || !sees {
+				return nil
+			}
+			return one(About("The schema public", "has no table any more that holds backups, with the columns backup_id and backup_created_at"))
+		},
+	},
+	{
+		Code: "generation_missing", Theme: Stored, Asked: Failing,
+		Facts: []facts.Part{"stored_backups", "last_success"},
+		Find: func(s *Subject) []Finding {
+			if s.LastSuccess == nil || !s.storesBackups() || s.StoredBackups == nil || s.StoredBackups.HasLast == nil || *s.StoredBackups.HasLast {
+				return nil
+			}
+			return one(About("The backup "+s.LastSuccess.BackupID, "was the last success, but the backup tables have no row of it"))
+		},
+	},
+}
+
+// storesBackups reports whether the backup is one whose tables are known.
+func (s *Subject) storesBackups() bool {
+	f := s.Spec.Settings.Function
+	return f.RPC == backup.DefaultRPC || f.VerifyTable != nil
+}
+
+// clockPatience is how far two clocks may be apart.
+const clockPatience = 5 * time.Minute
+
+// clock is the check of the clocks.
+var clock = []Check{
+	{
+		Code: "clock_skew", Theme: Clock, Asked: Healthy,
+		Facts: []facts.Part{"server"},
+		Find: func(s *Subject) []Finding {
+			apart := s.Clock.Sub(s.Server.Now).Abs()
+			if s.Clock.IsZero() || s.Server.Now.IsZero() || apart <= clockPatience {
+				return nil
+			}
+			return one(About("The clock of this machine", "and that of the database are %s apart; ages are by the database's clock", text.Duration(apart)))
+		},
+	},
+}

@@ -1,0 +1,342 @@
+package facts
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+)
+
+// Document is the answer to a Request. It has a field for each part, which is zero
+// when the part was not asked for or was left out, or is null in the database.
+type Document struct {
+	backup.ProjectObservation
+
+	// Relations says of each table that was needed whether it could be read.
+	Relations map[string]State `json:"relations"`
+	// LeftOut are the parts for which a table could not be read.
+	LeftOut []Part `json:"left_out"`
+	// Each has the parts of single backups.
+	Each map[backup.Name]OfBackup `json:"each"`
+
+	Server         Server               `json:"server"`
+	Parameters     map[string]string    `json:"parameters"`
+	RoleParameters []RoleParameter      `json:"role_parameters"`
+	Roles          map[string]Role      `json:"roles"`
+	OwnSchema      *OwnSchema           `json:"own_schema"`
+	Processes      Processes            `json:"processes"`
+	Available      map[string]Extension `json:"available_extensions"`
+	// CronOwnerWrites is nil when pg_cron is not installed.
+	CronOwnerWrites *bool `json:"cron_owner_writes"`
+	// Calls says of each function that the installation calls whether role
+	// postgres may. One that does not exist is not in it.
+	Calls map[string]bool `json:"calls"`
+	// UnknownZones are those of the asked time zones that the server lacks.
+	UnknownZones []string `json:"unknown_zones"`
+
+	// Ticks are the latest ticks by the jobs' ids.
+	Ticks         map[int64]Tick `json:"ticks"`
+	NewestTick    *NewestTick    `json:"newest_tick"`
+	RunIDSequence *Sequence      `json:"run_id_sequence"`
+	// Queue are the ids of pg_net's requests that wait, up to QueueLimit; nil
+	// when they could not be read.
+	Queue []int64 `json:"queue"`
+
+	Routines []Routine `json:"routines"`
+	// Similar are functions of schema public whose names look like a backup's.
+	Similar []string         `json:"similar"`
+	Tables  map[string]Table `json:"tables"`
+	// NamedRelations are the relations whose names occur in the code, as schema
+	// and name; NamedFunctions the functions.
+	NamedRelations [][2]string `json:"named_relations"`
+	NamedFunctions []string    `json:"named_functions"`
+	Triggers       []Trigger   `json:"triggers"`
+	// Filled are the tables with rows, as schema.name.
+	Filled []string `json:"filled"`
+	// Nulls are the columns that hold a null, by table. A table that was not
+	// read is not in it.
+	Nulls map[string]map[string]bool `json:"nulls"`
+	// Subscribers is the number of rows of alert_subscriptions, up to a thousand.
+	Subscribers *int64   `json:"subscribers"`
+	LastLog     *LastLog `json:"last_log"`
+}
+
+// OfBackup are the parts of one backup.
+type OfBackup struct {
+	backup.BackupObservation
+
+	// Since says since when each schedule is as it is.
+	Since       map[string]time.Time   `json:"since"`
+	Watchdog    *Watchdog              `json:"watchdog"`
+	LastSuccess *history.Run           `json:"last_success"`
+	Latest      map[string]history.Run `json:"latest"`
+	Failures    int64                  `json:"failures"`
+	UnderWay    []history.Run          `json:"under_way"`
+	Incident    *Incident              `json:"incident"`
+	// History may have more attempts than were asked for.
+	History       []history.Run  `json:"history"`
+	StoredBackups *StoredBackups `json:"stored_backups"`
+}
+
+// QueueLimit is how many requests of pg_net's queue are read.
+const QueueLimit = 1000
+
+// State says whether a table can be read.
+type State string
+
+// The states of a table.
+const (
+	Readable State = "readable"
+	Missing  State = "missing"
+	// Altered: a column is gone.
+	Altered State = "altered"
+	// Forbidden: the reader lacks the right.
+	Forbidden State = "forbidden"
+	// Filtered: row level security hides rows from the reader.
+	Filtered State = "filtered"
+	// Locked: another statement has locked it exclusively.
+	Locked State = "locked"
+)
+
+// Server is the server and the connection.
+type Server struct {
+	Now time.Time `json:"now"`
+	// Version is that of server_version_num, as 150004.
+	Version    int    `json:"version"`
+	InRecovery bool   `json:"in_recovery"`
+	User       string `json:"user"`
+	Database   string `json:"database"`
+	// Writer says that the role may create something, so that an apply could be
+	// made with it.
+	Writer bool `json:"writer"`
+	// SeesProcesses says that the role sees of what kind each process is.
+	SeesProcesses bool `json:"sees_processes"`
+}
+
+// RoleParameter is a configuration parameter that is set for a role, for all roles
+// in the database, or for both.
+type RoleParameter struct {
+	Role     string `json:"role"` // empty for all
+	Database bool   `json:"database"`
+	Name     string `json:"name"`
+	Value    string `json:"value"`
+}
+
+// Effective is the value of a parameter in a new session of a role in this
+// database. It is empty where the reading role cannot see it.
+func (d Document) Effective(name, role string) string {
+	value, rank := d.Parameters[name], -1
+	for _, s := range d.RoleParameters {
+		if s.Name != name || s.Role != "" && s.Role != role {
+			continue
+		}
+		own := 0
+		if s.Role != "" {
+			own += 2
+		}
+		if s.Database {
+			own++
+		}
+		if own > rank {
+			value, rank = s.Value, own
+		}
+	}
+	return value
+}
+
+// Role is what a role may do.
+type Role struct {
+	BypassesRLS         bool `json:"bypasses_rls"`
+	MemberOfServiceRole bool `json:"member_of_service_role"`
+	UsesPublic          bool `json:"uses_public"`
+	CreatesSchemas      bool `json:"creates_schemas"`
+}
+
+// OwnSchema says to whom schema auto_backup belongs.
+type OwnSchema struct {
+	Owner string `json:"owner"`
+	// Owned says that role postgres has the owner's rights.
+	Owned bool `json:"owned"`
+}
+
+// Processes says which processes run.
+type Processes struct {
+	PgCron            bool `json:"pg_cron"`
+	PgNet             bool `json:"pg_net"`
+	BackgroundWorkers int  `json:"background_workers"`
+}
+
+// Extension is an extension that a backup needs. Available is the version that
+// could be installed; Installed, Schema and Owner are empty when it is not.
+type Extension struct {
+	Available string `json:"available"`
+	Installed string `json:"installed"`
+	Schema    string `json:"schema"`
+	Owner     string `json:"owner"`
+}
+
+// Tick is the latest run of a job in pg_cron's history.
+type Tick struct {
+	Status  string    `json:"status"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// NewestTick is the newest run of any job.
+type NewestTick struct {
+	At time.Time `json:"at"`
+	// RunID is the highest run id, nil when there is none.
+	RunID *int64 `json:"run_id"`
+}
+
+// Sequence is the state of a sequence.
+type Sequence struct {
+	LastValue int64 `json:"last_value"`
+	IsCalled  bool  `json:"is_called"`
+}
+
+// Routine is a function of the name of the one that makes the backup.
+type Routine struct {
+	Schema string `json:"schema"`
+	// Kind is that of pg_proc.prokind.
+	Kind     string `json:"kind"`
+	Volatile bool   `json:"volatile"`
+	Definer  bool   `json:"definer"`
+	Set      bool   `json:"set"`
+	// Required is the number of arguments without a default.
+	Required      int      `json:"required"`
+	Arguments     int      `json:"arguments"`
+	Signature     string   `json:"signature"`
+	Language      string   `json:"language"`
+	Type          string   `json:"type"`
+	TypeKind      string   `json:"type_kind"`
+	ResultColumns []string `json:"result_columns"`
+	Source        string   `json:"source"`
+	// Config are the parameters that it sets for itself, as name=value.
+	Config           []string `json:"config"`
+	Owner            string   `json:"owner"`
+	OwnerBypassesRLS bool     `json:"owner_bypasses_rls"`
+	// Callable says that service_role may execute it.
+	Callable bool `json:"callable"`
+}
+
+// Setting is a parameter that the function sets for itself.
+func (r Routine) Setting(name string) (string, bool) {
+	for _, entry := range r.Config {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// Table is a table of schema public.
+type Table struct {
+	// Kind is that of pg_class.relkind.
+	Kind     string `json:"kind"`
+	Owner    string `json:"owner"`
+	RLS      bool   `json:"rls"`
+	ForceRLS bool   `json:"force_rls"`
+	// AlteredByPostgres says that role postgres may alter it.
+	AlteredByPostgres bool       `json:"altered_by_postgres"`
+	Columns           []Column   `json:"columns"`
+	Unique            [][]string `json:"unique"`
+	// Rights are, by role, those among S, I, U, D and T (for truncate) that it
+	// has. The owner of the SQL function is "owner".
+	Rights map[string]string `json:"rights"`
+	// Policies are the commands for which a policy lets service_role through, as
+	// pg_policy.polcmd has them.
+	Policies *string  `json:"policies"`
+	Rules    []string `json:"rules"`
+}
+
+// Column returns the column of a name.
+func (t Table) Column(name string) (Column, bool) {
+	at := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
+	if at < 0 {
+		return Column{}, false
+	}
+	return t.Columns[at], true
+}
+
+// Column is a column of a table.
+type Column struct {
+	Name string `json:"name"`
+	// Type is the type as SQL writes it, Base its name in pg_type, and Category
+	// that of pg_type.typcategory.
+	Type     string `json:"type"`
+	Base     string `json:"base"`
+	Category string `json:"category"`
+	// Length is the most characters that it holds, 0 for any number.
+	Length    int  `json:"length"`
+	NotNull   bool `json:"not_null"`
+	Default   bool `json:"default"`
+	Generated bool `json:"generated"`
+	// OftenNull says that the statistics of a large table know of nulls.
+	OftenNull bool `json:"often_null"`
+	// SequenceClosed says that service_role may not use the default's sequence.
+	SequenceClosed bool `json:"sequence_closed"`
+	// Rights are those among S, I and U that service_role has.
+	Rights string `json:"rights"`
+}
+
+// Trigger is an enabled trigger of a log table.
+type Trigger struct {
+	Table string `json:"table"`
+	Name  string `json:"name"`
+	// Type is pg_trigger.tgtype.
+	Type int `json:"type"`
+	// Conditional says that it has a WHEN.
+	Conditional bool   `json:"conditional"`
+	Function    string `json:"function"`
+	Language    string `json:"language"`
+	Source      string `json:"source"`
+}
+
+// Watchdog says when the watchdog looked last, and what stood in its way.
+type Watchdog struct {
+	At       time.Time `json:"at"`
+	Problems []string  `json:"problems"`
+}
+
+// Incident is a row of auto_backup.incidents.
+type Incident struct {
+	Kind        string    `json:"kind"`
+	Code        string    `json:"code"`
+	OpenedAt    time.Time `json:"opened_at"`
+	AlertState  string    `json:"alert_state"`
+	AlertError  string    `json:"alert_error"`
+	AlertedBy   string    `json:"alerted_by"`
+	RecoveredAt time.Time `json:"recovered_at"`
+}
+
+// LastLog are the newest rows of backups in the application's log.
+type LastLog struct {
+	Newest  *LogRow `json:"newest"`
+	Success *LogRow `json:"success"`
+}
+
+// LogRow is a row of public.backup_logs.
+type LogRow struct {
+	At      time.Time `json:"at"`
+	Success bool      `json:"success"`
+	Records *int64    `json:"records"`
+	Details string    `json:"details"`
+}
+
+// StoredBackups are the backups that the application's tables hold.
+type StoredBackups struct {
+	Count    int64     `json:"count"`
+	NewestID string    `json:"newest_id"`
+	Newest   time.Time `json:"newest"`
+	Oldest   time.Time `json:"oldest"`
+	// Bytes is the size of the tables on disk, with indexes and TOAST.
+	Bytes int64 `json:"bytes"`
+	// Tables are the tables that were counted, as schema.name.
+	Tables []string `json:"tables"`
+	// HasLast says whether the backup of the last success is among them; nil:
+	// there was no success, or it named no backup.
+	HasLast *bool `json:"has_last"`
+}
