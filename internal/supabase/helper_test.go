@@ -85,10 +85,11 @@ func answer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// limiter is a server that allows limit requests to each endpoint in fixed
-// windows of a minute, which begin with their first request.
+// limiter is a server that allows limit requests to each endpoint, or with account
+// altogether, in fixed windows of a minute, which begin with their first request.
 type limiter struct {
-	limit int
+	limit   int
+	account bool
 	// silent leaves out the X-RateLimit headers.
 	silent bool
 	next   http.Handler
@@ -129,6 +130,9 @@ func (l *limiter) admit(w http.ResponseWriter, r *http.Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key, now := r.Method+" "+r.URL.Path, time.Now()
+	if l.account {
+		key = ""
+	}
 	if !now.Before(l.ends[key]) {
 		l.counts[key], l.ends[key] = 0, now.Add(time.Minute)
 	}

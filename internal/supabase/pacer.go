@@ -23,11 +23,20 @@ const (
 // The API counts requests in fixed windows of time, separately for each endpoint
 // of each project. Every response says how many requests are left and when the
 // window ends. Requests that are counted together share a window here.
+//
+// Older limits counted all requests of an account together, and a gateway in
+// between may do so too. If several windows get refusals although they had room,
+// all requests share one more window, until the API's numbers contradict that.
 type pacer struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
 	windows map[string]*window
+	// suspects are the windows that had room when a request was refused, each
+	// with the time until which that is significant.
+	suspects map[string]time.Time
+	account  window
+	shared   bool
 	// changed is closed when a request may become possible.
 	changed chan struct{}
 }
@@ -42,8 +51,11 @@ type window struct {
 	left int
 	// ends is a time at which the window is over, zero while none is open.
 	ends time.Time
-	// pending counts requests without a response, whatever their window.
-	pending int
+	// sent and answered count the requests in this window, pending those
+	// without a response, whatever their window.
+	sent, answered, pending int
+	// serial changes with every new window.
+	serial int
 	// told says that a wait for this window was logged.
 	told bool
 }
@@ -51,12 +63,21 @@ type window struct {
 // A pass lets one request through. The caller must call done.
 type pass struct {
 	pacer  *pacer
+	key    string
 	window *window
 	sentAt time.Time
+	// serial and answered are those of the account's window when the request
+	// was sent.
+	serial, answered int
 }
 
 func newPacer(log *slog.Logger) *pacer {
-	return &pacer{log: log, windows: map[string]*window{}, changed: make(chan struct{})}
+	return &pacer{
+		log:      log,
+		windows:  map[string]*window{},
+		suspects: map[string]time.Time{},
+		changed:  make(chan struct{}),
+	}
 }
 
 // enter waits until a request that is counted under key may be sent. It fails
@@ -68,18 +89,14 @@ func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 		}
 		p.mu.Lock()
 		now := time.Now()
-		w := p.windows[key]
-		if w == nil {
-			w = &window{}
-			p.windows[key] = w
-		}
-		if !w.blocked(now) {
-			w.pending++
+		blocking := p.blocking(key, now)
+		if blocking == nil {
+			entered := p.admit(key, now)
 			p.mu.Unlock()
-			return &pass{pacer: p, window: w, sentAt: now}, nil
+			return entered, nil
 		}
-		exhausted, ends, tell := w.left <= 0, w.ends, !w.told
-		w.told = w.told || exhausted
+		exhausted, ends, tell := blocking.left <= 0, blocking.ends, !blocking.told
+		blocking.told = blocking.told || exhausted
 		changed := p.changed
 		p.mu.Unlock()
 
@@ -107,14 +124,46 @@ func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 	}
 }
 
+// blocking returns the window for which a request must wait, or nil. If there are
+// two, it is the one that ends later.
+func (p *pacer) blocking(key string, now time.Time) *window {
+	w := p.windows[key]
+	if w == nil {
+		w = &window{}
+		p.windows[key] = w
+	}
+	own, all := w.blocked(now), p.account.blocked(now) && p.shared
+	switch {
+	case all && (!own || p.account.ends.After(w.ends)):
+		return &p.account
+	case own:
+		return w
+	}
+	return nil
+}
+
+func (p *pacer) admit(key string, now time.Time) *pass {
+	w := p.windows[key]
+	for _, w := range []*window{w, &p.account} {
+		w.sent++
+		w.pending++
+	}
+	return &pass{pacer: p, key: key, window: w, sentAt: now, serial: p.account.serial, answered: p.account.answered}
+}
+
 // roll closes the window if it is over: the next one has the whole limit.
 func (w *window) roll(now time.Time) {
 	if !w.ends.IsZero() && !now.Before(w.ends) {
 		w.ends = time.Time{}
 		w.left = w.limit
 		w.known = w.limit > 0
-		w.told = false
+		w.restart()
 	}
+}
+
+func (w *window) restart() {
+	w.sent, w.answered, w.told = 0, 0, false
+	w.serial++
 }
 
 // blocked reports whether another request could be refused. It assumes that
@@ -148,7 +197,7 @@ func (w *window) announced(a announcement, sentAt, now time.Time) {
 		}
 		w.ends = latest
 	case earliest.After(w.ends):
-		w.told = false
+		w.restart()
 		w.left, w.ends = a.left, latest
 	case latest.Before(w.ends.Add(-2 * windowMargin)):
 		// It is about a window that is over.
@@ -160,6 +209,7 @@ func (w *window) announced(a announcement, sentAt, now time.Time) {
 		}
 	}
 	w.limit = a.limit
+	w.answered++
 }
 
 // refused closes the window until a time.
@@ -192,22 +242,24 @@ func announcementOf(h http.Header) (a announcement, ok bool) {
 // done ends a request. response is nil if there was none. otherwise is how long
 // to wait after a refusal that does not say.
 func (s *pass) done(response *http.Response, otherwise time.Duration) {
-	p, w := s.pacer, s.window
+	p := s.pacer
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	w.pending--
+	s.window.pending--
+	p.account.pending--
 	defer func() {
 		close(p.changed)
 		p.changed = make(chan struct{})
 	}()
+
 	if response == nil {
-		w.lost(now)
+		s.window.lost(now)
+		p.account.lost(now)
 		return
 	}
 	numbers, announced := announcementOf(response.Header)
-	switch {
-	case response.StatusCode == http.StatusTooManyRequests:
+	if response.StatusCode == http.StatusTooManyRequests {
 		wait, ok := retryAfter(response.Header, now)
 		if !ok && announced {
 			wait, ok = numbers.reset, true
@@ -215,11 +267,51 @@ func (s *pass) done(response *http.Response, otherwise time.Duration) {
 		if !ok {
 			wait = otherwise
 		}
-		w.refused(now.Add(wait+windowMargin), numbers.limit)
-	case announced:
-		w.announced(numbers, s.sentAt, now)
-	default:
-		w.lost(now)
+		until := now.Add(wait + windowMargin)
+		if announced {
+			p.suspect(s, until, numbers.limit, now)
+		}
+		s.window.refused(until, numbers.limit)
+		return
+	}
+	if !announced {
+		s.window.lost(now)
+		p.account.lost(now)
+		return
+	}
+	s.window.announced(numbers, s.sentAt, now)
+	if !p.shared || numbers.limit != p.account.limit {
+		return
+	}
+	serial := p.account.serial
+	p.account.announced(numbers, s.sentAt, now)
+	// If all requests were counted together, those answered before this one was
+	// sent would be missing from what is left.
+	if s.serial == serial && serial == p.account.serial && numbers.left >= numbers.limit-s.answered && s.answered > 0 {
+		p.shared = false
+		p.account.known = false
+		clear(p.suspects)
+	}
+}
+
+// suspect records a refusal and decides whether all requests are counted
+// together.
+func (p *pacer) suspect(s *pass, until time.Time, limit int, now time.Time) {
+	if s.window.sent >= limit {
+		return
+	}
+	p.suspects[s.key] = until
+	for key, end := range p.suspects {
+		if !now.Before(end) {
+			delete(p.suspects, key)
+		}
+	}
+	if p.shared || len(p.suspects) > 1 {
+		if !p.shared {
+			p.shared = true
+			p.account.restart()
+		}
+		p.account.refused(until, limit)
 	}
 }
 

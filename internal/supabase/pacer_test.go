@@ -107,6 +107,78 @@ func TestPacerCountsApart(t *testing.T) {
 	})
 }
 
+// If the server counts all requests of an account together, which the client
+// cannot know beforehand, no request is refused more than once either.
+func TestPacerLearnsThatAllCountTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newLimiter(120)
+		server.account = true
+		c := newClient(t, slow(300*time.Millisecond, handlerTransport{server}))
+		eachOf(600, 300, func(i int) {
+			ctx := numbered(t.Context(), i)
+			var err error
+			switch project := ref(i / 3); i % 3 {
+			case 0:
+				_, err = c.ListSecrets(ctx, project)
+			case 1:
+				_, err = c.ListFunctions(ctx, project)
+			case 2:
+				_, err = c.Query(ctx, project, QueryRequest{SQL: "select 1", ReadOnly: true})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if most := server.most(); most > 1 {
+			t.Errorf("a request was refused %d times", most)
+		}
+	})
+}
+
+// When another program uses up the limits of two projects, all requests may
+// count together for all the client knows. Answers with numbers of their own
+// show that they do not, and nobody waits for those two any longer.
+func TestPacerNoticesThatRequestsCountApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newLimiter(120)
+		c := newClient(t, handlerTransport{server})
+		exhaust := func(project string) {
+			server.counts["GET /v1/projects/"+project+"/secrets"] = 120
+			server.ends["GET /v1/projects/"+project+"/secrets"] = time.Now().Add(time.Minute)
+		}
+		exhaust(ref(1))
+		exhaust(ref(2))
+		eachOf(2, 2, func(i int) {
+			if _, err := c.ListSecrets(t.Context(), ref(1+i)); err != nil {
+				t.Error(err)
+			}
+		})
+		for i := range 3 {
+			if _, err := c.ListSecrets(t.Context(), ref(10+i)); err != nil {
+				t.Error(err)
+			}
+		}
+		exhaust(ref(3))
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, err := c.ListSecrets(t.Context(), ref(3)); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(time.Second)
+		start := time.Now()
+		if _, err := c.ListSecrets(t.Context(), ref(20)); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("waited %s for another project", took)
+		}
+		group.Wait()
+	})
+}
+
 // Answers overtake each other, come late and speak of windows that are over.
 // What is left is never believed to be more than it is.
 func TestWindowAnnouncements(t *testing.T) {
