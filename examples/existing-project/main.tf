@@ -32,7 +32,7 @@ resource "aimindset_auto_backup" "this" {
   verify = "backup"
 }
 
-output "jobs" {
-  description = "The pg_cron jobs with their schedules in UTC."
-  value       = { for key, job in aimindset_auto_backup.this.jobs : key => job.utc }
+output "cron_utc" {
+  description = "The schedules of the pg_cron jobs in UTC."
+  value       = aimindset_auto_backup.this.cron_utc
 }

@@ -32,10 +32,7 @@ resource "aimindset_auto_backup" "site" {
   alert       = { source = "Falha no backup de ${each.key}" }
 }
 
-output "jobs" {
-  description = "The pg_cron jobs of each project, with their schedules in UTC."
-  value = {
-    for name, backup in aimindset_auto_backup.site :
-    name => { for key, job in backup.jobs : key => job.utc }
-  }
+output "cron_utc" {
+  description = "The schedules of each project's pg_cron jobs in UTC."
+  value       = { for name, backup in aimindset_auto_backup.site : name => backup.cron_utc }
 }

@@ -29,7 +29,7 @@ resource "aimindset_auto_backup" "this" {
   secrets  = { SITE_NAME = var.site_name }
 }
 
-output "source_files" {
-  description = "The deployed files and their SHA-256."
-  value       = aimindset_auto_backup.this.source_files
+output "source_hash" {
+  description = "Changes whenever a file of the function changes."
+  value       = aimindset_auto_backup.this.source_hash
 }

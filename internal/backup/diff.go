@@ -1,8 +1,13 @@
 package backup
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
@@ -27,13 +32,15 @@ func (p Part) String() string {
 	return [...]string{"extensions", "dispatcher", "token", "secrets", "function", "log constraint", "jobs"}[p]
 }
 
-// Difference is one thing that was found to differ from what is wanted.
+// Difference is one thing that was found to differ from what is wanted, in
+// words: Object and Text together make a sentence.
 type Difference struct {
 	Part Part
-	// Object names what differs, for example a job or a file.
+	// Object names what differs: "job auto-backup-daily", "function file run.ts".
 	Object string
-	// Found and Wanted describe both sides. They hold no secret.
-	Found, Wanted string
+	// Text says what was found and what is wanted: "is missing", "has the
+	// schedule 0 4 * * * instead of 0 6 * * *". It holds no secret and no hash.
+	Text string
 }
 
 // RequiredExtensions are the extensions that the chain stands on.
@@ -43,60 +50,126 @@ var RequiredExtensions = []string{"pg_cron", "pg_net", "supabase_vault"}
 // order in which it is applied. It is a pure function; an intact installation
 // has no difference.
 //
-// The values of extra secrets are known only while a configuration is applied:
-// without them, only missing and surplus names are seen.
+// Of extra secrets it sees only missing and surplus names, unless the spec has
+// their values or SameSecret.
 func Diff(spec Spec, found State) []Difference {
-	var diffs []Difference
-	add := func(part Part, object, was, wanted string) {
-		if was != wanted {
-			diffs = append(diffs, Difference{Part: part, Object: object, Found: was, Wanted: wanted})
-		}
-	}
-	for _, name := range RequiredExtensions {
-		if _, ok := found.Extensions[name]; !ok {
-			add(PartExtensions, name, "missing", "installed")
-		}
-	}
-	add(PartDispatcher, "dispatcher", found.Dispatcher(), payload.LoadDispatcher().Version)
-	schema := found.DispatcherDrift()
-	for _, object := range slices.Sorted(maps.Keys(schema)) {
-		add(PartDispatcher, object, schema[object], "as installed")
-	}
-	switch {
-	case found.Settings == nil:
-		add(PartDispatcher, "settings", "missing", "installed")
-	case !found.Marked:
-		add(PartDispatcher, "settings", "without this provider's ownership marker", "with the ownership marker")
-	}
-	diffs = append(diffs, diffToken(spec, found)...)
-	diffs = append(diffs, diffSecrets(spec, found)...)
-	diffs = append(diffs, diffFunction(spec, found)...)
+	d := differ{spec: spec, found: found}
+	d.extensions()
+	d.dispatcher()
+	d.token()
+	d.vault()
+	d.secrets()
+	d.function()
 	if !found.AdmitsLog() {
-		add(PartLogConstraint, "backup_logs", "refuses auto_backup", "accepts auto_backup")
+		d.add(PartLogConstraint, "table public.backup_logs", "refuses rows of action_type 'auto_backup', by its CHECK "+strings.Join(found.RefusingConstraints(), " and "))
 	}
-	return append(diffs, diffJobs(spec, found)...)
+	d.jobs()
+	d.settings()
+	return d.list
 }
 
-func diffToken(spec Spec, found State) []Difference {
-	var diffs []Difference
-	switch name := spec.ID.Name; {
-	case !found.Token.Intact():
-		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), found.Token.Digest(), "one token in the vault and in the function"})
-	case spec.RotateToken:
-		diffs = append(diffs, Difference{PartToken, name.TokenSecret(), "the present token", "a new token"})
+// Drift is the list of differences as a map: what differs, and its sentence.
+func Drift(differences []Difference) map[string]string {
+	drift := map[string]string{}
+	for _, d := range differences {
+		if text, more := drift[d.Object]; more {
+			drift[d.Object] = text + "; " + d.Text
+		} else {
+			drift[d.Object] = d.Text
+		}
 	}
-	switch marker, ok := found.VaultMarkers[spec.ID.Name.VaultAlertKey()]; {
-	case !spec.Settings.NeedsKey():
-	case !ok:
-		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "missing", "present"})
-	case marker != spec.ID.Name.VaultMarker():
-		diffs = append(diffs, Difference{PartToken, spec.ID.Name.VaultAlertKey(), "without this provider's ownership marker", "with the ownership marker"})
-	}
-	for _, name := range slices.Concat(found.UnmarkedVault(), found.SurplusVault()) {
-		diffs = append(diffs, Difference{PartToken, name, found.VaultMarkers[name], "the ownership marker on the backup's secrets alone"})
-	}
-	return diffs
+	return drift
 }
+
+// differ collects the differences between a spec and what was found.
+type differ struct {
+	spec  Spec
+	found State
+	list  []Difference
+}
+
+func (d *differ) add(part Part, object, text string, args ...any) {
+	if len(args) > 0 {
+		text = fmt.Sprintf(text, args...)
+	}
+	d.list = append(d.list, Difference{Part: part, Object: object, Text: text})
+}
+
+func (d *differ) extensions() {
+	for _, name := range RequiredExtensions {
+		if _, ok := d.found.Extensions[name]; !ok {
+			d.add(PartExtensions, "extension "+name, "is not installed")
+		}
+	}
+}
+
+func (d *differ) dispatcher() {
+	const object = "dispatcher"
+	wanted := cmp.Or(d.spec.DispatcherVersion, payload.LoadDispatcher().Version)
+	switch version, problem := d.found.Dispatcher(); {
+	case problem != "":
+		d.add(PartDispatcher, object, "%s", problem)
+	case version != wanted:
+		d.add(PartDispatcher, object, "has version %s instead of %s", version, wanted)
+	}
+	schema := d.found.DispatcherDrift()
+	for _, name := range slices.Sorted(maps.Keys(schema)) {
+		d.add(PartDispatcher, schemaObject(name), "%s", schema[name])
+	}
+	row := settingsRow(d.spec.ID.Name)
+	switch {
+	case d.found.Settings == nil:
+		d.add(PartDispatcher, row, "is missing")
+	case !d.found.Marked:
+		d.add(PartDispatcher, row, lacksMarker)
+	}
+}
+
+// lacksMarker is what the text of an object without the marker says.
+const lacksMarker = "lacks this provider's ownership marker"
+
+func settingsRow(name Name) string { return "row " + string(name) + " of auto_backup.settings" }
+
+// schemaObject names an object of schema auto_backup as a person would, for
+// example "table auto_backup.runs" for "table runs".
+func schemaObject(name string) string {
+	kind, rest, found := strings.Cut(name, " ")
+	switch {
+	case !found:
+		return kind + " auto_backup"
+	case kind == "role":
+		return name
+	case kind == "rows":
+		return "rows of auto_backup." + strings.TrimPrefix(rest, "of table ")
+	}
+	return kind + " auto_backup." + rest
+}
+
+func (d *differ) token() {
+	object := "invocation token"
+	switch _, problem := d.found.Token.Digest(); {
+	case problem != "":
+		d.add(PartToken, object, "%s", problem)
+	case d.spec.RotateToken:
+		d.add(PartToken, object, "is to be replaced")
+	}
+}
+
+// vault compares the ownership markers of the vault's secrets, and the alert key.
+func (d *differ) vault() {
+	name := d.spec.ID.Name
+	if _, ok := d.found.VaultMarkers[name.VaultAlertKey()]; !ok && d.spec.Settings.NeedsKey() {
+		d.add(PartToken, vaultSecret(name.VaultAlertKey()), "is missing")
+	}
+	for _, secret := range d.found.UnmarkedVault() {
+		d.add(PartToken, vaultSecret(secret), lacksMarker)
+	}
+	for _, secret := range d.found.SurplusVault() {
+		d.add(PartToken, vaultSecret(secret), "carries this backup's ownership marker and is not one of its secrets")
+	}
+}
+
+func vaultSecret(name string) string { return "vault secret " + name }
 
 // UnmarkedVault are the backup's vault secrets without its ownership marker.
 func (s State) UnmarkedVault() []string {
@@ -117,22 +190,21 @@ func (s State) SurplusVault() []string {
 	})
 }
 
-func diffSecrets(spec Spec, found State) []Difference {
-	var diffs []Difference
-	for _, name := range spec.Settings.Secrets {
-		digest, exists := found.Secrets[name]
-		value, known := spec.Secrets[name]
+func (d *differ) secrets() {
+	for _, name := range d.spec.Settings.Secrets {
+		digest, exists := d.found.Secrets[name]
+		value, known := d.spec.Secrets[name]
 		switch {
 		case !exists:
-			diffs = append(diffs, Difference{PartSecrets, name, "missing", "present"})
-		case known && digest != DigestOf(value):
-			diffs = append(diffs, Difference{PartSecrets, name, "another value", "the configured value"})
+			d.add(PartSecrets, "secret "+name, "is missing")
+		case known && digest != DigestOf(value),
+			!known && d.spec.SameSecret != nil && !d.spec.SameSecret(name, digest):
+			d.add(PartSecrets, "secret "+name, "has another value than the configured one")
 		}
 	}
-	for _, name := range SurplusSecrets(spec, found) {
-		diffs = append(diffs, Difference{PartSecrets, name, "present", "absent"})
+	for _, name := range SurplusSecrets(d.spec, d.found) {
+		d.add(PartSecrets, "secret "+name, "is there and no longer configured")
 	}
-	return diffs
 }
 
 // SurplusSecrets are the secrets which belong to the backup and which the
@@ -143,75 +215,230 @@ func SurplusSecrets(spec Spec, found State) []string {
 	})
 }
 
-func diffFunction(spec Spec, found State) []Difference {
-	slug := spec.ID.Name.Slug()
-	if found.Function == nil {
-		return []Difference{{PartFunction, slug, "missing", "deployed"}}
+func (d *differ) function() {
+	object := "Edge Function " + d.spec.ID.Name.Slug()
+	f := d.found.Function
+	if f == nil {
+		d.add(PartFunction, object, "is not deployed")
+		return
 	}
-	var diffs []Difference
-	add := func(object, was, wanted string) {
-		if was != wanted {
-			diffs = append(diffs, Difference{PartFunction, object, was, wanted})
-		}
+	if f.Status != StatusActive {
+		d.add(PartFunction, object, "has the status %s instead of %s", f.Status, StatusActive)
 	}
-	add("status", found.Function.Status, StatusActive)
-	if found.Function.VerifyJWT {
-		add("verify_jwt", "true", "false")
+	if f.VerifyJWT {
+		d.add(PartFunction, object, "demands a JWT (verify_jwt is on), which the database does not send")
 	}
-	add("entry point", found.Function.Entrypoint, source.Entrypoint)
-	add("import map", found.Function.ImportMap, spec.Source.ImportMap)
-	wanted := spec.Source.Digests()
-	files := slices.Collect(maps.Keys(wanted))
-	for file := range found.Function.Files {
-		if _, ok := wanted[file]; !ok {
-			files = append(files, file)
-		}
+	if f.Entrypoint != source.Entrypoint {
+		d.add(PartFunction, object, "has the entry point %s instead of %s", shown(f.Entrypoint), source.Entrypoint)
 	}
-	slices.Sort(files)
-	for _, file := range files {
-		add(file, found.Function.Files[file], wanted[file])
+	if wanted := d.spec.Source.ImportMap; f.ImportMap != wanted {
+		d.add(PartFunction, object, "has the import map %s instead of %s", orNone(f.ImportMap), orNone(wanted))
 	}
-	return diffs
+	d.files(f.Files)
+	if d.found.Settings != nil && d.found.FunctionID != f.ID {
+		d.add(PartJobs, object, "was deleted and recreated outside Terraform")
+	}
 }
 
-func diffJobs(spec Spec, found State) []Difference {
-	var diffs []Difference
-	wanted := spec.Jobs()
-	keys := slices.Collect(maps.Keys(wanted))
-	for key := range found.Jobs {
-		if _, ok := wanted[key]; !ok {
-			keys = append(keys, key)
+// files compares the deployed source, file by file. Where hardly anything of
+// the wanted source is left, one sentence says so.
+func (d *differ) files(found map[string]string) {
+	wanted := d.spec.Digests()
+	var gone, added, changed []string
+	for _, file := range slices.Sorted(maps.Keys(wanted)) {
+		switch digest, ok := found[file]; {
+		case !ok:
+			gone = append(gone, file)
+		case digest != wanted[file]:
+			changed = append(changed, file)
 		}
 	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	for _, file := range slices.Sorted(maps.Keys(found)) {
+		if _, ok := wanted[file]; !ok {
+			added = append(added, file)
+		}
+	}
+	if len(wanted) > 1 && len(gone)+len(changed) == len(wanted) {
+		text := "the whole function was replaced"
+		if len(gone) > 0 {
+			text += fmt.Sprintf("; %d of %d files are gone", len(gone), len(wanted))
+		}
+		d.add(PartFunction, "function source", "%s", text)
+		return
+	}
+	for _, file := range changed {
+		d.add(PartFunction, functionFile(file), "was changed%s", d.found.Function.firstChange(file))
+	}
+	for _, file := range gone {
+		d.add(PartFunction, functionFile(file), "is missing")
+	}
+	for _, file := range added {
+		d.add(PartFunction, functionFile(file), "was added")
+	}
+}
+
+func functionFile(name string) string { return "function file " + shown(name) }
+
+// firstChange is the first line in which a file differs, after a colon, where
+// it is known.
+func (f FunctionState) firstChange(file string) string {
+	if change := f.Changes[file]; change != "" {
+		return ": " + change
+	}
+	return ""
+}
+
+func (d *differ) jobs() {
+	wanted := d.spec.Jobs()
+	keys := map[string]bool{}
+	for key := range wanted {
+		keys[key] = true
+	}
+	for key := range d.found.Jobs {
+		keys[key] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		want, isWanted := wanted[key]
-		job, exists := found.Jobs[key]
+		job, exists := d.found.Jobs[key]
 		switch {
 		case !exists:
-			diffs = append(diffs, Difference{PartJobs, want.Name, "missing", want.Schedule})
+			d.add(PartJobs, "job "+want.Name, "is missing")
+		case !isWanted && strings.Contains(key, duplicateMark):
+			d.add(PartJobs, "job "+shown(job.Name)+" of role "+shown(job.Username), "has the name of a job of this backup")
 		case !isWanted:
-			diffs = append(diffs, Difference{PartJobs, job.Name, job.Schedule, "absent"})
+			d.add(PartJobs, "job "+shown(job.Name), "is there, and no schedule wants it")
 		case !job.same(want):
-			diffs = append(diffs, Difference{PartJobs, want.Name, describeJob(job), describeJob(want)})
+			d.add(PartJobs, "job "+want.Name, "%s", strings.Join(job.changes(want), " and "))
 		}
 	}
-	if found.Settings != nil && !equalJSON(*found.Settings, spec.Settings) {
-		diffs = append(diffs, Difference{PartJobs, "settings", "other settings", "the configured settings"})
+	if d.found.Unfinished {
+		d.add(PartJobs, "installation", "was begun and not finished")
 	}
-	if found.Unfinished {
-		diffs = append(diffs, Difference{PartJobs, "installation", "unfinished", "finished"})
-	}
-	if found.Function != nil && found.FunctionID != found.Function.ID {
-		diffs = append(diffs, Difference{PartJobs, "function id", found.FunctionID, found.Function.ID})
-	}
-	return diffs
 }
 
-func describeJob(j Job) string {
-	active := "active"
-	if !j.Active {
-		active = "inactive"
+// changes says in what a job differs from the wanted one.
+func (j Job) changes(want Job) []string {
+	var texts []string
+	for _, property := range []struct{ name, found, wanted string }{
+		{"the schedule", j.Schedule, want.Schedule}, {"the command", j.Command, want.Command},
+		{"the database", j.Database, want.Database}, {"the role", j.Username, want.Username},
+	} {
+		if property.found != property.wanted {
+			texts = append(texts, fmt.Sprintf("has %s %s instead of %s", property.name, shown(property.found), property.wanted))
+		}
 	}
-	return j.Schedule + " " + active + " in " + j.Database + " as " + j.Username + ": " + j.Command
+	switch {
+	case want.Active && !j.Active:
+		texts = append(texts, "is switched off")
+	case !want.Active && j.Active:
+		texts = append(texts, "is switched on, while its schedule is not enabled")
+	}
+	return texts
+}
+
+// settings compares the settings that the dispatcher reads, value by value.
+func (d *differ) settings() {
+	if d.found.Settings == nil || equalJSON(*d.found.Settings, d.spec.Settings) {
+		return
+	}
+	before := len(d.list)
+	d.values("", document(*d.found.Settings), document(d.spec.Settings))
+	if len(d.list) == before {
+		d.add(PartJobs, settingsRow(d.spec.ID.Name), "differs from what was applied")
+	}
+}
+
+// values compares two JSON values under a path of the settings.
+func (d *differ) values(path string, found, wanted any) {
+	was, isObject := found.(map[string]any)
+	want, both := wanted.(map[string]any)
+	object := "setting " + path
+	switch {
+	case isObject && both:
+		keys := maps.Clone(was)
+		maps.Copy(keys, want)
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			at := strings.TrimPrefix(path+"."+shown(key), ".")
+			was, exists := was[key]
+			want, isWanted := want[key]
+			switch {
+			case path == "" && (key == "instance" || key == "secrets" || key == "adopted_secrets"):
+				d.ownership(key, was, want)
+			case !exists && want != nil:
+				d.add(PartJobs, "setting "+at, "is missing")
+			case !isWanted && was != nil:
+				d.add(PartJobs, "setting "+at, "is there and not configured")
+			default:
+				d.values(at, was, want)
+			}
+		}
+	case !equalJSON(found, wanted):
+		d.add(PartJobs, object, "is %s instead of %s", shownValue(found), shownValue(wanted))
+	}
+}
+
+// ownership compares what the settings say of whose the backup and its secrets are.
+func (d *differ) ownership(key string, found, wanted any) {
+	if equalJSON(found, wanted) {
+		return
+	}
+	row, lost := settingsRow(d.spec.ID.Name), d.found.disownedSecrets()
+	switch {
+	case key == "instance":
+		d.add(PartJobs, row, "belongs to another installation than the one that was applied")
+	case key == "secrets" && len(lost) > 0:
+		d.add(PartJobs, row, "no longer names the secrets %s", strings.Join(lost, ", "))
+	default:
+		d.add(PartJobs, "setting "+key, "is %s instead of %s", shownValue(found), shownValue(wanted))
+	}
+}
+
+// document is a value as its JSON is read.
+func document(settings Settings) any {
+	text, err := json.Marshal(settings)
+	if err != nil {
+		return nil
+	}
+	var value any
+	if json.Unmarshal(text, &value) != nil {
+		return nil
+	}
+	return value
+}
+
+func shownValue(value any) string {
+	if value == nil {
+		return "unset"
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "unreadable"
+	}
+	if s, ok := value.(string); ok && s != "" {
+		return shown(s)
+	}
+	return shown(string(text))
+}
+
+func orNone(text string) string { return cmp.Or(shown(text), "none") }
+
+// maxShown is how many characters of a value from the project a text repeats.
+const maxShown = 80
+
+// shown makes a value from the project fit to be read: one line, cut, without
+// what does something to a terminal.
+func shown(value string) string {
+	line := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
+		switch {
+		case unicode.IsSpace(c):
+			return ' '
+		case unicode.IsControl(c), unicode.Is(unicode.Cf, c), unicode.Is(unicode.Co, c):
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(value, ""))), " ")
+	if characters := []rune(line); len(characters) > maxShown {
+		return string(characters[:maxShown]) + "…"
+	}
+	return line
 }

@@ -13,8 +13,14 @@ import (
 // Known is what an earlier observation learned about a function's source. It
 // spares reading the source while nobody has deployed the function again.
 type Known struct {
-	Revision string
-	Files    map[string]string
+	// Revision is the deployment that was read, Files and Changes what was found
+	// in it; see FunctionState.
+	Revision       string
+	Files, Changes map[string]string
+	// Applied are the digests of the source that was applied, by path. Content,
+	// if not nil, returns that source, or nil where it is not at hand any more.
+	Applied map[string]string
+	Content func() map[string][]byte
 	// Managed says that the backup itself was known, whatever is left of it.
 	Managed bool
 	// Keys are the keys of the backup's jobs and Secrets the names of its

@@ -211,6 +211,15 @@ type Spec struct {
 	// Secrets are the values of the extra function secrets, known only while
 	// they are applied.
 	Secrets map[string]string
+	// SameSecret reports whether a secret with this digest has the value that was
+	// applied. It is for those that know no values; it may be nil.
+	SameSecret func(name, digest string) bool
+	// SourceDigests are the digests of the source, by path, where Source has no
+	// files: after an apply only these are kept.
+	SourceDigests map[string]string
+	// DispatcherVersion is the version of the dispatcher that was applied; empty
+	// for the provider's own.
+	DispatcherVersion string
 	// ExtendLogConstraint lets Apply widen the CHECK of backup_logs; without
 	// it a CHECK that refuses the log row is an error.
 	ExtendLogConstraint bool
@@ -253,6 +262,14 @@ func BuiltInSource(name Name, settings Settings) (source.Source, error) {
 		config.Alert = &payload.AlertConfig{Function: settings.Alert.Function, Source: settings.Alert.Source}
 	}
 	return payload.Function(config)
+}
+
+// Digests are the digests of the function's source, by path.
+func (s Spec) Digests() map[string]string {
+	if s.SourceDigests != nil {
+		return s.SourceDigests
+	}
+	return s.Source.Digests()
 }
 
 // Jobs are the pg_cron jobs of a backup by key, the watchdog among them.

@@ -58,24 +58,25 @@ type TokenState struct {
 	Unreadable bool
 }
 
-// Digest is the digest of the token when both homes agree on it and no
-// rotation is under way; else it is a sentence that says what is wrong.
-func (t TokenState) Digest() string {
+// Digest is the digest of the token when both homes agree on it and no rotation
+// is under way; else problem says what is wrong, in the words that follow "the
+// invocation token".
+func (t TokenState) Digest() (digest, problem string) {
 	switch {
 	case t.Unreadable:
-		return "not to be compared: auto_backup.token_digest is not as it has to be"
+		return "", "cannot be compared, because auto_backup.token_digest is not as it was installed"
 	case t.Vault == "" && t.Function == "":
-		return "missing"
+		return "", "is missing in the vault and in the function's secrets"
 	case t.Vault == "":
-		return "missing in the vault"
+		return "", "is missing in the vault"
 	case t.Function == "":
-		return "missing in the function's secrets"
+		return "", "is missing in the function's secrets"
 	case t.Vault != t.Function:
-		return "the vault and the function hold different tokens"
+		return "", "differs between the vault and the function's secrets"
 	case t.Next != "":
-		return "a rotation is unfinished"
+		return "", "was being replaced, and the rotation is unfinished"
 	}
-	return t.Vault
+	return t.Vault, ""
 }
 
 // Intact reports whether the chain from the database to the function can be
@@ -98,6 +99,9 @@ type FunctionState struct {
 	Revision string
 	// Files maps the paths of the source to their digests.
 	Files map[string]string
+	// Changes says of files that are not as they were applied in which line
+	// they differ first, where that could be read.
+	Changes map[string]string
 }
 
 // StatusActive is the status of a function that answers requests.
@@ -237,15 +241,16 @@ func (s State) RefusingConstraints() []string {
 	return names
 }
 
-// Dispatcher is the version of the dispatcher, or why there is none.
-func (s State) Dispatcher() string {
+// Dispatcher is the version of the dispatcher; else problem says why there is
+// none, in the words that follow "the dispatcher".
+func (s State) Dispatcher() (version, problem string) {
 	switch {
 	case s.DispatcherVersion != "":
-		return s.DispatcherVersion
+		return s.DispatcherVersion, ""
 	case len(s.Functions) > 0:
-		return "unknown: the row of auto_backup.installation is lost or not finished"
+		return "", "has lost its version: the row of auto_backup.installation is missing or unfinished"
 	}
-	return "not installed"
+	return "", "is not installed"
 }
 
 // foreignObject is an object of a wanted name without the provider's ownership marker.

@@ -161,7 +161,7 @@ var modules = map[string]module{
 			}
 		},
 		check: func(t *testing.T, u *user, _ *stack.Stack) {
-			out := u.run(0, "terraform output -json jobs")
+			out := u.run(0, "terraform output -json cron_utc")
 			if !strings.Contains(out, `"blog":{"nightly":"30 1,2 * * *"`) || !strings.Contains(out, `"shop":{"nightly":"0 6 * * *"`) {
 				t.Errorf("the jobs are %s", out)
 			}

@@ -180,7 +180,8 @@ func (s *site) apply() {
 		ID: backup.ID{ProjectRef: s.service.Ref, Name: s.name}, Settings: s.settings, Source: s.source(),
 		ExtendLogConstraint: true, Adopt: true,
 	}
-	s.must(s.service.Apply(s.ctx, spec, found, func(backup.Part) {}))
+	_, err = s.service.Apply(s.ctx, spec, found, func(backup.Part) {})
+	s.must(err)
 }
 
 // mend undoes what the present row broke in the project, and applies.

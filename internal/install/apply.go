@@ -47,22 +47,41 @@ func (e *PartError) Unwrap() error { return e.Err }
 //
 // Applying the same spec again after an interruption continues where it
 // stopped. An installation that differs in nothing is not written to.
-func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.State, done func(backup.Part)) error {
+//
+// The settings in the result are those that the project has afterwards, where
+// it succeeded.
+func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.State, done func(backup.Part)) (Applied, error) {
+	var result Applied
 	if err := found.Foreign(spec); err != nil {
-		return err
+		return result, err
+	}
+	result.Settings = spec.Completed(found).Settings
+	if found.Function != nil {
+		result.Revision = found.Function.Revision
 	}
 	if len(backup.Diff(spec.Completed(found), found)) == 0 {
-		return nil
+		return result, nil
 	}
-	return s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) error {
+	err := s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) error {
 		if now.Supersedes(found) || found.Settings == nil && now.Marked && !now.Unfinished && !spec.Adopt {
 			return fmt.Errorf("backup %s: %w", spec.ID, ErrInstalledMeanwhile)
 		}
 		if err := now.Foreign(spec); err != nil {
 			return err
 		}
-		return l.apply(ctx, spec.Completed(now), now, done)
+		completed := spec.Completed(now)
+		result.Settings = completed.Settings
+		return l.apply(ctx, completed, now, &result, done)
 	})
+	return result, err
+}
+
+// Applied is what an apply knows of the project without reading it again.
+type Applied struct {
+	// Settings are the settings that were applied.
+	Settings backup.Settings
+	// Revision is the deployment of the Edge Function.
+	Revision string
 }
 
 // ErrInstalledMeanwhile says that another apply has installed a backup between
@@ -70,7 +89,7 @@ func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.Stat
 var ErrInstalledMeanwhile = errors.New("another apply has installed it in the meantime")
 
 // apply is Apply under a lease.
-func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State, done func(backup.Part)) error {
+func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State, result *Applied, done func(backup.Part)) error {
 	changed := map[backup.Part]bool{}
 	for _, difference := range backup.Diff(spec, found) {
 		changed[difference.Part] = true
@@ -82,9 +101,13 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 	if !found.Marked || len(surplusOrNew(spec, found)) > 0 || found.Settings.Instance != spec.Settings.Instance {
 		changed[backup.PartDispatcher] = true
 	}
+	// The jobs' step writes the rest of the row that the dispatcher's step makes.
+	if found.Settings == nil {
+		changed[backup.PartJobs] = true
+	}
 	functionID := ""
 	if found.Function != nil {
-		functionID = found.Function.ID
+		functionID, result.Revision = found.Function.ID, found.Function.Revision
 	}
 	steps := []struct {
 		part backup.Part
@@ -96,11 +119,15 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		{backup.PartSecrets, func() error { return l.setSecrets(ctx, changedSecrets(spec, found)) }},
 		{backup.PartFunction, func() error {
 			deployed, err := l.applyFunction(ctx, spec, found)
-			if err == nil && deployed.ID != functionID {
+			if err != nil {
+				return err
+			}
+			result.Revision = revision(deployed)
+			if deployed.ID != functionID {
 				functionID = deployed.ID
 				changed[backup.PartJobs] = true
 			}
-			return err
+			return nil
 		}},
 		// The function that was there before may still need them.
 		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, backup.SurplusSecrets(spec, found)...) }},
@@ -141,7 +168,7 @@ func surplusOrNew(spec backup.Spec, found backup.State) []string {
 
 func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
 	dispatcher := payload.LoadDispatcher()
-	if found.Dispatcher() != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
+	if version, _ := found.Dispatcher(); version != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
 		if err := l.script(ctx, dispatcher.Install); err != nil {
 			return err
 		}

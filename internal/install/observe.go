@@ -51,8 +51,6 @@ type Service struct {
 	// LeaseTime is how long another apply has to wait for this one if it dies;
 	// zero means DefaultLeaseTime.
 	LeaseTime time.Duration
-	// Now is the clock by which a lease expires; nil means time.Now.
-	Now func() time.Time
 	// Log receives what the service waits for and repeats. Nothing in it is
 	// secret. It may be nil.
 	Log *slog.Logger
@@ -129,7 +127,7 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 func (s *Service) observeFunction(ctx context.Context, f supabase.Function, known backup.Known) (backup.FunctionState, error) {
 	state := backup.FunctionState{
 		ID: f.ID, Name: f.Name, Status: f.Status, VerifyJWT: f.VerifyJWT,
-		Entrypoint: source.Entrypoint, Revision: revision(f), Files: known.Files,
+		Entrypoint: source.Entrypoint, Revision: revision(f), Files: known.Files, Changes: known.Changes,
 	}
 	if f.EntrypointPath != "" {
 		state.Entrypoint = path.Base(f.EntrypointPath)
@@ -150,15 +148,51 @@ func (s *Service) observeFunction(ctx context.Context, f supabase.Function, know
 		deployed.Files[relativePath(base, file)] = content
 	}
 	state.Files = deployed.Digests()
-	// The platform returns what the bundle reaches when it runs, which leaves
-	// out the import map and modules of types alone. Code that did need such a
-	// file would be other code, and show as that.
-	for file, digest := range known.Files {
-		if _, ok := state.Files[file]; !ok {
-			state.Files[file] = digest
+	addUnreported(state.Files, known.Applied)
+	state.Changes = changesOf(deployed, known)
+	return state, nil
+}
+
+// addUnreported adds the files that were applied and not returned. The platform
+// returns what the bundle reaches when it runs, which leaves out the import map
+// and modules of types alone. Code that needs such a file and lost it would be
+// other code, and show as that. Where no file at all is as it was applied, the
+// function was replaced, and what is not returned is gone.
+func addUnreported(files, applied map[string]string) {
+	kept := false
+	for file, digest := range applied {
+		kept = kept || files[file] == digest
+	}
+	if !kept {
+		return
+	}
+	for file, digest := range applied {
+		if _, ok := files[file]; !ok {
+			files[file] = digest
 		}
 	}
-	return state, nil
+}
+
+// changesOf says of the files that are not as they were applied in which line
+// they differ first.
+func changesOf(deployed source.Source, known backup.Known) map[string]string {
+	var applied map[string][]byte
+	changes := map[string]string{}
+	for file, content := range deployed.Files {
+		digest, was := known.Applied[file]
+		if !was || known.Content == nil || digest == source.Digest(content) {
+			continue
+		}
+		if applied == nil {
+			applied = known.Content()
+		}
+		if former := applied[file]; source.Digest(former) == digest {
+			if change := source.FirstChange(content, former, supabase.NewRedactor().Redact); change != "" {
+				changes[file] = change
+			}
+		}
+	}
+	return changes
 }
 
 // revision identifies a deployment. The bundle's hash alone would do, but the

@@ -112,7 +112,8 @@ func TestRotationInterrupted(t *testing.T) {
 	apply := func(rotate bool) error {
 		wanted := spec
 		wanted.RotateToken = rotate
-		return service.Apply(t.Context(), wanted, look(), func(backup.Part) {})
+		_, err := service.Apply(t.Context(), wanted, look(), func(backup.Part) {})
+		return err
 	}
 	if err := apply(false); err != nil {
 		t.Fatal(err)
@@ -144,8 +145,8 @@ func TestRotationInterrupted(t *testing.T) {
 				t.Fatalf("after a stop at step %d (after it: %t): %v", n, after, err)
 			}
 			found = look()
-			if !found.Token.Intact() {
-				t.Errorf("after a stop at step %d (after it: %t) and an apply: %s", n, after, found.Token.Digest())
+			if _, problem := found.Token.Digest(); problem != "" {
+				t.Errorf("after a stop at step %d (after it: %t) and an apply, the token %s", n, after, problem)
 			}
 			tokens[found.Token.Vault] = true
 		}

@@ -174,11 +174,13 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	if result.Diagnostics.HasError() {
 		return result
 	}
-	_, found, ok := l.resource.observe(ctx, model, (*install.Service).ObserveCached, &result.Diagnostics)
+	_, found, ok := l.resource.observe(ctx, model, model.known(nil), (*install.Service).ObserveCached, &result.Diagnostics)
 	if !ok {
 		return result
 	}
-	result.Diagnostics.Append(model.observe(ctx, found, &l.resource.projects.fingerprints)...)
+	was, diags := model.adopt(found, &l.resource.projects.fingerprints)
+	result.Diagnostics.Append(diags...)
+	model.refresh(found, was, &l.resource.projects.fingerprints)
 	result.Diagnostics.Append(result.Resource.Set(ctx, &model)...)
 	return result
 }

@@ -36,23 +36,14 @@ type autoBackupModel struct {
 	RotateToken   types.String   `tfsdk:"rotate_token"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 
-	ID                   types.String `tfsdk:"id"`
-	FunctionURL          types.String `tfsdk:"function_url"`
-	FunctionStatus       types.String `tfsdk:"function_status"`
-	FunctionVerifyJWT    types.Bool   `tfsdk:"function_verify_jwt"`
-	FunctionEntrypoint   types.String `tfsdk:"function_entrypoint"`
-	FunctionImportMap    types.String `tfsdk:"function_import_map"`
-	FunctionRevision     types.String `tfsdk:"function_revision"`
-	SourceFiles          types.Map    `tfsdk:"source_files"`
-	SecretFingerprints   types.Map    `tfsdk:"secret_fingerprints"`
-	TokenDigest          types.String `tfsdk:"token_digest"`
-	Jobs                 types.Map    `tfsdk:"jobs"`
-	DispatcherVersion    types.String `tfsdk:"dispatcher_version"`
-	Drift                types.Map    `tfsdk:"drift"`
-	AlertURL             types.String `tfsdk:"alert_url"`
-	LogAcceptsAutoBackup types.Bool   `tfsdk:"log_accepts_auto_backup"`
-	Coverage             types.Object `tfsdk:"coverage"`
-	Proof                types.String `tfsdk:"proof"`
+	ID                 types.String `tfsdk:"id"`
+	FunctionURL        types.String `tfsdk:"function_url"`
+	SourceHash         types.String `tfsdk:"source_hash"`
+	CronUTC            types.Map    `tfsdk:"cron_utc"`
+	DispatcherVersion  types.String `tfsdk:"dispatcher_version"`
+	Verified           types.String `tfsdk:"verified"`
+	SecretFingerprints types.Map    `tfsdk:"secret_fingerprints"`
+	Drift              types.Map    `tfsdk:"drift"`
 }
 
 type identityModel struct {
@@ -88,16 +79,21 @@ func (m autoBackupModel) id() backup.ID {
 	return backup.ID{ProjectRef: m.ProjectRef.ValueString(), Name: backup.Name(m.Name.ValueString())}
 }
 
-// known is what the state knows of the function's source and of the jobs.
-func (m autoBackupModel) known() backup.Known {
+// known is what a state and its private part know of a backup. was is nil at
+// the beginning of an import.
+func (m autoBackupModel) known(was *applied) backup.Known {
 	known := backup.Known{
-		Managed:  !m.ID.IsNull(), // at the beginning of an import it is
-		Revision: m.FunctionRevision.ValueString(),
-		Keys:     slices.Collect(maps.Keys(m.Jobs.Elements())),
-		Secrets:  slices.Collect(maps.Keys(m.SecretFingerprints.Elements())),
+		Managed: !m.ID.IsNull(), // at the beginning of an import it is
+		Keys:    append(slices.Collect(maps.Keys(m.Schedules.Elements())), backup.WatchdogKey),
+		Secrets: slices.Collect(maps.Keys(m.SecretFingerprints.Elements())),
 	}
-	if !m.SourceFiles.IsNull() && !m.SourceFiles.IsUnknown() {
-		known.Files = stringsOf(m.SourceFiles)
+	if was != nil {
+		known.Revision, known.Files, known.Changes = was.Seen.Revision, was.Seen.Files, was.Seen.Changes
+		known.Applied = was.Digests
+		known.Content = func() map[string][]byte {
+			code, _, _ := m.source(context.Background(), was.Settings)
+			return code.Files
+		}
 	}
 	return known
 }
@@ -215,138 +211,104 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (
 	return code, err == nil, diags
 }
 
-// observe writes what was found in the project into the model. What the
-// project cannot know keeps its former value, or gets its default after an
-// import.
-func (m *autoBackupModel) observe(ctx context.Context, found backup.State, fingerprints *backup.Fingerprinter) diag.Diagnostics {
-	var diags diag.Diagnostics
-	m.ID = types.StringValue(found.ID.String())
-	m.ProjectRef = types.StringValue(found.ID.ProjectRef)
-	m.Name = types.StringValue(string(found.ID.Name))
-	m.LogConstraint = orDefault(m.LogConstraint, logConstraintExtend)
-	m.Verify = orDefault(m.Verify, verifyProbe)
-	if m.AdoptExisting.IsNull() || m.AdoptExisting.IsUnknown() {
-		m.AdoptExisting = types.BoolValue(false)
+// refresh fills in what is not as it was applied.
+func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints *backup.Fingerprinter) {
+	known := stringsOf(m.SecretFingerprints)
+	spec := backup.Spec{
+		ID: found.ID, Settings: was.Settings, DispatcherVersion: m.DispatcherVersion.ValueString(),
+		Source: source.Source{ImportMap: was.ImportMap}, SourceDigests: was.Digests,
+		SameSecret: func(name, digest string) bool {
+			fingerprint, err := fingerprints.Of(digest, known[name])
+			return err == nil && fingerprint == known[name]
+		},
 	}
-	m.RotateToken = knownOrNull(m.RotateToken)
-	if found.Settings != nil {
-		m.RotateToken = types.StringPointerValue(found.Settings.RotateToken)
-	}
-	m.Secrets = types.MapNull(types.StringType)
-	// Neither can be read in the project: both tell of the last plan and apply.
-	if m.Coverage.IsNull() || m.Coverage.IsUnknown() {
-		m.Coverage = types.ObjectNull(coverageType.AttrTypes)
-	}
-	m.Proof = knownOrNull(m.Proof)
+	m.Drift = mapOf(backup.Drift(backup.Diff(spec, found)))
+}
 
-	diags.Append(m.observeSettings(ctx, found.Settings)...)
-	m.FunctionStatus, m.FunctionVerifyJWT = types.StringValue("missing"), types.BoolNull()
-	m.FunctionEntrypoint, m.FunctionImportMap = types.StringNull(), types.StringNull()
-	m.FunctionRevision, m.SourceFiles = types.StringNull(), mapOf(map[string]string{})
+// adopt takes what was found as what was applied, for a state that does not know
+// it: that of an import, which has only the backup's ID. It returns what counts
+// as applied from then on. What the project does not know gets its default.
+func (m *autoBackupModel) adopt(found backup.State, fingerprints *backup.Fingerprinter) (applied, diag.Diagnostics) {
+	var diags diag.Diagnostics
+	was := applied{Digests: map[string]string{}}
 	if f := found.Function; f != nil {
-		m.FunctionStatus, m.FunctionVerifyJWT = types.StringValue(f.Status), types.BoolValue(f.VerifyJWT)
-		m.FunctionEntrypoint, m.FunctionImportMap = types.StringValue(f.Entrypoint), textOrNull(f.ImportMap)
-		m.FunctionRevision, m.SourceFiles = types.StringValue(f.Revision), mapOf(f.Files)
+		was.Digests, was.ImportMap = f.Files, f.ImportMap
 	}
-	m.TokenDigest = types.StringValue(found.Token.Digest())
-	m.DispatcherVersion, m.Drift = types.StringValue(found.Dispatcher()), mapOf(found.Drift())
-	m.LogAcceptsAutoBackup = types.BoolValue(found.AdmitsLog())
-
-	jobs := map[string]attr.Value{}
-	for key, job := range found.Jobs {
-		due := types.StringNull()
-		if found.Settings != nil {
-			due = dueOf(*found.Settings, key)
-		}
-		jobs[key] = jobObject(job, types.Int64Value(job.ID), due)
-	}
-	m.Jobs = types.MapValueMust(jobType, jobs)
-
-	former := stringsOf(m.SecretFingerprints)
-	present := map[string]string{}
-	for _, name := range secretNames(found, former) {
-		if digest, ok := found.Secrets[name]; ok {
-			fingerprint, err := fingerprints.Of(digest, former[name])
-			if err != nil {
-				diags.AddError("Cannot fingerprint a secret", err.Error())
-				return diags
-			}
-			present[name] = fingerprint
-		}
-	}
-	m.SecretFingerprints = mapOf(present)
-	return diags
-}
-
-func secretNames(found backup.State, former map[string]string) []string {
-	names := slices.Collect(maps.Keys(former))
 	if found.Settings != nil {
-		names = append(names, found.Settings.Secrets...)
+		was.Settings = *found.Settings
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	former := stringsOf(m.SecretFingerprints)
+	if imports := m.ID.IsNull(); imports {
+		m.empty(found)
+		if found.Settings != nil {
+			m.adoptSettings(was.Settings)
+		}
+	}
+	present := map[string]string{}
+	for _, name := range was.Settings.Secrets {
+		digest, ok := found.Secrets[name]
+		if !ok {
+			continue
+		}
+		fingerprint, err := fingerprints.Of(digest, former[name])
+		if err != nil {
+			diags.AddError("Cannot fingerprint a secret", err.Error())
+			return was, diags
+		}
+		present[name] = fingerprint
+	}
+	m.SecretFingerprints = types.MapNull(types.StringType)
+	if len(present) > 0 {
+		m.SecretFingerprints = mapOf(present)
+	}
+	return was, diags
 }
 
-func (m *autoBackupModel) observeSettings(ctx context.Context, found *backup.Settings) diag.Diagnostics {
-	var diags diag.Diagnostics
-	if found == nil {
-		m.FunctionURL, m.AlertURL = types.StringValue("not installed"), types.StringValue("not installed")
-		m.nullUnknown()
-		return diags
+// empty makes a model that of a backup without settings.
+func (m *autoBackupModel) empty(found backup.State) {
+	m.ID = types.StringValue(found.ID.String())
+	m.ProjectRef, m.Name = types.StringValue(found.ID.ProjectRef), types.StringValue(string(found.ID.Name))
+	m.LogConstraint, m.Verify = orDefault(m.LogConstraint, logConstraintExtend), orDefault(m.Verify, verifyProbe)
+	m.AdoptExisting = types.BoolValue(false)
+	m.Secrets, m.RotateToken, m.Timezone = types.MapNull(types.StringType), types.StringNull(), types.StringNull()
+	m.Verified, m.SourceHash, m.FunctionURL = types.StringNull(), types.StringNull(), types.StringNull()
+	m.CronUTC, m.Drift = mapOf(nil), mapOf(nil)
+	m.Schedules = types.MapNull(scheduleType)
+	m.Function, m.Alert, m.Retry = types.ObjectNull(functionType.AttrTypes), types.ObjectNull(alertType.AttrTypes), types.ObjectNull(retryType.AttrTypes)
+	version, _ := found.Dispatcher()
+	m.DispatcherVersion = textOrNull(version)
+	if f := found.Function; f != nil {
+		m.SourceHash = types.StringValue(sourceHash(f.Files))
 	}
-	m.FunctionURL, m.AlertURL = types.StringValue(found.Function.URL), types.StringValue(found.Alert.URL)
-	m.Timezone = types.StringValue(found.Timezone)
+}
 
-	schedules := map[string]attr.Value{}
+// adoptSettings takes the configured part of a model from the project's settings.
+func (m *autoBackupModel) adoptSettings(found backup.Settings) {
+	m.FunctionURL, m.Timezone = types.StringValue(found.Function.URL), types.StringValue(found.Timezone)
+	m.RotateToken = types.StringPointerValue(found.RotateToken)
+	schedules, utc := map[string]attr.Value{}, map[string]string{}
 	for key, s := range found.Schedules {
+		utc[key] = s.UTC
 		schedules[key] = types.ObjectValueMust(scheduleType.AttrTypes, map[string]attr.Value{
 			"cron": types.StringValue(s.Cron), "timezone": types.StringPointerValue(s.Timezone), "enabled": types.BoolValue(s.Enabled),
 		})
 	}
-	m.Schedules = types.MapValueMust(scheduleType, schedules)
-
-	var (
-		function functionModel
-		alert    alertModel
-		retry    retryModel
-		options  = basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true, UnhandledUnknownAsEmpty: true}
-	)
-	diags.Append(m.Function.As(ctx, &function, options)...)
-	diags.Append(m.Alert.As(ctx, &alert, options)...)
-	diags.Append(m.Retry.As(ctx, &retry, options)...)
-	if diags.HasError() {
-		return diags
-	}
+	m.Schedules, m.CronUTC = types.MapValueMust(scheduleType, schedules), mapOf(utc)
 	m.Function = types.ObjectValueMust(functionType.AttrTypes, map[string]attr.Value{
-		"source_dir": knownOrNull(function.SourceDir), "rpc": types.StringValue(found.Function.RPC),
+		"source_dir": types.StringNull(), "rpc": types.StringValue(found.Function.RPC),
 		"verify_table": types.StringPointerValue(found.Function.VerifyTable),
 	})
 	m.Alert = types.ObjectValueMust(alertType.AttrTypes, map[string]attr.Value{
 		"enabled": types.BoolValue(found.Alert.Enabled), "function": types.StringValue(found.Alert.Function),
-		"source": types.StringValue(found.Alert.Source), "overdue_after": sameDuration(alert.OverdueAfter, found.Alert.OverdueAfterSeconds),
+		"source": types.StringValue(found.Alert.Source), "overdue_after": durationOf(found.Alert.OverdueAfterSeconds),
 	})
 	m.Retry = types.ObjectValueMust(retryType.AttrTypes, map[string]attr.Value{
-		"attempts": types.Int64Value(found.Retry.Attempts), "delay": sameDuration(retry.Delay, found.Retry.DelaySeconds),
+		"attempts": types.Int64Value(found.Retry.Attempts), "delay": durationOf(found.Retry.DelaySeconds),
 	})
-	return diags
 }
 
-// nullUnknown makes a half-created resource storable: a state has no unknown values.
-func (m *autoBackupModel) nullUnknown() {
-	for _, value := range []*types.String{&m.Timezone, &m.RotateToken} {
-		*value = knownOrNull(*value)
-	}
-	m.Schedules = types.MapNull(scheduleType)
-	m.Function, m.Alert, m.Retry = types.ObjectNull(functionType.AttrTypes), types.ObjectNull(alertType.AttrTypes), types.ObjectNull(retryType.AttrTypes)
-}
-
-// dueOf is what the settings say of a job's ticks.
-func dueOf(settings backup.Settings, key string) types.String {
-	schedule, ok := settings.Schedules[key]
-	if !ok {
-		return types.StringNull()
-	}
-	return types.StringValue(schedule.Due())
+func durationOf(seconds int64) types.String {
+	return types.StringValue(formatDuration(time.Duration(seconds) * time.Second))
 }
 
 func textOrNull(text string) types.String {
@@ -354,14 +316,6 @@ func textOrNull(text string) types.String {
 		return types.StringNull()
 	}
 	return types.StringValue(text)
-}
-
-func jobObject(job backup.Job, id types.Int64, due types.String) attr.Value {
-	return types.ObjectValueMust(jobType.AttrTypes, map[string]attr.Value{
-		"job_id": id, "utc": types.StringValue(job.Schedule), "active": types.BoolValue(job.Active),
-		"command": types.StringValue(job.Command), "database": types.StringValue(job.Database), "username": types.StringValue(job.Username),
-		"due": due,
-	})
 }
 
 func orDefault(value types.String, standard string) types.String {
@@ -404,13 +358,4 @@ func seconds(value types.String) int64 {
 		return 0
 	}
 	return int64(d / time.Second)
-}
-
-// sameDuration keeps the way in which a duration was written as long as it
-// means the same.
-func sameDuration(former types.String, found int64) types.String {
-	if !former.IsNull() && !former.IsUnknown() && seconds(former) == found {
-		return former
-	}
-	return types.StringValue(formatDuration(time.Duration(found) * time.Second))
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -17,14 +16,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// ModifyPlan renders what the configuration wants as the plan's computed
-// values. Terraform compares them with what the last refresh found, so every
-// drift of the project shows at its own attribute and is repaired in place.
+// ModifyPlan plans what an apply makes of the backup. A refresh has put into
+// `drift` whatever is not as it was applied; a plan always plans it empty, so
+// that drift is an update in place.
 func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		r.planRemoval(ctx, req, resp)
@@ -46,23 +44,39 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r.planProject(config, state, &plan, resp)
-	settings, source, known := r.planWanted(ctx, config, &plan, &resp.Diagnostics)
+	wanted, known := r.planWanted(ctx, config, &plan, state, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if !known {
-		plan.forgetComputed()
-	} else {
-		plan.keepDurations(state)
-		plan.render(settings, source, config, state, r.projects, &resp.Diagnostics)
-	}
 	replaced := len(resp.RequiresReplace) > 0
-	plan.planProof(state, known, replaced)
-	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
-	if resp.Diagnostics.HasError() || !known || r.projects == nil {
+	if !known {
+		plan.forget()
+		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 		return
 	}
-	spec := backup.Spec{ID: plan.id(), Settings: settings, Source: source, ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend, Adopt: plan.AdoptExisting.ValueBool()}
+	plan.keepDurations(state)
+	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.Secrets.Elements(), fingerprints: &r.projects.fingerprints}
+	if !replaced {
+		p.state = state
+	}
+	if overdue, ok := plan.Alert.Attributes()["overdue_after"]; ok && overdue.IsUnknown() {
+		plan.setOverdueAfter(durationOf(wanted.Settings.Alert.OverdueAfterSeconds))
+	}
+	plan.plan(p, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	changed := !resp.Plan.Raw.Equal(req.State.Raw)
+	if changed && !plan.Verified.Equal(plan.Verify) {
+		// What changes anything is verified when it is applied.
+		plan.Verified = plan.Verify
+		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	}
+	spec := backup.Spec{
+		ID: plan.id(), Settings: wanted.Settings, Source: wanted.source,
+		ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend, Adopt: plan.AdoptExisting.ValueBool(),
+	}
 	if state != nil && state.id() != spec.ID {
 		// Terraform asks again, for the backup that is to come in its place.
 		resp.Diagnostics.Append(resp.Private.SetKey(ctx, replannedKey, []byte("true"))...)
@@ -78,25 +92,21 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		r.planOnce(spec.ID, makes, &resp.Diagnostics)
 	}
 	if state == nil || !plan.Schedules.Equal(state.Schedules) {
-		warnCrowding(settings, &resp.Diagnostics)
-		warnDayFields(settings.Schedules, time.Now(), &resp.Diagnostics)
+		warnCrowding(wanted.Settings, &resp.Diagnostics)
+		warnDayFields(wanted.Settings.Schedules, time.Now(), &resp.Diagnostics)
+	}
+	if state != nil {
+		r.warnChangedSecrets(spec.ID, plan, *state, &resp.Diagnostics)
 	}
 	if state == nil {
 		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)
 	} else {
-		warnClone(plan, *state, &resp.Diagnostics)
-		if !state.LogAcceptsAutoBackup.ValueBool() {
-			checkLog(spec, &resp.Diagnostics)
-		}
-		r.checkPresentBackup(ctx, spec, *state, &resp.Diagnostics)
+		r.checkPresentBackup(ctx, spec, *state, appliedOf(ctx, req.Private, &resp.Diagnostics), &resp.Diagnostics)
 	}
-	if resp.Diagnostics.HasError() || resp.Plan.Raw.Equal(req.State.Raw) {
+	if resp.Diagnostics.HasError() || !changed {
 		return // an empty plan asks the project for nothing more
 	}
-	// What changes anything is proved when it is applied.
-	plan.Proof = plan.Verify
-	plan.Coverage = r.preflight(ctx, spec, plan, state, &resp.Diagnostics)
-	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	r.preflight(ctx, spec, plan, state, &resp.Diagnostics)
 }
 
 // planProject decides which project a backup belongs to.
@@ -126,11 +136,27 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 	}
 }
 
-// planWanted reads the wanted settings and source. It answers false when they
+// wanted is what a configuration wants of a project.
+type wanted struct {
+	Settings backup.Settings
+	source   source.Source
+	// unreadable says that the source cannot be read, and that the plan only
+	// warns of it.
+	unreadable bool
+}
+
+func (w wanted) digests() map[string]string {
+	if w.unreadable {
+		return nil
+	}
+	return w.source.Digests()
+}
+
+// planWanted reads the wanted settings and source. It reports false when they
 // are not known yet.
-func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupModel, plan *autoBackupModel, diags *diag.Diagnostics) (backup.Settings, source.Source, bool) {
+func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupModel, plan, state *autoBackupModel, diags *diag.Diagnostics) (wanted, bool) {
 	if diags.HasError() {
-		return backup.Settings{}, source.Source{}, false
+		return wanted{}, false
 	}
 	// An argument that is left out is computed from the schedules, and so is
 	// not what the state remembers.
@@ -149,18 +175,38 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	settings, known, more := plan.settings(ctx, front, time.Now())
 	diags.Append(more...)
 	if !known || config.Secrets.IsUnknown() {
-		return settings, source.Source{}, false
+		return wanted{}, false
 	}
 	code, known, more := plan.source(ctx, settings)
+	w := wanted{Settings: settings, source: code}
+	if more.HasError() && state != nil {
+		// Terraform plans an update before it destroys, and a destroy needs no
+		// source. The apply of an update refuses it.
+		w.unreadable, known, more = true, true, warnings(more)
+	}
 	diags.Append(more...)
 	if r.projects != nil {
 		r.projects.checkSelfHosted(plan.Name.ValueString(), code, config.Secrets.Elements(), diags)
 	}
-	settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
-	if settings.Secrets == nil {
-		settings.Secrets = []string{}
+	w.Settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
+	if w.Settings.Secrets == nil {
+		w.Settings.Secrets = []string{}
 	}
-	return settings, code, known && !unknownProject
+	return w, known && !unknownProject
+}
+
+// warnings turns errors into warnings of what an apply refuses.
+func warnings(errors diag.Diagnostics) diag.Diagnostics {
+	var result diag.Diagnostics
+	for _, d := range errors {
+		const then = " An apply refuses this before it changes anything; a destroy does not need it."
+		if at, ok := d.(diag.DiagnosticWithPath); ok {
+			result.AddAttributeWarning(at.Path(), d.Summary(), d.Detail()+then)
+		} else {
+			result.AddWarning(d.Summary(), d.Detail()+then)
+		}
+	}
+	return result
 }
 
 func (m *autoBackupModel) setOverdueAfter(value types.String) {
@@ -191,95 +237,6 @@ func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
 	m.Retry = keep(m.Retry, state.Retry, retryType, "delay")
 	m.Alert = keep(m.Alert, state.Alert, alertType, "overdue_after")
 }
-
-// forgetComputed plans every computed value as known after apply.
-func (m *autoBackupModel) forgetComputed() {
-	m.FunctionURL, m.FunctionStatus, m.FunctionRevision = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.FunctionEntrypoint, m.FunctionImportMap, m.AlertURL = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.TokenDigest, m.DispatcherVersion, m.Drift = types.StringUnknown(), types.StringUnknown(), types.MapUnknown(types.StringType)
-	m.FunctionVerifyJWT, m.LogAcceptsAutoBackup = types.BoolUnknown(), types.BoolUnknown()
-	m.SourceFiles, m.SecretFingerprints = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
-	m.Jobs = types.MapUnknown(jobType)
-	m.Coverage, m.Proof = types.ObjectUnknown(coverageType.AttrTypes), types.StringUnknown()
-}
-
-// render plans the computed values. One that an apply has to find out is
-// unknown; every other one is what the project has to show afterwards.
-func (m *autoBackupModel) render(settings backup.Settings, code source.Source, config autoBackupModel, state *autoBackupModel, p *projects, diags *diag.Diagnostics) {
-	if state == nil {
-		state = &autoBackupModel{}
-	}
-	if overdue, ok := m.Alert.Attributes()["overdue_after"]; ok && overdue.IsUnknown() {
-		m.setOverdueAfter(types.StringValue(formatDuration(time.Duration(settings.Alert.OverdueAfterSeconds) * time.Second)))
-	}
-	m.FunctionURL = types.StringValue(settings.Function.URL)
-	m.FunctionStatus = types.StringValue(backup.StatusActive)
-	m.FunctionVerifyJWT = types.BoolValue(false)
-	m.FunctionEntrypoint, m.FunctionImportMap = types.StringValue(source.Entrypoint), textOrNull(code.ImportMap)
-	m.AlertURL = types.StringValue(settings.Alert.URL)
-	m.SourceFiles = mapOf(code.Digests())
-	m.FunctionRevision = types.StringUnknown()
-	if m.SourceFiles.Equal(state.SourceFiles) && m.FunctionStatus.Equal(state.FunctionStatus) && m.FunctionVerifyJWT.Equal(state.FunctionVerifyJWT) &&
-		m.FunctionEntrypoint.Equal(state.FunctionEntrypoint) && m.FunctionImportMap.Equal(state.FunctionImportMap) {
-		m.FunctionRevision = state.FunctionRevision
-	}
-	m.TokenDigest = types.StringUnknown()
-	if isDigest(state.TokenDigest.ValueString()) && m.RotateToken.Equal(state.RotateToken) {
-		m.TokenDigest = state.TokenDigest
-	}
-	m.DispatcherVersion, m.Drift = types.StringValue(payload.LoadDispatcher().Version), mapOf(nil)
-	m.LogAcceptsAutoBackup = types.BoolValue(true)
-
-	spec := backup.Spec{ID: m.id(), Settings: settings}
-	former := state.Jobs.Elements()
-	jobs := map[string]attr.Value{}
-	for key, job := range spec.Jobs() {
-		id := types.Int64Unknown()
-		// A job that belongs to another role is made anew.
-		if object, ok := former[key].(types.Object); ok && object.Attributes()["username"].Equal(types.StringValue(job.Username)) {
-			id, _ = object.Attributes()["job_id"].(types.Int64)
-		}
-		jobs[key] = jobObject(job, id, dueOf(settings, key))
-	}
-	m.Jobs = types.MapValueMust(jobType, jobs)
-
-	fingerprints := map[string]attr.Value{}
-	known := stringsOf(state.SecretFingerprints)
-	for name, element := range config.Secrets.Elements() {
-		fingerprints[name] = types.StringUnknown()
-		value, _ := element.(types.String)
-		if value.IsUnknown() {
-			continue
-		}
-		same, err := p.fingerprints.Matches(known[name], value.ValueString())
-		if err != nil {
-			diags.AddError("Cannot fingerprint a secret", err.Error())
-			return
-		}
-		if same {
-			fingerprints[name] = types.StringValue(known[name])
-		}
-	}
-	m.SecretFingerprints = types.MapValueMust(types.StringType, fingerprints)
-}
-
-// planProof plans what only a plan and an apply can know. It stays as it is, so
-// that it makes no difference by itself, unless the last proof failed: then the
-// next apply is to prove again, and a plan says so.
-func (m *autoBackupModel) planProof(state *autoBackupModel, known, replaced bool) {
-	switch {
-	case !known:
-	case state == nil || replaced:
-		m.Coverage, m.Proof = types.ObjectUnknown(coverageType.AttrTypes), m.Verify
-	default:
-		m.Coverage, m.Proof = state.Coverage, state.Proof
-		if state.Proof.ValueString() == proofFailed {
-			m.Proof = m.Verify
-		}
-	}
-}
-
-func isDigest(text string) bool { return len(text) == 64 }
 
 // checkNewBackup looks at the project before a backup is made in it: whether
 // something of its names is there, and what else runs the same backup. The
@@ -316,11 +273,11 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 
 // checkPresentBackup looks at what a known backup adds to itself and at what
 // runs beside it. Without a refresh it looks only when something is added.
-func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, diags *diag.Diagnostics) {
-	jobs, secrets := state.Jobs.Elements(), state.SecretFingerprints.Elements()
+func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, was *applied, diags *diag.Diagnostics) {
+	schedules, secrets := state.Schedules.Elements(), state.SecretFingerprints.Elements()
 	added := slices.ContainsFunc(spec.Settings.Secrets, func(name string) bool { return secrets[name] == nil })
-	for key := range spec.Jobs() {
-		added = added || jobs[key] == nil
+	for key := range spec.Settings.Schedules {
+		added = added || schedules[key] == nil
 	}
 	if _, refreshed := r.projects.run.saw(spec.ID); !added && !refreshed {
 		return
@@ -330,7 +287,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
-	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known())
+	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known(was))
 	if err != nil {
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
@@ -339,7 +296,35 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		addError(diags, "Objects of the backup's names exist", err)
 		return
 	}
+	if found.Settings != nil {
+		warnClone(spec, *found.Settings, diags)
+	}
+	if !found.AdmitsLog() && !spec.ExtendLogConstraint {
+		checkLog(spec, diags)
+	}
 	tellOwnership(spec, found, diags)
+}
+
+// warnChangedSecrets names the secrets that an apply replaces, where this run has
+// not refreshed the backup: it applies a saved plan then, and Terraform has read
+// ephemeral values again. Nothing tells the provider what they were before.
+func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBackupModel, diags *diag.Diagnostics) {
+	if _, refreshed := r.projects.run.saw(id); refreshed {
+		return
+	}
+	known := state.SecretFingerprints.Elements()
+	var changed []string
+	for name, fingerprint := range plan.SecretFingerprints.Elements() {
+		if fingerprint.IsUnknown() && known[name] != nil {
+			changed = append(changed, name)
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	slices.Sort(changed)
+	diags.AddAttributeWarning(path.Root("secrets"), "Secrets get the value that they have now",
+		fmt.Sprintf("An apply reads ephemeral values again, and %s differ from what was applied last. If Terraform now reports an inconsistent final plan, a value has changed since the plan was made: plan again. Otherwise the present values are written.", strings.Join(changed, ", ")))
 }
 
 // checkInstalled decides about a backup that is to be made and is there, with
@@ -362,20 +347,17 @@ func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostic
 
 // warnClone says that the database is a copy of another project's: its jobs
 // call the other project's function until they are repaired.
-func warnClone(plan, state autoBackupModel, diags *diag.Diagnostics) {
-	for _, address := range []struct {
-		name            string
-		wanted, present string
-	}{
-		{"function_url", plan.FunctionURL.ValueString(), state.FunctionURL.ValueString()},
-		{"alert_url", plan.AlertURL.ValueString(), state.AlertURL.ValueString()},
+func warnClone(spec backup.Spec, found backup.Settings, diags *diag.Diagnostics) {
+	for _, address := range [][2]string{
+		{spec.Settings.Function.URL, found.Function.URL}, {spec.Settings.Alert.URL, found.Alert.URL},
 	} {
-		here, _, _ := strings.Cut(address.wanted, "/functions/v1/")
-		there, _, isURL := strings.Cut(address.present, "/functions/v1/")
+		here, _, _ := strings.Cut(address[0], "/functions/v1/")
+		there, _, isURL := strings.Cut(address[1], "/functions/v1/")
 		if isURL && here != there {
-			diags.AddAttributeWarning(path.Root(address.name), "The database calls another project",
+			diags.AddWarning("The database calls another project",
 				fmt.Sprintf("The settings of backup %s name %s, which is not this project. This happens when a database is cloned, branched or restored from another project. Apply makes them name %s.",
-					plan.ID.ValueString(), address.present, address.wanted))
+					spec.ID, address[1], address[0]))
+			return
 		}
 	}
 }
@@ -406,8 +388,8 @@ func checkLog(spec backup.Spec, diags *diag.Diagnostics) {
 			"A CHECK of public.backup_logs refuses action_type 'auto_backup', and `log_constraint = \"require\"` leaves it to others to admit it. Widen the CHECK in your own migrations, or set `log_constraint = \"extend\"`.")
 		return
 	}
-	diags.AddAttributeWarning(at, "A CHECK of the application is widened",
-		"A CHECK of public.backup_logs refuses action_type 'auto_backup'. Apply replaces it by one of the same name that also accepts 'auto_backup' (NOT VALID), and destroy puts the old rule back.")
+	diags.AddAttributeWarning(at, "A rule of the application is widened",
+		"A CHECK constraint of public.backup_logs allows only some values of action_type, and not 'auto_backup', with which automatic backups are logged. This backup adds that value to the constraint. Existing rows are not checked again, and destroy restores the old constraint.")
 }
 
 // planFrom reads a plan together with the write-only arguments, which only the

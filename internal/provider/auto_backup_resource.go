@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -33,9 +32,9 @@ var (
 // says nothing.
 const defaultTimeout = 10 * time.Minute
 
-// lastLook is how long the state is read after an operation that failed or
-// was interrupted, so that Terraform remembers what was done.
-const lastLook = 30 * time.Second
+// noteTime is how long a failed creation may take to note its failure in the
+// project, even after the apply was interrupted.
+const noteTime = 30 * time.Second
 
 type autoBackupResource struct {
 	// projects is nil until the provider is configured.
@@ -62,7 +61,7 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, nil, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
+	r.apply(ctx, plan, nil, nil, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -75,7 +74,12 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, found, ok := r.observe(ctx, state, (*install.Service).ObserveCached, &resp.Diagnostics)
+	was := appliedOf(ctx, req.Private, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	known := state.known(was)
+	_, found, ok := r.observe(ctx, state, known, (*install.Service).ObserveCached, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -84,17 +88,24 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
-	if found.Superseded(instanceOf(ctx, req.Private, &resp.Diagnostics)) {
-		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was made anew since this state has known it, so what the state knew is gone. What is there now is left alone.", found.ID))
+	if found.Superseded(was.instance()) {
+		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it, so the installation that the state knew is gone. The one that is there now is left alone.", found.ID))
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
-	r.projects.run.see(found.ID, state.known())
-	resp.Diagnostics.Append(state.observe(ctx, found, &r.projects.fingerprints)...)
-	stored.put(ctx, state, &resp.Diagnostics)
-	if found.Settings != nil {
-		keepInstance(ctx, resp.Private, found.Settings.Instance, &resp.Diagnostics)
+	known.Content = nil // it holds the whole state
+	r.projects.run.see(found.ID, known)
+	if was == nil {
+		adopted, diags := state.adopt(found, &r.projects.fingerprints)
+		resp.Diagnostics.Append(diags...)
+		was = &adopted
 	}
+	state.fill(*was, &resp.Diagnostics)
+	if f := found.Function; f != nil {
+		was.Seen = seenSource{Revision: f.Revision, Files: f.Files, Changes: f.Changes}
+	}
+	state.refresh(found, *was, &r.projects.fingerprints)
+	stored.put(ctx, state, *was, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -109,7 +120,11 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, &state, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
+	was := appliedOf(ctx, req.Private, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	r.apply(ctx, plan, &state, was, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -122,11 +137,15 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	service, found, ok := r.observe(ctx, state, (*install.Service).Observe, &resp.Diagnostics)
+	was := appliedOf(ctx, req.Private, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	service, found, ok := r.observe(ctx, state, state.known(was), (*install.Service).Observe, &resp.Diagnostics)
 	if !ok {
 		return
 	}
-	if found.Superseded(instanceOf(ctx, req.Private, &resp.Diagnostics)) {
+	if found.Superseded(was.instance()) {
 		resp.Diagnostics.AddWarning("Nothing was removed", fmt.Sprintf("Backup %s was made anew since this state has known it. What is there belongs to the state that made it, and stays.", found.ID))
 		return
 	}
@@ -166,9 +185,9 @@ func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *insta
 	return serviceOf(r.projects, ref, diags)
 }
 
-// observe reads a backup that a state knows, or adds a diagnostic and answers false.
+// observe reads a backup that a state knows, or adds a diagnostic and reports false.
 func (r *autoBackupResource) observe(
-	ctx context.Context, state autoBackupModel,
+	ctx context.Context, state autoBackupModel, known backup.Known,
 	read func(*install.Service, context.Context, backup.Name, backup.Known) (backup.State, error),
 	diags *diag.Diagnostics,
 ) (*install.Service, backup.State, bool) {
@@ -176,7 +195,7 @@ func (r *autoBackupResource) observe(
 	if service == nil {
 		return nil, backup.State{}, false
 	}
-	found, err := read(service, ctx, state.id().Name, state.known())
+	found, err := read(service, ctx, state.id().Name, known)
 	if err != nil {
 		addError(diags, "Cannot read the backup", r.projects.explain(ctx, state.ProjectRef.ValueString(), err))
 		return nil, backup.State{}, false
@@ -184,260 +203,174 @@ func (r *autoBackupResource) observe(
 	return service, found, true
 }
 
-// apply makes the project what the plan wants and stores what it then is,
-// whether or not everything succeeded.
-func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, state *autoBackupModel, secrets map[string]string, store storage, diags *diag.Diagnostics) {
+// apply makes the project what the plan wants. The state is the plan afterwards:
+// nothing is read back, so nothing that was done is lost with a last look.
+func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, state *autoBackupModel, was *applied, secrets map[string]string, store storage, diags *diag.Diagnostics) {
 	service := r.service(plan.ProjectRef.ValueString(), diags)
 	if service == nil {
 		return
 	}
 	settings, known, more := plan.settings(ctx, r.projects.config.gateway(plan.ProjectRef.ValueString()), time.Now())
 	diags.Append(more...)
-	source, readable, more := plan.source(ctx, settings)
+	code, readable, more := plan.source(ctx, settings)
 	diags.Append(more...)
 	if diags.HasError() || !known || !readable {
 		return
 	}
 	settings.Secrets = sortedKeys(secrets)
 	spec := backup.Spec{
-		ID: plan.id(), Settings: settings, Source: source, Secrets: secrets,
+		ID: plan.id(), Settings: settings, Source: code, Secrets: secrets,
 		ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend,
 		Adopt:               plan.AdoptExisting.ValueBool(),
 		RotateToken:         state != nil && !plan.RotateToken.Equal(state.RotateToken),
 	}
 	remembered := backup.Known{}
 	if state != nil {
-		remembered = state.known()
+		remembered = state.known(was)
 	}
 	found, err := service.Observe(ctx, spec.ID.Name, remembered)
 	if err != nil {
 		addError(diags, "Cannot read the backup", err)
 		return
 	}
-	instance := instanceOf(ctx, store.private, diags)
 	switch {
 	case state == nil:
 		// The project may be another one than when the plan was made.
 		checkInstalled(spec, found, diags)
-		instance = backup.NewInstance()
-	case found.Superseded(instance):
-		diags.AddError("The backup belongs to another state now", fmt.Sprintf("Backup %s was made anew since this state has known it. Plan again.", spec.ID))
+		spec.Settings.Instance = backup.NewInstance()
+	case found.Superseded(was.instance()):
+		diags.AddError("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it. Plan again.", spec.ID))
+	default:
+		spec.Settings.Instance = was.instance()
 	}
 	if diags.HasError() {
 		return
 	}
-	spec.Settings.Instance = instance
-	store.unlessFailed = state == nil && found.HasJobs(spec)
 	defer r.projects.run.done(spec.ID)
-	if plan.Coverage.IsUnknown() {
-		// What was not known when the plan was made could not be looked at then.
-		plan.Coverage = r.preflight(ctx, spec, plan, state, diags)
+	if plan.SourceHash.IsUnknown() || plan.DispatcherVersion.IsUnknown() {
+		// What was not known when the plan was made could not be checked then.
+		r.preflight(ctx, spec, plan, state, diags)
 		if diags.HasError() {
 			return
 		}
 	}
-	var changed []backup.Part
-	proved := true
-	err = service.Apply(ctx, spec, found, func(part backup.Part) {
-		changed = append(changed, part)
+	o := outcome{id: spec.ID, created: state == nil, kept: state != nil || !found.HasJobs(spec)}
+	result, err := service.Apply(ctx, spec, found, func(part backup.Part) {
+		o.done = append(o.done, part)
 		tflog.Info(ctx, "applied a part of the backup", map[string]any{"backup": spec.ID.String(), "part": part.String()})
 	})
-	if err != nil {
-		addError(diags, "Cannot install the backup", err)
-		proved = false
-	} else if len(changed) > 0 || state == nil || !plan.Proof.Equal(state.Proof) {
-		proved = r.prove(ctx, service, spec.ID, plan.Verify.ValueString(), state == nil && !store.unlessFailed, diags)
-		if !proved && state == nil {
+	verified := err == nil
+	switch {
+	case err != nil && len(o.done) == 0:
+		addErrorAdvice(diags, "Cannot install the backup", err, o.advice())
+		return // the state stays what it was
+	case err != nil:
+		addErrorAdvice(diags, "Cannot install the backup", err, o.advice())
+	case len(o.done) > 0 || state == nil || state.Verified.ValueString() == verifiedFailed || !plan.Verify.Equal(state.Verify):
+		verified = r.verify(ctx, service, spec.ID, plan.Verify.ValueString(), o, diags)
+		if !verified && o.created {
 			// Terraform will want to replace what it could not create.
 			if err := reopen(ctx, service, spec.ID); err != nil {
 				addError(diags, "Cannot note the failure", err)
 			}
 		}
 	}
-	plan.Proof = plan.Verify
-	if !proved {
-		plan.Proof = types.StringValue(proofFailed)
+	if !o.kept && diags.HasError() {
+		return // Terraform would remove working jobs before it creates them again
 	}
-	if len(changed) == 0 && state == nil && diags.HasError() {
-		return // nothing was made, so there is nothing to remember
+	final := plan
+	final.complete(planning{id: spec.ID, settings: settings, digests: code.Digests(), verify: plan.Verify, state: state, fingerprints: &r.projects.fingerprints}, diags)
+	if !verified {
+		final.Verified = types.StringValue(verifiedFailed)
 	}
-	if err != nil && spec.RotateToken && !slices.Contains(changed, backup.PartToken) {
+	if err != nil && spec.RotateToken && !slices.Contains(o.done, backup.PartToken) {
 		// The next plan has to see that the token is still to be replaced.
-		plan.RotateToken = state.RotateToken
+		final.RotateToken = state.RotateToken
 	}
-	if slices.Contains(changed, backup.PartJobs) {
-		// The jobs are known even if somebody removes the settings at once.
-		remembered.Keys = slices.Collect(maps.Keys(spec.Jobs()))
+	final.claim(secrets, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
+	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap}
+	if err == nil {
+		made.Seen = seenSource{Revision: result.Revision, Files: made.Digests}
 	}
-	remembered.Revision, remembered.Files = "", source.Digests() // read back what was deployed
-	fingerprints := claimed(plan, state, found, diags.HasError())
-	remembered.Secrets = sortedKeys(fingerprints)
-	r.storeResult(context.WithoutCancel(ctx), service, plan, fingerprints, remembered, store, diags)
+	store.put(ctx, final, made, diags)
 }
 
-// claimed are the secrets that a state claims after an apply, with the
-// fingerprints that are known. One that failed may have set or removed any. The
-// project's settings name them too, but a hand in there must not orphan a secret.
-func claimed(plan autoBackupModel, state *autoBackupModel, before backup.State, failed bool) map[string]string {
-	known := stringsOf(plan.SecretFingerprints)
-	all := map[string]string{}
-	for name := range plan.SecretFingerprints.Elements() {
-		if _, existed := before.Secrets[name]; !failed || !existed {
-			all[name] = known[name]
+// fill gives computed attributes that a state of an earlier release lacks the
+// value that they had after the last apply.
+func (m *autoBackupModel) fill(was applied, diags *diag.Diagnostics) {
+	p := planning{id: m.id(), settings: was.Settings, digests: was.Digests}
+	for name, computed := range computedAttributes() {
+		switch field := computed.field(m).(type) {
+		case *types.String:
+			if field.IsNull() && name != "verified" && len(was.Digests) > 0 {
+				assign(field, computed.planned(p, diags))
+			}
+		case *types.Map:
+			if field.IsNull() && name != "secret_fingerprints" {
+				assign(field, computed.planned(p, diags))
+			}
 		}
 	}
-	if failed && state != nil {
-		maps.Copy(all, stringsOf(state.SecretFingerprints))
+}
+
+// complete fills in what was unknown when the plan was made.
+func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
+	for name, computed := range computedAttributes() {
+		if name == "secret_fingerprints" {
+			continue // see claim
+		}
+		switch field := computed.field(m).(type) {
+		case *types.String:
+			if field.IsUnknown() {
+				assign(field, computed.planned(p, diags))
+			}
+		case *types.Map:
+			if field.IsUnknown() {
+				assign(field, computed.planned(p, diags))
+			}
+		}
 	}
-	return all
+	m.RotateToken = knownOrNull(m.RotateToken)
+	if overdue, ok := m.Alert.Attributes()["overdue_after"]; ok && overdue.IsUnknown() {
+		m.setOverdueAfter(durationOf(p.settings.Alert.OverdueAfterSeconds))
+	}
+}
+
+// claim stores the fingerprints of the secrets that belong to the backup after
+// an apply. One that failed before it had written them may have set or removed
+// any: then the state claims those that it knew before and those that the project
+// did not have, so that none is orphaned, with the fingerprint of the former value.
+func (m *autoBackupModel) claim(secrets map[string]string, state *autoBackupModel, before backup.State, written bool, fingerprints *backup.Fingerprinter, diags *diag.Diagnostics) {
+	former := map[string]string{}
+	if state != nil {
+		former = stringsOf(state.SecretFingerprints)
+	}
+	claimed := map[string]string{}
+	for name, value := range secrets {
+		if _, existed := before.Secrets[name]; !written && existed {
+			continue
+		}
+		fingerprint, err := fingerprints.Of(backup.DigestOf(value), former[name])
+		if err != nil {
+			diags.AddError("Cannot fingerprint a secret", err.Error())
+			continue
+		}
+		claimed[name] = fingerprint
+	}
+	if !written {
+		maps.Copy(claimed, former)
+	}
+	m.SecretFingerprints = types.MapNull(types.StringType)
+	if len(claimed) > 0 {
+		m.SecretFingerprints = mapOf(claimed)
+	}
 }
 
 // reopen notes in the project that a creation has failed.
 func reopen(ctx context.Context, service *install.Service, id backup.ID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
 	return service.Reopen(ctx, id)
-}
-
-// prove has the installation show that it works, as far as the plan asks for
-// it, and answers whether it did.
-func (r *autoBackupResource) prove(ctx context.Context, service *install.Service, id backup.ID, mode string, taints bool, diags *diag.Diagnostics) bool {
-	if service.Unsettled() {
-		r.projects.warnUnsettled(diags)
-		return true
-	}
-	if mode == verifyNone {
-		return true
-	}
-	err := service.Verify(ctx, id, mode == verifyBackup)
-	if err == nil {
-		return true
-	}
-	advice := "Mend that and apply again: the next apply proves the installation once more."
-	if taints {
-		// Terraform taints whatever a failed create leaves, and no provider can
-		// tell it not to. A create that ends well without its proof would be
-		// worse: nobody looks at a warning of a pipeline.
-		advice = "The backup is installed, its jobs run, and Terraform has marked the resource as tainted because its creation ended with an error. " +
-			"Mend the reason, then keep the installation and its run history with\n\n  terraform untaint aimindset_auto_backup.<name>\n\n" +
-			"and apply again, which proves it once more. Without that, the next apply removes everything and installs it anew."
-	}
-	addErrorAdvice(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err), advice)
-	return false
-}
-
-// storeResult reads the backup once more and stores it, with the secrets that
-// have the given fingerprints or are in the project's settings. It does so even after
-// a failure or an interrupt, so that nothing half-done is forgotten.
-func (r *autoBackupResource) storeResult(ctx context.Context, service *install.Service, plan autoBackupModel, fingerprints map[string]string, known backup.Known, store storage, diags *diag.Diagnostics) {
-	ctx, cancel := context.WithTimeout(ctx, lastLook)
-	defer cancel()
-	found, err := service.Observe(ctx, plan.id().Name, known)
-	if err != nil {
-		addError(diags, "Cannot read the backup", err)
-		return
-	}
-	result := plan
-	result.SecretFingerprints = mapOf(fingerprints)
-	diags.Append(result.observe(ctx, found, &r.projects.fingerprints)...)
-	if !diags.HasError() {
-		for _, difference := range unexpected(plan, result) {
-			diags.AddError("The backup was changed while it was applied",
-				fmt.Sprintf("After the apply, `%s` is not what was planned, so somebody else has changed it at the same time. Plan and apply again.", difference))
-		}
-	}
-	result.keepPlanned(plan)
-	if store.unlessFailed && diags.HasError() {
-		diags.AddWarning("The backup is in the project and not in the state", fmt.Sprintf("Jobs of backup %s were there before this apply began. "+
-			"Terraform removes what it failed to create before it creates it anew, and that would have stopped them. "+
-			"So the state has nothing of the backup; what was done stays in the project, and the next apply goes on from there. "+
-			"To give the backup up instead, import it with\n\n  terraform import aimindset_auto_backup.<name> %[1]s\n\nand destroy it.", found.ID))
-		return
-	}
-	store.put(ctx, result, diags)
-	if found.Settings != nil {
-		keepInstance(ctx, store.private, found.Settings.Instance, diags)
-	}
-}
-
-// keepPlanned keeps what the plan took from the state and what another apply has
-// changed in the meantime without changing what it means: ids of jobs and the
-// revision of an equal source. Terraform would call the provider broken
-// otherwise; the next refresh brings the present ones.
-func (m *autoBackupModel) keepPlanned(plan autoBackupModel) {
-	if !plan.FunctionRevision.IsUnknown() && m.SourceFiles.Equal(plan.SourceFiles) {
-		m.FunctionRevision = plan.FunctionRevision
-	}
-	jobs := m.Jobs.Elements()
-	for key, planned := range plan.Jobs.Elements() {
-		if present, ok := jobs[key]; ok && sameJob(planned, present) {
-			if wanted, ok := planned.(types.Object); ok && !wanted.Attributes()["job_id"].IsUnknown() {
-				jobs[key] = planned
-			}
-		}
-	}
-	m.Jobs = types.MapValueMust(jobType, jobs)
-}
-
-// sameJob reports whether two jobs differ in nothing but their ids.
-func sameJob(one, other attr.Value) bool {
-	a, ok := one.(types.Object)
-	b, both := other.(types.Object)
-	if !ok || !both {
-		return false
-	}
-	left, right := a.Attributes(), b.Attributes()
-	delete(left, "job_id")
-	delete(right, "job_id")
-	return maps.EqualFunc(left, right, attr.Value.Equal)
-}
-
-// unexpected lists the attributes that were planned with a known value and
-// ended with another one.
-func unexpected(plan, result autoBackupModel) []string {
-	var names []string
-	for _, pair := range []struct {
-		name            string
-		wanted, present attr.Value
-	}{
-		{"timezone", plan.Timezone, result.Timezone},
-		{"schedules", plan.Schedules, result.Schedules},
-		{"function", plan.Function, result.Function},
-		{"alert", plan.Alert, result.Alert},
-		{"retry", plan.Retry, result.Retry},
-		{"function_url", plan.FunctionURL, result.FunctionURL},
-		{"function_status", plan.FunctionStatus, result.FunctionStatus},
-		{"alert_url", plan.AlertURL, result.AlertURL},
-		{"function_entrypoint", plan.FunctionEntrypoint, result.FunctionEntrypoint},
-		{"function_import_map", plan.FunctionImportMap, result.FunctionImportMap},
-		{"function_verify_jwt", plan.FunctionVerifyJWT, result.FunctionVerifyJWT},
-		{"source_files", plan.SourceFiles, result.SourceFiles},
-		{"dispatcher_version", plan.DispatcherVersion, result.DispatcherVersion},
-		{"drift", plan.Drift, result.Drift},
-		{"log_accepts_auto_backup", plan.LogAcceptsAutoBackup, result.LogAcceptsAutoBackup},
-		{"token_digest", plan.TokenDigest, result.TokenDigest},
-	} {
-		if !pair.wanted.IsUnknown() && !pair.wanted.Equal(pair.present) {
-			names = append(names, pair.name)
-		}
-	}
-	// Of these, only some elements may be known before.
-	if !sameElements(plan.Jobs, result.Jobs, sameJob) {
-		names = append(names, "jobs")
-	}
-	if !sameElements(plan.SecretFingerprints, result.SecretFingerprints, attr.Value.Equal) {
-		names = append(names, "secret_fingerprints")
-	}
-	return names
-}
-
-// sameElements reports whether a map has the planned keys, and the planned
-// values where they were known.
-func sameElements(planned, present types.Map, same func(attr.Value, attr.Value) bool) bool {
-	if planned.IsUnknown() {
-		return true
-	}
-	return maps.EqualFunc(planned.Elements(), present.Elements(), func(a, b attr.Value) bool { return a.IsUnknown() || same(a, b) })
 }
 
 // storage is where an operation leaves its result: state and identity
@@ -447,13 +380,12 @@ type storage struct {
 	state    *tfsdk.State
 	identity *tfsdk.ResourceIdentity
 	private  privateState
-	// unlessFailed has the result of a failed operation forgotten.
-	unlessFailed bool
 }
 
-func (s storage) put(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {
+func (s storage) put(ctx context.Context, model autoBackupModel, was applied, diags *diag.Diagnostics) {
 	diags.Append(s.state.Set(ctx, &model)...)
 	s.identify(ctx, model, diags)
+	keepApplied(ctx, s.private, was, diags)
 }
 
 // remove takes what a model describes out of the state.

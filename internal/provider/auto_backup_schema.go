@@ -33,9 +33,9 @@ const (
 	verifyProbe  = "probe"
 	verifyBackup = "backup"
 
-	// proofFailed is the value of proof after an apply that did not come to its
-	// end or whose proof failed.
-	proofFailed = "failed"
+	// verifiedFailed is the value of verified after an apply whose verification
+	// failed, or which failed before it.
+	verifiedFailed = "failed"
 )
 
 var (
@@ -51,13 +51,6 @@ var (
 	retryType = types.ObjectType{AttrTypes: map[string]attr.Type{
 		"attempts": types.Int64Type, "delay": types.StringType,
 	}}
-	coverageType = types.ObjectType{AttrTypes: map[string]attr.Type{
-		"copied": types.ListType{ElemType: types.StringType}, "not_copied": types.ListType{ElemType: types.StringType}, "kept_in": types.StringType,
-	}}
-	jobType = types.ObjectType{AttrTypes: map[string]attr.Type{
-		"job_id": types.Int64Type, "utc": types.StringType, "active": types.BoolType,
-		"command": types.StringType, "database": types.StringType, "username": types.StringType, "due": types.StringType,
-	}}
 )
 
 func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -65,10 +58,6 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 		MarkdownDescription: "The automatic backup of a Supabase project: the pg_cron jobs, the dispatcher and the watchdog in the database, " +
 			"the Edge Function they call and its secrets. Without any argument it runs `backup_all_data()` every night at 03:00 in São Paulo.",
 		Attributes: map[string]schema.Attribute{
-			"id": schema.StringAttribute{
-				Computed:            true,
-				MarkdownDescription: "`<project_ref>/<name>`, which is also the import ID.",
-			},
 			"project_ref": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Validators:          []validator.String{checked("must be a project reference", backup.ValidateProjectRef)},
@@ -114,78 +103,10 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 				MarkdownDescription: "Any change of this text makes a new invocation token, without a tick that fails in between, and has the watchdog use the project's present API key. A date is a good text.",
 			},
 			"timeouts": timeoutsAttribute(ctx),
-
-			"function_url": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Address at which the database calls the Edge Function.",
-			},
-			"function_status": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Status of the Edge Function, `ACTIVE` when it answers.",
-			},
-			"function_verify_jwt": schema.BoolAttribute{
-				Computed: true, MarkdownDescription: "Whether the platform demands a JWT before it runs the function. The function checks its own token, so this is `false`.",
-			},
-			"function_entrypoint": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "File of the Edge Function that the platform runs, always `index.ts`.",
-			},
-			"function_import_map": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Import map of the Edge Function, relative to `index.ts`; null when there is none.",
-			},
-			"function_revision": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Bundle hash and time of the last deployment. While it stays, the source is not read again.",
-			},
-			"source_files": schema.MapAttribute{
-				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "SHA-256 of every deployed source file, by its path relative to `index.ts`.",
-			},
-			"secret_fingerprints": schema.MapAttribute{
-				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Salted and stretched fingerprints of the extra secrets, by name.",
-			},
-			"token_digest": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "SHA-256 of the invocation token where the vault and the function agree on it; else what is wrong.",
-			},
-			"jobs": schema.MapNestedAttribute{
-				Computed:            true,
-				MarkdownDescription: "The pg_cron jobs, by schedule key, and the `watchdog`. A second job of the same name that belongs to another role stands under `<key>@<role>` until an apply removes it.",
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"job_id":   schema.Int64Attribute{Computed: true, MarkdownDescription: "Id of the job in `cron.job`."},
-					"utc":      schema.StringAttribute{Computed: true, MarkdownDescription: "Schedule of the job; pg_cron reads it in UTC."},
-					"active":   schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the job runs."},
-					"command":  schema.StringAttribute{Computed: true, MarkdownDescription: "SQL that the job runs."},
-					"database": schema.StringAttribute{Computed: true, MarkdownDescription: "Database in which it runs."},
-					"username": schema.StringAttribute{Computed: true, MarkdownDescription: "Role that owns the job."},
-					"due":      schema.StringAttribute{Computed: true, MarkdownDescription: "Which ticks of the job the dispatcher lets through: the schedule as it is compiled in the database. Null for the watchdog."},
-				}},
-			},
-			"dispatcher_version": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Version of the SQL that is installed in schema `auto_backup`.",
-			},
-			"drift": schema.MapAttribute{
-				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "What is not as an apply leaves it and has no attribute of its own, by object: tables, columns, indexes, constraints, functions and grants of schema `auto_backup`, " +
-					"the provider's ownership markers, and extensions. It is empty when nothing is.",
-			},
-			"alert_url": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Address at which the watchdog calls the alert function.",
-			},
-			"coverage": schema.SingleNestedAttribute{
-				Computed: true,
-				MarkdownDescription: "What a backup holds and what it does not, as the text of the SQL function says. It is looked at whenever something is planned. " +
-					"The copies lie in the database that they are copies of: they help against a mistake in a table, not against the loss of the project.",
-				Attributes: map[string]schema.Attribute{
-					"copied":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables from which the SQL function copies, where its text could be read."},
-					"not_copied": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables with rows that the SQL function never names: those of schema `public`, the users (`auth.users`) and the files (`storage.objects`)."},
-					"kept_in":    schema.StringAttribute{Computed: true, MarkdownDescription: "Where the copies are."},
-				},
-			},
-			"proof": schema.StringAttribute{
-				Computed:            true,
-				MarkdownDescription: "What the last apply has proved: `none`, `probe` or `backup`, as `verify` wanted it; or `" + proofFailed + "`, and then the next apply proves it again.",
-			},
-			"log_accepts_auto_backup": schema.BoolAttribute{
-				Computed: true, MarkdownDescription: "Whether `backup_logs` accepts rows of `action_type` `auto_backup`.",
-			},
 		},
+	}
+	for name, computed := range computedAttributes() {
+		resp.Schema.Attributes[name] = computed.schema
 	}
 }
 

@@ -81,7 +81,7 @@ func (p *project) install() {
 		p.t.Fatal(err)
 	}
 	spec := backup.Spec{ID: id, Settings: settings, Source: source, ExtendLogConstraint: true}
-	if err := s.Apply(p.t.Context(), spec, found, func(backup.Part) {}); err != nil {
+	if _, err := s.Apply(p.t.Context(), spec, found, func(backup.Part) {}); err != nil {
 		p.t.Fatal(err)
 	}
 }

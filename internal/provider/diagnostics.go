@@ -43,7 +43,7 @@ func adviceFor(err error) string {
 	case errors.As(err, &busy):
 		return fmt.Sprintf("Wait for the other apply to finish and apply again, or raise `timeouts`. If the other one died, its lease expires within %s.", formatDuration(max(busy.Expires, time.Second).Round(time.Second)))
 	case errors.Is(err, install.ErrLeaseLost):
-		return "What was done so far is in the state. Wait for the other apply to finish, then plan and apply again."
+		return "Wait for the other apply to finish, then plan and apply again."
 	case errors.Is(err, install.ErrInstalledMeanwhile):
 		return "Plan again: the plan shows what is there, and how to bring it into this state."
 	case errors.As(err, &foreign):
@@ -52,9 +52,9 @@ func adviceFor(err error) string {
 	case errors.Is(err, install.ErrLogRefused):
 		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."
 	case errors.Is(err, context.DeadlineExceeded):
-		return "The time granted by `timeouts`, or else " + formatDuration(defaultTimeout) + ", is over. What was done so far is in the state; run again to continue."
+		return "The time granted by `timeouts`, or else " + formatDuration(defaultTimeout) + ", is over."
 	case errors.Is(err, context.Canceled):
-		return "The operation was interrupted. What was done so far is in the state; apply again to continue."
+		return "The operation was interrupted."
 	case errors.Is(err, supabase.ErrProjectGone):
 		return fmt.Sprintf("The project is that of `project_ref`, in the resource or in the provider block, or else of the environment variable %s.", envProjectRef)
 	case errors.Is(err, supabase.ErrUnauthorized), errors.Is(err, supabase.ErrForbidden):

@@ -16,24 +16,56 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
 var (
-	driftOut  = flag.String("drift.out", "", "write the guide about drift to this file")
-	driftOnly = flag.String("drift.only", "", "run only the rows of the drift matrix that contain this text")
+	driftOut    = flag.String("drift.out", "", "write the guide about drift to this file")
+	driftUpdate = flag.Bool("drift.update", false, "write what the plan says of each row into "+driftFile)
+	driftOnly   = flag.String("drift.only", "", "run only the rows of the drift matrix that contain this text")
 )
 
-const driftGuide = "../../docs/guides/drift.md"
+const (
+	driftGuide = "../../docs/guides/drift.md"
+	// driftFile has what the plan says of each row: row, object and text,
+	// separated by tabs.
+	driftFile = "testdata/drift.tsv"
+)
+
+// saying is an element of the attribute drift.
+type saying struct{ object, text string }
+
+// sayings reads driftFile.
+var sayings = sync.OnceValues(func() (map[string][]saying, error) {
+	text, err := os.ReadFile(driftFile)
+	if err != nil {
+		return nil, err
+	}
+	said := map[string][]saying{}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("%s: %q has not three fields", driftFile, line)
+		}
+		said[fields[0]] = append(said[fields[0]], saying{fields[1], fields[2]})
+	}
+	return said, nil
+})
+
+// says is what the plan says of a row.
+func (d drift) says() []saying {
+	said, err := sayings()
+	if err != nil && !*driftUpdate {
+		panic(err)
+	}
+	return said[d.String()]
+}
 
 // drift is a row of the matrix: what somebody does to an object of a backup.
 type drift struct {
 	object, mutation string
-	// attributes are all that the plan changes, and found is what it shows as
-	// the present value of the first of them, if that is given.
-	attributes []string
-	found      string
-	tamper     func(p *project)
+	tamper           func(p *project)
 	// warns is a pattern that the plan's warnings match.
 	warns string
 	// refused is a pattern that the error of the apply matches, where the
@@ -65,6 +97,27 @@ type steady struct {
 type verdict struct {
 	mu    sync.Mutex
 	wrong map[string][]string
+	// said is what the plan says of each row, where that is recorded.
+	said map[string]map[string]string
+}
+
+// record notes what the plan says of a row.
+func (v *verdict) record(d drift, said map[string]string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.said[d.String()] = maps.Clone(said)
+}
+
+// write writes driftFile, in the order of the rows.
+func (v *verdict) write(rows []drift) error {
+	var text strings.Builder
+	for _, d := range rows {
+		said := v.said[d.String()]
+		for _, object := range slices.Sorted(maps.Keys(said)) {
+			fmt.Fprintf(&text, "%s\t%s\t%s\n", d, object, said[object])
+		}
+	}
+	return os.WriteFile(driftFile, []byte(text.String()), 0o600)
 }
 
 func (v *verdict) add(row string, format string, args ...any) {
@@ -74,8 +127,8 @@ func (v *verdict) add(row string, format string, args ...any) {
 }
 
 // TestDriftMatrix proves for every row, with the real Terraform on a real project:
-// the plan changes exactly the attributes that the row names, by an update in
-// place; the apply repairs the object, or refuses with the statement that
+// the plan says exactly what the row says, in the attribute drift and nowhere
+// else, by an update in place; the apply repairs the object, or refuses with the statement that
 // somebody else has to run; the plan after it is empty, and all that the
 // provider has installed is what it was, as pg_dump and the platform see it.
 //
@@ -85,7 +138,7 @@ func (v *verdict) add(row string, format string, args ...any) {
 // runs over both ways to the database.
 func TestDriftMatrix(t *testing.T) {
 	t.Parallel()
-	v := &verdict{wrong: map[string][]string{}}
+	v := &verdict{wrong: map[string][]string{}, said: map[string]map[string]string{}}
 	groups := map[string][]drift{"jobs": jobRows(), "settings": settingsRows(), "schema": schemaRows(), "function": functionRows()}
 	var all []drift
 	for _, group := range []string{"jobs", "settings", "schema", "function"} {
@@ -111,6 +164,11 @@ func TestDriftMatrix(t *testing.T) {
 	})
 	for _, row := range slices.Sorted(maps.Keys(v.wrong)) {
 		t.Errorf("%s\n\t%s", row, strings.Join(v.wrong[row], "\n\t"))
+	}
+	if *driftUpdate {
+		if err := v.write(all); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if *driftOut != "" {
 		if err := os.WriteFile(*driftOut, []byte(renderDrift(all, calm, v.wrong)), 0o600); err != nil {
@@ -191,10 +249,10 @@ func (s *driftSite) rows(rows []drift) {
 func waves(rows []drift) [][]drift {
 	var packed [][]drift
 	meet := func(a, b drift) bool {
-		return a.refused != "" || b.refused != "" || a.alone || b.alone || (a.uses != "" && a.uses == b.uses) ||
-			slices.ContainsFunc(a.attributes, func(at string) bool {
-				return slices.ContainsFunc(b.attributes, func(other string) bool {
-					return strings.HasPrefix(at, other) || strings.HasPrefix(other, at)
+		return *driftUpdate || a.refused != "" || b.refused != "" || a.alone || b.alone || (a.uses != "" && a.uses == b.uses) ||
+			slices.ContainsFunc(a.says(), func(one saying) bool {
+				return slices.ContainsFunc(b.says(), func(other saying) bool {
+					return strings.HasPrefix(one.object, other.object) || strings.HasPrefix(other.object, one.object)
 				})
 			})
 	}
@@ -233,23 +291,33 @@ func (s *driftSite) wave(wave []drift) {
 	if !slices.Equal(change.Actions, []string{"update"}) {
 		wrong("the plan is to %v", change.Actions)
 	}
-	changed := change.paths()
-	for _, d := range wave {
-		for _, attribute := range d.attributes {
-			if !changed[attribute] {
-				s.v.add(d.String(), "the plan does not change %s; it changes %v", attribute, slices.Sorted(maps.Keys(changed)))
-			}
-			delete(changed, attribute)
+	found := s.said(change)
+	if *driftUpdate {
+		s.v.record(wave[0], found)
+	}
+	for path := range change.paths() {
+		if !strings.HasPrefix(path, "drift[") {
+			wrong("the plan also changes %s", path)
 		}
-		if present := at(change.Before, d.attributes[0]); d.found != "" && present != d.found {
-			s.v.add(d.String(), "the plan shows %s as the present value, not %s", present, d.found)
+	}
+	for _, d := range wave {
+		for _, want := range d.says() {
+			if text := found[want.object]; text != want.text && !*driftUpdate {
+				s.v.add(d.String(), "the plan says of %s that it %q, not that it %q", want.object, text, want.text)
+			}
+			delete(found, want.object)
+		}
+		if len(d.says()) == 0 && !*driftUpdate {
+			s.v.add(d.String(), "%s says nothing of this row; run the test with -drift.update", driftFile)
 		}
 		if d.warns != "" && !regexp.MustCompile(d.warns).MatchString(flat(printed)) {
 			s.v.add(d.String(), "the plan does not warn: %s", told(printed))
 		}
 	}
-	for attribute := range changed {
-		wrong("the plan also changes %s, which was %q", attribute, at(change.Before, attribute))
+	for object, text := range found {
+		if !*driftUpdate {
+			wrong("the plan also says: %s %s", object, text)
+		}
 	}
 	if d := wave[0]; d.refused != "" {
 		out, code := s.terraform("apply", "-no-color", "plan.bin")
@@ -279,6 +347,20 @@ func (s *driftSite) wave(wave []drift) {
 	if !maps.Equal(now, s.intact) {
 		wrong("after the repair, the installation is not what it was: %s", differing(s.intact, now))
 	}
+}
+
+// said is the drift of a change. What differs from run to run is replaced.
+func (s *driftSite) said(change plannedChange) map[string]string {
+	said := map[string]string{}
+	elements, _ := change.Before["drift"].(map[string]any)
+	for object, text := range elements {
+		text, _ := text.(string)
+		for _, value := range [][2]string{{s.ProjectURL, "<project_url>"}, {s.ProjectRef, "<project_ref>"}, {payload.LoadDispatcher().Version, "<version>"}} {
+			text = strings.ReplaceAll(text, value[0], value[1])
+		}
+		said[object] = text
+	}
+	return said
 }
 
 // works proves that what was repaired so often still makes a backup, and that
@@ -401,33 +483,10 @@ func below(at, key string) string {
 	switch at {
 	case "":
 		return key
-	case "jobs", "schedules", "source_files", "secret_fingerprints", "drift":
+	case "schedules", "secret_fingerprints", "cron_utc", "drift":
 		return fmt.Sprintf("%s[%q]", at, key)
 	}
 	return at + "." + key
-}
-
-// at reads a value by its path, as text.
-func at(document map[string]any, path string) string {
-	var found string
-	var walk func(here string, value any)
-	walk = func(here string, value any) {
-		if here == path {
-			if text, ok := value.(string); ok {
-				found = text
-			} else {
-				text, _ := json.Marshal(value)
-				found = string(text)
-			}
-			return
-		}
-		object, _ := value.(map[string]any)
-		for key := range object {
-			walk(below(here, key), object[key])
-		}
-	}
-	walk("", document)
-	return found
 }
 
 // flat undoes the lines into which Terraform breaks its messages.

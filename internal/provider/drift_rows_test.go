@@ -1,7 +1,6 @@
 package provider_test
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -25,16 +24,12 @@ func owner(statements string) func(*project) {
 	return func(p *project) { p.asPostgres(statements) }
 }
 
-func driftOf(object string) string { return fmt.Sprintf("drift[%q]", object) }
-
 // jobRows are what can happen to pg_cron's jobs: to that of a schedule and to
 // the watchdog's.
 func jobRows() []drift {
 	var rows []drift
 	for _, key := range []string{"nightly", "watchdog"} {
 		name := "auto-backup-" + key
-		job := fmt.Sprintf("jobs[%q]", key)
-		double := func(role string) string { return fmt.Sprintf("jobs[%q]", key+"@"+role) }
 		alter := func(change string) func(*project) {
 			return owner("select cron.alter_job(jobid, " + change + ") from cron.job where jobname = '" + name + "'")
 		}
@@ -48,23 +43,23 @@ func jobRows() []drift {
 		}
 		object := "job `" + name + "`"
 		rows = append(rows,
-			drift{object: object, mutation: "removed", attributes: []string{job}, tamper: owner("select cron.unschedule('" + name + "')"), uses: key, both: true},
-			drift{object: object, mutation: "another schedule", attributes: []string{job + ".utc"}, found: "0 4 * * *", tamper: alter("schedule := '0 4 * * *'"), both: true},
-			drift{object: object, mutation: "another command", attributes: []string{job + ".command"}, found: "select 1", tamper: alter("command := 'select 1'")},
-			drift{object: object, mutation: "deactivated", attributes: []string{job + ".active"}, found: "false", tamper: alter("active := false")},
-			drift{object: object, mutation: "another database", attributes: []string{job + ".database"}, found: "template1", tamper: alter("database := 'template1'")},
-			drift{object: object, mutation: "given to another role", attributes: []string{job + ".username", job + ".job_id"}, found: "other", tamper: moved("other"), uses: key, both: true},
-			drift{object: object, mutation: "given to a role that does not exist any more, which stops all of pg_cron", attributes: []string{job + ".username", job + ".job_id"}, found: "gone", tamper: moved("gone"), uses: key, both: true},
-			drift{object: object, mutation: "a second one of the same name under another role", attributes: []string{double("service_role")}, tamper: copied("service_role"), uses: key},
-			drift{object: object, mutation: "a second one under a role that does not exist any more", attributes: []string{double("gone")}, tamper: copied("gone"), uses: key},
+			drift{object: object, mutation: "removed", tamper: owner("select cron.unschedule('" + name + "')"), uses: key, both: true},
+			drift{object: object, mutation: "another schedule", tamper: alter("schedule := '0 4 * * *'"), both: true},
+			drift{object: object, mutation: "another command", tamper: alter("command := 'select 1'")},
+			drift{object: object, mutation: "deactivated", tamper: alter("active := false")},
+			drift{object: object, mutation: "another database", tamper: alter("database := 'template1'")},
+			drift{object: object, mutation: "given to another role", tamper: moved("other"), uses: key, both: true},
+			drift{object: object, mutation: "given to a role that does not exist any more, which stops all of pg_cron", tamper: moved("gone"), uses: key, both: true},
+			drift{object: object, mutation: "a second one of the same name under another role", tamper: copied("service_role"), uses: key},
+			drift{object: object, mutation: "a second one under a role that does not exist any more", tamper: copied("gone"), uses: key},
 		)
 		if key != "nightly" {
 			continue
 		}
 		rows = append(rows,
-			drift{object: object, mutation: "a second one under a superuser", attributes: []string{double("supabase_admin")}, tamper: copied("supabase_admin"),
+			drift{object: object, mutation: "a second one under a superuser", tamper: copied("supabase_admin"),
 				refused: `belongs to role supabase_admin, and postgres may not remove it`, statement: "select cron.unschedule(<id>)", both: true},
-			drift{object: object, mutation: "a second one under a missing role of a reserved name", attributes: []string{double("pg_gone")}, tamper: copied("pg_gone"),
+			drift{object: object, mutation: "a second one under a missing role of a reserved name", tamper: copied("pg_gone"),
 				refused: `pg_cron runs no job at all while this role does not exist`, statement: "delete from cron.job where jobid = <id>"},
 		)
 	}
@@ -77,42 +72,37 @@ func settingsRows() []drift {
 	set := func(path, value string) func(*project) {
 		return owner("update auto_backup.settings set document = jsonb_set(document, '{" + path + "}', '" + value + "')")
 	}
-	const due = `jobs["nightly"].due`
-	lost := []string{"function_url", "alert_url", "schedules", "function", "alert", "retry", due}
 	return []drift{
-		{object: object, mutation: "another time zone", attributes: []string{"timezone"}, found: "UTC", tamper: set("timezone", `"UTC"`), both: true},
-		{object: object, mutation: "another cron expression", attributes: []string{`schedules["nightly"].cron`}, found: "0 4 * * *", tamper: set("schedules,nightly,cron", `"0 4 * * *"`)},
-		{object: object, mutation: "another zone of one schedule", attributes: []string{`schedules["nightly"].timezone`}, found: "UTC", tamper: set("schedules,nightly,timezone", `"UTC"`)},
-		{object: object, mutation: "a schedule switched off", attributes: []string{`schedules["nightly"].enabled`}, found: "false", tamper: set("schedules,nightly,enabled", "false")},
-		{object: object, mutation: "a schedule added", attributes: []string{`schedules["weekly"]`}, tamper: owner("update auto_backup.settings set document = jsonb_set(document, '{schedules,weekly}', document #> '{schedules,nightly}')")},
-		{object: object, mutation: "a schedule taken out", attributes: []string{`schedules["nightly"]`, due}, tamper: owner("update auto_backup.settings set document = document #- '{schedules,nightly}'"), uses: "document"},
-		{object: object, mutation: "the compiled hours, while the cron text stays", attributes: []string{due}, tamper: set("schedules,nightly,hours", "[4]"), both: true},
-		{object: object, mutation: "the compiled UTC schedule, while the cron text stays", attributes: []string{due}, tamper: set("schedules,nightly,utc", `"0 5 * * *"`)},
-		{object: object, mutation: "a schedule that looks guarded", attributes: []string{due}, tamper: set("schedules,nightly,guarded", "true")},
-		{object: object, mutation: "more retries", attributes: []string{"retry.attempts"}, found: "7", tamper: set("retry,attempts", "7")},
-		{object: object, mutation: "a shorter pause before the retry", attributes: []string{"retry.delay"}, found: "1m", tamper: set("retry,delay_seconds", "60")},
-		{object: object, mutation: "alerts switched off", attributes: []string{"alert.enabled"}, found: "false", tamper: set("alert,enabled", "false")},
-		{object: object, mutation: "another alert function", attributes: []string{"alert.function"}, found: "mine", tamper: set("alert,function", `"mine"`)},
-		{object: object, mutation: "another name of the alert's origin", attributes: []string{"alert.source"}, found: "x", tamper: set("alert,source", `"x"`)},
-		{object: object, mutation: "a later moment at which a backup is overdue", attributes: []string{"alert.overdue_after"}, found: "1000h", tamper: set("alert,overdue_after_seconds", "3600000")},
-		{object: object, mutation: "another SQL function to call", attributes: []string{"function.rpc"}, found: "mine", tamper: set("function,rpc", `"mine"`)},
-		{object: object, mutation: "another table to verify", attributes: []string{"function.verify_table"}, found: "mine", tamper: set("function,verify_table", `"mine"`)},
-		{object: object, mutation: "the address of another project's function, as after a clone or in a branch", attributes: []string{"function_url"}, found: "https://abcdefghijklmnopqrst.supabase.co/functions/v1/auto-backup",
+		{object: object, mutation: "another time zone", tamper: set("timezone", `"UTC"`), both: true},
+		{object: object, mutation: "another cron expression", tamper: set("schedules,nightly,cron", `"0 4 * * *"`)},
+		{object: object, mutation: "another zone of one schedule", tamper: set("schedules,nightly,timezone", `"UTC"`)},
+		{object: object, mutation: "a schedule switched off", tamper: set("schedules,nightly,enabled", "false")},
+		{object: object, mutation: "a schedule added", tamper: owner("update auto_backup.settings set document = jsonb_set(document, '{schedules,weekly}', document #> '{schedules,nightly}')")},
+		{object: object, mutation: "a schedule taken out", tamper: owner("update auto_backup.settings set document = document #- '{schedules,nightly}'"), uses: "document"},
+		{object: object, mutation: "the compiled hours, while the cron text stays", tamper: set("schedules,nightly,hours", "[4]"), both: true},
+		{object: object, mutation: "the compiled UTC schedule, while the cron text stays", tamper: set("schedules,nightly,utc", `"0 5 * * *"`)},
+		{object: object, mutation: "a schedule that looks guarded", tamper: set("schedules,nightly,guarded", "true")},
+		{object: object, mutation: "more retries", tamper: set("retry,attempts", "7")},
+		{object: object, mutation: "a shorter pause before the retry", tamper: set("retry,delay_seconds", "60")},
+		{object: object, mutation: "alerts switched off", tamper: set("alert,enabled", "false")},
+		{object: object, mutation: "another alert function", tamper: set("alert,function", `"mine"`)},
+		{object: object, mutation: "another name of the alert's origin", tamper: set("alert,source", `"x"`)},
+		{object: object, mutation: "a later moment at which a backup is overdue", tamper: set("alert,overdue_after_seconds", "3600000")},
+		{object: object, mutation: "another SQL function to call", tamper: set("function,rpc", `"mine"`)},
+		{object: object, mutation: "another table to verify", tamper: set("function,verify_table", `"mine"`)},
+		{object: object, mutation: "the address of another project's function, as after a clone or in a branch",
 			tamper: set("function,url", `"https://abcdefghijklmnopqrst.supabase.co/functions/v1/auto-backup"`), warns: `The database calls another project`, both: true},
-		{object: object, mutation: "the address of another project's alert function", attributes: []string{"alert_url"}, found: "https://abcdefghijklmnopqrst.supabase.co/functions/v1/alert-processor",
+		{object: object, mutation: "the address of another project's alert function",
 			tamper: set("alert,url", `"https://abcdefghijklmnopqrst.supabase.co/functions/v1/alert-processor"`), warns: `The database calls another project`},
-		{object: object, mutation: "the names of its secrets taken out", attributes: []string{driftOf("row auto-backup of table settings")}, found: "does not name the secrets of the backup any more: OTHER_KEY", tamper: set("secrets", "[]")},
-		{object: object, mutation: "a value of another type", attributes: []string{"timezone"}, tamper: set("timezone", "7")},
-		{object: object, mutation: "somebody else's ownership marker", attributes: []string{driftOf("row auto-backup of table settings")}, found: "without this provider's ownership marker", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
-		{object: object, mutation: "another Edge Function id", attributes: []string{driftOf("Edge Function auto-backup")}, tamper: owner("update auto_backup.settings set function_id = 'x'")},
-		{object: object, mutation: "removed", attributes: append([]string{"function_url"}, lost[1:]...), found: "not installed", tamper: owner("delete from auto_backup.settings"), uses: "document", both: true},
-		{object: object, mutation: "no JSON object any more", attributes: []string{
-			"function_url", "alert_url", "timezone", `schedules["nightly"]`, "function.rpc", "alert.enabled", "alert.function", "alert.source", "alert.overdue_after",
-			"retry.attempts", "retry.delay", due, driftOf("row auto-backup of table settings"),
-		}, tamper: owner("update auto_backup.settings set document = '[]'"), uses: "document"},
-		{object: "row in `auto_backup.installation`", mutation: "removed", attributes: []string{"dispatcher_version"}, found: "unknown: the row of auto_backup.installation is lost or not finished",
+		{object: object, mutation: "the names of its secrets taken out", tamper: set("secrets", "[]")},
+		{object: object, mutation: "a value of another type", tamper: set("timezone", "7")},
+		{object: object, mutation: "somebody else's ownership marker", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
+		{object: object, mutation: "another Edge Function id", tamper: owner("update auto_backup.settings set function_id = 'x'")},
+		{object: object, mutation: "removed", tamper: owner("delete from auto_backup.settings"), alone: true, both: true},
+		{object: object, mutation: "no JSON object any more", tamper: owner("update auto_backup.settings set document = '[]'"), alone: true},
+		{object: "row in `auto_backup.installation`", mutation: "removed",
 			tamper: owner("delete from auto_backup.installation")},
-		{object: "row in `auto_backup.installation`", mutation: "another version", attributes: []string{"dispatcher_version"}, found: "0.0+00000000", tamper: owner("update auto_backup.installation set version = '0.0+00000000'")},
+		{object: "row in `auto_backup.installation`", mutation: "another version", tamper: owner("update auto_backup.installation set version = '0.0+00000000'")},
 	}
 }
 
@@ -120,80 +110,73 @@ func settingsRows() []drift {
 func schemaRows() []drift {
 	const (
 		dispatch = "auto_backup.dispatch(text, text, timestamp with time zone)"
-		judge    = "function judge(auto_backup.runs, jsonb, jsonb, jsonb, boolean, timestamp with time zone)"
 	)
-	one := func(object, mutation, at, found, statement string) drift {
-		return drift{object: object, mutation: mutation, attributes: []string{driftOf(at)}, found: found, tamper: superuser(statement)}
+	one := func(object, mutation, statement string) drift {
+		return drift{object: object, mutation: mutation, tamper: superuser(statement)}
 	}
-	leaving := func(rest, object, mutation, at, found, statement string) drift {
-		d := one(object, mutation, at, found, statement)
+	leaving := func(rest, object, mutation, statement string) drift {
+		d := one(object, mutation, statement)
 		d.leaves = rest
 		return d
 	}
 	const hostile = "set local role postgres; create or replace function auto_backup."
 	rows := []drift{
-		{object: "schema `auto_backup`", mutation: "dropped", attributes: append([]string{"dispatcher_version"}, "function_url", "alert_url", "schedules", "function", "alert", "retry", `jobs["nightly"].due`, "token_digest"),
-			found: "not installed", tamper: superuser("drop schema auto_backup cascade"), both: true},
-		{object: "schema `auto_backup`", mutation: "given to a superuser", attributes: []string{driftOf("schema")}, tamper: superuser("alter schema auto_backup owner to supabase_admin"),
+		{object: "schema `auto_backup`", mutation: "dropped", tamper: superuser("drop schema auto_backup cascade"), both: true},
+		{object: "schema `auto_backup`", mutation: "given to a superuser", tamper: superuser("alter schema auto_backup owner to supabase_admin"),
 			refused: "the schema auto_backup belongs to role supabase_admin, and postgres may not change it", statement: "alter schema auto_backup owner to postgres"},
-		{object: "table `runs`", mutation: "given to a superuser", attributes: []string{driftOf("table runs")}, tamper: superuser("alter table auto_backup.runs owner to supabase_admin"),
+		{object: "table `runs`", mutation: "given to a superuser", tamper: superuser("alter table auto_backup.runs owner to supabase_admin"),
 			refused: "the table auto_backup.runs belongs to role supabase_admin, and postgres may not change it", statement: "alter table auto_backup.runs owner to postgres"},
-		one("table `runs`", "given to another role", "table runs", "owner is other instead of postgres", "alter table auto_backup.runs owner to other"),
-		one("table `runs`", "row level security switched on", "table runs", "row security is true instead of false", "alter table auto_backup.runs enable row level security"),
-		one("table `watchdog`", "dropped", "table watchdog", "missing", "drop table auto_backup.watchdog"),
-		one("table `leases`", "dropped", "table leases", "missing", "drop table auto_backup.leases"),
-		{object: "table `runs`", mutation: "dropped with all that needs it", attributes: []string{driftOf("table runs"), driftOf("view history"), driftOf(judge)}, found: "missing",
+		one("table `runs`", "given to another role", "alter table auto_backup.runs owner to other"),
+		one("table `runs`", "row level security switched on", "alter table auto_backup.runs enable row level security"),
+		one("table `watchdog`", "dropped", "drop table auto_backup.watchdog"),
+		one("table `leases`", "dropped", "drop table auto_backup.leases"),
+		{object: "table `runs`", mutation: "dropped with all that needs it",
 			tamper: superuser("drop table auto_backup.runs cascade"), uses: "runs", both: true},
-		{object: "column `runs.records`", mutation: "dropped with the view that shows it", attributes: []string{driftOf("column runs.records"), driftOf("view history")}, found: "missing",
+		{object: "column `runs.records`", mutation: "dropped with the view that shows it",
 			tamper: superuser("alter table auto_backup.runs drop column records cascade"), uses: "runs"},
-		one("column `runs.posted_at`", "dropped", "column runs.posted_at", "missing", "alter table auto_backup.runs drop column posted_at"),
-		one("column `runs.function_alert`", "another type", "column runs.function_alert", "type is character varying instead of text", "alter table auto_backup.runs alter column function_alert type varchar"),
-		one("column `incidents.logged`", "its default dropped", "column incidents.logged", "default is unset instead of false", "alter table auto_backup.incidents alter column logged drop default"),
-		leaving("cost numeric", "column of somebody else", "added so that every new row has to fill it", "column runs.cost", "not of this schema, and every new row has to fill it",
+		one("column `runs.posted_at`", "dropped", "alter table auto_backup.runs drop column posted_at"),
+		one("column `runs.function_alert`", "another type", "alter table auto_backup.runs alter column function_alert type varchar"),
+		one("column `incidents.logged`", "its default dropped", "alter table auto_backup.incidents alter column logged drop default"),
+		leaving("cost numeric", "column of somebody else", "added so that every new row has to fill it",
 			"alter table auto_backup.runs add column cost numeric not null"),
-		one("constraint `runs_once`", "dropped", "constraint runs.runs_once", "missing", "alter table auto_backup.runs drop constraint runs_once"),
-		one("constraint `runs_state_check`", "another rule", "constraint runs.runs_state_check", "another definition",
+		one("constraint `runs_once`", "dropped", "alter table auto_backup.runs drop constraint runs_once"),
+		one("constraint `runs_state_check`", "another rule",
 			"alter table auto_backup.runs drop constraint runs_state_check, add constraint runs_state_check check (state <> 'running')"),
-		one("constraint of somebody else", "added to a table of the dispatcher", "constraint incidents.mine", "not of this schema", "alter table auto_backup.incidents add constraint mine check (alert_attempts < 1)"),
-		{object: "primary key of `settings`", mutation: "dropped with the keys that refer to it", attributes: []string{driftOf("constraint settings.settings_pkey"), driftOf("constraint incidents.incidents_backup_fkey"),
-			driftOf("constraint schedules.schedules_backup_fkey"), driftOf("constraint watchdog.watchdog_backup_fkey")},
-			found: "missing", tamper: superuser("alter table auto_backup.settings drop constraint settings_pkey cascade"), uses: "table watchdog"},
-		one("index `runs_by_age`", "dropped", "index runs_by_age", "missing", "drop index auto_backup.runs_by_age"),
-		one("index of somebody else", "a unique one added", "index mine", "not of this schema", "create unique index mine on auto_backup.schedules (since)"),
-		one("trigger of somebody else", "added to a table of the dispatcher", "trigger incidents.stop", "not of this schema",
+		one("constraint of somebody else", "added to a table of the dispatcher", "alter table auto_backup.incidents add constraint mine check (alert_attempts < 1)"),
+		{object: "primary key of `settings`", mutation: "dropped with the keys that refer to it", tamper: superuser("alter table auto_backup.settings drop constraint settings_pkey cascade"), uses: "table watchdog"},
+		one("index `runs_by_age`", "dropped", "drop index auto_backup.runs_by_age"),
+		one("index of somebody else", "a unique one added", "create unique index mine on auto_backup.schedules (since)"),
+		one("trigger of somebody else", "added to a table of the dispatcher",
 			"create function mine.stop() returns trigger language plpgsql as 'begin return null; end'; create trigger stop before insert on auto_backup.incidents for each row execute function mine.stop()"),
-		one("rule of somebody else", "added to a table of the dispatcher", "rule schedules.stop", "not of this schema", "create rule stop as on insert to auto_backup.schedules do instead nothing"),
-		one("view `history`", "dropped", "view history", "missing", "drop view auto_backup.history"),
-		one("view `history`", "replaced by another one", "view history", "another columns, another definition", "drop view auto_backup.history; set local role postgres; create view auto_backup.history as select 1 as one"),
-		one("function `token`", "another body", "function token(text)", "another body", hostile+"token(backup text) returns text language plpgsql set search_path = '' as 'begin return ''x''; end'"),
-		one("function `plain`", "dropped", "function plain(text, integer)", "missing", "drop function auto_backup.plain(text, integer)"),
-		one("function `token_digest`", "no longer with its owner's rights", "function token_digest(text)", "security is invoker instead of definer", "alter function auto_backup.token_digest(text) security invoker"),
-		one("function `dispatch`", "its search path unset", "function dispatch(text, text, timestamp with time zone)", "settings is lock_timeout=10s instead of search_path=\"\", lock_timeout=10s", "alter function "+dispatch+" reset search_path"),
-		one("function `watch`", "given to a superuser", "function watch(text, timestamp with time zone)", "owner is supabase_admin instead of postgres", "alter function auto_backup.watch(text, timestamptz) owner to supabase_admin"),
-		{object: "function `json`", mutation: "another result", attributes: []string{driftOf("function json(text)"), driftOf("grants to public")}, tamper: superuser("drop function auto_backup.json(text); set local role postgres; create function auto_backup.json(content text) returns text language sql as 'select $1'")},
-		one("function `dispatch`", "a second one beside it, which the jobs would call", "function dispatch(text, text)", "not of this schema", hostile+"dispatch(text, text) returns uuid language sql as 'select null::uuid'"),
-		one("function `drift`", "silenced", "function drift", "another body", hostile+"drift() returns jsonb language sql as $$ select '{}'::jsonb $$"),
-		one("grants", "`anon` may use the schema and read the token", "grants to anon", "has EXECUTE on token(text); has USAGE on the schema",
+		one("rule of somebody else", "added to a table of the dispatcher", "create rule stop as on insert to auto_backup.schedules do instead nothing"),
+		one("view `history`", "dropped", "drop view auto_backup.history"),
+		one("view `history`", "replaced by another one", "drop view auto_backup.history; set local role postgres; create view auto_backup.history as select 1 as one"),
+		one("function `token`", "another body", hostile+"token(backup text) returns text language plpgsql set search_path = '' as 'begin return ''x''; end'"),
+		one("function `plain`", "dropped", "drop function auto_backup.plain(text, integer)"),
+		one("function `token_digest`", "no longer with its owner's rights", "alter function auto_backup.token_digest(text) security invoker"),
+		one("function `dispatch`", "its search path unset", "alter function "+dispatch+" reset search_path"),
+		one("function `watch`", "given to a superuser", "alter function auto_backup.watch(text, timestamptz) owner to supabase_admin"),
+		{object: "function `json`", mutation: "another result", tamper: superuser("drop function auto_backup.json(text); set local role postgres; create function auto_backup.json(content text) returns text language sql as 'select $1'")},
+		one("function `dispatch`", "a second one beside it, which the jobs would call", hostile+"dispatch(text, text) returns uuid language sql as 'select null::uuid'"),
+		one("function `drift`", "silenced", hostile+"drift() returns jsonb language sql as $$ select '{}'::jsonb $$"),
+		one("grants", "`anon` may use the schema and read the token",
 			"grant usage on schema auto_backup to anon; grant execute on function auto_backup.token(text) to anon"),
-		one("grants", "everybody may read the history", "grants to public", "has SELECT on history", "grant select on auto_backup.history to public"),
-		one("grants", "`authenticated` may read a column", "grants to authenticated", "has SELECT on settings.document", "grant select (document) on auto_backup.settings to authenticated"),
-		one("grants", "the role that plans may not compare the token", "grants to supabase_read_only_user", "lacks EXECUTE on token_digest(text)", "revoke execute on function auto_backup.token_digest(text) from supabase_read_only_user"),
-		one("grants", "`postgres` may not run its own function", "grants to postgres", "lacks EXECUTE on token(text)", "revoke execute on function auto_backup.token(text) from postgres"),
+		one("grants", "everybody may read the history", "grant select on auto_backup.history to public"),
+		one("grants", "`authenticated` may read a column", "grant select (document) on auto_backup.settings to authenticated"),
+		one("grants", "the role that plans may not compare the token", "revoke execute on function auto_backup.token_digest(text) from supabase_read_only_user"),
+		one("grants", "`postgres` may not run its own function", "revoke execute on function auto_backup.token(text) from postgres"),
 	}
 	for i := range rows {
-		switch rows[i].attributes[0] {
-		case driftOf("function drift"), "dispatcher_version":
+		switch row := &rows[i]; row.String() {
+		case "function `drift`: silenced", "schema `auto_backup`: dropped", "schema `auto_backup`: given to a superuser":
 			// Nothing else is seen while the comparison itself is lost.
-			rows[i].alone = true
-		case driftOf("view history"), driftOf("grants to public"):
-			rows[i].uses = "runs"
-		case driftOf("function token_digest(text)"), driftOf("grants to supabase_read_only_user"):
-			// The digest is not asked for.
-			rows[i].attributes = append(rows[i].attributes, "token_digest")
-		case driftOf("table watchdog"):
-			rows[i].uses = "table watchdog"
-		case driftOf("grants to anon"), driftOf("function token(text)"):
-			rows[i].both = true
+			row.alone = true
+		case "view `history`: dropped", "view `history`: replaced by another one", "grants: everybody may read the history":
+			row.uses = "runs"
+		case "table `watchdog`: dropped":
+			row.uses = "table watchdog"
+		case "grants: `anon` may use the schema and read the token", "function `token`: another body":
+			row.both = true
 		}
 	}
 	return rows
@@ -246,38 +229,34 @@ func functionRows() []drift {
 		check    = "CHECK of `backup_logs`"
 		narrow   = "check (action_type in ('backup', 'restore', 'export', 'import')) not valid"
 	)
-	missing := []string{"function_status", "function_verify_jwt", "function_entrypoint", "function_revision"}
-	for _, file := range builtInFiles() {
-		missing = append(missing, fmt.Sprintf("source_files[%q]", file))
-	}
 	return []drift{
-		{object: function, mutation: "deleted", attributes: missing, found: "missing", tamper: remove, uses: function, both: true},
-		{object: function, mutation: "status REMOVED", attributes: missing, found: "missing", tamper: status("REMOVED"), uses: function},
-		{object: function, mutation: "status THROTTLED", attributes: []string{"function_status", "function_revision"}, found: "THROTTLED", tamper: status("THROTTLED"), uses: function},
-		{object: function, mutation: "`verify_jwt` switched on", attributes: []string{"function_verify_jwt", "function_revision"}, found: "true", tamper: func(p *project) {
+		{object: function, mutation: "deleted", tamper: remove, uses: function, both: true},
+		{object: function, mutation: "status REMOVED", tamper: status("REMOVED"), uses: function},
+		{object: function, mutation: "status THROTTLED", tamper: status("THROTTLED"), uses: function},
+		{object: function, mutation: "`verify_jwt` switched on", tamper: func(p *project) {
 			verify := true
 			if _, err := p.client().UpdateFunction(p.t.Context(), p.ProjectRef, "auto-backup", supabase.FunctionUpdate{VerifyJWT: &verify}); err != nil {
 				p.t.Fatal(err)
 			}
 		}, uses: function, both: true},
-		{object: function, mutation: "a file edited", attributes: []string{`source_files["handler.ts"]`, "function_revision"}, tamper: deploy(func(files map[string][]byte) {
+		{object: function, mutation: "a file edited", tamper: deploy(func(files map[string][]byte) {
 			files["by-hand/handler.ts"] = append(files["by-hand/handler.ts"], "\n// edited by hand\n"...)
 		}, "index.ts", ""), uses: function, both: true},
-		{object: function, mutation: "a file added", attributes: []string{`source_files["more.ts"]`, `source_files["index.ts"]`, "function_revision"}, tamper: deploy(func(files map[string][]byte) {
+		{object: function, mutation: "a file added", tamper: deploy(func(files map[string][]byte) {
 			files["by-hand/more.ts"] = []byte("export const more = true;\n")
 			files["by-hand/index.ts"] = append([]byte("import \"./more.ts\";\n"), files["by-hand/index.ts"]...)
 		}, "index.ts", ""), uses: function},
-		{object: function, mutation: "replaced by one file", attributes: []string{`source_files["index.ts"]`, "function_revision"}, tamper: deploy(func(files map[string][]byte) {
+		{object: function, mutation: "replaced by one file", tamper: deploy(func(files map[string][]byte) {
 			clear(files)
 			files["by-hand/index.ts"] = []byte("Deno.serve(() => new Response())")
 		}, "index.ts", ""), uses: function},
-		{object: function, mutation: "another entry point", attributes: []string{"function_entrypoint", `source_files["main.ts"]`, "function_revision"}, found: "main.ts", tamper: deploy(func(files map[string][]byte) {
+		{object: function, mutation: "another entry point", tamper: deploy(func(files map[string][]byte) {
 			files["by-hand/main.ts"] = []byte("import \"./index.ts\";\n")
 		}, "main.ts", ""), uses: function},
-		{object: function, mutation: "an import map", attributes: []string{"function_import_map", "function_revision"}, found: "deno.json", tamper: deploy(func(files map[string][]byte) {
+		{object: function, mutation: "an import map", tamper: deploy(func(files map[string][]byte) {
 			files["by-hand/deno.json"] = []byte(`{"imports": {}}`)
 		}, "index.ts", "deno.json"), uses: function},
-		{object: function, mutation: "deleted and made anew by hand", attributes: []string{driftOf("Edge Function auto-backup")}, tamper: func(p *project) {
+		{object: function, mutation: "deleted and made anew by hand", tamper: func(p *project) {
 			files := sourceOf(p)
 			remove(p)
 			if err := p.DeployFunction(p.t.Context(), "auto-backup", files, false); err != nil {
@@ -285,32 +264,32 @@ func functionRows() []drift {
 			}
 		}, uses: function},
 
-		{object: "token in the vault", mutation: "another value", attributes: []string{"token_digest"}, found: "the vault and the function hold different tokens", tamper: vault("'by-hand'"), both: true},
-		{object: "token in the vault", mutation: "removed", attributes: []string{"token_digest"}, found: "missing in the vault", tamper: owner("delete from vault.secrets where name = 'auto-backup/token'")},
-		{object: "token in the vault", mutation: "renamed", attributes: []string{"token_digest", driftOf("vault secret renamed")}, found: "missing in the vault", tamper: vault("new_name := 'renamed'")},
-		{object: "token in the vault", mutation: "its ownership marker overwritten", attributes: []string{driftOf("vault secret auto-backup/token")}, found: "without this provider's ownership marker", tamper: vault("new_description := 'mine'"), both: true},
-		{object: "token in the vault", mutation: "not to be decrypted, as after a restore into another project", attributes: []string{"token_digest"}, found: "missing in the vault",
+		{object: "token in the vault", mutation: "another value", tamper: vault("'by-hand'"), both: true},
+		{object: "token in the vault", mutation: "removed", tamper: owner("delete from vault.secrets where name = 'auto-backup/token'")},
+		{object: "token in the vault", mutation: "renamed", tamper: vault("new_name := 'renamed'")},
+		{object: "token in the vault", mutation: "its ownership marker overwritten", tamper: vault("new_description := 'mine'"), both: true},
+		{object: "token in the vault", mutation: "not to be decrypted, as after a restore into another project",
 			tamper: superuser("update vault.secrets set secret = encode('\\x00', 'base64') where name = 'auto-backup/token'")},
-		{object: "alert key in the vault", mutation: "removed", attributes: []string{driftOf("vault secret auto-backup/alert-key")}, found: "missing", tamper: owner("delete from vault.secrets where name = 'auto-backup/alert-key'")},
-		{object: "alert key in the vault", mutation: "its ownership marker overwritten", attributes: []string{driftOf("vault secret auto-backup/alert-key")}, found: "without this provider's ownership marker",
+		{object: "alert key in the vault", mutation: "removed", tamper: owner("delete from vault.secrets where name = 'auto-backup/alert-key'")},
+		{object: "alert key in the vault", mutation: "its ownership marker overwritten",
 			tamper: owner("do $$ begin perform vault.update_secret(id, new_description := 'mine') from vault.secrets where name = 'auto-backup/alert-key'; end $$")},
-		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "another value", attributes: []string{"token_digest"}, found: "the vault and the function hold different tokens",
+		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "another value",
 			tamper: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN", "by-hand") }},
-		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "removed", attributes: []string{"token_digest"}, found: "missing in the function's secrets", tamper: deleteSecrets("AUTO_BACKUP_TOKEN")},
-		{object: "secret `AUTO_BACKUP_TOKEN_NEXT`", mutation: "left over", attributes: []string{"token_digest"}, found: "a rotation is unfinished",
+		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "removed", tamper: deleteSecrets("AUTO_BACKUP_TOKEN")},
+		{object: "secret `AUTO_BACKUP_TOKEN_NEXT`", mutation: "left over",
 			tamper: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN_NEXT", "left-over") }},
-		{object: "both tokens", mutation: "removed", attributes: []string{"token_digest"}, found: "missing", tamper: both(owner("delete from vault.secrets where name = 'auto-backup/token'"), deleteSecrets("AUTO_BACKUP_TOKEN"))},
-		{object: "extra secret", mutation: "another value", attributes: []string{`secret_fingerprints["OTHER_KEY"]`}, tamper: func(p *project) { p.overwriteSecret("OTHER_KEY", "second") }, both: true},
-		{object: "extra secret", mutation: "removed", attributes: []string{`secret_fingerprints["OTHER_KEY"]`}, tamper: deleteSecrets("OTHER_KEY")},
+		{object: "both tokens", mutation: "removed", tamper: both(owner("delete from vault.secrets where name = 'auto-backup/token'"), deleteSecrets("AUTO_BACKUP_TOKEN"))},
+		{object: "extra secret", mutation: "another value", tamper: func(p *project) { p.overwriteSecret("OTHER_KEY", "second") }, both: true},
+		{object: "extra secret", mutation: "removed", tamper: deleteSecrets("OTHER_KEY")},
 
-		{object: check, mutation: "narrowed again", attributes: []string{"log_accepts_auto_backup"}, found: "false", warns: "A CHECK of the application is widened", both: true,
+		{object: check, mutation: "narrowed again", both: true,
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check " + narrow)},
-		{object: check, mutation: "replaced by a narrow one of another name", attributes: []string{"log_accepts_auto_backup"}, found: "false",
+		{object: check, mutation: "replaced by a narrow one of another name",
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint mine " + narrow)},
-		{object: "extension `pg_net`", mutation: "dropped", attributes: []string{driftOf("extension pg_net")}, found: "missing", tamper: superuser("drop extension pg_net cascade"), uses: "extension"},
-		{object: "extension `pg_cron`", mutation: "dropped, and all jobs with it", attributes: []string{driftOf("extension pg_cron"), `jobs["nightly"]`, `jobs["watchdog"]`}, found: "missing",
+		{object: "extension `pg_net`", mutation: "dropped", tamper: superuser("drop extension pg_net cascade"), uses: "extension"},
+		{object: "extension `pg_cron`", mutation: "dropped, and all jobs with it",
 			tamper: superuser("drop extension pg_cron cascade"), uses: "extension"},
-		{object: "extension `supabase_vault`", mutation: "dropped, and all its secrets with it", attributes: []string{driftOf("extension supabase_vault"), "token_digest", driftOf("vault secret auto-backup/alert-key")}, found: "missing",
+		{object: "extension `supabase_vault`", mutation: "dropped, and all its secrets with it",
 			tamper: superuser("drop extension supabase_vault cascade"), uses: "extension"},
 	}
 }

@@ -121,7 +121,7 @@ func TestImport(t *testing.T) {
 		adopt_existing = true
 		timeouts       = { create = "7m" }`) + fmt.Sprintf("import {\n  to = %s\n  id = %q\n}\n", address, id))
 	c.run(2, "plan", "-detailed-exitcode", "-no-color", "-out=plan.bin")
-	if got := strings.Join(c.changes("plan.bin"), " "); got != "update adopt_existing coverage import proof timeouts verify" {
+	if got := strings.Join(c.changes("plan.bin"), " "); got != "update adopt_existing import timeouts verified verify" {
 		t.Errorf("after an import, the plan is: %s", got)
 	}
 	c.run(0, "apply", "-no-color", "plan.bin")
@@ -132,7 +132,7 @@ func TestImport(t *testing.T) {
 	c.forgetState(p)
 	c.configure(block(strings.Replace(full, "some value", "new value", 1)) + fmt.Sprintf("import {\n  to = %s\n  id = %q\n}\n", address, id))
 	c.run(2, "plan", "-detailed-exitcode", "-no-color", "-out=plan.bin")
-	if got := strings.Join(c.changes("plan.bin"), " "); got != "update coverage import proof secret_fingerprints" {
+	if got := strings.Join(c.changes("plan.bin"), " "); got != "update import secret_fingerprints verified" {
 		t.Errorf("after an import with another secret, the plan is: %s", got)
 	}
 	c.run(0, "apply", "-no-color", "plan.bin")
@@ -159,7 +159,7 @@ func TestImportOwnSource(t *testing.T) {
 	c.forgetState(p)
 	c.run(0, "import", "-no-color", address, p.ProjectRef+"/auto-backup")
 	c.run(2, "plan", "-detailed-exitcode", "-no-color", "-out=plan.bin")
-	if got := strings.Join(c.changes("plan.bin"), " "); got != "update coverage function function_revision proof source_files" {
+	if got := strings.Join(c.changes("plan.bin"), " "); got != "update function source_hash verified" {
 		t.Errorf("after an import, the plan is: %s", got)
 	}
 	c.run(0, "apply", "-no-color", "plan.bin")
@@ -229,7 +229,7 @@ func TestImportByIdentity(t *testing.T) {
 	if err := state.As(&attributes); err != nil {
 		t.Fatal(err)
 	}
-	if names := slices.Sorted(maps.Keys(attributes)); !slices.Contains(names, "token_digest") || attributes["token_digest"].IsNull() {
+	if names := slices.Sorted(maps.Keys(attributes)); !slices.Contains(names, "source_hash") || attributes["source_hash"].IsNull() {
 		t.Errorf("the import has read %v", attributes)
 	}
 

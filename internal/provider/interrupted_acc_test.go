@@ -333,8 +333,7 @@ func TestFailedAdoption(t *testing.T) {
 			}`, p.Environ()...)
 			c.run(0, "plan", "-out=plan.bin", "-no-color")
 			fails.begin(p)
-			c.says(c.run(1, "apply", "-no-color", "plan.bin"), fails.says, "The backup is in the project and not in the state",
-				"terraform import aimindset_auto_backup.<name> "+p.ProjectRef+"/auto-backup")
+			c.says(c.run(1, "apply", "-no-color", "plan.bin"), fails.says, "Jobs of backup "+p.ProjectRef+"/auto-backup existed before this apply, so the state does not have it")
 			if listed := c.run(0, "state", "list"); strings.TrimSpace(listed) != "" {
 				t.Errorf("the state has %s", listed)
 			}
@@ -433,7 +432,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	})
-	c.says(c.run(2, "plan", "-detailed-exitcode", "-no-color"), `function_status = "missing" -> "ACTIVE"`)
+	c.says(c.run(2, "plan", "-detailed-exitcode", "-no-color"), `"Edge Function auto-backup" = "is not deployed"`)
 }
 
 // TestFailedCreationWithoutSettings proves that what a failed creation has left

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,41 +14,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 )
-
-// Keys of a resource's private state.
-const (
-	// instanceKey holds the instance of the backup that the state knows.
-	instanceKey = "instance"
-	// replannedKey marks a plan that Terraform may ask for a second time,
-	// without the prior state, because the resource is to be replaced.
-	replannedKey = "replanned"
-)
-
-// privateState is what a request or a response keeps beside a resource's state.
-type privateState interface {
-	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-}
-
-// instanceOf reads the instance that a state knows. It is empty in a state
-// that was not refreshed since its import.
-func instanceOf(ctx context.Context, private privateState, diags *diag.Diagnostics) string {
-	text, more := private.GetKey(ctx, instanceKey)
-	diags.Append(more...)
-	var instance string
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &instance); err != nil {
-			diags.AddError("Broken state", "The private state of the resource has an unexpected form: "+err.Error())
-		}
-	}
-	return instance
-}
-
-func keepInstance(ctx context.Context, private privateState, instance string, diags *diag.Diagnostics) {
-	if instance != "" {
-		diags.Append(private.SetKey(ctx, instanceKey, []byte(fmt.Sprintf("%q", instance)))...)
-	}
-}
 
 // intent is what a resource plans for a backup.
 type intent int

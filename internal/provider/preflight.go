@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -24,19 +23,18 @@ const (
 )
 
 // preflight adds a diagnostic for everything that would keep a backup from working
-// in the project, before anything is written. It returns what the backup will hold.
-// state is nil when the backup is to be created.
-func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) types.Object {
-	none := types.ObjectNull(coverageType.AttrTypes)
+// in the project, before anything is written. state is nil when the backup is to
+// be created.
+func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
 	service := r.service(spec.ID.ProjectRef, diags)
 	if service == nil {
-		return none
+		return
 	}
 	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
-	findings, coverage, err := preflight.Check(ctx, service, spec)
+	findings, _, err := preflight.Check(ctx, service, spec)
 	if err != nil {
 		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
-		return none
+		return
 	}
 	for _, finding := range findings {
 		text := finding.Message + "\n\nWhat to do: " + finding.Remedy
@@ -56,7 +54,6 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 			diags.AddAttributeWarning(findingPath(finding.Attribute), mayNotWork, text)
 		}
 	}
-	return coverageObject(coverage)
 }
 
 // explain adds to a failure to read a project that the project is not up, if
@@ -102,7 +99,7 @@ func stops(finding checks.Finding, plan, state autoBackupModel) bool {
 		// With a key it is about that schedule, else about the scheduler.
 		return rest != "" && !plan.Schedules.Equal(state.Schedules)
 	case "log_constraint":
-		return !state.LogAcceptsAutoBackup.ValueBool()
+		return true // the apply would stop half-way
 	}
 	return false
 }
@@ -119,20 +116,4 @@ func findingPath(text string) path.Path {
 		}
 	}
 	return at
-}
-
-// keptIn says what no backup of this kind can be.
-const keptIn = "the project's own database: whoever loses the project loses its backups"
-
-func coverageObject(coverage preflight.Coverage) types.Object {
-	list := func(names []string) types.List {
-		elements := make([]attr.Value, len(names))
-		for i, name := range names {
-			elements[i] = types.StringValue(name)
-		}
-		return types.ListValueMust(types.StringType, elements)
-	}
-	return types.ObjectValueMust(coverageType.AttrTypes, map[string]attr.Value{
-		"copied": list(coverage.Copied), "not_copied": list(coverage.NotCopied), "kept_in": types.StringValue(keptIn),
-	})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,9 +16,11 @@ import (
 func newTestApplication(t *testing.T, opts appOptions) (*cluster, *pgx.Conn) {
 	t.Helper()
 	c := newTestCluster(t)
+	begin := time.Now()
 	if err := c.createApplication(t.Context(), opts); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("the application took %v", time.Since(begin))
 	return c, connect(t, c, "postgres")
 }
 

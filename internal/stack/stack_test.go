@@ -203,7 +203,7 @@ func receive(t *testing.T, calls <-chan string) string {
 	select {
 	case path := <-calls:
 		return path
-	case <-time.After(patience):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the function did not call")
 		return ""
 	}
@@ -212,7 +212,7 @@ func receive(t *testing.T, calls <-chan string) string {
 // eventually waits until a condition holds that nothing announces.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(20 * time.Second)
 	for !holds() {
 		if time.Now().After(deadline) {
 			t.Fatalf("still not so: %s", what)

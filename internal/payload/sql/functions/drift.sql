@@ -20,7 +20,7 @@ declare
 begin
     select to_jsonb(i) -> 'objects' into wanted from auto_backup.installation i;
     if wanted is null then
-        return jsonb_build_object('table installation', 'its row is lost');
+        return jsonb_build_object('table installation', 'has lost its row');
     end if;
     same_server := (wanted -> 'server')::integer = current_setting('server_version_num')::integer / 10000;
     codes := wanted -> 'codes';
@@ -28,7 +28,7 @@ begin
 
     select coalesce(jsonb_object_agg(d.object, d.words), '{}') into objects
     from (
-        select w.key as object, 'missing' as words
+        select w.key as object, 'is missing' as words
         from jsonb_each(wanted) w
         where not found ? w.key
         -- A table stands for all that it had.
@@ -38,12 +38,13 @@ begin
             w.key,
             string_agg(
                 case
-                    when p.key in ('definition', 'body', 'columns', 'arguments') then 'another ' || p.key
+                    when p.key in ('definition', 'body') then 'has another ' || p.key
+                    when p.key in ('columns', 'arguments') then 'has other ' || p.key
                     else format(
-                        '%s is %s instead of %s', p.key, coalesce(found -> w.key ->> p.key, 'unset'),
+                        'has %s %s instead of %s', p.key, coalesce(found -> w.key ->> p.key, 'unset'),
                         coalesce(w.value ->> p.key, 'unset')
                     )
-                end, ', ' order by p.key
+                end, ' and ' order by p.key
             )
         from jsonb_each(wanted) w
         cross join jsonb_each(w.value || (found -> w.key)) p
@@ -52,7 +53,7 @@ begin
         and (same_server or p.key <> 'definition')
         group by w.key
         union all
-        select f.key, case when f.key like 'column %' then 'not of this schema, and every new row has to fill it' else 'not of this schema' end
+        select f.key, case when f.key like 'column %' then 'does not belong there, and every new row has to fill it' else 'does not belong there' end
         from jsonb_each(found) f
         where not wanted ? f.key
         and case
@@ -71,7 +72,7 @@ begin
         select string_agg(
             coalesce(w.name, f.name) || case
                 when f.name is null then ' is missing'
-                when w.name is null then ' is not of this schema'
+                when w.name is null then ' does not belong there'
                 else ' has another text'
             end, ', ' order by coalesce(w.name, f.name)
         ) into texts
@@ -89,7 +90,7 @@ begin
     end if;
 
     with granted (object, owner, acl, standard) as (
-        select 'the schema', n.nspowner, n.nspacl, acldefault('n', n.nspowner)
+        select 'schema auto_backup', n.nspowner, n.nspacl, acldefault('n', n.nspowner)
         from pg_catalog.pg_namespace n
         where n.nspname = 'auto_backup'
         union all
@@ -124,7 +125,7 @@ begin
         select r.object, 'supabase_read_only_user', r.privilege
         from (
             values
-            ('the schema', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('drift()', 'EXECUTE'), ('catalog(text)', 'EXECUTE')
+            ('schema auto_backup', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('drift()', 'EXECUTE'), ('catalog(text)', 'EXECUTE')
         ) as r (object, privilege)
         where to_regrole('supabase_read_only_user') is not null
     ),
@@ -151,7 +152,7 @@ begin
     ),
 
     per_role as (
-        select 'grants to ' || p.role as object, left(string_agg(p.words, '; ' order by p.words), 400) as words
+        select 'role ' || p.role as object, left(string_agg(p.words, '; ' order by p.words), 400) as words
         from per_object p
         group by p.role
     )

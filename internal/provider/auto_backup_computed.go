@@ -1,0 +1,205 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+)
+
+// A computedAttribute is an attribute that the provider decides. Its value is
+// known when the plan is made, and an apply stores what was planned; only what
+// depends on an unknown argument is unknown until then.
+type computedAttribute struct {
+	schema schema.Attribute
+	// field is the attribute's place in a model, a *types.String or a *types.Map.
+	field func(*autoBackupModel) any
+	// planned is the value that an apply leaves.
+	planned func(planning, *diag.Diagnostics) attr.Value
+}
+
+// planning is what computed values are made of.
+type planning struct {
+	id       backup.ID
+	settings backup.Settings
+	// digests are those of the function's source; nil when it cannot be read.
+	digests map[string]string
+	// verify is the argument of that name.
+	verify types.String
+	// secrets are the configured secrets, whose values may be unknown.
+	secrets map[string]attr.Value
+	// state is nil for a new backup.
+	state        *autoBackupModel
+	fingerprints *backup.Fingerprinter
+}
+
+// computedAttributes are all computed attributes, by name. Beside this table
+// an attribute has its field in autoBackupModel, and nothing else.
+func computedAttributes() map[string]computedAttribute {
+	return map[string]computedAttribute{
+		"id": {
+			schema: schema.StringAttribute{
+				Computed: true, MarkdownDescription: "`<project_ref>/<name>`, which is also the ID to import.",
+			},
+			field:   func(m *autoBackupModel) any { return &m.ID },
+			planned: func(p planning, _ *diag.Diagnostics) attr.Value { return types.StringValue(p.id.String()) },
+		},
+		"function_url": {
+			schema: schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Address at which the database calls the Edge Function.",
+			},
+			field:   func(m *autoBackupModel) any { return &m.FunctionURL },
+			planned: func(p planning, _ *diag.Diagnostics) attr.Value { return types.StringValue(p.settings.Function.URL) },
+		},
+		"source_hash": {
+			schema: schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Short hash of the Edge Function's whole source. It changes with any file.",
+			},
+			field: func(m *autoBackupModel) any { return &m.SourceHash },
+			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
+				if p.digests == nil {
+					return types.StringUnknown()
+				}
+				return types.StringValue(sourceHash(p.digests))
+			},
+		},
+		"cron_utc": {
+			schema: schema.MapAttribute{
+				ElementType: types.StringType, Computed: true,
+				MarkdownDescription: "Schedules of the pg_cron jobs in UTC, by schedule key. Where a schedule's time zone changes its clocks, the job ticks more often, and the dispatcher lets only the right ticks through.",
+			},
+			field: func(m *autoBackupModel) any { return &m.CronUTC },
+			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
+				utc := map[string]string{}
+				for key, s := range p.settings.Schedules {
+					utc[key] = s.UTC
+				}
+				return mapOf(utc)
+			},
+		},
+		"dispatcher_version": {
+			schema: schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Version of the SQL that is installed in schema `auto_backup`.",
+			},
+			field: func(m *autoBackupModel) any { return &m.DispatcherVersion },
+			planned: func(planning, *diag.Diagnostics) attr.Value {
+				return types.StringValue(payload.LoadDispatcher().Version)
+			},
+		},
+		"verified": {
+			schema: schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "What the last apply verified: `none`, `probe` or `backup`, as `verify` asked; " +
+					"or `" + verifiedFailed + "`, and then the next apply verifies again.",
+			},
+			field: func(m *autoBackupModel) any { return &m.Verified },
+			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
+				// It makes no difference by itself, unless the last verification failed.
+				if p.state != nil && p.state.Verified.ValueString() != verifiedFailed {
+					return p.state.Verified
+				}
+				return p.verify
+			},
+		},
+		"secret_fingerprints": {
+			schema: schema.MapAttribute{
+				ElementType: types.StringType, Computed: true,
+				MarkdownDescription: "Salted and stretched fingerprints of the extra secrets, by name. Null when there are none.",
+			},
+			field:   func(m *autoBackupModel) any { return &m.SecretFingerprints },
+			planned: plannedFingerprints,
+		},
+		"drift": {
+			schema: schema.MapAttribute{
+				ElementType: types.StringType, Computed: true,
+				MarkdownDescription: "Everything in the project that is not as it was applied: by object, what was found and what is wanted. " +
+					"A refresh fills it, a plan always plans it empty, and an apply repairs what it names.",
+			},
+			field:   func(m *autoBackupModel) any { return &m.Drift },
+			planned: func(planning, *diag.Diagnostics) attr.Value { return mapOf(nil) },
+		},
+	}
+}
+
+// plannedFingerprints keeps the fingerprint of a secret that is unchanged. That
+// of a changed one is computed when it is applied.
+func plannedFingerprints(p planning, diags *diag.Diagnostics) attr.Value {
+	if len(p.secrets) == 0 {
+		return types.MapNull(types.StringType)
+	}
+	known := map[string]string{}
+	if p.state != nil {
+		known = stringsOf(p.state.SecretFingerprints)
+	}
+	fingerprints := map[string]attr.Value{}
+	for name, element := range p.secrets {
+		fingerprints[name] = types.StringUnknown()
+		value, _ := element.(types.String)
+		if value.IsUnknown() {
+			continue
+		}
+		same, err := p.fingerprints.Matches(known[name], value.ValueString())
+		if err != nil {
+			diags.AddError("Cannot fingerprint a secret", err.Error())
+			continue
+		}
+		if same {
+			fingerprints[name] = types.StringValue(known[name])
+		}
+	}
+	return types.MapValueMust(types.StringType, fingerprints)
+}
+
+// sourceHash is a short hash of a source: 64 bits of the SHA-256 over the paths
+// and digests of its files, in hexadecimal.
+func sourceHash(digests map[string]string) string {
+	hash := sha256.New()
+	for _, file := range slices.Sorted(maps.Keys(digests)) {
+		fmt.Fprintf(hash, "%s  %s\n", digests[file], file)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+// plan plans the computed values.
+func (m *autoBackupModel) plan(p planning, diags *diag.Diagnostics) {
+	for _, computed := range computedAttributes() {
+		assign(computed.field(m), computed.planned(p, diags))
+	}
+}
+
+// forget plans every computed value but the ID as known after the apply.
+func (m *autoBackupModel) forget() {
+	for name, computed := range computedAttributes() {
+		if name == "id" {
+			continue
+		}
+		switch field := computed.field(m).(type) {
+		case *types.String:
+			*field = types.StringUnknown()
+		case *types.Map:
+			*field = types.MapUnknown(types.StringType)
+		}
+	}
+}
+
+func assign(field any, value attr.Value) {
+	switch field := field.(type) {
+	case *types.String:
+		if text, ok := value.(types.String); ok {
+			*field = text
+		}
+	case *types.Map:
+		if elements, ok := value.(types.Map); ok {
+			*field = elements
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+)
+
+// outcome is how far an apply came. Its texts say what was done, what the state
+// has, and the one next step.
+type outcome struct {
+	id backup.ID
+	// created says that the backup was to be created, not updated.
+	created bool
+	// kept says that the state has the backup even if the apply fails. It has not
+	// where jobs existed before a creation: Terraform removes what it failed to
+	// create, and that would stop them.
+	kept bool
+	// done are the parts that were finished.
+	done []backup.Part
+}
+
+// advice ends the error of an apply that failed or was interrupted.
+func (o outcome) advice() string {
+	if len(o.done) == 0 {
+		return "No part of the installation was finished, and the state is what it was. Apply again to continue."
+	}
+	names := make([]string, len(o.done))
+	for i, part := range o.done {
+		names[i] = part.String()
+	}
+	done := "Finished: " + strings.Join(names, ", ") + ". "
+	switch {
+	case !o.kept:
+		return done + fmt.Sprintf("Jobs of backup %s existed before this apply, so the state does not have it: Terraform would remove them before it creates the backup again. "+
+			"Apply again to continue. To give the backup up instead, import it with\n\n  terraform import aimindset_auto_backup.<name> %[1]s\n\nand destroy it.", o.id)
+	case o.created:
+		return done + "The state has the backup, marked as tainted because its creation ended with an error. Apply again: that removes what is there and begins again."
+	}
+	return done + "The state has what was planned, and the next plan names what is still missing. Apply again to continue."
+}
+
+// unverified ends the error of an apply whose verification failed or was interrupted.
+func (o outcome) unverified() string {
+	switch {
+	case !o.kept:
+		return fmt.Sprintf("The backup is installed and its jobs run. Jobs of backup %s existed before this apply, so the state does not have it: Terraform would remove them before it creates the backup again. "+
+			"Fix the cause and apply again, which verifies it again.", o.id)
+	case o.created:
+		// Terraform taints whatever a failed create leaves, and no provider can
+		// prevent that. A create that succeeds without its verification would be
+		// worse: nobody reads the warnings of a pipeline.
+		return "The backup is installed and its jobs run. The state has it, marked as tainted because its creation ended with an error. " +
+			"Fix the cause, then keep the installation and its run history with\n\n  terraform untaint aimindset_auto_backup.<name>\n\n" +
+			"and apply again, which verifies it again. Without the first command, the apply removes the backup and installs it again."
+	}
+	return "The backup is installed, and the state has it. Fix the cause and apply again, which verifies it again."
+}
+
+// verify makes the installation show that it works, as far as the plan asks for
+// it, and reports whether it did.
+func (r *autoBackupResource) verify(ctx context.Context, service *install.Service, id backup.ID, mode string, o outcome, diags *diag.Diagnostics) bool {
+	if service.Unsettled() {
+		r.projects.warnUnsettled(diags)
+		return true
+	}
+	if mode == verifyNone {
+		return true
+	}
+	err := service.Verify(ctx, id, mode == verifyBackup)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		diags.AddError("The verification was interrupted", "Whether the backup works was not found out, because the apply was interrupted.\n\n"+strings.ReplaceAll(o.unverified(), "Fix the cause, then keep", "Keep"))
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		diags.AddError("The verification took too long", "Whether the backup works was not found out within the time that `timeouts` grants.\n\n"+o.unverified())
+	default:
+		addErrorAdvice(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err), o.unverified())
+	}
+	return false
+}

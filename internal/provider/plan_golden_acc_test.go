@@ -1,0 +1,154 @@
+package provider_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+)
+
+var updatePlans = flag.Bool("plans.update", false, "write the golden files of TestPlanText instead of comparing them")
+
+// TestPlanText proves what a person reads in a plan, word by word: for a new
+// backup, for each of twelve kinds of drift, and for the changes that people
+// make. A first plan with default arguments is short, and no plan has a line
+// with a SHA-256; a plan that repairs one thing says in one line what is wrong.
+func TestPlanText(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
+	c := newCLI(t, "")
+	c.Env = append(c.Env, "TF_LOG=", "TF_LOG_PATH=", "TF_IN_AUTOMATION=1")
+	required := "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n"
+	plan := func(name, arguments string, limit int) {
+		t.Helper()
+		if arguments != "destroy" {
+			c.configure(required + p.config(arguments))
+		}
+		args := []string{"plan", "-no-color"}
+		if arguments == "destroy" {
+			args = append(args, "-destroy")
+		}
+		p.golden(name, c.run(0, args...), limit)
+	}
+	apply := func(arguments string) {
+		t.Helper()
+		c.configure(required + p.config(arguments))
+		c.run(0, "apply", "-no-color", "-auto-approve")
+	}
+
+	plan("create", "", 40)
+	const standard = `verify = "none"`
+	apply(standard)
+	job := func(change string) func() {
+		return func() {
+			p.asPostgres("select cron.alter_job(jobid, " + change + ") from cron.job where jobname = 'auto-backup-daily'")
+		}
+	}
+	for _, drift := range []struct {
+		name   string
+		tamper func()
+	}{
+		{"job-removed", func() { p.asPostgres("select cron.unschedule('auto-backup-daily')") }},
+		{"job-rescheduled", job("schedule := '0 4 * * *'")},
+		{"job-off", job("active := false")},
+		{"settings-changed", func() {
+			p.asPostgres("update auto_backup.settings set document = jsonb_set(document, '{retry,attempts}', '7')")
+		}},
+		{"settings-removed", func() { p.asPostgres("delete from auto_backup.settings") }},
+		{"table-dropped", func() { p.sql("drop table auto_backup.leases") }},
+		{"sql-function-replaced", func() {
+			p.asPostgres("create or replace function auto_backup.token(backup text) returns text language plpgsql set search_path = '' as 'begin return ''x''; end'")
+		}},
+		{"grant-added", func() { p.sql("grant usage on schema auto_backup to anon") }},
+		{"function-removed", func() {
+			if err := p.client().DeleteFunction(t.Context(), p.ProjectRef, "auto-backup"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"function-file-edited", func() {
+			p.redeploy(func(files map[string][]byte) {
+				files["by-hand/handler.ts"] = append([]byte("// edited\n"), files["by-hand/handler.ts"]...)
+			})
+		}},
+		{"function-replaced", func() {
+			p.redeploy(func(files map[string][]byte) {
+				clear(files)
+				files["by-hand/index.ts"] = []byte("Deno.serve(() => new Response())")
+			})
+		}},
+		{"token-removed", func() { p.asPostgres("delete from vault.secrets where name = 'auto-backup/token'") }},
+	} {
+		drift.tamper()
+		plan("drift-"+drift.name, standard, 20)
+		apply(standard)
+	}
+	plan("change-schedule", standard+"\n schedules = { daily = { cron = \"30 2 * * *\" } }", 40)
+	plan("change-rotation", standard+"\n rotate_token = \"2026-11\"", 40)
+	dir := filepath.Join(t.TempDir(), "function")
+	if err := os.CopyFS(dir, os.DirFS("../../examples/own-function-source/function")); err != nil {
+		t.Fatal(err)
+	}
+	plan("change-source", standard+fmt.Sprintf("\n function = { source_dir = %q }", dir), 40)
+	plan("destroy", "destroy", 60)
+	c.run(0, "destroy", "-no-color", "-auto-approve")
+}
+
+// redeploy deploys the function with another source, as somebody does in the
+// dashboard.
+func (p *project) redeploy(change func(files map[string][]byte)) {
+	p.t.Helper()
+	files := map[string][]byte{}
+	for name, content := range sourceOf(p) {
+		files["by-hand/"+name] = []byte(content)
+	}
+	change(files)
+	if _, err := p.client().DeployFunction(p.t.Context(), p.ProjectRef, supabase.Deployment{Slug: "auto-backup", Name: "auto-backup", Entrypoint: "by-hand/index.ts", Files: files}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+var (
+	longHash  = regexp.MustCompile(`[0-9a-f]{64}`)
+	shortHash = regexp.MustCompile(`"[0-9a-f]{16}"`)
+	sourceDir = regexp.MustCompile(`"/[^"]*/function"`)
+	overrides = regexp.MustCompile(`(?s)\nWarning: Provider development overrides.*?releases\.\n`)
+)
+
+// golden compares what Terraform printed with a file. What differs from run to
+// run is replaced.
+func (p *project) golden(name, printed string, limit int) {
+	p.t.Helper()
+	text := overrides.ReplaceAllString(printed, "")
+	text = strings.NewReplacer(p.ProjectRef, "<project_ref>", p.ProjectURL, "<project_url>").Replace(text)
+	if longHash.MatchString(text) {
+		p.t.Errorf("%s: the plan has a SHA-256:\n%s", name, text)
+	}
+	text = sourceDir.ReplaceAllString(shortHash.ReplaceAllString(text, `"<source_hash>"`), `"<source_dir>"`)
+	text = regexp.MustCompile(`version +[0-9][0-9.]*\+[0-9a-f]+|"[0-9][0-9.]*\+[0-9a-f]+"`).ReplaceAllString(text, `"<version>"`)
+	if _, body, found := strings.Cut(text, "Terraform will perform the following actions:\n"); found {
+		body, _, _ = strings.Cut(body, "\nPlan: ")
+		if lines := strings.Count(strings.TrimSpace(body), "\n") + 1; lines > limit {
+			p.t.Errorf("%s: the plan has %d lines, the limit is %d", name, lines, limit)
+		}
+	}
+	file := filepath.Join("testdata", "plans", name+".txt")
+	if *updatePlans {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if string(want) != text {
+		p.t.Errorf("%s: the plan reads\n%s\nand not\n%s", name, text, want)
+	}
+}
