@@ -9,19 +9,18 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-// connections are what a provider's process keeps of the outside: one client for
-// each API and token, and one connection for each database. They last longer
-// than a configuration, because Terraform may configure one process several
-// times, and what was learned of a rate limit holds on. Each closes by itself
-// what it does not use for a while.
+// connections keeps one client for each API and token, and one connection for each
+// database. It lives as long as the provider's process, because Terraform may
+// configure a process several times, and what a client has learned about rate
+// limits must not be lost. Clients and databases close idle connections themselves.
 type connections struct {
 	mu        sync.Mutex
 	clients   map[[2]string]*supabase.Client
 	databases map[string]postgres.DB
 }
 
-// client returns the client for an API and a token. What else a configuration
-// says is the same in all of a process.
+// client returns the client for an API and a token. The other fields of config are
+// the same throughout a process.
 func (c *connections) client(config supabase.Config) (*supabase.Client, error) {
 	key := [2]string{config.BaseURL, config.Token}
 	c.mu.Lock()
@@ -40,7 +39,7 @@ func (c *connections) client(config supabase.Config) (*supabase.Client, error) {
 	return client, nil
 }
 
-// database returns the database at a URL. It is reached when it is first used.
+// database returns the database at a URL. It connects when it is first used.
 func (c *connections) database(url string) (postgres.DB, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +57,7 @@ func (c *connections) database(url string) (postgres.DB, error) {
 	return db, nil
 }
 
-// close ends all of them. What is still under way fails.
+// close closes all connections. Calls in progress fail.
 func (c *connections) close(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,10 +11,10 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// maxNextRuns bounds the work of one call.
+// maxNextRuns limits the work of one call.
 const maxNextRuns = 1000
 
-// readSchedule reads the two arguments that both functions begin with.
+// readSchedule parses the first two arguments of both functions.
 func readSchedule(cron, zone string) (schedule.Expr, *time.Location, *function.FuncError) {
 	expression, err := schedule.Parse(cron)
 	if err != nil {
@@ -29,7 +29,7 @@ func readSchedule(cron, zone string) (schedule.Expr, *time.Location, *function.F
 
 var scheduleParameters = []function.Parameter{
 	function.StringParameter{Name: "cron", MarkdownDescription: "Five cron fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`."},
-	function.StringParameter{Name: "timezone", MarkdownDescription: "IANA time zone in which they are read."},
+	function.StringParameter{Name: "timezone", MarkdownDescription: "IANA time zone of the fields, for example `America/Sao_Paulo`."},
 }
 
 // nextRuns is the function next_runs.
@@ -44,11 +44,11 @@ func (nextRuns) Metadata(_ context.Context, _ function.MetadataRequest, resp *fu
 func (nextRuns) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
 	resp.Definition = function.Definition{
 		Summary: "The next times at which a schedule is due",
-		MarkdownDescription: "Lists the times after `after` at which a schedule is due, as RFC 3339 with the zone's offset. " +
-			"A local time that the clock skips is due at the first instant after the gap, one that it repeats is due once.",
+		MarkdownDescription: "Returns the times after `after` at which a schedule is due, in RFC 3339 with the zone's offset. " +
+			"A local time that the clock skips is due at the first instant after the gap, and one that the clock repeats is due once.",
 		Parameters: append(scheduleParameters[:2:2],
-			function.StringParameter{Name: "after", MarkdownDescription: "RFC 3339 time, for example that of `plantimestamp()`."},
-			function.Int64Parameter{Name: "count", MarkdownDescription: "How many times, 1 to 1000."},
+			function.StringParameter{Name: "after", MarkdownDescription: "Time in RFC 3339, for example `plantimestamp()`."},
+			function.Int64Parameter{Name: "count", MarkdownDescription: "Number of times to return, 1 to 1000."},
 		),
 		Return: function.ListReturn{ElementType: types.StringType},
 	}
@@ -67,11 +67,11 @@ func (nextRuns) Run(ctx context.Context, req function.RunRequest, resp *function
 	}
 	from, err := time.Parse(time.RFC3339, after)
 	if err != nil {
-		resp.Error = function.NewArgumentFuncError(2, "The time is not in the form of RFC 3339; write for example \"2026-11-23T03:00:00Z\".")
+		resp.Error = function.NewArgumentFuncError(2, "The time is not in RFC 3339. Write it like \"2026-11-23T03:00:00Z\".")
 		return
 	}
 	if count < 1 || count > maxNextRuns {
-		resp.Error = function.NewArgumentFuncError(3, "The count has to be between 1 and 1000.")
+		resp.Error = function.NewArgumentFuncError(3, "The count must be between 1 and 1000.")
 		return
 	}
 	times := []string{}
@@ -93,8 +93,8 @@ func (cronUTC) Metadata(_ context.Context, _ function.MetadataRequest, resp *fun
 func (cronUTC) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
 	resp.Definition = function.Definition{
 		Summary: "The pg_cron schedule of a local time",
-		MarkdownDescription: "The schedule that the pg_cron job of a backup gets, which pg_cron reads in UTC; the same as `jobs[*].utc`. " +
-			"Where the zone's offset changes, it has every tick that can be right, and the dispatcher lets through exactly those that are.",
+		MarkdownDescription: "Returns the schedule, in UTC, of the pg_cron job that a backup with this schedule has. It is the same as `jobs[*].utc`. " +
+			"If the zone's offset changes, the job ticks at every time that can be due, and the dispatcher lets only the due ones through.",
 		Parameters: scheduleParameters,
 		Return:     function.StringReturn{},
 	}

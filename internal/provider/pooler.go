@@ -11,12 +11,12 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-// poolerPatience bounds a look at the pooler's settings, which only makes an
-// error better.
-const poolerPatience = 15 * time.Second
+// poolerTimeout limits reading the pooler's settings, which only improves an
+// error.
+const poolerTimeout = 15 * time.Second
 
-// advised is a connection to a project's database which, when the direct host
-// cannot be reached, says what the session pooler's address is.
+// advised is a project's database whose errors contain the URL of the session
+// pooler if the direct host cannot be reached.
 type advised struct {
 	postgres.DB
 	client *supabase.Client
@@ -38,7 +38,7 @@ func (a advised) advise(ctx context.Context, err error) error {
 	if !errors.Is(err, postgres.ErrDirectHost) || ctx.Err() != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, poolerPatience)
+	ctx, cancel := context.WithTimeout(ctx, poolerTimeout)
 	defer cancel()
 	address, lookErr := a.client.SessionPooler(ctx, a.ref)
 	if lookErr != nil {

@@ -10,10 +10,9 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// present makes diagnostics fit for a terminal: it drops what would do
-// something to the terminal instead of being shown, and names the argument in
-// the text, because Terraform points at the resource's first line only when the
-// argument is nested.
+// present prepares diagnostics for a terminal: it removes characters that would
+// affect the terminal, and adds the name of the argument to the text, because for
+// a nested argument Terraform shows only the resource's first line.
 func present(diags []*tfprotov6.Diagnostic) {
 	for _, d := range diags {
 		d.Summary, d.Detail = text.Printable(d.Summary), text.Printable(d.Detail)
@@ -25,7 +24,7 @@ func present(diags []*tfprotov6.Diagnostic) {
 	}
 }
 
-// argumentOf writes an argument's path as a configuration does:
+// argumentOf returns an argument's path in the notation of a configuration:
 // schedules["daily"].cron.
 func argumentOf(path *tftypes.AttributePath) string {
 	var b strings.Builder

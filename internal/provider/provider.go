@@ -31,9 +31,9 @@ import (
 
 const typeName = "aimindset"
 
-// New returns a constructor of the provider. What it constructs is an io.Closer
-// too: Terraform does not tell a provider that a run is over, so whoever serves
-// one closes its connections when it is not served any more.
+// New returns a constructor of the provider. The provider is also an io.Closer:
+// because Terraform does not tell a provider that a run is over, the server closes
+// its connections when it stops serving.
 func New(version string) func() provider.Provider {
 	return func() provider.Provider { return &aimindset{version: version} }
 }
@@ -49,9 +49,9 @@ type aimindset struct {
 	connections connections
 }
 
-// Close ends the connections of a provider that is not served any more.
+// Close closes the connections of a provider that is no longer served.
 func (p *aimindset) Close() error {
-	// Terraform kills a provider that has not gone two seconds later.
+	// Terraform kills a provider that is still running two seconds later.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return p.connections.close(ctx)
@@ -72,27 +72,27 @@ func (p *aimindset) Metadata(_ context.Context, _ provider.MetadataRequest, resp
 
 func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Makes a Supabase project back itself up every night, and says so when it did not.",
+		MarkdownDescription: "Makes a Supabase project back itself up every night, and reports a night without a backup.",
 		Attributes: map[string]schema.Attribute{
 			"access_token": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "Token for the Supabase Management API. Default: the environment variable `" + envAccessToken + "`.",
+				MarkdownDescription: "Access token for the Supabase Management API. Default: the environment variable `" + envAccessToken + "`.",
 			},
 			"project_ref": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Project of the resources that name none: the 20 lower-case letters in the project's dashboard address. Default: `" + envProjectRef + "`.",
+				MarkdownDescription: "Project of resources without a `project_ref`: the 20 lower-case letters in the address of the project's dashboard. Default: the environment variable `" + envProjectRef + "`.",
 			},
 			"database_url": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "PostgreSQL address of the project's database, as role `postgres`. Without it, SQL goes through the Management API. It is used for `project_ref` only. Default: `" + envDatabaseURL + "`.",
+				MarkdownDescription: "PostgreSQL connection URL of the project's database, with the role `postgres`. It is used only for the project of `project_ref`. Without it, SQL goes through the Management API. Default: the environment variable `" + envDatabaseURL + "`.",
 			},
 			"api_url": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Address of the Management API. Default: `" + envAPIURL + "`, else `" + supabase.DefaultBaseURL + "`.",
+				MarkdownDescription: "URL of the Management API. Default: the environment variable `" + envAPIURL + "`, or else `" + supabase.DefaultBaseURL + "`.",
 			},
 			"project_url": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Address of a project's gateway, as the project's database sees it; `" + refPlaceholder + "` stands for the project's reference. Default: `" + envProjectURL + "`, else `" + defaultProjectURL + "`.",
+				MarkdownDescription: "URL of a project's API gateway, as seen from the project's database. `" + refPlaceholder + "` is replaced by the project's reference. Default: the environment variable `" + envProjectURL + "`, or else `" + defaultProjectURL + "`.",
 			},
 			"self_hosted": selfHostedAttribute(),
 		},
@@ -107,8 +107,8 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	}
 	for _, value := range []types.String{config.AccessToken, config.ProjectRef, config.DatabaseURL, config.APIURL, config.ProjectURL} {
 		if value.IsUnknown() {
-			// A value that another resource has yet to make. Terraform
-			// configures the provider again when it is known.
+			// The value comes from a resource that does not exist yet.
+			// Terraform configures the provider again when it is known.
 			return
 		}
 	}
@@ -168,17 +168,17 @@ func (p *aimindset) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{newNextRuns, newCronUTC}
 }
 
-// configured is what Configure has made for resources, data sources and
-// actions; nil as long as the provider is not configured.
+// configured returns what Configure passes to resources, data sources and actions;
+// nil until the provider is configured.
 func configured(data any, diags *diag.Diagnostics) *projects {
 	p, ok := data.(*projects)
 	if !ok && data != nil {
-		diags.AddError("Broken provider", fmt.Sprintf("It was configured with a %T.", data))
+		diags.AddError("Broken provider", fmt.Sprintf("It was configured with a %T. Please report this error.", data))
 	}
 	return p
 }
 
-// projects gives the resources of one run their access to the projects.
+// projects gives resources, data sources and actions access to the projects.
 type projects struct {
 	config providerConfig
 	// client is nil for a self-hosted project.
@@ -191,8 +191,8 @@ type projects struct {
 	services map[string]*install.Service
 }
 
-// service returns the backups of one project. Nothing is connected yet: the
-// database is reached when the first statement runs.
+// service returns the service of a project, the same one for every caller. It
+// connects to nothing yet.
 func (p *projects) service(ref string) (*install.Service, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,8 +208,8 @@ func (p *projects) service(ref string) (*install.Service, error) {
 	return s, nil
 }
 
-// newService makes the backups of a project on the platform, or of the
-// self-hosted one.
+// newService returns a new service of a project on the platform, or of the
+// self-hosted project.
 func (p *projects) newService(ref string) (*install.Service, error) {
 	if err := p.serves(ref); err != nil {
 		return nil, err
@@ -228,8 +228,8 @@ func (p *projects) newService(ref string) (*install.Service, error) {
 	return install.NewService(ref, p.client, db), nil
 }
 
-// serviceOf returns the backups of one project, or nil and a diagnostic.
-// projects is nil as long as the provider is not configured.
+// serviceOf returns the service of a project, or adds a diagnostic and returns
+// nil. projects is nil until the provider is configured.
 func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *install.Service {
 	if p == nil {
 		diags.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
@@ -243,8 +243,8 @@ func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *install.Servic
 	return service
 }
 
-// processName names this process to people whose apply has to wait for it, as
-// Terraform names the holder of a state's lock.
+// processName describes this process to users whose apply must wait for it, as
+// Terraform describes the holder of a state's lock.
 func processName() string {
 	name, host := "somebody", "an unnamed machine"
 	if u, err := user.Current(); err == nil {

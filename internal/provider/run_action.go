@@ -42,15 +42,15 @@ func (a *runAction) Metadata(_ context.Context, req action.MetadataRequest, resp
 
 func (a *runAction) Schema(_ context.Context, _ action.SchemaRequest, resp *action.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Makes an installed backup now, as its job does, and waits for the end: with `terraform apply -invoke`, or from an `action_trigger` after something else has changed. " +
-			"It shows its progress. If the run fails, the apply fails with the reason. " +
-			"If a run is under way already, it waits for that one: two at a time would wait for each other's locks.\n\n" +
+		MarkdownDescription: "Runs an installed backup now, as its job does, and waits until the run has ended: with `terraform apply -invoke`, or from an `action_trigger` after another resource has changed. " +
+			"It shows the progress. If the run fails, the apply fails with the reason. " +
+			"If a run is already in progress, the action waits for that run instead of starting a second one, because the two would wait for each other's locks.\n\n" +
 			"Actions need Terraform 1.14 or newer.",
 		Attributes: map[string]schema.Attribute{
 			"project_ref": schema.StringAttribute{
 				Optional:            true,
 				Validators:          []validator.String{checked("must be a project reference", backup.ValidateProjectRef)},
-				MarkdownDescription: "Project of the backup. Default: the provider's `project_ref`.",
+				MarkdownDescription: "Reference of the backup's project. Default: the provider's `project_ref`.",
 			},
 			"name": schema.StringAttribute{
 				Optional:            true,
@@ -70,7 +70,8 @@ func (a *runAction) Configure(_ context.Context, req action.ConfigureRequest, re
 	a.projects = configured(req.ProviderData, &resp.Diagnostics)
 }
 
-// ModifyPlan refuses what no invocation could do, as far as it is known yet.
+// ModifyPlan refuses a project that the provider's configuration cannot reach, if
+// the project is known.
 func (a *runAction) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest, resp *action.ModifyPlanResponse) {
 	var config runActionModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -82,7 +83,7 @@ func (a *runAction) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest
 	}
 }
 
-// backup is the one that a configuration names.
+// backup returns the ID of the backup that a configuration names.
 func (a *runAction) backup(config runActionModel) (backup.ID, error) {
 	id := backup.ID{ProjectRef: a.projects.config.ProjectRef, Name: backup.DefaultName}
 	if ref := config.ProjectRef.ValueString(); ref != "" {
@@ -137,15 +138,15 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 			run.ID, id, run.State, formatDuration(timeout), run.ID))
 	case errors.Is(err, context.Canceled) && run.ID != "":
 		resp.Diagnostics.AddError("The wait for the backup was interrupted", fmt.Sprintf(
-			"Run %s of backup %s is %s and goes on in the project. To see how it ends: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, run.ID))
+			"Run %s of backup %s is %s and continues in the project. To see how it ends: select * from auto_backup.history where run_id = '%s'", run.ID, id, run.State, run.ID))
 	case run.State == history.Failed:
 		addError(&resp.Diagnostics, "The backup failed", err)
 	default:
-		addErrorAdvice(&resp.Diagnostics, "The backup was not run", a.projects.explainSelfHosted(err), fmt.Sprintf("The action runs what a resource aimindset_auto_backup has installed: backup %s has to be applied first.", id))
+		addErrorAdvice(&resp.Diagnostics, "The backup was not run", a.projects.explainSelfHosted(err), fmt.Sprintf("The action runs a backup that a resource aimindset_auto_backup has installed. Apply backup %s first.", id))
 	}
 }
 
-// parseTimeout reads how long the end of a run is waited for.
+// parseTimeout parses the argument timeout.
 func parseTimeout(s string) (time.Duration, error) {
 	timeout, err := time.ParseDuration(s)
 	switch {
@@ -157,12 +158,12 @@ func parseTimeout(s string) (time.Duration, error) {
 	return timeout, nil
 }
 
-// progressOf says how far a run has come. joined says that it was under way
-// already and is now waited for.
+// progressOf describes the progress of a run. joined says that the run was already
+// in progress.
 func progressOf(id backup.ID, run history.Run, joined bool) string {
 	switch {
 	case joined:
-		return fmt.Sprintf("waiting for run %s of backup %s, under way since %s", run.ID, id, rfc3339(run.RequestedAt))
+		return fmt.Sprintf("waiting for run %s of backup %s, in progress since %s", run.ID, id, rfc3339(run.RequestedAt))
 	case run.State == history.Succeeded:
 		records := "an unknown number of"
 		if run.Records != nil {

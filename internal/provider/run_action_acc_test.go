@@ -104,7 +104,7 @@ func TestRunAction(t *testing.T) {
 	p.sql("alter table public.backup_articles drop constraint slow")
 	slices.SortFunc(ends, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
 	p.follows(ends[0], `^requested: run `, `^succeeded: `)
-	p.follows(ends[1], `^waiting for run .*, under way since \d{4}-\d\d-\d\dT.*Z$`, `^succeeded: `)
+	p.follows(ends[1], `^waiting for run .*, in progress since \d{4}-\d\d-\d\dT.*Z$`, `^succeeded: `)
 	if last := len(ends[0]) - 1; ends[0][last] != ends[1][len(ends[1])-1] {
 		t.Errorf("two at a time ended with %q and %q", ends[0], ends[1])
 	}

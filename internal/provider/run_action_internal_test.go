@@ -15,7 +15,7 @@ func TestProgressOf(t *testing.T) {
 	id := backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "auto-backup"}
 	const (
 		running = "running: the Edge Function has accepted the run"
-		joining = "waiting for run 1 of backup abcdefghijklmnopqrst/auto-backup, under way since 2026-11-23T03:00:00Z"
+		joining = "waiting for run 1 of backup abcdefghijklmnopqrst/auto-backup, in progress since 2026-11-23T03:00:00Z"
 	)
 	records := int64(321)
 	for _, c := range []struct {

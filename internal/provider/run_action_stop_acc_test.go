@@ -10,7 +10,7 @@ import (
 )
 
 // TestRunActionInterrupted proves that an action which is interrupted while it
-// waits ends with an error that names the run, says that it goes on, and how to
+// waits ends with an error that names the run, says that it continues, and how to
 // look at it; and that the run does go on.
 func TestRunActionInterrupted(t *testing.T) {
 	t.Parallel()
@@ -38,7 +38,7 @@ func TestRunActionInterrupted(t *testing.T) {
 		t.Fatalf("the action told %q and ended with %+v", progress, diags)
 	}
 	run := p.value("select run_id from auto_backup.runs")
-	for _, want := range []string{"Run " + run + " of backup " + p.ProjectRef + "/auto-backup is ", "goes on in the project", "auto_backup.history where run_id = '" + run + "'"} {
+	for _, want := range []string{"Run " + run + " of backup " + p.ProjectRef + "/auto-backup is ", "continues in the project", "auto_backup.history where run_id = '" + run + "'"} {
 		if !strings.Contains(diags[0].Detail, want) {
 			t.Errorf("the error does not say %q: %s", want, diags[0].Detail)
 		}

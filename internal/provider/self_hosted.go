@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,8 +32,8 @@ import (
 const (
 	envAnonKey = "SUPABASE_ANON_KEY"
 
-	// defaultSelfHostedURL is the gateway's address inside of Supabase's Docker
-	// setup and of "supabase start", where the database sees it.
+	// defaultSelfHostedURL is the gateway's URL in the network of Supabase's
+	// Docker setup and of "supabase start", in which the database runs.
 	defaultSelfHostedURL = "http://kong:8000"
 
 	// The values of token_store.
@@ -58,47 +59,47 @@ func selfHostedAttribute() schema.Attribute {
 	notEmpty := []validator.String{stringvalidator.LengthAtLeast(1)}
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "A self-hosted project (Supabase's Docker setup or `supabase start`) in the place of one on the platform: " +
-			"Edge Functions are files in a directory, and SQL goes over `database_url`, which is required with it. " +
-			"There is no Management API, so `access_token`, `api_url` and `project_url` have no place beside it, and `project_ref` is the word `" + backup.SelfHostedRef + "`. " +
+		MarkdownDescription: "A self-hosted project (Supabase's Docker setup or `supabase start`) instead of projects on the platform. " +
+			"Its Edge Functions are files in a directory, and SQL goes over `database_url`, which is required. " +
+			"Because it has no Management API, `access_token`, `api_url` and `project_url` cannot be set, and `project_ref` is always `" + backup.SelfHostedRef + "`. " +
 			"See the guide on self-hosted projects.",
 		Attributes: map[string]schema.Attribute{
 			"functions_dir": schema.StringAttribute{
 				Required: true, Validators: notEmpty,
-				MarkdownDescription: "Directory with one directory for each Edge Function: `volumes/functions` of the Docker setup, `supabase/functions` of a project of the CLI. A relative path begins where Terraform runs.",
+				MarkdownDescription: "Directory with one directory per Edge Function: `volumes/functions` of the Docker setup, `supabase/functions` of a CLI project. A relative path is relative to Terraform's working directory.",
 			},
 			"url": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Address of the gateway as the database sees it, from inside its container. Default: `" + defaultSelfHostedURL + "`, which is right for the Docker setup and for `supabase start`.",
+				MarkdownDescription: "URL of the API gateway, as seen from the database's container. Default: `" + defaultSelfHostedURL + "`, which is correct for the Docker setup and for `supabase start`.",
 			},
 			"anon_key": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "The project's `anon` key or a publishable key, with which the database may call the alert function by itself. It is public by design. Default: `" + envAnonKey + "`.",
+				MarkdownDescription: "The project's `anon` key or a publishable key, with which the database calls the alert function. It is public by design. Default: the environment variable `" + envAnonKey + "`.",
 			},
 			"verify_jwt": schema.BoolAttribute{
 				Optional:            true,
-				MarkdownDescription: "Whether the runtime demands a JWT before it runs any function (`FUNCTIONS_VERIFY_JWT` of the Docker setup, which holds for all functions). With `true` the database presents `anon_key`, which then has to be a JWT. Default: `false`.",
+				MarkdownDescription: "Whether the runtime requires a JWT for every function (`FUNCTIONS_VERIFY_JWT` in the Docker setup). With `true` the database sends `anon_key`, which must then be a JWT. Default: `false`.",
 			},
 			"token_store": schema.StringAttribute{
 				Optional:   true,
 				Validators: []validator.String{stringvalidator.OneOf(tokensInFunctionsDir, tokensInEnvFile)},
-				MarkdownDescription: "How a function knows its invocation token. `" + tokensInFunctionsDir + "`: by its SHA-256 digest in `" + payload.TokensFile + "` beside the code, which is no secret and is live without a restart. " +
-					"`" + tokensInEnvFile + "`: by an environment variable of the runtime, for own sources that read one. Default: `" + tokensInFunctionsDir + "`.",
+				MarkdownDescription: "Where a function finds its invocation token. `" + tokensInFunctionsDir + "`: as a SHA-256 digest in `" + payload.TokensFile + "` beside the code. The digest is not secret, and a change takes effect without a restart. " +
+					"`" + tokensInEnvFile + "`: in an environment variable of the runtime, for your own sources that read one. Default: `" + tokensInFunctionsDir + "`.",
 			},
 			"env_file": schema.StringAttribute{
 				Optional: true, Validators: notEmpty,
-				MarkdownDescription: "File from which the runtime's environment comes: the `env_file` of the service `functions`, or `supabase/functions/.env`. Needed for `secrets` of a backup and for `token_store = \"" + tokensInEnvFile + "\"`. Other lines of the file are kept.",
+				MarkdownDescription: "File with the runtime's environment: the `env_file` of the service `functions`, or `supabase/functions/.env`. Required for `secrets` of a backup and for `token_store = \"" + tokensInEnvFile + "\"`. Other lines of the file are kept.",
 			},
 			"restart_command": schema.ListAttribute{
 				ElementType: types.StringType, Optional: true,
 				Validators: []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(notEmpty...)},
-				MarkdownDescription: "Program and arguments that create the runtime anew, without a shell, for example `[\"docker\", \"compose\", \"up\", \"-d\", \"--force-recreate\", \"--no-deps\", \"functions\"]`. " +
-					"It runs during an apply, after functions or the env file have changed, and never during a plan. Without it, an apply that changes a function waits for `worker_lifetime`, and one that changes the env file warns that a restart is left to do.",
+				MarkdownDescription: "Program with its arguments that recreates the runtime, run without a shell, for example `[\"docker\", \"compose\", \"up\", \"-d\", \"--force-recreate\", \"--no-deps\", \"functions\"]`. " +
+					"It runs during an apply after functions or the env file have changed, never during a plan. Without it, an apply that changes a function waits for `worker_lifetime`, and one that changes the env file warns that you must restart the runtime.",
 			},
 			"worker_lifetime": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{checked("must be a duration", validateLifetime)},
-				MarkdownDescription: "How long the runtime keeps an instance of a function, and so how long old code may answer: `workerTimeoutMs` in the Docker setup's `functions/main/index.ts`; `supabase start` has `400s`. " +
-					"The function gives the backup two thirds of it, 100 seconds at most. Default: `" + formatDuration(selfhosted.DefaultWorkerLifetime) + "`.",
+				MarkdownDescription: "How long the runtime keeps an instance of a function, and so how long old code may still respond: `workerTimeoutMs` in the Docker setup's `functions/main/index.ts`, `400s` with `supabase start`. " +
+					"The function allows the backup two thirds of it, at most 100 seconds. Default: `" + formatDuration(selfhosted.DefaultWorkerLifetime) + "`.",
 			},
 		},
 	}
@@ -108,7 +109,7 @@ func validateLifetime(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is no duration; write minutes or seconds, for example \"60s\"", text)
+		return fmt.Errorf("%q is not a duration; write minutes or seconds, for example \"60s\"", text)
 	case d < shortestLifetime:
 		return fmt.Errorf("%q is shorter than a second", text)
 	}
@@ -122,7 +123,7 @@ type selfHosted struct {
 	VerifyJWT bool
 }
 
-// service makes the backups of the one project.
+// service returns the service of the project.
 func (s selfHosted) service(known *connections, databaseURL string) (*install.Service, error) {
 	db, err := known.database(databaseURL)
 	if err != nil {
@@ -132,43 +133,43 @@ func (s selfHosted) service(known *connections, databaseURL string) (*install.Se
 	return install.NewService(backup.SelfHostedRef, runtime, db).SelfHosted(runtime), nil
 }
 
-// serves says why a project cannot be reached by this provider's configuration.
+// serves reports why this provider's configuration cannot reach a project.
 func (p *projects) serves(ref string) error {
 	switch own := p.config.SelfHosted != nil; {
 	case own && ref != backup.SelfHostedRef:
-		return fmt.Errorf("this provider's configuration is that of a self-hosted project, so project %q cannot be reached; take `project_ref` out, or give that project a provider configuration of its own, with an alias", ref)
+		return fmt.Errorf("this provider configuration is for a self-hosted project, so it cannot reach project %q; remove `project_ref`, or add a provider configuration with an alias for that project", ref)
 	case !own && ref == backup.SelfHostedRef:
-		return fmt.Errorf("%q stands for a self-hosted project, and this provider's configuration has no `self_hosted`", ref)
+		return fmt.Errorf("%q is the reference of a self-hosted project, and this provider configuration has no `self_hosted`", ref)
 	}
 	return nil
 }
 
-// explainSelfHosted adds to an installation's failure what a self-hosted
-// project may be the reason of.
+// explainSelfHosted adds to the error of a failed verification what may be wrong
+// in a self-hosted project.
 func (p *projects) explainSelfHosted(err error) error {
 	own := p.config.SelfHosted
 	if own == nil || !errors.Is(err, install.ErrNotVerified) {
 		return err
 	}
-	return fmt.Errorf("%w. On a self-hosted project, look at these: the database reaches the gateway at %s, where localhost would be the database's own container; "+
-		"the functions service serves %s, and \"supabase start\" knows a function only after a restart; if all functions demand a JWT, set `verify_jwt` in `self_hosted`", err, own.URL, own.FunctionsDir)
+	return fmt.Errorf("%w. In a self-hosted project, check that the database can reach the gateway at %s (localhost would be the database's own container), "+
+		"that the functions service serves %s (\"supabase start\" finds a new function only after a restart), and that `verify_jwt` in `self_hosted` is set if the runtime requires a JWT", err, own.URL, own.FunctionsDir)
 }
 
-// readSelfHosted reads the argument. It answers false while a value in it is
-// not known yet, and nil when there is none.
+// readSelfHosted reads the argument. It returns nil if the argument is not set, and
+// false if a value in it is not known yet.
 func readSelfHosted(ctx context.Context, object types.Object) (*selfHosted, bool, diag.Diagnostics) {
 	if object.IsNull() || object.IsUnknown() {
 		return nil, object.IsNull(), nil
 	}
 	var model selfHostedModel
 	diags := object.As(ctx, &model, basetypes.ObjectAsOptions{})
-	values := append(slices.Collect(mapValues(object.Attributes())), model.RestartCommand.Elements()...)
+	values := append(slices.Collect(maps.Values(object.Attributes())), model.RestartCommand.Elements()...)
 	if diags.HasError() || slices.ContainsFunc(values, attr.Value.IsUnknown) {
 		return nil, false, diags
 	}
 	lifetime, err := time.ParseDuration(model.WorkerLifetime.ValueString())
 	if err != nil {
-		lifetime = 0 // the validator has refused anything but nothing
+		lifetime = 0 // empty; the validator rejects any other invalid value
 	}
 	config := &selfHosted{
 		Config: selfhosted.Config{
@@ -180,16 +181,6 @@ func readSelfHosted(ctx context.Context, object types.Object) (*selfHosted, bool
 	}
 	diags.Append(model.RestartCommand.ElementsAs(ctx, &config.RestartCommand, false)...)
 	return config, true, diags
-}
-
-func mapValues[K comparable, V any](m map[K]V) func(func(V) bool) {
-	return func(yield func(V) bool) {
-		for _, v := range m {
-			if !yield(v) {
-				return
-			}
-		}
-	}
 }
 
 // selfHosted completes the configuration of a self-hosted project. It ignores
@@ -242,7 +233,7 @@ func (r *resolver) selfHosted(config *providerConfig) {
 
 func isJWT(key string) bool { return strings.HasPrefix(key, "eyJ") && strings.Count(key, ".") == 2 }
 
-// attributePath is the path of a provider argument, nested ones with a dot.
+// attributePath returns the path of a provider argument; a nested one has a dot.
 func attributePath(attribute string) path.Path {
 	outer, inner, nested := strings.Cut(attribute, ".")
 	if !nested {
@@ -251,8 +242,8 @@ func attributePath(attribute string) path.Path {
 	return path.Root(outer).AtName(inner)
 }
 
-// checkSelfHosted refuses, at a backup's own attributes, what a self-hosted
-// project cannot take.
+// checkSelfHosted refuses the arguments of a backup that a self-hosted project does
+// not support.
 func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[string]attr.Value, diags *diag.Diagnostics) {
 	own := p.config.SelfHosted
 	if own == nil {
@@ -268,7 +259,7 @@ func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[
 	}
 	if len(secrets) > 0 && own.EnvFile == "" {
 		diags.AddAttributeError(path.Root("secrets"), "Secrets need an env file",
-			"Functions of a self-hosted project get secrets from the runtime's environment alone. Set `self_hosted.env_file` in the provider block.")
+			"Functions of a self-hosted project get secrets only from the runtime's environment. Set `self_hosted.env_file` in the provider block.")
 	}
 	for secret, value := range secrets {
 		content, _ := value.(types.String)
@@ -278,10 +269,10 @@ func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[
 	}
 }
 
-// warnUnsettled says what is left to do by hand after an apply.
+// warnUnsettled warns that the runtime must be restarted manually after an apply.
 func (p *projects) warnUnsettled(diags *diag.Diagnostics) {
-	diags.AddWarning("The functions runtime has to be restarted",
-		fmt.Sprintf("%s has changed, and a runtime reads its environment when it is created. Until then its functions know the old values: a new token is refused, and runs fail with 401. "+
-			"In the Docker setup run \"docker compose up -d --force-recreate --no-deps functions\", with the CLI \"supabase stop\" and \"supabase start\". "+
-			"It was not proved that the backup works. With `restart_command` in `self_hosted` an apply does both by itself.", filepath.Base(p.config.SelfHosted.EnvFile)))
+	diags.AddWarning("Restart the functions runtime",
+		fmt.Sprintf("%s has changed, and the runtime reads it only when it is created. Until you restart it, its functions have the old values: they refuse a new token, and runs fail with 401. "+
+			"In the Docker setup run \"docker compose up -d --force-recreate --no-deps functions\"; with the CLI run \"supabase stop\" and \"supabase start\". "+
+			"The backup was not verified. With `restart_command` in `self_hosted` an apply restarts the runtime and verifies the backup itself.", filepath.Base(p.config.SelfHosted.EnvFile)))
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 )
 
-// NewServer makes a server of a provider, by protocol 6.
+// NewServer returns a server of a provider for protocol 6.
 //
-// The framework's server remembers the context of every call until Terraform
-// stops the provider, and with it what the call's connection, its request and
-// its loggers hold: some tens of kilobytes for each resource of a plan. This
-// one lets go of them when the call is over.
+// The framework's server keeps the context of every call until Terraform stops
+// the provider, and with it the call's connection, request and loggers: tens of
+// kilobytes for each resource of a plan. This server releases them when the call
+// is over.
 func NewServer(p provider.Provider) (tfprotov6.ProviderServer, error) {
 	inner, ok := providerserver.NewProtocol6(p)().(frameworkServer)
 	if !ok {
@@ -25,8 +25,8 @@ func NewServer(p provider.Provider) (tfprotov6.ProviderServer, error) {
 	return server{inner, &streams{}}, nil
 }
 
-// frameworkServer is all that the framework's server can do. Some of it is in
-// no common interface.
+// frameworkServer has all methods of the framework's server. No interface of the
+// framework has all of them.
 type frameworkServer interface {
 	tfprotov6.ProviderServer
 	tfprotov6.ListResourceServer
@@ -34,8 +34,9 @@ type frameworkServer interface {
 	tfprotov6.StateStoreServer
 }
 
-// server bounds the contexts of the calls that are made for each resource and
-// each data source. The others are few, or answer after they have returned.
+// server bounds the contexts of the calls that Terraform makes for each resource
+// and data source. The other calls are few, or send results after they have
+// returned.
 type server struct {
 	frameworkServer
 	streams *streams
@@ -154,21 +155,21 @@ func diagnosticsOf(resp any) []*tfprotov6.Diagnostic {
 	return nil
 }
 
-// bounded makes a call with a context that holds nothing after it.
+// bounded makes a call with a context that keeps nothing alive afterwards.
 func bounded[Request, Response any](ctx context.Context, req *Request, call func(context.Context, *Request) (*Response, error)) (*Response, error) {
 	c := &callContext{}
 	c.current.Store(&ctx)
-	defer c.current.Store(&ended) //nolint:contextcheck // it is what c is afterwards
+	defer c.current.Store(&ended) //nolint:contextcheck // c is ended afterwards
 	return call(c, req)           //nolint:contextcheck // c is ctx until then
 }
 
-// callContext is the context of a call while that lasts, and afterwards one
-// that has ended.
+// callContext is the context of a call until the call is over, and then an ended
+// one.
 type callContext struct {
 	current atomic.Pointer[context.Context]
 }
 
-// ended is a context that has ended and holds nothing.
+// ended is a context that has ended and keeps nothing alive.
 var ended = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

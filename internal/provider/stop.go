@@ -10,22 +10,21 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// streamPatience is how long a provider that is stopped waits for the last
-// event of an action under way. Terraform kills a provider that has not gone
-// some seconds after it was told to.
-const streamPatience = 3 * time.Second
+// streamTimeout is how long StopProvider waits for the last events of actions in
+// progress. Terraform kills a provider that is still running a few seconds later.
+const streamTimeout = 3 * time.Second
 
-// streams counts the event streams of actions under way. terraform-plugin-go
-// drops every event that comes after StopProvider has returned, the last one
-// with the action's errors included, and Terraform takes a stream without it
-// for a success (run with Terraform 1.16.0-rc2).
+// streams counts the event streams of actions in progress. terraform-plugin-go
+// drops every event sent after StopProvider has returned, including the last one
+// with the action's errors, and Terraform treats a stream without it as a success
+// (as of Terraform 1.16.0-rc2).
 type streams struct {
 	mu    sync.Mutex
 	open  int
-	ended chan struct{} // closed when open is zero again; nil before the first
+	ended chan struct{} // closed when open is zero again; nil before the first stream
 }
 
-// begin counts a stream in. The caller counts it out when its last event is sent.
+// begin counts a stream. The caller calls end after the last event was sent.
 func (s *streams) begin() (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,15 +41,15 @@ func (s *streams) begin() (end func()) {
 	})
 }
 
-// wait returns when no stream is open, or at the latest when patience or ctx is over.
-func (s *streams) wait(ctx context.Context, patience time.Duration) {
+// wait returns when no stream is open, or after a timeout or the end of ctx.
+func (s *streams) wait(ctx context.Context, timeout time.Duration) {
 	s.mu.Lock()
 	ended := s.ended
 	s.mu.Unlock()
 	if ended == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	select {
 	case <-ended:
@@ -79,10 +78,10 @@ func (s server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionReq
 	return stream, nil
 }
 
-// StopProvider cancels every call under way. It returns when the actions among
-// them have said how they ended.
+// StopProvider cancels every call in progress. It returns when the actions among
+// them have sent their last events.
 func (s server) StopProvider(ctx context.Context, req *tfprotov6.StopProviderRequest) (*tfprotov6.StopProviderResponse, error) {
 	resp, err := s.frameworkServer.StopProvider(ctx, req)
-	s.streams.wait(ctx, streamPatience)
+	s.streams.wait(ctx, streamTimeout)
 	return resp, err
 }

@@ -49,8 +49,8 @@ func validateSchedules(schedules types.Map, diags *diag.Diagnostics) {
 	}
 }
 
-// validateTimeouts refuses a time that is over before it has begun. That a text
-// is a duration is checked by the attribute itself.
+// validateTimeouts refuses timeouts that are not positive. The attributes
+// themselves check that each is a duration.
 func validateTimeouts(timeouts map[string]attr.Value, diags *diag.Diagnostics) {
 	for _, operation := range slices.Sorted(maps.Keys(timeouts)) {
 		text, ok := timeouts[operation].(types.String)
@@ -59,12 +59,12 @@ func validateTimeouts(timeouts map[string]attr.Value, diags *diag.Diagnostics) {
 		}
 		if d, err := time.ParseDuration(text.ValueString()); err == nil && d <= 0 {
 			diags.AddAttributeError(path.Root("timeouts").AtName(operation), "Invalid timeout",
-				fmt.Sprintf("%q leaves no time at all. Write a time above zero, for example \"10m\", or leave it out for the default of %s.", text.ValueString(), formatDuration(defaultTimeout)))
+				fmt.Sprintf("%q leaves no time. Write a duration above zero, for example \"10m\", or leave it out for the default of %s.", text.ValueString(), formatDuration(defaultTimeout)))
 		}
 	}
 }
 
-// validateSecrets refuses secrets that no function could have.
+// validateSecrets refuses secrets that the platform does not accept.
 func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
 	if config.Secrets.IsUnknown() {
 		return
@@ -77,7 +77,7 @@ func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
 			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value is null. Leave the name out to remove the secret.")
 		}
 		if strings.ContainsRune(value.ValueString(), 0) {
-			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value has a NUL character, which no environment variable can hold. Encode the value, for example with `base64encode`.")
+			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value contains a NUL character, which an environment variable cannot contain. Encode the value, for example with `base64encode`.")
 		}
 		lengths[name] = len([]rune(value.ValueString()))
 	}
@@ -95,11 +95,11 @@ func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
 	}
 }
 
-// nextDates is how many dates show what a schedule with both day fields means.
+// nextDates is how many dates illustrate a schedule with both day fields.
 const nextDates = 3
 
-// warnDayFields says what a cron expression with both day fields means: cron
-// runs it on days that match either, and many people expect both.
+// warnDayFields explains a cron expression with both day fields: cron runs it on
+// days that match either of them, and many people expect both.
 func warnDayFields(schedules map[string]backup.Schedule, now time.Time, diags *diag.Diagnostics) {
 	for _, key := range slices.Sorted(maps.Keys(schedules)) {
 		s := schedules[key]
@@ -119,13 +119,13 @@ func warnDayFields(schedules map[string]backup.Schedule, now time.Time, diags *d
 			dates = append(dates, at.In(location).Format("Mon 2006-01-02 15:04"))
 		}
 		diags.AddAttributeWarning(path.Root("schedules").AtMapKey(key).AtName("cron"), "Both day fields are set",
-			fmt.Sprintf("%q names days of the month and days of the week, and cron runs it on days that match either of them. The next runs are %s (%s). If one of the two is enough, write * for the other.",
+			fmt.Sprintf("%q names days of the month and days of the week, and cron runs it on days that match either of them. The next runs are %s (%s). If you need only one of the two, write * for the other.",
 				s.Cron, strings.Join(dates, ", "), s.Zone))
 	}
 }
 
-// checkOverdueAfter refuses an `overdue_after` that reports every backup as
-// overdue before the next one is due.
+// checkOverdueAfter refuses an `overdue_after` with which every backup would be
+// reported as overdue before the next one is due.
 func checkOverdueAfter(settings backup.Settings, diags *diag.Diagnostics) {
 	standard, err := backup.OverdueAfter(settings.Schedules)
 	if err != nil || standard == 0 {

@@ -14,14 +14,15 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// maxText is how many bytes a text has at most that is looked at: a complaint
-// about a longer one would fill the terminal, and take long to find better ones.
+// maxText is the maximum length, in bytes, of texts that are validated. An error
+// about a longer one would fill the terminal, and the search for suggestions would
+// take long.
 const maxText = 4096
 
 // anyText accepts every text that is not too long.
 func anyText(string) error { return nil }
 
-// check is a string validator made of a function that says what is wrong.
+// check is a string validator whose function says what is wrong.
 type check struct {
 	description string
 	complain    func(string) error
@@ -40,7 +41,7 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 	}
 	value := req.ConfigValue.ValueString()
 	if len(value) > maxText {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("The value has %d bytes, the limit is %d: it %s.", len(value), maxText, c.description))
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid value", fmt.Sprintf("The value has %d bytes; the limit is %d. It %s.", len(value), maxText, c.description))
 		return
 	}
 	if err := c.complain(value); err != nil {
@@ -70,14 +71,14 @@ var (
 
 func validateIdentifier(text string) error {
 	if len(text) > maxIdentifier || !identifier.MatchString(text) {
-		return fmt.Errorf("%q is no plain SQL name; write it without a schema and quotes, in letters, digits and underscores", text)
+		return fmt.Errorf("%q is not a plain SQL name; write it without a schema or quotes, with letters, digits and underscores only", text)
 	}
 	return nil
 }
 
 func validateSlug(text string) error {
 	if len(text) > maxSlug || !slug.MatchString(text) {
-		return fmt.Errorf("%q is no slug of an Edge Function; write the last part of its address, for example \"alert-processor\"", text)
+		return fmt.Errorf("%q is not a valid slug of an Edge Function; write the last part of the function's URL, for example \"alert-processor\"", text)
 	}
 	return nil
 }
@@ -85,15 +86,16 @@ func validateSlug(text string) error {
 // maxAlertSource keeps the subject of an e-mail readable.
 const maxAlertSource = 100
 
-// validateAlertSource refuses what the alert function would put into HTML as it is.
+// validateAlertSource refuses characters that the alert function would copy into
+// HTML unchanged.
 func validateAlertSource(s string) error {
 	switch {
 	case strings.TrimSpace(s) == "":
-		return errors.New("the alert function refuses an empty source; name the origin of the alert")
+		return errors.New("the source is empty, which the alert function refuses; name the origin of the alert")
 	case len([]rune(s)) > maxAlertSource:
-		return fmt.Errorf("the source has %d characters, the limit is %d; it becomes part of an e-mail's subject", len([]rune(s)), maxAlertSource)
+		return fmt.Errorf("the source has %d characters; the limit is %d, because it becomes part of an e-mail's subject", len([]rune(s)), maxAlertSource)
 	case strings.ContainsAny(s, "<>&") || text.Printable(s) != s || strings.Contains(s, "\n"):
-		return errors.New("the source becomes part of an e-mail's subject and HTML; write it without <, >, &, control characters and invisible ones")
+		return errors.New("the source becomes part of an e-mail's subject and HTML; remove <, >, &, control characters and invisible characters")
 	}
 	return nil
 }
@@ -102,16 +104,16 @@ func validateDuration(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is no duration; write hours, minutes or seconds, for example \"26h\" or \"10m\"", text)
+		return fmt.Errorf("%q is not a duration; write hours, minutes or seconds, for example \"26h\" or \"10m\"", text)
 	case d < time.Minute:
-		return fmt.Errorf("%q is shorter than one minute; the watchdog looks every ten minutes", text)
+		return fmt.Errorf("%q is shorter than one minute; the watchdog runs every ten minutes", text)
 	case d%time.Second != 0:
-		return fmt.Errorf("%q has parts of a second; write whole seconds", text)
+		return fmt.Errorf("%q has fractions of a second; write whole seconds", text)
 	}
 	return nil
 }
 
-// formatDuration writes a duration without parts that are zero: 26h, 10m, 1h30m.
+// formatDuration writes a duration without trailing zero units: 26h, 10m, 1h30m.
 func formatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
