@@ -68,7 +68,7 @@ func (l *autoBackupList) List(ctx context.Context, req list.ListRequest, stream 
 	var refs []string
 	diags.Append(config.ProjectRefs.ElementsAs(ctx, &refs, false)...)
 	if !diags.HasError() && l.resource.projects == nil {
-		diags.AddError("The provider is not configured", "A query needs the provider's arguments to be known.")
+		addUnconfigured(&diags)
 	}
 	if diags.HasError() {
 		stream.Results = list.ListResultsStreamDiagnostics(diags)

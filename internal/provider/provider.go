@@ -105,16 +105,21 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	for _, value := range []types.String{config.AccessToken, config.ProjectRef, config.DatabaseURL, config.APIURL, config.ProjectURL} {
-		if value.IsUnknown() {
-			// The value comes from a resource that does not exist yet.
-			// Terraform configures the provider again when it is known.
-			return
-		}
-	}
 	own, known, diags := readSelfHosted(ctx, config.SelfHosted)
 	resp.Diagnostics.Append(diags...)
-	if !known || resp.Diagnostics.HasError() {
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	for _, value := range []types.String{config.AccessToken, config.ProjectRef, config.DatabaseURL, config.APIURL, config.ProjectURL} {
+		known = known && !value.IsUnknown()
+	}
+	if !known {
+		// Another resource has yet to create the value. An engine that defers
+		// changes plans the rest and comes back; any other one configures the
+		// provider again when the value is known.
+		if req.ClientCapabilities.DeferralAllowed {
+			resp.Deferred = &provider.Deferred{Reason: provider.DeferredReasonProviderConfigUnknown}
+		}
 		return
 	}
 	resolved, invalid := resolve(providerConfig{
@@ -232,7 +237,7 @@ func (p *projects) newService(ref string) (*install.Service, error) {
 // nil. projects is nil until the provider is configured.
 func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *install.Service {
 	if p == nil {
-		diags.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
+		addUnconfigured(diags)
 		return nil
 	}
 	service, err := p.service(ref)
@@ -243,8 +248,17 @@ func serviceOf(p *projects, ref string, diags *diag.Diagnostics) *install.Servic
 	return service
 }
 
-// processName describes this process to users whose apply must wait for it, as
-// Terraform describes the holder of a state's lock.
+// addUnconfigured says that the provider block has an argument whose value is
+// not known yet.
+func addUnconfigured(diags *diag.Diagnostics) {
+	diags.AddError("The provider is not configured yet",
+		"An argument of the provider block, such as `access_token`, `project_ref` or `database_url`, takes its value from a resource that is not applied yet. "+
+			"Apply that resource first, with \"terraform apply -target=<its address>\", or take the value from a variable or from the environment. "+
+			"Terraform with -allow-deferral plans the rest first and comes back to it.")
+}
+
+// processName names this process to people whose apply has to wait for it, as
+// Terraform names the holder of a state's lock.
 func processName() string {
 	name, host := "somebody", "an unnamed machine"
 	if u, err := user.Current(); err == nil {

@@ -105,7 +105,7 @@ func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 		return
 	}
 	if a.projects == nil {
-		resp.Diagnostics.AddError("The provider is not configured yet", "An argument of the provider block is known only after another resource was applied. Apply that resource first, for example with -target.")
+		addUnconfigured(&resp.Diagnostics)
 		return
 	}
 	id, err := a.backup(config)
