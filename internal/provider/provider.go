@@ -257,8 +257,8 @@ func addUnconfigured(diags *diag.Diagnostics) {
 			"Terraform with -allow-deferral plans the rest first and comes back to it.")
 }
 
-// processName names this process to people whose apply has to wait for it, as
-// Terraform names the holder of a state's lock.
+// processName describes this process to users whose apply must wait for it, as
+// Terraform describes the holder of a state's lock.
 func processName() string {
 	name, host := "somebody", "an unnamed machine"
 	if u, err := user.Current(); err == nil {
