@@ -10,8 +10,8 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
-// ConflictingJob is an active pg_cron job that seems to make the same backup by another
-// way, so that more backups run than are declared.
+// ConflictingJob is an active pg_cron job that seems to make the same backup in
+// another way, so that more backups run than are declared.
 type ConflictingJob struct {
 	Job
 	// Key is the schedule key under which the backup would adopt the job. It
@@ -21,12 +21,13 @@ type ConflictingJob struct {
 	Readable bool
 }
 
-// Conflicts lists the active jobs that are not among those of spec and that run
-// the same backup, as their name or their command says. They are not touched.
+// Conflicts lists the active jobs that spec does not have and that make the same
+// backup, as their names or their commands say, by their ids. An apply does not
+// change them.
 func (s State) Conflicts(spec Spec) []ConflictingJob {
 	var conflicts []ConflictingJob
 	add := func(key string, job Job) {
-		// A job without a role runs no more than any other job does.
+		// A job whose role does not exist does not run.
 		if !job.Active || job.Orphaned {
 			return
 		}
@@ -34,12 +35,13 @@ func (s State) Conflicts(spec Spec) []ConflictingJob {
 		conflicts = append(conflicts, ConflictingJob{Job: job, Key: key, Readable: err == nil})
 	}
 	for key, job := range s.ConflictingJobs {
-		if !spec.WantsJob(key) {
-			if key == WatchdogKey || job.Username != JobOwner {
-				key = ""
-			}
-			add(key, job)
+		if spec.WantsJob(key) {
+			continue // it is adopted or refused
 		}
+		if job.Username != JobOwner {
+			key = ""
+		}
+		add(key, job)
 	}
 	makes := MakesBackup(spec.ID.Name, spec.Settings.Function.RPC)
 	for _, job := range s.OtherJobs {
@@ -83,6 +85,6 @@ func isJobOf(job Job, backups []string) bool {
 		name := Name(backup)
 		key, named := strings.CutPrefix(job.Name, string(name)+"-")
 		return named && job.Username == JobOwner &&
-			(job.Command == name.dispatchCommand(key) || (key == WatchdogKey && job.Command == name.watchCommand()))
+			(job.Command == name.dispatchCommand(key) || key == WatchdogKey && job.Command == name.watchCommand())
 	})
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 )
 
 // Part is a part of an installation. Parts are applied in the order of these
-// constants and removed in the reverse one.
+// constants and removed in the reverse order.
 type Part int
 
 // The parts of an installation.
@@ -43,7 +44,7 @@ type Difference struct {
 	Text string
 }
 
-// RequiredExtensions are the extensions that the chain stands on.
+// RequiredExtensions are the PostgreSQL extensions that a backup needs.
 var RequiredExtensions = []string{"pg_cron", "pg_net", "supabase_vault"}
 
 // Diff lists what has to change so that found becomes what spec wants, in the
@@ -171,48 +172,27 @@ func (d *differ) vault() {
 
 func vaultSecret(name string) string { return "vault secret " + name }
 
-// UnmarkedVault are the backup's vault secrets without its ownership marker.
-func (s State) UnmarkedVault() []string {
-	var names []string
-	for _, name := range []string{s.ID.Name.VaultAlertKey(), s.ID.Name.VaultToken()} {
-		if marker, ok := s.VaultMarkers[name]; ok && marker != s.ID.Name.VaultMarker() {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// SurplusVault are the vault secrets that carry the backup's ownership marker
-// under a name that it does not use, because somebody has renamed one.
-func (s State) SurplusVault() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultMarkers)), func(name string) bool {
-		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultAlertKey()
-	})
-}
-
 func (d *differ) secrets() {
-	for _, name := range d.spec.Settings.Secrets {
-		digest, exists := d.found.Secrets[name]
-		value, known := d.spec.Secrets[name]
+	for _, secret := range d.found.SecretsOf(d.spec) {
+		object := "secret " + secret.Name
 		switch {
-		case !exists:
-			d.add(PartSecrets, "secret "+name, "is missing")
-		case known && digest != DigestOf(value),
-			!known && d.spec.SameSecret != nil && !d.spec.SameSecret(name, digest):
-			d.add(PartSecrets, "secret "+name, "has another value than the configured one")
+		case secret.Wanted && !secret.Present:
+			d.add(PartSecrets, object, "is missing")
+		case secret.Wanted && d.changed(secret):
+			d.add(PartSecrets, object, "has another value than the configured one")
+		case secret.surplus():
+			d.add(PartSecrets, object, "is there and no longer configured")
 		}
-	}
-	for _, name := range SurplusSecrets(d.spec, d.found) {
-		d.add(PartSecrets, "secret "+name, "is there and no longer configured")
 	}
 }
 
-// SurplusSecrets are the secrets which belong to the backup and which the
-// spec no longer names. Adopted ones are left to those who made them.
-func SurplusSecrets(spec Spec, found State) []string {
-	return slices.DeleteFunc(found.ownSecrets(), func(name string) bool {
-		return slices.Contains(spec.Settings.Secrets, name)
-	})
+// changed reports whether a secret is known to have another value than the spec
+// wants.
+func (d *differ) changed(secret Secret) bool {
+	if value, known := d.spec.Secrets[secret.Name]; known {
+		return secret.Digest != DigestOf(value)
+	}
+	return d.spec.SameSecret != nil && !d.spec.SameSecret(secret.Name, secret.Digest)
 }
 
 func (d *differ) function() {
@@ -382,7 +362,7 @@ func (d *differ) ownership(key string, found, wanted any) {
 	if equalJSON(found, wanted) {
 		return
 	}
-	row, lost := settingsRow(d.spec.ID.Name), d.found.disownedSecrets()
+	row, lost := settingsRow(d.spec.ID.Name), d.found.unrecordedSecrets()
 	switch {
 	case key == "instance":
 		d.add(PartJobs, row, "belongs to another installation than the one that was applied")
@@ -391,6 +371,13 @@ func (d *differ) ownership(key string, found, wanted any) {
 	default:
 		d.add(PartJobs, "setting "+key, "is %s instead of %s", shownValue(found), shownValue(wanted))
 	}
+}
+
+// equalJSON reports whether two values have the same JSON form.
+func equalJSON(a, b any) bool {
+	left, errLeft := json.Marshal(a)
+	right, errRight := json.Marshal(b)
+	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
 }
 
 // document is a value as its JSON is read.

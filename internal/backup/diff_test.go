@@ -1,53 +1,13 @@
 package backup
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
-	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
-
-// intact returns a spec and a state that has nothing to be changed.
-func intact(t *testing.T) (Spec, State) {
-	t.Helper()
-	settings := Settings{
-		Timezone:  "UTC",
-		Schedules: map[string]Schedule{"daily": {Cron: "0 3 * * *", Enabled: true, UTC: "0 3 * * *", Zone: "UTC", Hours: []int{3}}},
-		Function:  FunctionSettings{URL: "https://x/functions/v1/auto-backup", RPC: DefaultRPC},
-		Alert:     AlertSettings{Enabled: true, Function: DefaultAlertFunction},
-		Secrets:   []string{"KEY"},
-	}
-	id := ID{ProjectRef: "abcdefghijklmnopqrst", Name: DefaultName}
-	code := source.Source{Files: map[string][]byte{"index.ts": []byte("code"), "deno.json": []byte("{}")}, ImportMap: "deno.json"}
-	spec := Spec{ID: id, Settings: settings, Source: code, Secrets: map[string]string{"KEY": "value"}, ExtendLogConstraint: true}
-	dispatcher := payload.LoadDispatcher()
-	found := settings
-	found.Schedules = maps.Clone(settings.Schedules)
-	state := State{
-		ID: id, Extensions: map[string]string{"pg_cron": "1.6", "pg_net": "0.20.4", "supabase_vault": "0.3.1"},
-		DispatcherVersion: dispatcher.Version, Functions: maps.Clone(dispatcher.Functions), SchemaDrift: map[string]string{},
-		Settings: &found, Marked: true, FunctionID: "f", Backups: []string{DefaultName},
-		Jobs:         map[string]Job{},
-		Token:        TokenState{Vault: "d", Function: "d"},
-		VaultMarkers: map[string]string{id.Name.VaultToken(): id.Name.VaultMarker(), id.Name.VaultAlertKey(): id.Name.VaultMarker()},
-		Secrets:      map[string]string{"KEY": DigestOf("value"), id.Name.TokenSecret(): "d", "OTHER": "x"},
-		Function: &FunctionState{
-			ID: "f", Name: id.Name.FunctionMarker(), Status: StatusActive, Files: code.Digests(),
-			Entrypoint: source.Entrypoint, ImportMap: code.ImportMap,
-		},
-		LogConstraints: []LogConstraint{{Name: "c", Admits: true}},
-	}
-	for key, job := range spec.Jobs() {
-		job.ID = int64(len(key))
-		state.Jobs[key] = job
-	}
-	return spec, state
-}
 
 // TestDiff proves that an intact installation has no difference, and that each
 // kind of drift is found in its own part and told in a sentence of its own.
@@ -220,54 +180,37 @@ func TestDiffLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// TestForeign proves that every object without an ownership marker is named before
-// anything is written, that adoption lifts the refusal, and that the backup's
-// own objects are not foreign.
-func TestForeign(t *testing.T) {
+// TestDispatcherDrift proves what is said of changes in the dispatcher's schema,
+// by the database and by the bodies of its functions.
+func TestDispatcherDrift(t *testing.T) {
 	t.Parallel()
-	spec, state := intact(t)
-	if err := state.Foreign(spec); err != nil {
-		t.Errorf("an own installation is foreign: %v", err)
-	}
-	state = State{
-		ID: spec.ID,
-		ConflictingJobs: map[string]Job{"daily": {ID: 7, Name: "auto-backup-daily", Schedule: "0 6 * * *", Username: JobOwner}, "secondary": {ID: 8, Name: "auto-backup-secondary", Username: JobOwner},
-			"daily@x": {ID: 9, Name: "auto-backup-daily", Schedule: "* * * * *", Username: "x"}},
-		Function:     &FunctionState{ID: "f", Name: "auto-backup"},
-		Secrets:      map[string]string{"KEY": "x", "AUTO_BACKUP_TOKEN": "y"},
-		Token:        TokenState{Function: "y"},
-		VaultMarkers: map[string]string{"auto-backup/token": "somebody else's"},
-	}
-	var foreign *ForeignError
-	want := []string{
-		"the Edge Function auto-backup", "the pg_cron job auto-backup-daily (id 7, schedule 0 6 * * *)",
-		"the pg_cron job auto-backup-daily (id 9, schedule * * * * *, role x)",
-		"the vault secret auto-backup/token", "the function secret AUTO_BACKUP_TOKEN", "the function secret KEY",
-	}
-	if err := state.Foreign(spec); !errors.As(err, &foreign) || !slices.Equal(foreign.Objects, want) {
-		t.Errorf("got  %v\nwant %v", err, want)
-	}
-	spec.Adopt = true
-	if err := state.Foreign(spec); err != nil {
-		t.Errorf("adoption is refused: %v", err)
+	for what, c := range map[string]struct {
+		change func(*State)
+		want   map[string]string
+	}{
+		"nothing":                    {func(*State) {}, nil},
+		"the database says so":       {func(s *State) { s.SchemaDrift = map[string]string{"table runs": "is missing"} }, map[string]string{"table runs": "is missing"}},
+		"a function's body":          {func(s *State) { s.Functions["watch"] = "x" }, map[string]string{"function watch": "has another body"}},
+		"a function is missing":      {func(s *State) { delete(s.Functions, "watch") }, map[string]string{"function watch": "is missing"}},
+		"the database says that too": {func(s *State) { delete(s.Functions, "watch"); s.SchemaDrift["function watch(text)"] = "is missing" }, map[string]string{"function watch(text)": "is missing"}},
+		"of a similar name":          {func(s *State) { delete(s.Functions, "watch"); s.SchemaDrift["function watchdog(text)"] = "x" }, map[string]string{"function watchdog(text)": "x", "function watch": "is missing"}},
+		"the database cannot say":    {func(s *State) { s.SchemaDrift = nil }, map[string]string{"schema": "cannot be examined, because this role may not execute auto_backup.drift()"}},
+		"it cannot, for a reason":    {func(s *State) { s.SchemaDrift = nil; delete(s.Functions, "drift") }, map[string]string{"function drift": "is missing"}},
+		"another version":            {func(s *State) { s.DispatcherVersion, s.Functions, s.SchemaDrift = "0.1+0", nil, nil }, nil},
+		"another version's own":      {func(s *State) { s.DispatcherVersion, s.SchemaDrift = "0.1+0", map[string]string{"table runs": "x"} }, nil},
+	} {
+		_, state := intact(t)
+		c.change(&state)
+		equal(t, what, state.DispatcherDrift(), c.want)
 	}
 }
 
-// TestTokenState proves that every state of the token's two homes is told apart.
-func TestTokenState(t *testing.T) {
+// TestPartNames proves the names of the parts, which errors and logs say.
+func TestPartNames(t *testing.T) {
 	t.Parallel()
-	for token, want := range map[TokenState][2]string{
-		{}:                                     {"", "is missing in the vault and in the function's secrets"},
-		{Function: "a", Unreadable: true}:      {"", "cannot be compared, because auto_backup.token_digest is not as it was installed"},
-		{Function: "a"}:                        {"", "is missing in the vault"},
-		{Vault: "a"}:                           {"", "is missing in the function's secrets"},
-		{Vault: "a", Function: "b"}:            {"", "differs between the vault and the function's secrets"},
-		{Vault: "a", Function: "b", Next: "a"}: {"", "differs between the vault and the function's secrets"},
-		{Vault: "a", Function: "a", Next: "a"}: {"", "was being replaced, and the rotation is unfinished"},
-		{Vault: "a", Function: "a"}:            {"a", ""},
-	} {
-		if digest, problem := token.Digest(); digest != want[0] || problem != want[1] || token.Intact() != (want[1] == "") {
-			t.Errorf("%+v: %q, %q, intact %v", token, digest, problem, token.Intact())
-		}
+	var got []string
+	for part := PartExtensions; part <= PartJobs; part++ {
+		got = append(got, part.String())
 	}
+	equal(t, "parts", got, []string{"extensions", "dispatcher", "token", "secrets", "function", "log constraint", "jobs"})
 }

@@ -17,14 +17,13 @@ func (s State) DispatcherDrift() map[string]string {
 		return found
 	}
 	maps.Copy(found, s.SchemaDrift)
-	// The bodies are compared here once more: what compares in the database is
-	// itself one of the functions.
+	// The bodies are compared here once more, because auto_backup.drift, which
+	// compares in the database, is itself one of the functions.
 	for name, digest := range wanted.Functions {
 		present, ok := s.Functions[name]
-		listed := false
-		for object := range s.SchemaDrift {
-			listed = listed || strings.HasPrefix(object, "function "+name+"(")
-		}
+		listed := slices.ContainsFunc(slices.Collect(maps.Keys(s.SchemaDrift)), func(object string) bool {
+			return strings.HasPrefix(object, "function "+name+"(")
+		})
 		switch {
 		case listed || present == digest:
 		case !ok:
@@ -37,16 +36,4 @@ func (s State) DispatcherDrift() map[string]string {
 		found["schema"] = "cannot be examined, because this role may not execute auto_backup.drift()"
 	}
 	return found
-}
-
-// disownedSecrets are the backup's extra secrets, as it was known before, that
-// are there and that its settings row does not name any more.
-func (s State) disownedSecrets() []string {
-	if s.Settings == nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Sorted(slices.Values(s.Known.Secrets)), func(name string) bool {
-		_, exists := s.Secrets[name]
-		return !exists || slices.Contains(s.Settings.Secrets, name)
-	})
 }

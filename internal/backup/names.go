@@ -40,21 +40,21 @@ var (
 	refPattern    = regexp.MustCompile(`^[a-z]{20}$`)
 )
 
-// SelfHostedRef stands for a project reference where a project has none: in
-// ids, imports and states of self-hosted projects. No hosted project can have it.
+// SelfHostedRef is used as the project reference of self-hosted projects in IDs,
+// imports and states. No hosted project can have it.
 const SelfHostedRef = "self-hosted"
 
-// Name is the name of a backup, from which the names of all its objects
-// derive. Its form makes sure that no two backups share a derived name.
+// Name is the name of a backup. The names of all its objects derive from it; its
+// form ensures that no two backups share a derived name.
 type Name string
 
-// Validate says why a name cannot be used.
+// Validate says why a name cannot be used, and how to choose another one.
 func (n Name) Validate() error {
 	switch {
 	case len(n) > maxNameLength:
 		return fmt.Errorf("%q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter name", string(n), len(n), maxNameLength)
 	case !namePattern.MatchString(string(n)):
-		return fmt.Errorf("%q does not survive as Edge Function slug, job name and secret name; use lower-case letters and digits in words joined by single hyphens, beginning with a letter, for example \"auto-backup\"", string(n))
+		return fmt.Errorf("%q cannot serve as function slug, job name and secret name; use lower-case letters and digits in words joined by single hyphens, beginning with a letter, for example \"auto-backup\"", string(n))
 	case strings.HasPrefix(string(n), "supabase-") || n == "supabase":
 		return fmt.Errorf("%q would give the function secret %s, and Supabase reserves the prefix SUPABASE_; choose another name", string(n), n.TokenSecret())
 	}
@@ -80,14 +80,15 @@ func (n Name) TokenSecret() string {
 }
 
 // NextTokenSecret is the name of the function secret with the token that is
-// about to replace the other one. It exists during a rotation only.
+// about to replace the present one. It exists only during a rotation.
 func (n Name) NextTokenSecret() string { return n.TokenSecret() + "_NEXT" }
 
-// FunctionMarker is the display name of the deployed function, which shows in
-// the dashboard whose it is.
+// FunctionMarker is the ownership marker of the Edge Function: its display name,
+// which the dashboard shows.
 func (n Name) FunctionMarker() string { return string(n) + " (" + Owner + ")" }
 
-// VaultMarker is the description of the backup's vault secrets.
+// VaultMarker is the ownership marker of the backup's vault secrets: their
+// description.
 func (n Name) VaultMarker() string { return "managed by " + Owner + ", backup " + string(n) }
 
 func (n Name) dispatchCommand(key string) string {
@@ -98,11 +99,12 @@ func (n Name) watchCommand() string {
 	return fmt.Sprintf("select auto_backup.watch('%s')", n)
 }
 
-// ValidateKey says why a schedule key cannot be used.
+// ValidateKey says why a schedule key cannot be used, and how to choose another
+// one.
 func ValidateKey(key string) error {
 	switch {
 	case key == WatchdogKey:
-		return errors.New(`the key "watchdog" names the job that watches over the backup; choose another key, for example "daily"`)
+		return errors.New(`the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
 	case len(key) > maxKeyLength:
 		return fmt.Errorf("the key %q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key", key, len(key), maxKeyLength)
 	case !keyPattern.MatchString(key):
@@ -111,10 +113,10 @@ func ValidateKey(key string) error {
 	return nil
 }
 
-// ValidateProjectRef says why a text is no project reference.
+// ValidateProjectRef says why a text is not a valid project reference.
 func ValidateProjectRef(ref string) error {
 	if !refPattern.MatchString(ref) && ref != SelfHostedRef {
-		return fmt.Errorf("%q is no project reference; it is the 20 lower-case letters in the project's dashboard address, https://supabase.com/dashboard/project/<ref>", ref)
+		return fmt.Errorf("%q is not a valid project reference; a reference is the 20 lower-case letters in the project's dashboard address, https://supabase.com/dashboard/project/<ref>", ref)
 	}
 	return nil
 }
@@ -127,7 +129,7 @@ type ID struct {
 
 func (id ID) String() string { return id.ProjectRef + "/" + string(id.Name) }
 
-// ParseID reads an ID from its text form.
+// ParseID parses the text form of an ID. The error names that form.
 func ParseID(text string) (ID, error) {
 	ref, name, found := strings.Cut(text, "/")
 	id := ID{ProjectRef: ref, Name: Name(name)}
@@ -139,39 +141,4 @@ func ParseID(text string) (ID, error) {
 		return ID{}, fmt.Errorf("%w; %s", err, form)
 	}
 	return id, nil
-}
-
-// Limits of the Management API for function secrets.
-const (
-	maxSecrets           = 100
-	maxSecretNameLength  = 256
-	maxSecretValueLength = 24_576
-)
-
-// ValidateSecrets says why a set of extra function secrets cannot be stored.
-// The key of the result is the secret's name, or empty for the set as a whole.
-// Values are passed as their lengths in characters, unknown ones as zero.
-func ValidateSecrets(name Name, lengths map[string]int) map[string]error {
-	faults := map[string]error{}
-	// The token takes one place, and a second one while it is rotated.
-	if limit := maxSecrets - 2; len(lengths) > limit {
-		faults[""] = fmt.Errorf("%d secrets are too many: a project holds %d, and the backup's own token needs up to two of them; keep at most %d", len(lengths), maxSecrets, limit)
-	}
-	for secret, length := range lengths {
-		switch {
-		case secret == "":
-			faults[secret] = errors.New("a secret needs a name")
-		case !secretPattern.MatchString(secret):
-			faults[secret] = fmt.Errorf("%.40q: the name is also that of an environment variable; write it in letters, digits, underscores, dots and hyphens", secret)
-		case strings.HasPrefix(secret, "SUPABASE_"):
-			faults[secret] = fmt.Errorf("%s: Supabase reserves names that begin with SUPABASE_; choose another name", secret)
-		case len([]rune(secret)) > maxSecretNameLength:
-			faults[secret] = fmt.Errorf("%s…: the name has %d characters, the limit is %d; choose a shorter name", string([]rune(secret)[:20]), len([]rune(secret)), maxSecretNameLength)
-		case name != "" && (secret == name.TokenSecret() || secret == name.NextTokenSecret()):
-			faults[secret] = fmt.Errorf("%s: the provider keeps the backup's own token under this name; choose another name", secret)
-		case length > maxSecretValueLength:
-			faults[secret] = fmt.Errorf("%s: the value has %d characters, the limit is %d; store it elsewhere and keep only a key to it here", secret, length, maxSecretValueLength)
-		}
-	}
-	return faults
 }

@@ -1,65 +1,68 @@
 package backup
 
 import (
-	"errors"
 	"strings"
 	"testing"
 )
 
-// TestNameValidate proves that only names are accepted whose derived names are
-// valid everywhere and belong to one backup alone.
-func TestNameValidate(t *testing.T) {
-	t.Parallel()
-	for name, complaint := range map[string]string{
-		"auto-backup":                  "",
-		"b":                            "",
-		"night2":                       "",
-		strings.Repeat("a", 40):        "",
-		"":                             "does not survive",
-		"Auto-Backup":                  "does not survive",
-		"auto_backup":                  "does not survive",
-		"auto--backup":                 "does not survive",
-		"-auto":                        "does not survive",
-		"auto-":                        "does not survive",
-		"2nd":                          "does not survive",
-		"auto backup":                  "does not survive",
-		"auto'backup":                  "does not survive",
-		"auto\nbackup":                 "does not survive",
-		"supabase-backup":              "SUPABASE_",
-		"supabase":                     "SUPABASE_",
-		strings.Repeat("a", 41):        "limit is 40",
-		strings.Repeat("long-", 10):    "limit is 40",
-		"автобэкап":                    "does not survive",
-		"auto-backup\u200b":            "does not survive",
-		"auto/backup":                  "does not survive",
-		"auto-backup;drop schema x --": "does not survive",
-	} {
-		err := Name(name).Validate()
-		switch {
-		case complaint == "" && err != nil:
-			t.Errorf("%q is refused: %v", name, err)
-		case complaint != "" && (err == nil || !strings.Contains(err.Error(), complaint)):
-			t.Errorf("%q: got %v, want a complaint with %q", name, err, complaint)
-		}
+// says reports an error whose text is not the wanted one; an empty text means no
+// error.
+func says(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		t.Errorf("%s:\n got %q\nwant %q", what, got, want)
 	}
 }
 
-// TestDerivedNames proves the names that every other part of the system, and
-// the people who look for them, rely on.
+// TestNameValidate proves that only names are accepted whose derived names are
+// valid everywhere and belong to one backup alone, and that the others are refused
+// with what to write instead.
+func TestNameValidate(t *testing.T) {
+	t.Parallel()
+	for _, name := range []Name{"auto-backup", "b", "night2", Name(strings.Repeat("a", 40)), "supabase2", "my-supabase"} {
+		says(t, string(name), name.Validate(), "")
+	}
+	const form = " cannot serve as function slug, job name and secret name; use lower-case letters and digits in words joined by single hyphens, beginning with a letter, for example \"auto-backup\""
+	for _, name := range []string{
+		"", "Auto-Backup", "auto_backup", "auto--backup", "-auto", "auto-", "2nd", "auto backup", "auto'backup", "auto/backup", "auto-backup;drop schema x --",
+	} {
+		says(t, name, Name(name).Validate(), `"`+name+`"`+form)
+	}
+	says(t, "a line break", Name("auto\nbackup").Validate(), `"auto\nbackup"`+form)
+	says(t, "an invisible character", Name("auto-backup\u200b").Validate(), `"auto-backup\u200b"`+form)
+	says(t, "another alphabet", Name("автобэкап").Validate(), `"автобэкап"`+form)
+	says(t, "a reserved name", Name("supabase").Validate(), `"supabase" would give the function secret SUPABASE_TOKEN, and Supabase reserves the prefix SUPABASE_; choose another name`)
+	says(t, "a reserved prefix", Name("supabase-backup").Validate(), `"supabase-backup" would give the function secret SUPABASE_BACKUP_TOKEN, and Supabase reserves the prefix SUPABASE_; choose another name`)
+	long := strings.Repeat("a", 41)
+	says(t, "a long name", Name(long).Validate(), `"`+long+`" has 41 characters, the limit is 40: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter name`)
+}
+
+// TestDerivedNames proves the names that every other part of the system, and the
+// people who look for them, rely on.
 func TestDerivedNames(t *testing.T) {
 	t.Parallel()
 	n := Name("auto-backup")
-	for got, want := range map[string]string{
-		n.Slug():                   "auto-backup",
-		n.Job("daily"):             "auto-backup-daily",
-		n.Job(WatchdogKey):         "auto-backup-watchdog",
-		n.VaultToken():             "auto-backup/token",
-		n.TokenSecret():            "AUTO_BACKUP_TOKEN",
-		n.NextTokenSecret():        "AUTO_BACKUP_TOKEN_NEXT",
-		n.dispatchCommand("daily"): "select auto_backup.dispatch('auto-backup', 'daily')",
+	for _, c := range [][2]string{
+		{n.Slug(), "auto-backup"},
+		{n.Job("daily"), "auto-backup-daily"},
+		{n.Job(WatchdogKey), "auto-backup-watchdog"},
+		{n.VaultToken(), "auto-backup/token"},
+		{n.VaultAlertKey(), "auto-backup/alert-key"},
+		{n.TokenSecret(), "AUTO_BACKUP_TOKEN"},
+		{n.NextTokenSecret(), "AUTO_BACKUP_TOKEN_NEXT"},
+		{n.FunctionMarker(), "auto-backup (terraform-provider-aimindset)"},
+		{n.VaultMarker(), "managed by terraform-provider-aimindset, backup auto-backup"},
+		{n.dispatchCommand("daily"), "select auto_backup.dispatch('auto-backup', 'daily')"},
+		{n.watchCommand(), "select auto_backup.watch('auto-backup')"},
+		{ID{testRef, n}.String(), "abcdefghijklmnopqrst/auto-backup"},
+		{FunctionURL("https://x.supabase.co", "auto-backup"), "https://x.supabase.co/functions/v1/auto-backup"},
 	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
+		if c[0] != c[1] {
+			t.Errorf("got %q, want %q", c[0], c[1])
 		}
 	}
 	if longest := Name(strings.Repeat("a", maxNameLength)).Job(strings.Repeat("k", maxKeyLength)); len(longest) > 63 {
@@ -71,70 +74,43 @@ func TestDerivedNames(t *testing.T) {
 // backups share a job.
 func TestValidateKey(t *testing.T) {
 	t.Parallel()
-	for key, ok := range map[string]bool{
-		"daily": true, "every_minute": true, "n1": true, strings.Repeat("k", 20): true,
-		"watchdog": false, "": false, "Daily": false, "two-words": false, "a b": false, "1st": false, strings.Repeat("k", 21): false,
-	} {
-		if err := ValidateKey(key); (err == nil) != ok {
-			t.Errorf("%q: %v", key, err)
-		}
+	for _, key := range []string{"daily", "every_minute", "n1", "watchdog2", strings.Repeat("k", 20)} {
+		says(t, key, ValidateKey(key), "")
 	}
+	for _, key := range []string{"", "Daily", "two-words", "a b", "1st", "_a", "a@b"} {
+		says(t, key, ValidateKey(key), `the key "`+key+`" becomes part of a job name; use lower-case letters, digits and underscores, beginning with a letter, for example "daily"`)
+	}
+	says(t, "watchdog", ValidateKey("watchdog"), `the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
+	long := strings.Repeat("k", 21)
+	says(t, "a long key", ValidateKey(long), `the key "`+long+`" has 21 characters, the limit is 20: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key`)
 }
 
-// TestParseID proves that an ID survives its text form and that nonsense is
-// refused with the form to write.
+// TestParseID proves that an ID survives its text form, for hosted and self-hosted
+// projects, and that nonsense is refused with the form to write.
 func TestParseID(t *testing.T) {
 	t.Parallel()
-	want := ID{ProjectRef: "abcdefghijklmnopqrst", Name: "auto-backup"}
-	if got, err := ParseID(want.String()); err != nil || got != want {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for _, text := range []string{"", "auto-backup", "abcdefghijklmnopqrst", "short/auto-backup", "ABCDEFGHIJKLMNOPQRST/auto-backup", "abcdefghijklmnopqrst/Auto", "abcdefghijklmnopqrst/a/b"} {
-		if _, err := ParseID(text); err == nil {
-			t.Errorf("%q is accepted", text)
+	for _, want := range []ID{{testRef, "auto-backup"}, {SelfHostedRef, "night"}} {
+		if got, err := ParseID(want.String()); err != nil || got != want {
+			t.Errorf("got %v, %v, want %v", got, err, want)
 		}
 	}
-}
-
-// TestValidateSecrets proves the Management API's limits, at each secret's own name.
-func TestValidateSecrets(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		what    string
-		lengths map[string]int
-		at      string
-		says    string
-	}{
-		{"reserved prefix", map[string]int{"SUPABASE_KEY": 1}, "SUPABASE_KEY", "reserves"},
-		{"the backup's own token", map[string]int{"AUTO_BACKUP_TOKEN": 1}, "AUTO_BACKUP_TOKEN", "own token"},
-		{"the backup's next token", map[string]int{"AUTO_BACKUP_TOKEN_NEXT": 1}, "AUTO_BACKUP_TOKEN_NEXT", "own token"},
-		{"long name", map[string]int{strings.Repeat("N", 257): 1}, strings.Repeat("N", 257), "limit is 256"},
-		{"long value", map[string]int{"KEY": 24_577}, "KEY", "limit is 24576"},
-		{"no name", map[string]int{"": 1}, "", "needs a name"},
+	const (
+		form = "; an import ID is <project_ref>/<name>, for example abcdefghijklmnopqrst/auto-backup"
+		ref  = " is not a valid project reference; a reference is the 20 lower-case letters in the project's dashboard address, https://supabase.com/dashboard/project/<ref>"
+		name = " cannot serve as function slug, job name and secret name; use lower-case letters and digits in words joined by single hyphens, beginning with a letter, for example \"auto-backup\""
+	)
+	for text, want := range map[string]string{
+		"":                                 `"" has no slash`,
+		"auto-backup":                      `"auto-backup" has no slash`,
+		"short/auto-backup":                `"short"` + ref,
+		"ABCDEFGHIJKLMNOPQRST/auto-backup": `"ABCDEFGHIJKLMNOPQRST"` + ref,
+		"abcdefghijklmnopqrstu/a":          `"abcdefghijklmnopqrstu"` + ref,
+		"abcdefghijklmnopqrst/Auto":        `"Auto"` + name,
+		"abcdefghijklmnopqrst/a/b":         `"a/b"` + name,
+		"x/Y":                              `"x"` + ref + "\n" + `"Y"` + name,
 	} {
-		faults := ValidateSecrets("auto-backup", c.lengths)
-		if err := faults[c.at]; err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: got %v, want %q", c.what, faults, c.says)
-		}
-	}
-	many := map[string]int{}
-	for i := range 99 {
-		many["KEY_"+strings.Repeat("X", i)] = 1
-	}
-	if err := ValidateSecrets("auto-backup", many)[""]; err == nil || !strings.Contains(err.Error(), "too many") {
-		t.Errorf("99 secrets: got %v", err)
-	}
-	fine := map[string]int{"supabase_lower_case": 1, strings.Repeat("N", 256): 24_576, "EMPTY": 0}
-	if faults := ValidateSecrets("auto-backup", fine); len(faults) > 0 {
-		t.Errorf("accepted secrets are refused: %v", faults)
-	}
-}
-
-// TestForeignErrorUnwraps proves that a caller can tell a refusal from a fault.
-func TestForeignErrorUnwraps(t *testing.T) {
-	t.Parallel()
-	err := error(&ForeignError{ID: ID{"abcdefghijklmnopqrst", "auto-backup"}, Objects: []string{"x"}})
-	if !errors.Is(err, ErrForeign) {
-		t.Errorf("%v is not ErrForeign", err)
+		got, err := ParseID(text)
+		says(t, text, err, want+form)
+		equal(t, text, got, ID{})
 	}
 }

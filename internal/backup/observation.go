@@ -2,35 +2,33 @@ package backup
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Known is what an earlier observation learned about a function's source. It
-// spares reading the source while nobody has deployed the function again.
+// Known is what a Terraform state or an earlier observation knows of a backup. It
+// saves reading the function's source while nobody has deployed it again, and it
+// tells the backup's objects from others when its settings row is lost.
 type Known struct {
 	// Revision is the deployment that was read, Files and Changes what was found
 	// in it; see FunctionState.
 	Revision       string
 	Files, Changes map[string]string
 	// Applied are the digests of the source that was applied, by path. Content,
-	// if not nil, returns that source, or nil where it is not at hand any more.
+	// if not nil, returns that source, or nil where it is no longer available.
 	Applied map[string]string
 	Content func() map[string][]byte
 	// Managed says that the backup itself was known, whatever is left of it.
 	Managed bool
-	// Keys are the keys of the backup's jobs and Secrets the names of its
-	// extra secrets. They tell the backup's objects from others when the
-	// settings row, which lists them, is lost.
+	// Keys are the keys of the backup's jobs and Secrets the names of its extra
+	// secrets.
 	Keys, Secrets []string
 }
 
-// Observation is what the database says about one backup: the project's part,
-// which all backups share and nobody may change, and the backup's own.
+// Observation is the database's part of one backup, as it is read from there: what
+// all backups of the project share, which must not be changed, and the backup's
+// own.
 type Observation struct {
 	ProjectObservation
 	BackupObservation
@@ -53,9 +51,9 @@ type ProjectObservation struct {
 	Jobs []Job `json:"jobs"`
 }
 
-// TokenDigest is the answer of auto_backup.token_digest, empty when the vault
-// has no token.
+// TokenDigest is the answer of auto_backup.token_digest.
 type TokenDigest struct {
+	// Digest is empty when the vault has no token.
 	Digest string `json:"digest"`
 }
 
@@ -70,8 +68,8 @@ type BackupObservation struct {
 		// settings were last written.
 		CreatedAt time.Time `json:"created_at"`
 		UpdatedAt time.Time `json:"updated_at"`
-		// Age is in seconds since the installation was finished, null when it
-		// was not, or nobody noted it.
+		// Age is in seconds since the installation was finished, null when it was
+		// not finished or the time is not known.
 		Age *float64 `json:"age"`
 	} `json:"settings"`
 	Vault map[string]string `json:"vault"`
@@ -79,9 +77,9 @@ type BackupObservation struct {
 	TokenDigest *TokenDigest `json:"token_digest"`
 }
 
-// Fill puts what the database said into a state. known is what the Terraform
-// state, or an earlier observation, knew of the backup.
-func (o Observation) Fill(state *State, known Known) error {
+// Fill puts what the database answered into a state with an ID. known is what the
+// Terraform state, or an earlier observation, knew of the backup.
+func (o Observation) Fill(state *State, known Known) {
 	name := state.ID.Name
 	state.Known = known
 	state.Extensions, state.Backups = o.Extensions, o.Backups
@@ -100,9 +98,9 @@ func (o Observation) Fill(state *State, known Known) error {
 	if o.Installation != nil {
 		state.DispatcherVersion = o.Installation.Version
 	}
-	claimed := map[string]bool{}
+	keys := map[string]bool{}
 	for _, key := range known.Keys {
-		claimed[key] = true
+		keys[key] = true
 	}
 	if o.Settings != nil {
 		state.Marked, state.FunctionID = o.Settings.Owner == Owner, o.Settings.FunctionID
@@ -111,25 +109,21 @@ func (o Observation) Fill(state *State, known Known) error {
 			state.Age = time.Duration(*o.Settings.Age * float64(time.Second))
 		}
 		state.Settings = &Settings{}
-		// A value of another type than it has to be is left out, and so shows
-		// as a change like any other.
-		var typeErr *json.UnmarshalTypeError
-		if err := json.Unmarshal(o.Settings.Document, state.Settings); err != nil && !errors.As(err, &typeErr) {
-			return fmt.Errorf("the settings of backup %s in auto_backup.settings have an unexpected form: %w", name, err)
-		}
-		claimed[WatchdogKey] = true
-		for key := range maps.Keys(state.Settings.Schedules) {
-			claimed[key] = true
+		// What is missing or has the wrong type is left out, so it shows as a change
+		// like any other.
+		_ = json.Unmarshal(o.Settings.Document, state.Settings)
+		keys[WatchdogKey] = true
+		for key := range state.Settings.Schedules {
+			keys[key] = true
 		}
 	}
 	others := slices.DeleteFunc(slices.Clone(o.Backups), func(other string) bool { return other == string(name) })
-	o.fillJobs(state, claimed, others)
-	return nil
+	o.fillJobs(state, keys, others)
 }
 
-// fillJobs sorts the jobs by whose they are. claimed are the keys of the
-// backup's own, backups the other backups of the project.
-func (o Observation) fillJobs(state *State, claimed map[string]bool, backups []string) {
+// fillJobs sorts the jobs by the backup they belong to. keys are those of the
+// backup's own jobs, backups the other backups of the project.
+func (o Observation) fillJobs(state *State, keys map[string]bool, backups []string) {
 	state.Jobs, state.ConflictingJobs = map[string]Job{}, map[string]Job{}
 	var others []Job
 	keyOf := func(job Job) (string, bool) {
@@ -141,14 +135,14 @@ func (o Observation) fillJobs(state *State, claimed map[string]bool, backups []s
 		switch {
 		case !named || job.Username != JobOwner:
 			others = append(others, job)
-		case claimed[key]:
+		case keys[key]:
 			state.Jobs[key] = job
 		default:
 			state.ConflictingJobs[key] = job
 		}
 	}
-	// A job of a name of this backup that belongs to another role is a second
-	// one, or the backup's own under another owner.
+	// A job with a name of this backup and another role is a second job of that
+	// name, or the backup's own job, which was given to that role.
 	for _, job := range others {
 		key, named := keyOf(job)
 		_, double := state.Jobs[key]
@@ -156,7 +150,7 @@ func (o Observation) fillJobs(state *State, claimed map[string]bool, backups []s
 		case !named && isJobOf(job, backups):
 		case !named:
 			state.OtherJobs = append(state.OtherJobs, job)
-		case !claimed[key]:
+		case !keys[key]:
 			state.ConflictingJobs[duplicateKey(key, job.Username)] = job
 		case double:
 			state.Jobs[duplicateKey(key, job.Username)] = job

@@ -64,13 +64,13 @@ func assess(q Query, d statusDocument, functions []supabase.Function, secrets []
 	}
 	a.state.Token.Function = a.state.Secrets[id.Name.TokenSecret()]
 	a.state.Token.Next = a.state.Secrets[id.Name.NextTokenSecret()]
-	broken := backup.Observation{ProjectObservation: d.ProjectObservation, BackupObservation: d.BackupObservation}.Fill(&a.state, backup.Known{})
+	backup.Observation{ProjectObservation: d.ProjectObservation, BackupObservation: d.BackupObservation}.Fill(&a.state, backup.Known{})
 
 	legacy := a.legacyJobs()
 	switch {
 	case d.Settings != nil || a.hidden("auto_backup.settings") || a.dispatched():
 		a.Installation = InstallationProvider
-		a.provider(broken, legacy)
+		a.provider(legacy)
 	case len(legacy) > 0:
 		a.Installation = InstallationLegacy
 		a.legacy(legacy)
@@ -130,7 +130,7 @@ func (a *assessment) absent() {
 }
 
 // provider is the status of a backup that the dispatcher makes.
-func (a *assessment) provider(broken error, legacy []backup.Job) {
+func (a *assessment) provider(legacy []backup.Job) {
 	a.LastSuccess, a.Failures = a.found.LastSuccess, a.found.Failures
 	if at := slices.IndexFunc(a.found.History, func(r history.Run) bool { return r.ID != "" }); at >= 0 {
 		a.LastRun = &a.found.History[at]
@@ -141,7 +141,8 @@ func (a *assessment) provider(broken error, legacy []backup.Job) {
 	}
 	a.relations()
 	a.extensions()
-	if broken == nil && a.found.Settings != nil {
+	var broken error
+	if a.found.Settings != nil {
 		// What a look at an installation leaves out, nobody can work with.
 		broken = json.Unmarshal(a.found.Settings.Document, &backup.Settings{})
 	}

@@ -98,7 +98,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		return nil
 	}
 	// The settings row marks everything that follows as this provider's.
-	if !found.Marked || len(surplusOrNew(spec, found)) > 0 || found.Settings.Instance != spec.Settings.Instance {
+	if !found.Marked || len(found.SecretsToRecord(spec)) > 0 || found.Settings.Instance != spec.Settings.Instance {
 		changed[backup.PartDispatcher] = true
 	}
 	// The jobs' step writes the rest of the row that the dispatcher's step makes.
@@ -116,7 +116,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		{backup.PartExtensions, func() error { return l.script(ctx, queries.Extensions) }},
 		{backup.PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
 		{backup.PartToken, func() error { return l.applyToken(ctx, spec, found) }},
-		{backup.PartSecrets, func() error { return l.setSecrets(ctx, changedSecrets(spec, found)) }},
+		{backup.PartSecrets, func() error { return l.setSecrets(ctx, found.SecretsToSet(spec)) }},
 		{backup.PartFunction, func() error {
 			deployed, err := l.applyFunction(ctx, spec, found)
 			if err != nil {
@@ -130,7 +130,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 			return nil
 		}},
 		// The function that was there before may still need them.
-		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, backup.SurplusSecrets(spec, found)...) }},
+		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, found.SecretsToDelete(spec)...) }},
 		{backup.PartLogConstraint, func() error { return l.applyLogConstraint(ctx, spec, found) }},
 		{backup.PartJobs, func() error {
 			if err := l.service.settle(ctx); err != nil {
@@ -152,18 +152,6 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		return &PartError{ID: spec.ID, Part: backup.PartFunction, Verb: "install", Err: err}
 	}
 	return nil
-}
-
-// surplusOrNew are the secrets whose ownership the settings row must note
-// before they are written.
-func surplusOrNew(spec backup.Spec, found backup.State) []string {
-	var names []string
-	for _, name := range spec.Settings.Secrets {
-		if found.Settings == nil || !slices.Contains(found.Settings.Secrets, name) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
@@ -204,10 +192,7 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 		// Only the last step of a rotation is missing.
 		return l.deleteToken(ctx, name, name.NextTokenSecret())
 	}
-	token, err := backup.NewToken()
-	if err != nil {
-		return err
-	}
+	token := backup.NewToken()
 	// The slot whose token the vault holds is in use until the vault changes.
 	slot := name.NextTokenSecret()
 	if found.Token.Vault == "" || found.Token.Vault != found.Token.Function {
@@ -305,17 +290,6 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	}
 	_, err = l.write(ctx, queries.PutVaultSecret, name.VaultAlertKey(), key, name.VaultMarker(), string(name), l.holder)
 	return err
-}
-
-// changedSecrets are the extra secrets that have another value, or none.
-func changedSecrets(spec backup.Spec, found backup.State) map[string]string {
-	changed := map[string]string{}
-	for name, value := range spec.Secrets {
-		if found.Secrets[name] != backup.DigestOf(value) {
-			changed[name] = value
-		}
-	}
-	return changed
 }
 
 func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {
@@ -472,7 +446,7 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 				return nil
 			})
 		}},
-		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, backup.OwnedSecrets(found)...) }},
+		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, found.RemovableSecrets()...) }},
 		{backup.PartToken, func() error {
 			if len(found.VaultMarkers) == 0 {
 				return nil

@@ -95,9 +95,7 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 		return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
 	}
 
-	if err := database.Fill(&state, known); err != nil {
-		return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
-	}
+	database.Fill(&state, known)
 	state.Secrets = map[string]string{}
 	for _, secret := range secrets {
 		state.Secrets[secret.Name] = secret.Digest

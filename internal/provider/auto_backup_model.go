@@ -176,6 +176,19 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	return result, true, diags
 }
 
+// plannedSettings reads the configured part of a plan that is applied. The
+// schedules are compiled as the plan shows them, because they could be compiled
+// differently today.
+func (m autoBackupModel) plannedSettings(ctx context.Context, gateway gateway, now time.Time) (backup.Settings, bool, diag.Diagnostics) {
+	settings, known, diags := m.settings(ctx, gateway, now)
+	for key, utc := range stringsOf(m.CronUTC) {
+		if schedule, ok := settings.Schedules[key]; ok {
+			settings.Schedules[key] = schedule.Planned(utc)
+		}
+	}
+	return settings, known, diags
+}
+
 // source reads the Edge Function's source: the built-in one, or that of
 // source_dir. It answers false when the directory is not known yet.
 func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (source.Source, bool, diag.Diagnostics) {

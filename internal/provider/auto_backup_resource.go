@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -210,7 +209,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if service == nil {
 		return
 	}
-	settings, known, more := plan.settings(ctx, r.projects.config.gateway(plan.ProjectRef.ValueString()), time.Now())
+	settings, known, more := plan.plannedSettings(ctx, r.projects.config.gateway(plan.ProjectRef.ValueString()), time.Now())
 	diags.Append(more...)
 	code, readable, more := plan.source(ctx, settings)
 	diags.Append(more...)
@@ -287,7 +286,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		// The next plan has to see that the token is still to be replaced.
 		final.RotateToken = state.RotateToken
 	}
-	final.claim(secrets, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
+	final.rememberSecrets(spec, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
 	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap}
 	if err == nil {
 		made.Seen = seenSource{Revision: result.Revision, Files: made.Digests}
@@ -317,7 +316,7 @@ func (m *autoBackupModel) fill(was applied, diags *diag.Diagnostics) {
 func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 	for name, computed := range computedAttributes() {
 		if name == "secret_fingerprints" {
-			continue // see claim
+			continue // see rememberSecrets
 		}
 		switch field := computed.field(m).(type) {
 		case *types.String:
@@ -336,33 +335,28 @@ func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 	}
 }
 
-// claim stores the fingerprints of the secrets that belong to the backup after
-// an apply. One that failed before it had written them may have set or removed
-// any: then the state claims those that it knew before and those that the project
-// did not have, so that none is orphaned, with the fingerprint of the former value.
-func (m *autoBackupModel) claim(secrets map[string]string, state *autoBackupModel, before backup.State, written bool, fingerprints *backup.Fingerprinter, diags *diag.Diagnostics) {
-	former := map[string]string{}
+// rememberSecrets stores the fingerprints of the secrets that a state has to
+// remember after an apply. One that failed before it had written them may have set
+// or removed any: a secret that the state knew keeps its former fingerprint.
+func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, written bool, fingerprints *backup.Fingerprinter, diags *diag.Diagnostics) {
+	former, present := map[string]string{}, map[string]string{}
 	if state != nil {
 		former = stringsOf(state.SecretFingerprints)
 	}
-	claimed := map[string]string{}
-	for name, value := range secrets {
-		if _, existed := before.Secrets[name]; !written && existed {
-			continue
+	for _, name := range before.SecretsAfter(spec, !written) {
+		value, wanted := spec.Secrets[name]
+		present[name] = former[name]
+		if wanted && (written || former[name] == "") {
+			fingerprint, err := fingerprints.Of(backup.DigestOf(value), former[name])
+			if err != nil {
+				diags.AddError("Cannot fingerprint a secret", err.Error())
+			}
+			present[name] = fingerprint
 		}
-		fingerprint, err := fingerprints.Of(backup.DigestOf(value), former[name])
-		if err != nil {
-			diags.AddError("Cannot fingerprint a secret", err.Error())
-			continue
-		}
-		claimed[name] = fingerprint
-	}
-	if !written {
-		maps.Copy(claimed, former)
 	}
 	m.SecretFingerprints = types.MapNull(types.StringType)
-	if len(claimed) > 0 {
-		m.SecretFingerprints = mapOf(claimed)
+	if len(present) > 0 {
+		m.SecretFingerprints = mapOf(present)
 	}
 }
 

@@ -152,7 +152,7 @@ func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics
 		diags.AddAttributeWarning(path.Root("adopt_existing"), "Objects of other hands are taken over",
 			fmt.Sprintf("As `adopt_existing` is set, these become part of backup %s, and go when it is destroyed:\n\n- %s", spec.ID, strings.Join(objects, "\n- ")))
 	}
-	if names := found.Abandons(spec); len(names) > 0 {
+	if names := found.SecretsToLeave(spec); len(names) > 0 {
 		diags.AddAttributeWarning(path.Root("secrets"), "Adopted secrets stay in the project",
 			fmt.Sprintf("Backup %s no longer names %s. They were there before it, and other functions may use them, so they keep the value that they have now. To remove them: supabase secrets unset --project-ref %s %s",
 				spec.ID, strings.Join(names, ", "), spec.ID.ProjectRef, strings.Join(names, " ")))
