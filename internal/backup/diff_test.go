@@ -143,7 +143,7 @@ func TestDrift(t *testing.T) {
 func TestShown(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"plain": "plain", " a\n\tb ": "a b", "a\x1b[2Jb\u202ec\u200bd": "a[2Jbcd", "a\xffb": "ab",
+		"plain": "plain", "a\n\tb": "a b", "a\x1b[2Jb\u202ec\u200bd": "a[2Jbcd", "a\xffb": "ab",
 		strings.Repeat("é", 80): strings.Repeat("é", 80), strings.Repeat("é", 81): strings.Repeat("é", 80) + "…",
 	} {
 		if got := shown(value); got != want {

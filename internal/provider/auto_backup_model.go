@@ -81,7 +81,7 @@ func (m autoBackupModel) id() backup.ID {
 
 // known is what a state and its private part know of a backup. was is nil at
 // the beginning of an import.
-func (m autoBackupModel) known(was *applied) backup.Known {
+func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 	known := backup.Known{
 		Managed: !m.ID.IsNull(), // at the beginning of an import it is
 		Keys:    append(slices.Collect(maps.Keys(m.Schedules.Elements())), backup.WatchdogKey),
@@ -91,7 +91,7 @@ func (m autoBackupModel) known(was *applied) backup.Known {
 		known.Revision, known.Files, known.Changes = was.Seen.Revision, was.Seen.Files, was.Seen.Changes
 		known.Applied = was.Digests
 		known.Content = func() map[string][]byte {
-			code, _, _ := m.source(context.Background(), was.Settings)
+			code, _, _ := m.source(ctx, was.Settings)
 			return code.Files
 		}
 	}

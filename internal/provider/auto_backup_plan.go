@@ -287,7 +287,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
-	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known(was))
+	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known(ctx, was))
 	if err != nil {
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return

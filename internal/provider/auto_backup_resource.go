@@ -77,7 +77,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	known := state.known(was)
+	known := state.known(ctx, was)
 	_, found, ok := r.observe(ctx, state, known, (*install.Service).ObserveCached, &resp.Diagnostics)
 	if !ok {
 		return
@@ -140,7 +140,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	service, found, ok := r.observe(ctx, state, state.known(was), (*install.Service).Observe, &resp.Diagnostics)
+	service, found, ok := r.observe(ctx, state, state.known(ctx, was), (*install.Service).Observe, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -225,7 +225,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	remembered := backup.Known{}
 	if state != nil {
-		remembered = state.known(was)
+		remembered = state.known(ctx, was)
 	}
 	found, err := service.Observe(ctx, spec.ID.Name, remembered)
 	if err != nil {

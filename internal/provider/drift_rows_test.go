@@ -7,10 +7,8 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -301,15 +299,6 @@ func sourceOf(p *project) map[string]string {
 		files[path.Base(name)] = content
 	}
 	return files
-}
-
-// builtInFiles are the files of the built-in function.
-func builtInFiles() []string {
-	source, err := payload.Function(payload.FunctionConfig{})
-	if err != nil {
-		panic(err)
-	}
-	return slices.Sorted(maps.Keys(source.Files))
 }
 
 // steadyRows are what is no drift.
