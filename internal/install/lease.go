@@ -70,7 +70,7 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("backup %s has been changed by %q since %s; the wait for the end of that apply was given up: %v", e.ID, e.Holder, e.Since, e.Err)
+	return fmt.Sprintf("backup %s is being changed by %q, which began at %s; the wait for its end was given up: %v", e.ID, e.Holder, e.Since, e.Err)
 }
 
 func (e *BusyError) Unwrap() error { return e.Err }
