@@ -194,25 +194,34 @@ func (s *site) wants(r row, cron, timezone string) backup.Settings {
 // each on a backup of its own.
 func onTheClock(ctx context.Context, c clock, table []row, together []int, results []result) error {
 	return onProject(ctx, c != cannotTick, func(project *stack.Stack) error {
-		due := time.Now().UTC().Add(20 * time.Second).Truncate(time.Minute).Add(time.Minute)
 		var all []*site
 		for n := range together {
-			s, err := newSite(ctx, project, backup.Name(fmt.Sprintf("backup-%c", 'a'+n)), due)
+			s, err := newSite(ctx, project, backup.Name(fmt.Sprintf("backup-%c", 'a'+n)), time.Time{})
 			if err != nil {
 				return err
 			}
 			defer s.owner.Close()
 			all = append(all, s)
 		}
-		cron := fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour())
-		for n, i := range together {
-			err := guarded(func() { all[n].begin(all[n].wants(table[i], cron, "UTC")) })
-			if err != nil {
-				return err
+		// The tick is that of the next minute for which everything is installed in
+		// time, which takes a slow machine longer.
+		var due time.Time
+		for lead := 20 * time.Second; !time.Now().Before(due.Add(-time.Second)); lead *= 2 {
+			due = time.Now().UTC().Add(lead).Truncate(time.Minute).Add(time.Minute)
+			cron := fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour())
+			for n, i := range together {
+				s := all[n]
+				err := guarded(func() {
+					if s.due != (time.Time{}) {
+						s.settle() // it may have ticked
+					}
+					s.due = due
+					s.begin(s.wants(table[i], cron, "UTC"))
+				})
+				if err != nil {
+					return err
+				}
 			}
-		}
-		if !time.Now().Before(due.Add(-time.Second)) {
-			return errors.New("the installation took too long for the tick")
 		}
 		var work sync.WaitGroup
 		for n, i := range together {
@@ -224,7 +233,7 @@ func onTheClock(ctx context.Context, c clock, table []row, together []int, resul
 					s.watchdogTicks(false)
 				}, func() error {
 					s.until(due)
-					s.awaitFor(time.Minute, "pg_cron's tick", func() bool {
+					s.await("pg_cron's tick", func() bool {
 						return s.holds(`count(*) = count(*) filter (where d.status in ('succeeded', 'failed'))
 							from cron.job j left join cron.job_run_details d on d.jobid = j.jobid where j.jobname = $1`, s.name.Job("daily"))
 					})

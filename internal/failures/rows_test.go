@@ -548,7 +548,7 @@ func rows() []row {
 			meanwhile: func(s *site) {
 				s.whenBegun()
 				s.forget()
-				s.stack.TerminateFunction(s.name.Slug(), "wall_clock", 2*time.Second)
+				s.reachesWallClock()
 				s.exec(s.owner, s.rpc)
 			},
 		},

@@ -320,13 +320,10 @@ func (s *site) texts(sql string, args ...any) []string {
 	return values
 }
 
-// await waits until a condition holds.
+// await waits until a condition holds. The limit ends what would otherwise hang;
+// it is none that a slow machine could reach.
 func (s *site) await(what string, condition func() bool) {
-	s.awaitFor(time.Minute, what, condition)
-}
-
-func (s *site) awaitFor(patience time.Duration, what string, condition func() bool) {
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -386,6 +383,24 @@ func (s *site) forget() {
 	for _, run := range s.taken() {
 		s.gone[run] = true
 	}
+}
+
+// reachesWallClock has the platform warn the function that its time is over, and
+// kill it when it has left its trace.
+func (s *site) reachesWallClock() {
+	const logged = `select details from public.backup_logs where action_type = 'auto_backup'`
+	before := s.texts(logged)
+	ended := make(chan struct{})
+	go func() {
+		s.stack.TerminateFunction(s.name.Slug(), "wall_clock", time.Hour)
+		close(ended)
+	}()
+	s.await("the trace of an interrupted run", func() bool {
+		return s.holds(`exists (select from public.system_logs where type = 'auto_backup_error' and context ->> 'code' = 'interrupted')`) &&
+			!slices.Equal(s.texts(logged), before)
+	})
+	s.stack.KillFunction(s.name.Slug())
+	<-ended
 }
 
 // ended says whether the function has said how a run ended.
