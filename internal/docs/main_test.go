@@ -258,7 +258,7 @@ func exec(t *testing.T, s *stack.Stack, statement string) {
 // await waits until a condition holds, and runs step before each look.
 func await(t *testing.T, s *stack.Stack, condition, step string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()

@@ -1,9 +1,12 @@
 package provider_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -236,10 +239,14 @@ func (p *project) value(query string, args ...any) string {
 	return *text
 }
 
+// patience ends a wait that would otherwise hang. It is no limit that a slow
+// machine could reach.
+const patience = 3 * time.Minute
+
 // await waits until a query answers as wanted.
 func (p *project) await(wanted, query string, args ...any) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -254,6 +261,43 @@ func (p *project) await(wanted, query string, args ...any) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// holdBackups lets every backup wait until the Management API has answered a
+// number of statements that ask for a run.
+func (p *project) holdBackups(requests int) {
+	p.t.Helper()
+	hold, err := p.Admin().Begin(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := hold.Exec(p.t.Context(), "lock table public.backup_articles in exclusive mode"); err != nil {
+		p.t.Fatal(err)
+	}
+	var mu sync.Mutex
+	p.InterceptAPI(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(w, r)
+			mu.Lock()
+			defer mu.Unlock()
+			if bytes.Contains(body, []byte("auto_backup.run_now(")) {
+				if requests--; requests == 0 {
+					if err := hold.Rollback(context.Background()); err != nil {
+						p.t.Errorf("let the backups go on: %v", err)
+					}
+				}
+			}
+		})
+	})
+	p.t.Cleanup(func() {
+		p.InterceptAPI(nil)
+		_ = hold.Rollback(context.Background())
+	})
 }
 
 // client is somebody else with access to the Management API.

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -222,15 +223,11 @@ func TestInterrupt(t *testing.T) {
 	var terraform *stack.TerraformProcess
 	started := make(chan struct{})
 	deploy := stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}
-	faulty.Begin(&stack.Trap{Call: deploy, Fault: stack.Hang}, func(call stack.RemoteCall) {
-		if call == deploy {
-			<-started
-			time.AfterFunc(100*time.Millisecond, func() {
-				faulty.Release()
-				_ = terraform.Interrupt()
-			})
-		}
-	})
+	faulty.Begin(&stack.Trap{Call: deploy, Fault: stack.Hang, Act: func() {
+		<-started
+		faulty.Release()
+		_ = terraform.Interrupt()
+	}}, nil)
 	terraform = c.begin(update...)
 	close(started)
 	run, ended := terraform.Wait()
@@ -259,7 +256,10 @@ func TestRefreshEnds(t *testing.T) {
 	config := required + `
 		resource "aimindset_auto_backup" "this" {
 		  verify   = "none"
-		  timeouts = { read = "2s" }
+		  timeouts = { read = var.read }
+		}
+		variable "read" {
+		  default = "2m"
 		}`
 	fresh, installed := newCLI(t, config, environ...), newCLI(t, config, environ...)
 	const (
@@ -268,22 +268,36 @@ func TestRefreshEnds(t *testing.T) {
 	)
 	hang := func(c *cli, call stack.RemoteCall, says ...string) {
 		t.Helper()
-		faulty.Begin(&stack.Trap{Call: call, Fault: stack.Hang}, nil)
-		began := time.Now()
-		out := c.run(1, "plan", "-no-color")
-		if took := time.Since(began); took < 2*time.Second || took > time.Minute {
-			t.Errorf("%s: the plan took %s", call, took)
-		}
-		c.says(out, append(says, "The time granted by `timeouts`")...)
-		if _, sprung, err := faulty.End(); err != nil || !sprung {
-			t.Fatalf("%s: nothing hung: %v", call, err)
+		// A slow machine takes longer to get so far that something can hang.
+		for read := 2 * time.Second; ; read *= 2 {
+			granted := fmt.Sprintf("-var=read=%s", read)
+			if c == installed {
+				// A refresh takes the time from the state.
+				c.run(0, "apply", "-auto-approve", "-no-color", granted)
+			}
+			faulty.Begin(&stack.Trap{Call: call, Fault: stack.Hang}, nil)
+			began := time.Now()
+			out := c.run(1, "plan", "-no-color", granted)
+			took := time.Since(began)
+			_, sprung, err := faulty.End()
+			if err != nil {
+				t.Fatalf("%s: %v", call, err)
+			}
+			if !sprung && read < time.Minute {
+				continue
+			}
+			if !sprung || took < read {
+				t.Errorf("%s: hung %t, and the plan, which has %s, took %s", call, sprung, read, took)
+			}
+			c.says(out, append(says, "The time granted by `timeouts`")...)
+			return
 		}
 	}
 	hang(fresh, stack.RemoteCall{Name: statement, N: 1}, "Cannot read the project")
 	hang(fresh, stack.RemoteCall{Name: statement, N: 2}, "Cannot check the project")
-	installed.run(0, "apply", "-auto-approve", "-no-color")
 	hang(installed, stack.RemoteCall{Name: statement, N: 1}, "Cannot read the backup")
 	hang(installed, stack.RemoteCall{Name: functions, N: 1}, "Cannot read the backup")
+	installed.run(0, "apply", "-auto-approve", "-no-color")
 	installed.run(0, "plan", "-detailed-exitcode", "-no-color")
 }
 

@@ -66,7 +66,7 @@ func TestNothingIsLeft(t *testing.T) { //nolint:paralleltest // see above
 				t.Error(err)
 			}
 			p.await("0", sessions)
-			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 				after := goroutines(t)
 				if len(after) <= len(before) {
 					break

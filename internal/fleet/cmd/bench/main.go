@@ -496,8 +496,8 @@ func readMicro(file string) (map[string]float64, error) {
 			name = name[:at]
 		}
 		name = strings.ReplaceAll(name, "_", " ")
-		units := map[string]float64{"ns/op": 1e6, "p50-ms": 1} // how many of them are a millisecond
-		for _, unit := range []string{"ns/op", "p50-ms"} {
+		units := map[string]float64{"ns/op": 1e6, "p50-ms": 1, "best-ms": 1} // how many of them are a millisecond
+		for _, unit := range []string{"ns/op", "p50-ms", "best-ms"} {
 			if at := slices.Index(fields, unit); at > 1 {
 				value, err := strconv.ParseFloat(fields[at-1], 64)
 				if err != nil {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		// Not t.TempDir, which PostgreSQL's user cannot enter.
 		tmp, err := os.MkdirTemp("", "stack-command-")
