@@ -485,7 +485,6 @@ func (s *site) strike(c cell, a aim, before func(stack.RemoteCall)) (run stack.T
 		started   = make(chan struct{})
 		acted     error
 	)
-	watch := before
 	switch {
 	case c.fault.Is(stack.Interfere):
 		trap.Act = func() { acted = interference[c.index%len(interference)].do(s) }
@@ -499,20 +498,12 @@ func (s *site) strike(c cell, a aim, before func(stack.RemoteCall)) (run stack.T
 			}
 		}
 	case c.fault.Is(stack.Hang):
-		before = func(call stack.RemoteCall) {
-			if watch != nil {
-				watch(call)
+		trap.Act = func() {
+			s.faulty.Release()
+			if !c.expires {
+				<-started
+				_ = terraform.Interrupt() // one that has ended is told of below
 			}
-			if call != c.call {
-				return
-			}
-			time.AfterFunc(50*time.Millisecond, func() {
-				s.faulty.Release()
-				if !c.expires {
-					<-started
-					_ = terraform.Interrupt() // one that has ended is told of below
-				}
-			})
 		}
 	}
 	command := "apply"

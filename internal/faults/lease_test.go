@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -149,7 +151,7 @@ func TestStandstill(t *testing.T) {
 			}
 			first, second := aim{Variant: 1 - s.variant, Known: true}, aim{Variant: s.variant, Known: true, Rotate: true}
 			p := s.place
-			p.Process, p.LeaseTime = "the first", time.Second
+			p.Process, p.LeaseTime, p.Later = "the first", time.Hour, filepath.Join(t.TempDir(), "later")
 			v, err := newVictim(t.Context(), first, p)
 			must(t, err)
 			stopped := make(chan struct{})
@@ -164,8 +166,15 @@ func TestStandstill(t *testing.T) {
 			case err := <-ended:
 				t.Fatalf("%s was never made: %v", call, err)
 			}
-			p.Process = "the second"
-			err = second.pursue(s.ctx, p)
+			// More than the time of its lease passes, in which what it has asked
+			// for is done, and another apply begins.
+			s.faulty.Settle()
+			stop := s.expires(p.Process)
+			q := s.place
+			q.Process = "the second"
+			err = second.pursue(s.ctx, q)
+			must(t, stop())
+			must(t, os.WriteFile(p.Later, nil, 0o600))
 			v.signal(syscall.SIGCONT)
 			first.Rotate = false
 			stood := <-ended
@@ -192,10 +201,63 @@ func TestStandstill(t *testing.T) {
 	})
 }
 
+// expires ends the leases of a process that cannot renew them, again and again:
+// a statement that it has sent may still arrive. What it returns stops that.
+func (s *site) expires(process string) (stop func() error) {
+	over, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if err := s.sql(`do $$ begin if to_regclass('auto_backup.leases') is not null then
+				update auto_backup.leases set expires_at = now() where process = '` + process + `'; end if; end $$`); err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-over:
+				ended <- nil
+				return
+			}
+		}
+	}()
+	return func() error {
+		close(over)
+		return <-ended
+	}
+}
+
+// hears is a log that calls a function at each record with a message.
+type hears struct {
+	message string // empty: at none
+	heard   func()
+}
+
+// logger makes a log of it.
+func (h hears) logger() *slog.Logger { return slog.New(h) }
+
+func (h hears) Enabled(context.Context, slog.Level) bool { return true }
+func (h hears) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h hears) WithGroup(string) slog.Handler            { return h }
+func (h hears) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.message && h.message != "" {
+		h.heard()
+	}
+	return nil
+}
+
+// The messages of those who wait.
+const (
+	waitsForApply = "waiting for another apply of the backup"
+	waitsForLimit = "waiting for the rate limit of the Management API"
+)
+
 // TestEveryWaitEnds proves that whatever an apply waits for, another apply, the
 // end of a rate limit or an answer, the wait ends with the time that the
-// operation has, and at once when it is interrupted; and that the error says
-// what was waited for.
+// operation has, and when it is interrupted; and that the error says what was
+// waited for. The time is over, or the interrupt comes, when it waits. A rate
+// limit that lasts longer than the time ends it at once.
 func TestEveryWaitEnds(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
@@ -206,45 +268,54 @@ func TestEveryWaitEnds(t *testing.T) {
 			statement = "SQL"
 		}
 		for _, c := range []struct {
-			name  string
-			begin func()
-			trap  *stack.Trap
-			says  []string
+			name, message string
+			begin         func()
+			trap          stack.Trap
+			says          []string
 		}{
-			{"another apply", func() {
+			{"another apply", waitsForApply, func() {
 				must(t, s.sql(`insert into auto_backup.leases values ('auto-backup', 'x', $1, '1 hour', '2026-03-02 05:59Z', now() + interval '1 hour')`, "root@\x1b[2Jelsewhere"))
-			}, nil, []string{`"root@\x1b[2Jelsewhere"`, "2026-03-02T05:59:00Z"}},
-			{"a rate limit", nil, &stack.Trap{Call: stack.RemoteCall{Name: "GET /v1/projects/{ref}/secrets", N: 2}, Fault: stack.RateLimited, Window: time.Hour}, []string{"list the secrets"}},
-			{"an answer of the API", nil, &stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, Fault: stack.Hang}, []string{"set the secrets"}},
-			{"an answer of the database", nil, &stack.Trap{Call: stack.RemoteCall{Name: statement, N: 2}, Fault: stack.Hang}, nil},
+			}, stack.Trap{}, []string{`"root@\x1b[2Jelsewhere"`, "2026-03-02T05:59:00Z"}},
+			{"a rate limit", waitsForLimit, nil, stack.Trap{Call: stack.RemoteCall{Name: "GET /v1/projects/{ref}/secrets", N: 2}, Fault: stack.RateLimited, Window: time.Hour}, []string{"list the secrets"}},
+			{"an answer of the API", "", nil, stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, Fault: stack.Hang}, []string{"set the secrets"}},
+			{"an answer of the database", "", nil, stack.Trap{Call: stack.RemoteCall{Name: statement, N: 2}, Fault: stack.Hang}, nil},
 		} {
 			for _, why := range []error{context.DeadlineExceeded, context.Canceled} {
 				if c.begin != nil {
 					c.begin()
 				}
-				ctx, cancel := context.WithCancel(s.ctx)
-				patience := 2 * time.Second
-				if errors.Is(why, context.DeadlineExceeded) {
-					ctx, cancel = context.WithTimeout(s.ctx, patience)
-				}
-				s.faulty.Begin(c.trap, nil)
+				var ctx context.Context
+				var end func()
 				if errors.Is(why, context.Canceled) {
-					time.AfterFunc(patience, cancel)
+					ctx, end = context.WithCancel(s.ctx)
+				} else {
+					deadline := stack.NewDeadline(s.ctx, 30*time.Minute)
+					ctx, end = deadline, deadline.Expire
 				}
-				time.AfterFunc(patience, s.faulty.Release)
-				began := time.Now()
-				err := other.pursue(ctx, s.place)
-				took := time.Since(began)
-				cancel()
+				trap := c.trap
+				trap.Act = func() {
+					s.faulty.Release()
+					end()
+				}
+				p := s.place
+				p.Log = hears{c.message, end}.logger()
+				s.faulty.Begin(&trap, nil)
+				ended := make(chan error, 1)
+				go func() { ended <- other.pursue(ctx, p) }()
+				var err error
+				select {
+				case err = <-ended:
+				case <-time.After(patience):
+					t.Fatalf("%s, %v: the wait does not end", c.name, why)
+				}
+				waited := ctx.Err() != nil
+				end()
 				_, _, broken := s.faulty.End()
 				must(t, broken)
 				must(t, s.sql(`delete from auto_backup.leases`))
 				refused := errors.Is(err, supabase.ErrRateLimited) && errors.Is(err, context.DeadlineExceeded)
-				switch {
-				case !errors.Is(err, why):
-					t.Errorf("%s, %v: got %v", c.name, why, err)
-				case !refused && took < patience-time.Second, took > 30*time.Second:
-					t.Errorf("%s, %v: the wait took %s", c.name, why, took)
+				if !errors.Is(err, why) || waited == refused {
+					t.Errorf("%s, %v: waited %t, got %v", c.name, why, waited, err)
 				}
 				for _, text := range c.says {
 					if err != nil && !strings.Contains(err.Error(), text) {
@@ -265,7 +336,7 @@ func TestCrashedHolder(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *site) {
 		must(t, aim{}.pursue(s.ctx, s.place))
 		p := s.place
-		p.Process, p.LeaseTime = "the dead process", 10*time.Second
+		p.Process, p.LeaseTime = "the dead process", time.Hour
 		v, err := newVictim(t.Context(), aim{Variant: 1, Known: true}, p)
 		must(t, err)
 		s.faulty.Begin(&stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, Fault: stack.Kill, Act: v.kill}, nil)
@@ -274,13 +345,18 @@ func TestCrashedHolder(t *testing.T) {
 		}
 		_, _, err = s.faulty.End()
 		must(t, err)
-		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
-		defer cancel()
+		ctx := stack.NewDeadline(s.ctx, time.Minute)
+		p.Log = hears{waitsForApply, ctx.Expire}.logger()
 		var busy *install.BusyError
 		if err := (aim{Variant: 1, Known: true}).pursue(ctx, p); !errors.As(err, &busy) || busy.Holder != "the dead process" || busy.Expires > p.LeaseTime {
 			t.Errorf("an apply that has less time than the lease says %v", err)
 		}
+		var expiry error
+		p.Log = hears{waitsForApply, func() {
+			expiry = s.sql(`update auto_backup.leases set expires_at = now()`)
+		}}.logger()
 		must(t, aim{Variant: 1, Known: true}.pursue(s.ctx, p))
+		must(t, expiry)
 		expired, err := s.text(`select count(*) from auto_backup.leases`)
 		must(t, err)
 		if expired != "0" {
@@ -290,17 +366,31 @@ func TestCrashedHolder(t *testing.T) {
 	})
 }
 
+// waitLog is a log whose first line ends what is waited for.
+type waitLog struct {
+	strings.Builder
+	ends func()
+}
+
+func (l *waitLog) Write(line []byte) (int, error) {
+	if l.Len() == 0 {
+		l.ends()
+	}
+	return l.Builder.Write(line)
+}
+
 // TestWaitIsSaid proves that an apply which waits for another one says so in the
 // log, once, with who that is and since when, and goes on when the other ends.
 func TestWaitIsSaid(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
 		must(t, aim{}.pursue(s.ctx, s.place))
-		must(t, s.sql(`insert into auto_backup.leases values ('auto-backup', 'x', $1, '1 hour', '2026-03-02 05:59Z', now() + interval '2 seconds')`, "root@elsewhere\n\x1b[2J"))
+		must(t, s.sql(`insert into auto_backup.leases values ('auto-backup', 'x', $1, '1 hour', '2026-03-02 05:59Z', now() + interval '1 hour')`, "root@elsewhere\n\x1b[2J"))
 		service, done, err := s.place.service()
 		must(t, err)
 		defer done()
-		var log strings.Builder
+		var log waitLog
+		log.ends = func() { must(t, s.sql(`delete from auto_backup.leases where holder = 'x'`)) }
 		service.Log = slog.New(slog.NewTextHandler(&log, nil))
 		spec, err := aim{Variant: 1}.spec(s.place)
 		must(t, err)

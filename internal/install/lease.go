@@ -194,7 +194,7 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, erro
 // tryAcquire asks for the lease once. It returns the present holder when that is
 // another apply.
 func (l *lease) tryAcquire(ctx context.Context) (*BusyError, error) {
-	sent := time.Now()
+	sent := l.service.now()
 	var answer json.RawMessage
 	err := l.repeat(ctx, func() (err error) {
 		answer, err = l.service.DB.Query(ctx, postgres.ReadWrite, queries.Acquire,
@@ -257,7 +257,7 @@ func (l *lease) renewed(sent time.Time) {
 func (l *lease) left() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.expires.Sub(time.Now().Round(0))
+	return l.expires.Sub(l.service.now().Round(0))
 }
 
 // keepRenewing renews the lease until ctx ends, and calls stop when the lease is
@@ -307,7 +307,7 @@ func (l *lease) write(ctx context.Context, sql string, args ...any) (answer json
 }
 
 func (l *lease) send(ctx context.Context, sql string, args ...any) (json.RawMessage, error) {
-	sent := time.Now()
+	sent := l.service.now()
 	answer, err := l.service.DB.Query(ctx, postgres.ReadWrite, sql, args...)
 	if err == nil {
 		l.renewed(sent)
@@ -325,7 +325,7 @@ func (l *lease) script(ctx context.Context, text string) error {
 	// and hyphens only, and a holder hexadecimal digits.
 	guard := payload.LoadDispatcher().Lock + fmt.Sprintf("lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin perform auto_backup.renew('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
 	return l.repeat(ctx, func() error {
-		sent := time.Now()
+		sent := l.service.now()
 		err := l.service.DB.Exec(ctx, guard+text)
 		if err == nil {
 			l.renewed(sent)
@@ -388,6 +388,13 @@ func (s *Service) process() string {
 		return "an unnamed process"
 	}
 	return s.Process
+}
+
+func (s *Service) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
 }
 
 func (s *Service) log() *slog.Logger {

@@ -51,6 +51,8 @@ type Service struct {
 	// LeaseTime is how long another apply has to wait for this one if it dies;
 	// zero means DefaultLeaseTime.
 	LeaseTime time.Duration
+	// Now is the clock by which a lease expires; nil means time.Now.
+	Now func() time.Time
 	// Log receives what the service waits for and repeats. Nothing in it is
 	// secret. It may be nil.
 	Log *slog.Logger

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -16,11 +15,9 @@ import (
 func newTestApplication(t *testing.T, opts appOptions) (*cluster, *pgx.Conn) {
 	t.Helper()
 	c := newTestCluster(t)
-	begin := time.Now()
 	if err := c.createApplication(t.Context(), opts); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the application took %v", time.Since(begin))
 	return c, connect(t, c, "postgres")
 }
 

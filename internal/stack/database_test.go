@@ -120,17 +120,21 @@ func try(t *testing.T, conn *pgx.Conn, attempts map[string]attempt) {
 	}
 }
 
+// patience ends a wait that would otherwise hang. It is no limit that a slow
+// machine could reach.
+const patience = 2 * time.Minute
+
 // await waits until a query says true.
-func await(t *testing.T, conn *pgx.Conn, limit time.Duration, sql string, args ...any) {
+func await(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()
-	deadline := time.After(limit)
+	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !value[bool](t, conn, sql, args...) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("after %v, still not: %s", limit, sql)
+			t.Fatalf("after %v, still not: %s", patience, sql)
 		}
 	}
 }

@@ -82,7 +82,8 @@ type Trap struct {
 	Fault Fault
 	// Window is how long the rate limit lasts, in whole seconds; 0 means 1.
 	Window time.Duration
-	// Act is what Interfere and Kill do.
+	// Act is what Interfere and Kill do, and what is done, if it is set, once the
+	// call hangs.
 	Act func()
 }
 
@@ -155,6 +156,9 @@ func (f *FaultyStack) End() (calls []RemoteCall, sprung bool, err error) {
 	return calls, sprung, err
 }
 
+// Settle waits until the requests to the Management API that have come are done.
+func (f *FaultyStack) Settle() { f.requests.Wait() }
+
 // Release lets calls pass again after one that hangs, which itself is never
 // answered.
 func (f *FaultyStack) Release() {
@@ -200,6 +204,7 @@ func (f *FaultyStack) request(w http.ResponseWriter, r *http.Request, next http.
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	trap, hangs, closed := f.arrive(name)
 	if hangs {
+		trap.hung()
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	}
@@ -235,6 +240,7 @@ func (f *FaultyStack) statement(port int) ProxyFault {
 	trap, hangs, _ := f.arrive(statement)
 	switch {
 	case hangs:
+		trap.hung()
 		return ProxySilence
 	case trap == nil:
 		return ProxyPass
@@ -252,6 +258,13 @@ func (f *FaultyStack) statement(port int) ProxyFault {
 		f.fails(err)
 	}
 	return ProxyPass
+}
+
+// hung does what is to be done once a call hangs, if it is the trap's.
+func (t *Trap) hung() {
+	if t != nil && t.Fault == Hang && t.Act != nil {
+		t.Act()
+	}
 }
 
 // happen does what a fault does to others than the call.

@@ -43,6 +43,9 @@ type gateway struct {
 	host   string // the project's host, as a function sees it
 	dir    string // holds main.ts
 	start  func(*exec.Cmd) (*process, error)
+	// after calls do after a duration, unless the function that it returns is
+	// called before.
+	after func(d time.Duration, do func()) (stop func() bool)
 
 	transport *http.Transport
 
@@ -77,6 +80,7 @@ func newGateway(k *keys, store functionSource, deno string, l limits, host, dir 
 	}
 	return &gateway{
 		keys: k, store: store, deno: deno, limits: l, host: host, dir: dir, start: start,
+		after:     func(d time.Duration, do func()) func() bool { return time.AfterFunc(d, do).Stop },
 		transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, ResponseHeaderTimeout: l.idle},
 		current:   map[string]*worker{}, all: map[*worker]bool{},
 		logs: map[string]*functionLog{}, broken: map[string]bool{},
@@ -449,25 +453,25 @@ func (wk *worker) startProcess(ctx context.Context, b *bundle, environ []string,
 func (wk *worker) supervise() {
 	g := wk.gateway
 	wall := g.limits.wallClock
-	timers := []*time.Timer{
-		time.AfterFunc(wall/2, func() {
+	stops := []func() bool{
+		g.after(wall/2, func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			if wk.requests == 0 {
 				g.retire(wk, "early_drop")
 			}
 		}),
-		time.AfterFunc(wall*9/10, func() {
+		g.after(wall*9/10, func() {
 			g.mu.Lock()
 			g.retire(wk, "wall_clock")
 			g.mu.Unlock()
 			wk.command("beforeunload", "wall_clock")
 		}),
-		time.AfterFunc(wall, func() { _ = wk.process.signal(syscall.SIGKILL) }),
+		g.after(wall, func() { _ = wk.process.signal(syscall.SIGKILL) }),
 	}
 	<-wk.process.done
-	for _, t := range timers {
-		t.Stop()
+	for _, stop := range stops {
+		stop()
 	}
 }
 
@@ -503,13 +507,8 @@ func (g *gateway) terminate(slug, reason string, grace time.Duration) {
 			g.retire(wk, reason)
 			g.mu.Unlock()
 			wk.command("beforeunload", reason)
-			timer := time.NewTimer(grace)
-			defer timer.Stop()
-			select {
-			case <-wk.ended:
-			case <-timer.C:
-				_ = wk.process.signal(syscall.SIGKILL)
-			}
+			stop := g.after(grace, func() { _ = wk.process.signal(syscall.SIGKILL) })
+			defer stop()
 		}
 		<-wk.ended
 	})

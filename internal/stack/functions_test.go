@@ -43,6 +43,49 @@ func private(t *testing.T, source string, l limits) (g *gateway, url string) {
 	return g, server.URL + "/functions/v1/f"
 }
 
+// stoppedClock is a gateway's clock that a test moves: what is to be done after a
+// duration is done when the test says so.
+type stoppedClock struct {
+	mu    sync.Mutex
+	due   map[time.Duration]func()
+	added chan struct{} // closed, and replaced, when something is added
+}
+
+// stopClock gives a gateway that nobody uses yet a clock of the test's.
+func stopClock(g *gateway) *stoppedClock {
+	c := &stoppedClock{due: map[time.Duration]func(){}, added: make(chan struct{})}
+	g.after = func(d time.Duration, do func()) func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.due[d] = do
+		close(c.added)
+		c.added = make(chan struct{})
+		return func() bool { return true }
+	}
+	return c
+}
+
+// reach does what is to be done after a duration, as soon as that is known.
+func (c *stoppedClock) reach(t *testing.T, d time.Duration) {
+	t.Helper()
+	limit := time.After(patience)
+	for {
+		c.mu.Lock()
+		do, added := c.due[d], c.added
+		delete(c.due, d)
+		c.mu.Unlock()
+		if do != nil {
+			do()
+			return
+		}
+		select {
+		case <-added:
+		case <-limit:
+			t.Fatalf("nothing is to be done after %s", d)
+		}
+	}
+}
+
 // unlimited is limits that no test reaches.
 var unlimited = limits{wallClock: time.Hour, idle: time.Hour}
 
@@ -415,20 +458,25 @@ func TestFunctionErrors(t *testing.T) {
 func TestTerminateFunction(t *testing.T) {
 	t.Parallel()
 	url, calls := signals(t)
-	deploy(t, "terminated", `
+	g, function := private(t, `
 		addEventListener("beforeunload", (e) => EdgeRuntime.waitUntil(fetch("`+url+`/" + e.detail.reason)));
-		Deno.serve(async () => { await fetch("`+url+`/busy"); await new Promise(() => {}); return new Response(); });`)
+		Deno.serve(async () => { await fetch("`+url+`/busy"); await new Promise(() => {}); return new Response(); });`, unlimited)
+	clock := stopClock(g)
 	busy := make(chan reply, 1)
-	go func() { busy <- invoke(t, "terminated", "") }()
+	go func() { busy <- send(t, http.MethodPost, function, "") }()
 	receive(t, calls)
 	done := make(chan struct{})
 	go func() {
-		shared(t).TerminateFunction("terminated", "memory", time.Second)
+		g.terminate("f", "memory", time.Second)
 		close(done)
 	}()
 	if got := receive(t, calls); got != "/memory" {
 		t.Errorf("reason: %s", got)
 	}
+	if n := g.processes("f"); n != 1 {
+		t.Errorf("%d processes within the grace", n)
+	}
+	clock.reach(t, time.Second)
 	if got := <-busy; got.status != 546 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
@@ -447,27 +495,36 @@ func TestTimeLimits(t *testing.T) {
 			if (new URL(r.url).search === "?busy") { await fetch("` + url + `/busy"); await new Promise(() => {}); }
 			return new Response("fine");
 		});`
-	g, function := private(t, source, limits{wallClock: time.Second, idle: time.Minute})
+	life := limits{wallClock: 100 * time.Second, idle: time.Hour}
+	g, function := private(t, source, life)
+	clock := stopClock(g)
 	if got := send(t, http.MethodPost, function, ""); got.body != "fine" {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
+	clock.reach(t, 50*time.Second)
 	if got := receive(t, calls); got != "/early_drop" {
 		t.Errorf("an idle instance: %s", got)
 	}
 	eventually(t, "the idle instance is gone", func() bool { return g.processes("f") == 0 })
 
-	// What is left of its time, a tenth, must do for the function's last words.
-	_, function = private(t, source, limits{wallClock: 6 * time.Second, idle: time.Minute})
+	g, function = private(t, source, life)
+	clock = stopClock(g)
 	killed := make(chan reply, 1)
 	go func() { killed <- send(t, http.MethodPost, function+"?busy", "") }()
-	if first, second := receive(t, calls), receive(t, calls); first != "/busy" || second != "/wall_clock" {
-		t.Errorf("a busy instance: %s, %s", first, second)
+	if got := receive(t, calls); got != "/busy" {
+		t.Errorf("a busy instance: %s", got)
 	}
+	clock.reach(t, 50*time.Second)
+	clock.reach(t, 90*time.Second)
+	if got := receive(t, calls); got != "/wall_clock" {
+		t.Errorf("a busy instance at nine tenths: %s", got)
+	}
+	clock.reach(t, 100*time.Second)
 	if got := <-killed; got.status != 546 {
 		t.Errorf("a busy instance: %d %s", got.status, got.body)
 	}
 
-	g, function = private(t, source, limits{wallClock: time.Minute, idle: 200 * time.Millisecond})
+	g, function = private(t, source, limits{wallClock: time.Hour, idle: 200 * time.Millisecond})
 	timedOut := make(chan reply, 1)
 	go func() { timedOut <- send(t, http.MethodPost, function+"?busy", "") }()
 	receive(t, calls)

@@ -285,11 +285,12 @@ func TestRestTimeouts(t *testing.T) {
 	scratch(t, "to_", `
 		create function public.to_now() returns text language sql stable as $$ select current_setting('statement_timeout') $$;
 		create function public.to_hoisted() returns text language sql stable set statement_timeout = '55s' as $$ select current_setting('statement_timeout') $$;
-		create function public.to_hoisted_short() returns text language sql volatile set statement_timeout = '200ms' as $$ select pg_sleep(30)::text $$;
+		create function public.to_hoisted_short() returns text language sql volatile set statement_timeout = '200ms' as $$ select pg_sleep(4)::text $$;
 		create table public.to_done (n int);
 		grant all on public.to_done to service_role;
-		create function public.to_slow() returns void language sql volatile set statement_timeout = '20s' as
-			$$ select pg_sleep(0.5); insert into public.to_done values (1) $$`)
+		create table public.to_gate (n int);
+		create function public.to_slow() returns void language sql volatile security definer set statement_timeout = '10min' as
+			$$ insert into public.to_gate values (1); insert into public.to_done values (1) $$`)
 	for key, want := range map[string]string{shared(t).SecretKey: `"8s"`, shared(t).PublishableKey: `"3s"`} {
 		if got := send(t, http.MethodPost, shared(t).ProjectURL+"/rest/v1/rpc/to_now", "{}", "apikey", key); got.body != want {
 			t.Errorf("statement_timeout: %s, want %s", got.body, want)
@@ -298,10 +299,10 @@ func TestRestTimeouts(t *testing.T) {
 	if got := rest(t, "POST", "rpc/to_hoisted", "{}"); got.body != `"55s"` {
 		t.Errorf("hoisted: %s", got.body)
 	}
-	// It is the transaction's before the call: inside, it would come too late.
-	begin := time.Now()
-	if got := rest(t, "POST", "rpc/to_hoisted_short", "{}"); time.Since(begin) > 6*time.Second || got.status != 500 || !strings.Contains(got.body, `{"code":"57014","details":null,"hint":null,"message":"canceling statement due to statement timeout"}`) {
-		t.Errorf("timed out after %s: %d %s", time.Since(begin), got.status, got.body)
+	// It is the transaction's before the call: inside, it would come too late, and
+	// the call would end well before the role's timeout.
+	if got := rest(t, "POST", "rpc/to_hoisted_short", "{}"); got.status != 500 || !strings.Contains(got.body, `{"code":"57014","details":null,"hint":null,"message":"canceling statement due to statement timeout"}`) {
+		t.Errorf("a short timeout: %d %s", got.status, got.body)
 	}
 	// The setting was the transaction's, not the connection's.
 	if got := rest(t, "POST", "rpc/to_now", "{}"); got.body != `"8s"` {
@@ -317,20 +318,51 @@ func TestRestTimeouts(t *testing.T) {
 		server.Close()
 		impatient.close()
 	})
+	// Both calls are slow because they wait for the test.
+	gate, err := shared(t).Admin().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = gate.Rollback(context.Background()) }()
+	if _, err := gate.Exec(t.Context(), `lock table public.to_gate`); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func(calls int) func() bool {
+		return func() bool {
+			var n int
+			if err := shared(t).Admin().QueryRow(t.Context(), `select count(*) from pg_locks where relation = 'public.to_gate'::regclass and not granted`).Scan(&n); err != nil {
+				t.Error(err)
+			}
+			return n == calls
+		}
+	}
 	got := send(t, http.MethodPost, server.URL+"/rest/v1/rpc/to_slow", "{}", "apikey", shared(t).SecretKey)
 	if got.status != 504 || message(t, got) != "The upstream server is timing out" {
 		t.Errorf("the gateway: %d %s", got.status, got.body)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	eventually(t, "the call that the gateway gave up runs", waiting(1))
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, shared(t).ProjectURL+"/rest/v1/rpc/to_slow", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("apikey", shared(t).SecretKey)
-	if response, err := http.DefaultClient.Do(r); err == nil {
-		_ = response.Body.Close()
+	failed := make(chan error, 1)
+	go func() {
+		response, err := http.DefaultClient.Do(r)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		failed <- err
+	}()
+	eventually(t, "the second call runs", waiting(2))
+	cancel()
+	if <-failed == nil {
 		t.Error("the caller did not hang up")
+	}
+	if err := gate.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	eventually(t, "both are done all the same", func() bool {
 		var n int

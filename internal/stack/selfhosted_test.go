@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // startSelfHosted starts a self-hosted project that ends with the test.
@@ -30,7 +29,7 @@ func startSelfHosted(t *testing.T, opts Options) *Stack {
 // call posts to a function and returns the answer's status, error code and body.
 func call(t *testing.T, s *Stack, slug string, header http.Header) (int, string, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.ProjectURL+"/functions/v1/"+slug, strings.NewReader("{}"))
 	if err != nil {

@@ -203,7 +203,7 @@ func receive(t *testing.T, calls <-chan string) string {
 	select {
 	case path := <-calls:
 		return path
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the function did not call")
 		return ""
 	}
@@ -212,7 +212,7 @@ func receive(t *testing.T, calls <-chan string) string {
 // eventually waits until a condition holds that nothing announces.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
 			t.Fatalf("still not so: %s", what)

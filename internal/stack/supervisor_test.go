@@ -36,7 +36,7 @@ func TestKilledStartLeavesNothing(t *testing.T) {
 			if err := child.Start(); err != nil {
 				t.Fatal(err)
 			}
-			reached := appears(filepath.Join(tmp, phase), time.Minute)
+			reached := appears(filepath.Join(tmp, phase))
 			before := processesOf(tmp, child.Process.Pid)
 			if err := child.Process.Kill(); err != nil {
 				t.Error(err)
@@ -47,7 +47,7 @@ func TestKilledStartLeavesNothing(t *testing.T) {
 			}
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
-			limit := time.After(30 * time.Second)
+			limit := time.After(patience)
 			for {
 				processes := processesOf(tmp, 0)
 				files, err := os.ReadDir(tmp)
@@ -68,8 +68,8 @@ func TestKilledStartLeavesNothing(t *testing.T) {
 }
 
 // appears waits until a file is there.
-func appears(pattern string, limit time.Duration) bool {
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
+func appears(pattern string) bool {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return true
 		}
@@ -126,7 +126,7 @@ func TestSupervisorEndsWhatIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !appears(filepath.Join(strings.ReplaceAll(dir, `"`, `?`), "pid"), 10*time.Second) {
+	if !appears(filepath.Join(strings.ReplaceAll(dir, `"`, `?`), "pid")) {
 		t.Fatal("the child did not start")
 	}
 	if _, err := s.start(exec.Command("/no/such/program"), "KILL", false); err == nil {
