@@ -67,14 +67,16 @@ type Document struct {
 type OfBackup struct {
 	backup.BackupObservation
 
-	// Since says since when each schedule is as it is.
-	Since       map[string]time.Time   `json:"since"`
-	Watchdog    *Watchdog              `json:"watchdog"`
-	LastSuccess *history.Run           `json:"last_success"`
-	Latest      map[string]history.Run `json:"latest"`
-	Failures    int64                  `json:"failures"`
-	UnderWay    []history.Run          `json:"under_way"`
-	Incident    *Incident              `json:"incident"`
+	// Schedules are the watchdog's notes by the schedules' keys.
+	Schedules   map[string]NotedSchedule `json:"schedules"`
+	Watchdog    *Watchdog                `json:"watchdog"`
+	LastSuccess *history.Run             `json:"last_success"`
+	Latest      map[string]history.Run   `json:"latest"`
+	// CaughtUpAt is when the watchdog last started a run because its job had not.
+	CaughtUpAt time.Time     `json:"caught_up_at"`
+	Failures   int64         `json:"failures"`
+	UnderWay   []history.Run `json:"under_way"`
+	Incident   *Incident     `json:"incident"`
 	// History may have more attempts than were asked for.
 	History       []history.Run  `json:"history"`
 	StoredBackups *StoredBackups `json:"stored_backups"`
@@ -293,6 +295,24 @@ type Trigger struct {
 	Function    string `json:"function"`
 	Language    string `json:"language"`
 	Source      string `json:"source"`
+}
+
+// NotedSchedule is the watchdog's row of a schedule: what makes it due, and since
+// when it is so.
+type NotedSchedule struct {
+	Since      time.Time  `json:"since"`
+	Definition Definition `json:"definition"`
+}
+
+// Definition is the part of a schedule's settings that makes it due.
+type Definition struct {
+	Zone       string `json:"zone"`
+	Minutes    []int  `json:"minutes"`
+	Hours      []int  `json:"hours"`
+	Days       []int  `json:"days"`
+	Months     []int  `json:"months"`
+	Weekdays   []int  `json:"weekdays"`
+	DaysEither bool   `json:"days_either"`
 }
 
 // Watchdog says when the watchdog looked last, and what stood in its way.

@@ -9,23 +9,26 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
 const (
-	// watchdogPatience is how long the watchdog, which looks every ten minutes,
-	// may be silent.
-	watchdogPatience = 30 * time.Minute
+	// watchdogInterval is the time between two ticks of the watchdog, by
+	// backup.WatchdogSchedule.
+	watchdogInterval = 10 * time.Minute
+	// watchdogPatience is how long the watchdog may be silent.
+	watchdogPatience = 3 * watchdogInterval
 	// schedulerPatience is how long a scheduler that cannot be seen counts as
 	// running after a tick.
-	schedulerPatience = 15 * time.Minute
-	// duePatience is how long after a due time the watchdog has made up for a
-	// tick that did not come: it gives the tick five minutes, and looks every ten.
-	duePatience = 20 * time.Minute
-	// runPatience is how long a run may be under way: the watchdog gives it
-	// twelve minutes for its answer and as many for its work.
-	runPatience = 40 * time.Minute
+	schedulerPatience = watchdogInterval + 5*time.Minute
+	// duePatience is how long after a due time either its job or the watchdog has
+	// started a run.
+	duePatience = payload.TickPatience + watchdogInterval + 5*time.Minute
+	// runPatience is how long a run may be under way until the watchdog closes it.
+	runPatience = payload.AnswerPatience + payload.RunPatience + watchdogInterval + 6*time.Minute
 	// clockPatience is how far two clocks may be apart.
 	clockPatience = 5 * time.Minute
 	// legacyPatience is how late a backup may be whose schedule cannot be read.
@@ -46,6 +49,8 @@ type assessment struct {
 	spec      backup.Spec
 	functions []supabase.Function
 	now       time.Time
+	// underWay says that a run is under way, and not for too long.
+	underWay bool
 }
 
 // assess judges what was read of a backup. It reads nothing itself.
@@ -84,6 +89,15 @@ func assess(q Query, d statusDocument, functions []supabase.Function, secrets []
 
 func (a *assessment) add(code string, means Condition, remedy, format string, args ...any) {
 	a.Problems = append(a.Problems, Problem{Code: code, Means: means, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// report adds a problem, whose remedy is that of its code.
+func (a *assessment) report(code string, means Condition, format string, args ...any) {
+	a.Problems = append(a.Problems, problem(code, "", means, fmt.Sprintf(format, args...)))
+}
+
+func problem(code, sqlstate string, means Condition, message string) Problem {
+	return Problem{Code: code, Means: means, Message: message, Remedy: codes.Lookup(code, sqlstate).Remedy}
 }
 
 // remark adds what does not keep backups from being made.
@@ -163,8 +177,10 @@ func (a *assessment) provider(legacy []backup.Job) {
 		a.functionOf()
 		a.application()
 		a.alerts()
-		a.runs()
-		a.dueTimes()
+		plans := a.plans()
+		a.nextRuns(plans)
+		a.runs(plans)
+		a.dueTimes(plans)
 	}
 	a.clocks()
 }
@@ -172,6 +188,9 @@ func (a *assessment) provider(legacy []backup.Job) {
 // conclude finds the condition and says it in one sentence.
 func (a *assessment) conclude() {
 	a.Condition = ConditionHealthy
+	if a.underWay {
+		a.Condition = ConditionRunning
+	}
 	var kept []Problem
 	for _, p := range a.Problems {
 		if p.Means.rank() < a.Condition.rank() {
@@ -180,7 +199,7 @@ func (a *assessment) conclude() {
 		same := func(other Problem) bool {
 			return other.Code == p.Code && other.Means == p.Means && other.Message == p.Message
 		}
-		if p.Code != problemRunning && !slices.ContainsFunc(kept, same) {
+		if !slices.ContainsFunc(kept, same) {
 			kept = append(kept, p)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // relations reports tables that are gone or cannot be read.
@@ -211,7 +212,7 @@ func (a *assessment) jobs(legacy []backup.Job) {
 				{"schedule", job.Schedule, want.Schedule}, {"command", job.Command, want.Command}, {"database", job.Database, want.Database},
 			} {
 				if c[1] != c[2] {
-					changes = append(changes, fmt.Sprintf("its %s is %q instead of %q", c[0], oneLine(c[1]), c[2]))
+					changes = append(changes, fmt.Sprintf("its %s is %q instead of %q", c[0], text.Line(c[1]), c[2]))
 				}
 			}
 			if len(changes) > 0 {
@@ -247,8 +248,8 @@ func (a *assessment) tickOf(job backup.Job, key string) {
 	at, when := last.At, "at "+stamp(last.At)
 	if at.IsZero() {
 		when = "at a time that pg_cron did not note"
-		if expression, location, err := readSchedule(a.spec.Settings.Schedules[key]); err == nil {
-			at, _ = expression.Latest(location, a.now.AddDate(-1, 0, 0), a.now)
+		if timed, err := readSchedule(a.spec.Settings.Schedules[key]); err == nil {
+			at, _ = timed.Expr.Latest(timed.Location, a.now.AddDate(-1, 0, 0), a.now)
 		}
 	}
 	means := ConditionHealthy
@@ -261,7 +262,7 @@ func (a *assessment) tickOf(job backup.Job, key string) {
 		return
 	}
 	a.add("tick_failed", means, "Correct what the message names. "+launcherTrace,
-		"The latest tick of the job %s, %s, failed: %s.", job.Name, when, strings.TrimSuffix(firstLine(last.Message), "."))
+		"The latest tick of the job %s, %s, failed: %s.", job.Name, when, strings.TrimSuffix(text.FirstLine(last.Message), "."))
 }
 
 // token compares the token's two homes.
@@ -359,7 +360,7 @@ func (a *assessment) application() {
 		}
 	}
 	if n := a.found.Watchdog; n != nil && len(n.Problems) > 0 {
-		a.remark("watchdog_hindered", "Correct what the message names.", "Something stood in the watchdog's way: %s.", strings.TrimSuffix(oneLine(strings.Join(n.Problems, "; ")), "."))
+		a.remark("watchdog_hindered", "Correct what the message names.", "Something stood in the watchdog's way: %s.", strings.TrimSuffix(text.Line(strings.Join(n.Problems, "; ")), "."))
 	}
 }
 
@@ -403,7 +404,7 @@ func (a *assessment) alerts() {
 	if i := a.found.Incident; i != nil && i.AlertState == "not_delivered" {
 		why := cmp.Or(i.AlertError, "the reason is not known")
 		a.remark("alert_not_delivered", fmt.Sprintf("Look at the logs of the Edge Function `%s` and at the mail service.", alert.Function),
-			"The alert about the incident of %s was not delivered to every subscriber: %s.", stamp(i.OpenedAt), strings.TrimSuffix(oneLine(why), "."))
+			"The alert about the incident of %s was not delivered to every subscriber: %s.", stamp(i.OpenedAt), strings.TrimSuffix(text.Line(why), "."))
 	}
 }
 

@@ -2,12 +2,12 @@ package health
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // dispatches is the backup for which a job calls the dispatcher, or empty.
@@ -18,7 +18,7 @@ func (a *assessment) dispatches(j backup.Job) string {
 	return ""
 }
 
-// legacyJobs are the jobs that make backups past the dispatcher: they call the
+// legacyJobs are the jobs that make backups without the dispatcher: they call the
 // backup's SQL function, or an address that ends in the backup's name.
 func (a *assessment) legacyJobs() []backup.Job {
 	rpc := ""
@@ -35,75 +35,81 @@ func (a *assessment) legacyJobs() []backup.Job {
 	return found
 }
 
-// legacy is the status of jobs that make backups past the dispatcher.
+// legacy is the status of jobs that make backups without the dispatcher.
 func (a *assessment) legacy(jobs []backup.Job) {
-	a.remark("legacy", "Install `aimindset_auto_backup` with `adopt_existing = true`: it takes the jobs over.",
-		"The backups are made by %s, without retry, without proof and without an alert when they fail.", names(jobs))
+	a.report("legacy", ConditionHealthy, "The backups are made by %s, without retry, verification or alert.", names(jobs))
 	a.scheduler()
+	times := a.legacyTimes(jobs)
+	if state := a.found.Relations["public.backup_logs"]; state != "readable" {
+		a.report("not_readable", ConditionFailing, "public.backup_logs, the only record of such backups, cannot be read: it is %s.", state)
+		return
+	}
+	log := a.found.LastLog
+	if log == nil || log.Newest == nil {
+		a.report("never_ran", ConditionNeverRan,
+			"public.backup_logs has no row of action_type 'backup': the jobs have left no sign of a backup, whatever pg_cron says of their ticks.")
+		if times.job != "" && a.ticked(jobs) {
+			a.report("no_backup", ConditionFailing, "pg_cron ran the job %s, which was due at %s, and no backup came of it.", times.job, stamp(times.due))
+		}
+		return
+	}
+	a.LastRun = log.Newest.run()
+	a.History = []history.Run{*a.LastRun}
+	if !log.Newest.Success {
+		a.Failures = 1
+		a.report("backup_failed", ConditionFailing, "The latest backup, of %s, failed: %s.", stamp(log.Newest.At), clause(log.Newest.Details))
+	}
+	if s := log.Success; s != nil {
+		a.LastSuccess = s.run()
+		if age := a.now.Sub(s.At); times.active && age > times.allowed {
+			a.report("overdue", ConditionLate, "No backup has succeeded for %s; the jobs' schedules allow %s.", ago(age), ago(times.allowed))
+		}
+	}
+}
+
+// legacyTimes says when legacy jobs should make backups.
+type legacyTimes struct {
+	// active says that any of them is active.
+	active bool
+	// allowed is how old the latest backup may be.
+	allowed time.Duration
+	// job was due last, at due, long enough ago to have made its backup. It is
+	// empty when none was.
+	job string
+	due time.Time
+}
+
+// legacyTimes judges each job, and finds when they are due.
+func (a *assessment) legacyTimes(jobs []backup.Job) legacyTimes {
+	found := legacyTimes{allowed: legacyPatience}
 	var timed []schedule.Timed
-	active := 0
-	var latest time.Time
-	var due string
 	for _, job := range jobs {
 		if !job.Active {
-			a.remark("job_inactive", "Activate the job, or remove it.", "The job %s is switched off.", job.Name)
+			a.report("job_inactive", ConditionHealthy, "The job %s is switched off.", job.Name)
 			continue
 		}
-		active++
+		found.active = true
 		if last, ok := a.found.Ticks[job.ID]; ok && last.Status == "failed" {
-			a.add("tick_failed", ConditionFailing, "Correct the job's command.", "The latest tick of the job %s failed: %s.", job.Name, oneLine(last.Message))
+			a.report("tick_failed", ConditionFailing, "The latest tick of the job %s failed: %s.", job.Name, clause(text.FirstLine(last.Message)))
 		}
 		expression, err := schedule.Parse(job.Schedule)
 		if err != nil {
 			continue
 		}
 		timed = append(timed, schedule.Timed{Expr: expression, Location: time.UTC})
-		for _, next := range expression.Next(time.UTC, a.now, 1) {
-			a.NextRuns = append(a.NextRuns, NextRun{Schedule: job.Name, DueAt: next})
-		}
-		if at, ok := expression.Latest(time.UTC, a.now.AddDate(-1, 0, 0), a.now.Add(-duePatience)); ok && at.After(latest) {
-			latest, due = at, job.Name
+		a.NextRuns = append(a.NextRuns, NextRun{Schedule: job.Name, DueAt: expression.Next(time.UTC, a.now, 1)[0]})
+		if due, ok := expression.Latest(time.UTC, a.now.AddDate(-1, 0, 0), a.now.Add(-duePatience)); ok && due.After(found.due) {
+			found.job, found.due = job.Name, due
 		}
 	}
-	slices.SortStableFunc(a.NextRuns, func(x, y NextRun) int { return x.DueAt.Compare(y.DueAt) })
-	if active == 0 {
-		a.add("job_inactive", ConditionLate, "Activate a job, or install `aimindset_auto_backup`.", "Every job that would make a backup is switched off.")
+	a.sortNextRuns()
+	if !found.active {
+		a.report("job_inactive", ConditionLate, "Every job that would make a backup is switched off.")
 	}
-	allowed := legacyPatience
 	if len(timed) > 0 {
-		allowed = schedule.LongestGap(timed) + backup.OverdueMargin
+		found.allowed = schedule.LongestGap(timed) + backup.OverdueMargin
 	}
-	if !a.readable("public.backup_logs") {
-		means := ConditionHealthy
-		if a.found.Relations["public.backup_logs"] == "missing" || a.found.Relations["public.backup_logs"] == "altered" {
-			means = ConditionFailing
-		}
-		a.add("not_readable", means, "Read as a role that may read public.backup_logs, or restore it.", "public.backup_logs, the only trace of such backups, cannot be read: it is %s.", a.found.Relations["public.backup_logs"])
-		return
-	}
-	if a.found.LastLog == nil || a.found.LastLog.Newest == nil {
-		a.add("never_ran", ConditionNeverRan, "Find out what the job's request is answered, or install `aimindset_auto_backup`.",
-			"public.backup_logs has no row of action_type 'backup': the jobs have left no trace of a backup, whatever pg_cron says of their ticks.")
-		if active > 0 && !latest.IsZero() && a.ticked(jobs) {
-			a.add("no_backup", ConditionFailing, "Install `aimindset_auto_backup` with `adopt_existing = true`.",
-				"pg_cron ran the job %s, which was due at %s, and no backup came of it.", due, stamp(latest))
-		}
-		return
-	}
-	newest := a.found.LastLog.Newest
-	a.LastRun = a.found.LastLog.Newest.run()
-	a.History = []history.Run{*a.LastRun}
-	if !newest.Success {
-		a.Failures = 1
-		a.add("backup_failed", ConditionFailing, "Correct the cause that the message names.", "The latest backup, of %s, failed: %s.", stamp(newest.At), strings.TrimSuffix(oneLine(newest.Details), "."))
-	}
-	if s := a.found.LastLog.Success; s != nil {
-		a.LastSuccess = s.run()
-		if age := a.now.Sub(s.At); active > 0 && age > allowed {
-			a.add("overdue", ConditionLate, "Install `aimindset_auto_backup` with `adopt_existing = true`.",
-				"No backup has succeeded for %s; the jobs' schedules allow %s.", ago(age), ago(allowed))
-		}
-	}
+	return found
 }
 
 // ticked reports whether any of the jobs has ticked.
@@ -112,12 +118,9 @@ func (a *assessment) ticked(jobs []backup.Job) bool {
 }
 
 func (l logRow) run() *history.Run {
-	run := &history.Run{State: history.Failed, FinishedAt: l.At, Records: l.Records, WhatHappened: oneLine(l.Details), Log: "written by the backup function"}
+	run := &history.Run{State: history.Failed, FinishedAt: l.At, Records: l.Records, WhatHappened: text.Line(l.Details), Log: "written by the backup function"}
 	if l.Success {
 		run.State = history.Succeeded
 	}
 	return run
 }
-
-// problemRunning is the inner code of a backup under way, which is no problem.
-const problemRunning = ""

@@ -180,17 +180,20 @@ type statusDocument struct {
 	Lacking []string `json:"log_rights"`
 
 	// Times are those of the settings row, whose rest BackupObservation knows.
-	Times    *settingsTimes       `json:"-"`
-	Since    map[string]time.Time `json:"since"`
-	Watchdog *struct {
+	Times *settingsTimes `json:"-"`
+	// Schedules are the watchdog's own rows, by the schedules' keys.
+	Schedules map[string]facts.NotedSchedule `json:"schedules"`
+	Watchdog  *struct {
 		At       time.Time `json:"at"`
 		Problems []string  `json:"problems"`
 	} `json:"watchdog"`
 	LastSuccess *history.Run           `json:"last_success"`
 	Latest      map[string]history.Run `json:"latest"`
-	Failures    int64                  `json:"failures"`
-	UnderWay    []history.Run          `json:"under_way"`
-	Incident    *incident              `json:"incident"`
+	// CaughtUpAt is when the watchdog last started a run because a job had not.
+	CaughtUpAt time.Time     `json:"caught_up_at"`
+	Failures   int64         `json:"failures"`
+	UnderWay   []history.Run `json:"under_way"`
+	Incident   *incident     `json:"incident"`
 	// History may have more attempts than were asked for.
 	History    []history.Run  `json:"history"`
 	Ticks      map[int64]tick `json:"ticks"`
@@ -266,7 +269,7 @@ func Read(ctx context.Context, project facts.Project, q Query) (Status, error) {
 var looked = []facts.Part{
 	"server", "parameters", "role_parameters", "processes", "extensions", "installation", "functions", "log_rights", "log_checks",
 	"jobs", "ticks", "newest_tick", "run_id_sequence", "queue", "subscribers", "last_log",
-	"settings", "since", "watchdog", "last_success", "latest", "failures", "under_way", "incident", "history", "vault", "token_digest",
+	"settings", "schedules", "watchdog", "last_success", "latest", "caught_up_at", "failures", "under_way", "incident", "history", "vault", "token_digest",
 	"rpc", "stored_backups",
 }
 

@@ -7,43 +7,52 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
+// inWords are the conditions as they stand after the name of a backup.
+var inWords = map[Condition]string{
+	ConditionNotInstalled:  "is not installed",
+	ConditionSchedulerDown: "does not tick",
+	ConditionFailing:       "is failing",
+	ConditionLate:          "is late",
+	ConditionRunning:       "is running: an attempt is under way",
+	ConditionNeverRan:      "has not run yet",
+	ConditionHealthy:       "is healthy",
+}
+
+// summary says the condition in one sentence, with the last success or the first
+// problem.
 func (a *assessment) summary() string {
-	last := ""
-	if s := a.LastSuccess; s != nil {
-		records := ""
-		if s.Records != nil {
-			records = fmt.Sprintf(" with %d records", *s.Records)
-		}
-		last = fmt.Sprintf("the last one succeeded %s ago, at %s%s", ago(a.now.Sub(s.FinishedAt)), stamp(s.FinishedAt), records)
+	lead := fmt.Sprintf("Backup %s of project %s %s", a.ID.Name, a.ID.ProjectRef, inWords[a.Condition])
+	switch a.Condition {
+	case ConditionHealthy:
+		return lead + a.succeeded(": ") + "."
+	case ConditionRunning:
+		return lead + a.succeeded("; ") + "."
 	}
+	first := cmp.Or(a.Problems[0].lead, a.Problems[0].Message)
 	more := ""
 	if n := len(a.Problems) - 1; n == 1 {
 		more = " (and 1 more problem)"
 	} else if n > 1 {
 		more = fmt.Sprintf(" (and %d more problems)", n)
 	}
-	lead := fmt.Sprintf("Backup %s of project %s ", a.ID.Name, a.ID.ProjectRef)
-	var words string
-	switch a.Condition {
-	case ConditionHealthy:
-		return lead + "is healthy: " + cmp.Or(last, "none is due") + "."
-	case ConditionRunning:
-		return lead + "is running: an attempt is under way" + prefixed("; ", last) + "."
-	case ConditionNotInstalled:
-		words = "is not installed"
-	case ConditionSchedulerDown:
-		words = "does not tick"
-	case ConditionFailing:
-		words = "is failing"
-	case ConditionLate:
-		words = "is late"
-	case ConditionNeverRan:
-		words = "has not run yet"
+	return lead + ": " + text.Uncapitalize(strings.TrimSuffix(first, ".")) + more + "."
+}
+
+// succeeded says when the last backup succeeded, after a separator; it is empty
+// when none has.
+func (a *assessment) succeeded(separator string) string {
+	last := a.LastSuccess
+	if last == nil {
+		return ""
 	}
-	first := cmp.Or(a.Problems[0].lead, a.Problems[0].Message)
-	return lead + words + ": " + strings.TrimSuffix(lowerFirst(first), ".") + more + "."
+	words := fmt.Sprintf("%sthe last one succeeded %s ago, at %s", separator, ago(a.now.Sub(last.FinishedAt)), stamp(last.FinishedAt))
+	if last.Records != nil {
+		words += fmt.Sprintf(" with %d records", *last.Records)
+	}
+	return words
 }
 
 // stamp writes a time as RFC 3339 in UTC, to the second.
@@ -76,24 +85,5 @@ func names(jobs []backup.Job) string {
 	return word + strings.Join(list, ", ")
 }
 
-// firstLine is the message of an error of SQL without what PostgreSQL adds to it.
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return oneLine(line)
-}
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-func lowerFirst(text string) string {
-	if len(text) > 1 && text[1] >= 'a' && text[1] <= 'z' {
-		return strings.ToLower(text[:1]) + text[1:]
-	}
-	return text
-}
-
-func prefixed(prefix, text string) string {
-	if text == "" {
-		return ""
-	}
-	return prefix + text
-}
+// clause is a text from elsewhere, made fit to stand within a sentence.
+func clause(s string) string { return strings.TrimSuffix(text.Line(s), ".") }

@@ -1,0 +1,7 @@
+-- name: caught_up_at
+-- When the watchdog last started a run because its job had not.
+-- kind: query
+-- of: backup
+-- needs: auto_backup.runs (backup, trigger, requested_at)
+-- parameters: backup
+select to_jsonb(max(r.requested_at)) from auto_backup.runs r where r.backup = :'backup' and r.trigger = 'catch_up'

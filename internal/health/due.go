@@ -1,0 +1,151 @@
+package health
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+)
+
+// The rules in this file are those by which the watchdog acts: catch_up.sql,
+// retry.sql and overdue.sql. TestWatchdogRules in package failures compares them
+// with a real watchdog.
+
+// plan is an enabled schedule of the settings.
+type plan struct {
+	key string
+	schedule.Timed
+	// err says why the schedule cannot be read.
+	err error
+	// since is the time since when the schedule is as it is. What was due before
+	// counts as not due.
+	since time.Time
+}
+
+// plans are the enabled schedules, by key.
+func (a *assessment) plans() []plan {
+	var all []plan
+	for _, key := range slices.Sorted(maps.Keys(a.spec.Settings.Schedules)) {
+		if s := a.spec.Settings.Schedules[key]; s.Enabled {
+			timed, err := readSchedule(s)
+			all = append(all, plan{key, timed, err, a.since(key, s)})
+		}
+	}
+	return all
+}
+
+// since is the time since when a schedule is as it is, as the watchdog would note
+// it now.
+func (a *assessment) since(key string, s backup.Schedule) time.Time {
+	row, noted := a.found.Schedules[key]
+	switch {
+	case !noted:
+		return a.found.Times.UpdatedAt
+	case reflect.DeepEqual(row.Definition, definition(s)):
+		return row.Since
+	case a.found.Times.UpdatedAt.After(row.Since):
+		return a.found.Times.UpdatedAt
+	}
+	// It was changed again without the provider.
+	return a.now
+}
+
+func definition(s backup.Schedule) facts.Definition {
+	return facts.Definition{
+		Zone: s.Zone, Minutes: s.Minutes, Hours: s.Hours, Days: s.Days, Months: s.Months, Weekdays: s.Weekdays, DaysEither: s.DaysEither,
+	}
+}
+
+// missed is the latest due time of a schedule for which the watchdog would start
+// a run if it looked at a given time, as far as is known now.
+func (a *assessment) missed(p plan, at time.Time) (time.Time, bool) {
+	if p.err != nil {
+		return time.Time{}, false
+	}
+	due, ok := p.Expr.Latest(p.Location, p.since, at.Add(-payload.TickPatience))
+	if !ok || a.found.CaughtUpAt.After(due) {
+		return time.Time{}, false
+	}
+	latest, any := a.found.Latest[p.key]
+	return due, !any || latest.DueAt.Before(due)
+}
+
+// nextRetry is when the watchdog will repeat a failed attempt, zero when it will
+// not: because there is none, or because another run comes first.
+func (a *assessment) nextRetry(plans []plan) time.Time {
+	var due time.Time
+	for _, p := range plans {
+		run := a.found.Latest[p.key]
+		if run.State != history.Failed || run.Attempt > a.spec.Settings.Retry.Attempts {
+			continue
+		}
+		if s := a.LastSuccess; s != nil && !s.FinishedAt.Before(run.FinishedAt) {
+			continue
+		}
+		delay := time.Duration(a.spec.Settings.Retry.DelaySeconds) * time.Second
+		if at := run.FinishedAt.Add(delay - payload.RetryTolerance); due.IsZero() || at.Before(due) {
+			due = at
+		}
+	}
+	if due.IsZero() || len(a.found.UnderWay) > 0 {
+		return time.Time{}
+	}
+	if due.Before(a.now) {
+		due = a.now
+	}
+	tick := nextLook(due)
+	if len(a.NextRuns) > 0 && !a.NextRuns[0].DueAt.After(tick) {
+		return time.Time{}
+	}
+	for _, p := range plans {
+		if _, missed := a.missed(p, tick); missed {
+			return time.Time{}
+		}
+	}
+	return tick
+}
+
+var watchdogTicks = func() schedule.Expr {
+	expression, err := schedule.Parse(backup.WatchdogSchedule)
+	if err != nil {
+		panic("health: the watchdog's schedule is broken: " + err.Error())
+	}
+	return expression
+}()
+
+// nextLook is the first time at which the watchdog is due, not before a given one.
+func nextLook(at time.Time) time.Time {
+	return watchdogTicks.Next(time.UTC, at.Add(-time.Nanosecond), 1)[0]
+}
+
+// waitsSince is the time since when a success is waited for, zero when no schedule
+// is enabled.
+func (a *assessment) waitsSince(plans []plan) time.Time {
+	if len(plans) == 0 {
+		return time.Time{}
+	}
+	since := slices.MinFunc(plans, func(x, y plan) int { return x.since.Compare(y.since) }).since
+	if created := a.found.Times.CreatedAt; since.Before(created) {
+		since = created
+	}
+	if s := a.LastSuccess; s != nil && since.Before(s.FinishedAt) {
+		since = s.FinishedAt
+	}
+	return since
+}
+
+// readSchedule reads a schedule of the settings.
+func readSchedule(s backup.Schedule) (schedule.Timed, error) {
+	expression, err := schedule.Parse(s.Cron)
+	if err != nil {
+		return schedule.Timed{}, err
+	}
+	location, err := schedule.LoadZone(s.Zone)
+	return schedule.Timed{Expr: expression, Location: location}, err
+}
