@@ -16,22 +16,23 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
-// A computedAttribute is an attribute that the provider decides. Its value is
-// known when the plan is made, and an apply stores what was planned; only what
-// depends on an unknown argument is unknown until then.
+// A computedAttribute is an attribute whose value the provider computes. The value
+// is known in the plan, and an apply stores the planned value, unless it depends
+// on an argument that is not known yet.
 type computedAttribute struct {
 	schema schema.Attribute
-	// field is the attribute's place in a model, a *types.String or a *types.Map.
+	// field returns the attribute's field in a model, a *types.String or a
+	// *types.Map.
 	field func(*autoBackupModel) any
-	// planned is the value that an apply leaves.
+	// planned returns the value after an apply.
 	planned func(planning, *diag.Diagnostics) attr.Value
 }
 
-// planning is what computed values are made of.
+// planning has what computed values are computed from.
 type planning struct {
 	id       backup.ID
 	settings backup.Settings
-	// digests are those of the function's source; nil when it cannot be read.
+	// digests are those of the function's source; nil if it cannot be read.
 	digests map[string]string
 	// verify is the argument of that name.
 	verify types.String
@@ -42,27 +43,27 @@ type planning struct {
 	fingerprints *backup.Fingerprinter
 }
 
-// computedAttributes are all computed attributes, by name. Beside this table
-// an attribute has its field in autoBackupModel, and nothing else.
+// computedAttributes returns all computed attributes by name. Apart from this table,
+// an attribute has only its field in autoBackupModel.
 func computedAttributes() map[string]computedAttribute {
 	return map[string]computedAttribute{
 		"id": {
 			schema: schema.StringAttribute{
-				Computed: true, MarkdownDescription: "`<project_ref>/<name>`, which is also the ID to import.",
+				Computed: true, MarkdownDescription: "`<project_ref>/<name>`, which is also the import ID.",
 			},
 			field:   func(m *autoBackupModel) any { return &m.ID },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value { return types.StringValue(p.id.String()) },
 		},
 		"function_url": {
 			schema: schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Address at which the database calls the Edge Function.",
+				Computed: true, MarkdownDescription: "URL at which the database calls the Edge Function.",
 			},
 			field:   func(m *autoBackupModel) any { return &m.FunctionURL },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value { return types.StringValue(p.settings.Function.URL) },
 		},
 		"source_hash": {
 			schema: schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Short hash of the Edge Function's whole source. It changes with any file.",
+				Computed: true, MarkdownDescription: "Short hash of the Edge Function's whole source, which changes with any of its files.",
 			},
 			field: func(m *autoBackupModel) any { return &m.SourceHash },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
@@ -75,7 +76,7 @@ func computedAttributes() map[string]computedAttribute {
 		"cron_utc": {
 			schema: schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Schedules of the pg_cron jobs in UTC, by schedule key. Where a schedule's time zone changes its clocks, the job ticks more often, and the dispatcher lets only the right ticks through.",
+				MarkdownDescription: "Schedules of the pg_cron jobs in UTC, by schedule key. If the clock of a schedule's time zone changes, the job ticks more often, and the dispatcher lets only the due ticks through.",
 			},
 			field: func(m *autoBackupModel) any { return &m.CronUTC },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
@@ -103,7 +104,8 @@ func computedAttributes() map[string]computedAttribute {
 			},
 			field: func(m *autoBackupModel) any { return &m.Verified },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
-				// It makes no difference by itself, unless the last verification failed.
+				// It alone is no reason for an apply, unless the last
+				// verification failed.
 				if p.state != nil && p.state.Verified.ValueString() != verifiedFailed {
 					return p.state.Verified
 				}
@@ -113,7 +115,7 @@ func computedAttributes() map[string]computedAttribute {
 		"secret_fingerprints": {
 			schema: schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Salted and stretched fingerprints of the extra secrets, by name. Null when there are none.",
+				MarkdownDescription: "Salted and stretched fingerprints of the additional secrets, by name. Null if there are none.",
 			},
 			field:   func(m *autoBackupModel) any { return &m.SecretFingerprints },
 			planned: plannedFingerprints,
@@ -121,8 +123,8 @@ func computedAttributes() map[string]computedAttribute {
 		"drift": {
 			schema: schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Everything in the project that is not as it was applied: by object, what was found and what is wanted. " +
-					"A refresh fills it, a plan always plans it empty, and an apply repairs what it names.",
+				MarkdownDescription: "Everything in the project that differs from what was applied, by object: what was found and what is wanted. " +
+					"A refresh fills it, a plan always plans it empty, and an apply repairs what it lists.",
 			},
 			field:   func(m *autoBackupModel) any { return &m.Drift },
 			planned: func(planning, *diag.Diagnostics) attr.Value { return mapOf(nil) },
@@ -130,8 +132,8 @@ func computedAttributes() map[string]computedAttribute {
 	}
 }
 
-// plannedFingerprints keeps the fingerprint of a secret that is unchanged. That
-// of a changed one is computed when it is applied.
+// plannedFingerprints keeps the fingerprints of unchanged secrets. Those of changed
+// secrets are computed when they are applied.
 func plannedFingerprints(p planning, diags *diag.Diagnostics) attr.Value {
 	if len(p.secrets) == 0 {
 		return types.MapNull(types.StringType)
@@ -159,8 +161,8 @@ func plannedFingerprints(p planning, diags *diag.Diagnostics) attr.Value {
 	return types.MapValueMust(types.StringType, fingerprints)
 }
 
-// sourceHash is a short hash of a source: 64 bits of the SHA-256 over the paths
-// and digests of its files, in hexadecimal.
+// sourceHash returns a short hash of a source: 64 bits of the SHA-256 over the
+// paths and digests of its files, in hexadecimal.
 func sourceHash(digests map[string]string) string {
 	hash := sha256.New()
 	for _, file := range slices.Sorted(maps.Keys(digests)) {
@@ -169,14 +171,14 @@ func sourceHash(digests map[string]string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// plan plans the computed values.
+// plan sets the computed values to the planned ones.
 func (m *autoBackupModel) plan(p planning, diags *diag.Diagnostics) {
 	for _, computed := range computedAttributes() {
 		assign(computed.field(m), computed.planned(p, diags))
 	}
 }
 
-// forget plans every computed value but the ID as known after the apply.
+// forget plans every computed value but the ID as unknown until the apply.
 func (m *autoBackupModel) forget() {
 	for name, computed := range computedAttributes() {
 		if name == "id" {

@@ -20,9 +20,9 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// ModifyPlan plans what an apply makes of the backup. A refresh has put into
-// `drift` whatever is not as it was applied; a plan always plans it empty, so
-// that drift is an update in place.
+// ModifyPlan completes the plan. A refresh has put everything that differs from
+// what was applied into `drift`; a plan always plans it empty, so drift leads to an
+// update in place.
 func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		r.planRemoval(ctx, req, resp)
@@ -69,7 +69,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	}
 	changed := !resp.Plan.Raw.Equal(req.State.Raw)
 	if changed && !plan.Verified.Equal(plan.Verify) {
-		// What changes anything is verified when it is applied.
+		// An apply that changes anything verifies the backup.
 		plan.Verified = plan.Verify
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 	}
@@ -78,7 +78,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend, Adopt: plan.AdoptExisting.ValueBool(),
 	}
 	if state != nil && state.id() != spec.ID {
-		// Terraform asks again, for the backup that is to come in its place.
+		// Terraform will ask again, for the backup that replaces this one.
 		resp.Diagnostics.Append(resp.Private.SetKey(ctx, replannedKey, []byte("true"))...)
 		return
 	}
@@ -104,12 +104,12 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		r.checkPresentBackup(ctx, spec, *state, appliedOf(ctx, req.Private, &resp.Diagnostics), &resp.Diagnostics)
 	}
 	if resp.Diagnostics.HasError() || !changed {
-		return // an empty plan asks the project for nothing more
+		return // an empty plan needs no more requests
 	}
 	r.preflight(ctx, spec, plan, state, &resp.Diagnostics)
 }
 
-// planProject decides which project a backup belongs to.
+// planProject sets the backup's project and ID in the plan.
 func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBackupModel, plan *autoBackupModel, resp *resource.ModifyPlanResponse) {
 	switch {
 	case !config.ProjectRef.IsNull():
@@ -136,12 +136,12 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 	}
 }
 
-// wanted is what a configuration wants of a project.
+// wanted is what a configuration declares.
 type wanted struct {
 	Settings backup.Settings
 	source   source.Source
-	// unreadable says that the source cannot be read, and that the plan only
-	// warns of it.
+	// unreadable says that the source cannot be read, which is only a warning
+	// in the plan.
 	unreadable bool
 }
 
@@ -152,14 +152,14 @@ func (w wanted) digests() map[string]string {
 	return w.source.Digests()
 }
 
-// planWanted reads the wanted settings and source. It reports false when they
-// are not known yet.
+// planWanted reads the settings and the source of the configuration. It reports
+// false if they are not known yet.
 func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupModel, plan, state *autoBackupModel, diags *diag.Diagnostics) (wanted, bool) {
 	if diags.HasError() {
 		return wanted{}, false
 	}
-	// An argument that is left out is computed from the schedules, and so is
-	// not what the state remembers.
+	// If `overdue_after` is not set, it depends on the schedules, and not on the
+	// state.
 	if !config.Alert.IsUnknown() && !plan.Alert.IsUnknown() {
 		var own alertModel
 		if !config.Alert.IsNull() {
@@ -180,8 +180,8 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	code, known, more := plan.source(ctx, settings)
 	w := wanted{Settings: settings, source: code}
 	if more.HasError() && state != nil {
-		// Terraform plans an update before it destroys, and a destroy needs no
-		// source. The apply of an update refuses it.
+		// Terraform plans an update before a destroy, which needs no source. The
+		// apply of an update refuses it.
 		w.unreadable, known, more = true, true, warnings(more)
 	}
 	diags.Append(more...)
@@ -195,7 +195,7 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	return w, known && !unknownProject
 }
 
-// warnings turns errors into warnings of what an apply refuses.
+// warnings turns errors into warnings that an apply will refuse.
 func warnings(errors diag.Diagnostics) diag.Diagnostics {
 	var result diag.Diagnostics
 	for _, d := range errors {
@@ -218,8 +218,8 @@ func (m *autoBackupModel) setOverdueAfter(value types.String) {
 	m.Alert = types.ObjectValueMust(alertType.AttrTypes, attributes)
 }
 
-// keepDurations keeps a duration as the state has it when the configuration
-// only writes it in another way.
+// keepDurations keeps the state's text of a duration if the configuration writes
+// the same duration differently.
 func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
 	if state == nil {
 		return
@@ -238,9 +238,9 @@ func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
 	m.Alert = keep(m.Alert, state.Alert, alertType, "overdue_after")
 }
 
-// checkNewBackup looks at the project before a backup is made in it: whether
-// something of its names is there, and what else runs the same backup. The
-// backup may be meant to replace another one.
+// checkNewBackup checks the project in which a backup is to be created: for objects
+// with the backup's names, and for jobs that run the same backup. replaces says
+// that the backup may replace another one.
 func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spec, replaces bool, diags *diag.Diagnostics) {
 	service, err := r.projects.service(spec.ID.ProjectRef)
 	if err != nil {
@@ -262,7 +262,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		return
 	}
 	if err := found.Foreign(spec); err != nil {
-		addError(diags, "Objects of the backup's names exist", err)
+		addError(diags, "Objects with the backup's names exist", err)
 		return
 	}
 	if !found.AdmitsLog() {
@@ -271,8 +271,9 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 	tellOwnership(spec, found, diags)
 }
 
-// checkPresentBackup looks at what a known backup adds to itself and at what
-// runs beside it. Without a refresh it looks only when something is added.
+// checkPresentBackup checks the project of a backup that is to be updated, like
+// checkNewBackup. Without a refresh it does so only if schedules or secrets are
+// added.
 func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, was *applied, diags *diag.Diagnostics) {
 	schedules, secrets := state.Schedules.Elements(), state.SecretFingerprints.Elements()
 	added := slices.ContainsFunc(spec.Settings.Secrets, func(name string) bool { return secrets[name] == nil })
@@ -293,7 +294,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		return
 	}
 	if err := found.Foreign(spec); err != nil {
-		addError(diags, "Objects of the backup's names exist", err)
+		addError(diags, "Objects with the backup's names exist", err)
 		return
 	}
 	if found.Settings != nil {
@@ -305,9 +306,9 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 	tellOwnership(spec, found, diags)
 }
 
-// warnChangedSecrets names the secrets that an apply replaces, where this run has
-// not refreshed the backup: it applies a saved plan then, and Terraform has read
-// ephemeral values again. Nothing tells the provider what they were before.
+// warnChangedSecrets names the secrets that an apply replaces if this run has not
+// refreshed the backup. It then applies a saved plan, for which Terraform has read
+// ephemeral values again; the provider cannot know what they were in the plan.
 func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBackupModel, diags *diag.Diagnostics) {
 	if _, refreshed := r.projects.run.saw(id); refreshed {
 		return
@@ -323,30 +324,30 @@ func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBa
 		return
 	}
 	slices.Sort(changed)
-	diags.AddAttributeWarning(path.Root("secrets"), "Secrets get the value that they have now",
-		fmt.Sprintf("An apply reads ephemeral values again, and %s differ from what was applied last. If Terraform now reports an inconsistent final plan, a value has changed since the plan was made: plan again. Otherwise the present values are written.", strings.Join(changed, ", ")))
+	diags.AddAttributeWarning(path.Root("secrets"), "Secrets get their current values",
+		fmt.Sprintf("An apply reads ephemeral values again, and %s differ from the last apply. If Terraform now reports an inconsistent final plan, a value has changed since the plan was made: plan again. Otherwise the current values are written.", strings.Join(changed, ", ")))
 }
 
-// checkInstalled decides about a backup that is to be made and is there, with
-// this provider's ownership marker: what a dead apply seems to have left is taken over,
-// anything else refused.
+// checkInstalled checks for an installed backup, with this provider's ownership
+// marker, that is to be created. One that an interrupted apply seems to have left
+// is continued; any other one is an error.
 func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
 	switch {
 	case !found.Exists() || !found.Marked || spec.Adopt:
 	case found.LeftBehind():
-		when := "its installation was begun and not finished"
+		when := "its installation was not finished"
 		if !found.Unfinished {
 			when = "its installation was finished only " + formatDuration(found.Age.Round(time.Second)) + " ago"
 		}
 		diags.AddWarning("An interrupted apply is continued",
-			fmt.Sprintf("Backup %s is in the project, but not in this state, and %s. It looks like what an apply has left that died before it could save its state, so it is taken over and made what the configuration says. If another configuration manages it, do not apply; choose another `name`.", spec.ID, when))
+			fmt.Sprintf("Backup %s is installed in the project, but is not in this state, and %s. It appears to be left over from an apply that died before saving its state, so it is adopted and brought in line with the configuration. If another configuration manages it, do not apply; choose another `name`.", spec.ID, when))
 	default:
-		diags.AddError("Backup exists already", fmt.Sprintf("Backup %s is installed and managed by this provider, but not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
+		diags.AddError("The backup already exists", fmt.Sprintf("Backup %s is installed and managed by this provider, but is not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
 	}
 }
 
-// warnClone says that the database is a copy of another project's: its jobs
-// call the other project's function until they are repaired.
+// warnClone warns that the database is a copy of another project's: its jobs call
+// that project's function until they are repaired.
 func warnClone(spec backup.Spec, found backup.Settings, diags *diag.Diagnostics) {
 	for _, address := range [][2]string{
 		{spec.Settings.Function.URL, found.Function.URL}, {spec.Settings.Alert.URL, found.Alert.URL},
@@ -355,14 +356,14 @@ func warnClone(spec backup.Spec, found backup.Settings, diags *diag.Diagnostics)
 		there, _, isURL := strings.Cut(address[1], "/functions/v1/")
 		if isURL && here != there {
 			diags.AddWarning("The database calls another project",
-				fmt.Sprintf("The settings of backup %s name %s, which is not this project. This happens when a database is cloned, branched or restored from another project. Apply makes them name %s.",
+				fmt.Sprintf("The settings of backup %s contain %s, which is not a URL of this project. This happens when a database is cloned, branched or restored from another project. An apply changes it to %s.",
 					spec.ID, address[1], address[0]))
 			return
 		}
 	}
 }
 
-// warnCrowding says which schedules come too close to each other.
+// warnCrowding warns about schedules that are too close to each other.
 func warnCrowding(settings backup.Settings, diags *diag.Diagnostics) {
 	crowded, err := backup.Crowded(settings.Schedules)
 	if err != nil {
@@ -373,11 +374,11 @@ func warnCrowding(settings backup.Settings, diags *diag.Diagnostics) {
 		at := path.Root("schedules").AtMapKey(c.Keys[0])
 		if len(c.Keys) == 1 {
 			diags.AddAttributeWarning(at, "The backup runs more often than hourly",
-				fmt.Sprintf("Two runs of %q are only %s apart. Every run copies all tables into the same database, which grows by as much.", c.Keys[0], formatDuration(c.Gap)))
+				fmt.Sprintf("Two runs of %q are only %s apart. Every run copies all tables into the same database, which grows by their size.", c.Keys[0], formatDuration(c.Gap)))
 			continue
 		}
-		diags.AddAttributeWarning(at, "Two schedules meet",
-			fmt.Sprintf("A run of %q and one of %q are only %s apart, so one may start while the other still runs. Move one of them, or take it out.", c.Keys[0], c.Keys[1], formatDuration(c.Gap)))
+		diags.AddAttributeWarning(at, "Two schedules are close to each other",
+			fmt.Sprintf("A run of %q and one of %q are only %s apart, so one may start while the other is still running. Change or remove one of them.", c.Keys[0], c.Keys[1], formatDuration(c.Gap)))
 	}
 }
 
@@ -385,11 +386,11 @@ func checkLog(spec backup.Spec, diags *diag.Diagnostics) {
 	at := path.Root("log_constraint")
 	if !spec.ExtendLogConstraint {
 		diags.AddAttributeError(at, "The log refuses automatic backups",
-			"A CHECK of public.backup_logs refuses action_type 'auto_backup', and `log_constraint = \"require\"` leaves it to others to admit it. Widen the CHECK in your own migrations, or set `log_constraint = \"extend\"`.")
+			"A CHECK of public.backup_logs refuses action_type 'auto_backup', and with `log_constraint = \"require\"` the provider does not change it. Widen the CHECK in your own migrations, or set `log_constraint = \"extend\"`.")
 		return
 	}
-	diags.AddAttributeWarning(at, "A rule of the application is widened",
-		"A CHECK constraint of public.backup_logs allows only some values of action_type, and not 'auto_backup', with which automatic backups are logged. This backup adds that value to the constraint. Existing rows are not checked again, and destroy restores the old constraint.")
+	diags.AddAttributeWarning(at, "A CHECK of the application is widened",
+		"A CHECK constraint of public.backup_logs does not allow 'auto_backup' as action_type, with which automatic backups are logged. The apply adds that value to the constraint without checking existing rows again, and a destroy restores the old constraint.")
 }
 
 // planFrom reads a plan together with the write-only arguments, which only the

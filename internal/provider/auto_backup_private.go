@@ -18,28 +18,28 @@ const (
 	replannedKey = "replanned"
 )
 
-// applied is what the last apply made of a backup, as far as its attributes do
-// not say it. A refresh compares the project with it.
+// applied is the part of what was last applied that the attributes do not have. A
+// refresh compares the project with it.
 type applied struct {
 	// Settings are the settings that were applied, compiled schedules included.
-	// Their instance tells this installation from others under its name.
+	// Their instance identifies the installation.
 	Settings backup.Settings `json:"settings"`
 	// Digests are those of the function's source files, by path.
 	Digests map[string]string `json:"digests"`
 	// ImportMap is the path of the source's import map, or empty.
 	ImportMap string `json:"import_map,omitempty"`
-	// Seen is the deployed source as it was last read.
+	// Seen is the deployed source when it was last read.
 	Seen seenSource `json:"seen"`
 }
 
-// seenSource is a deployed source as it was read; see backup.FunctionState.
+// seenSource is a deployed source that was read; see backup.FunctionState.
 type seenSource struct {
 	Revision string            `json:"revision"`
 	Files    map[string]string `json:"files"`
 	Changes  map[string]string `json:"changes,omitempty"`
 }
 
-// instance is the installation that was applied; empty where that is not known.
+// instance returns the installation that was applied, or "" if it is not known.
 func (a *applied) instance() string {
 	if a == nil {
 		return ""
@@ -47,13 +47,14 @@ func (a *applied) instance() string {
 	return a.Settings.Instance
 }
 
-// privateState is what a request or a response keeps beside a resource's state.
+// privateState is the private part of a resource's state, in a request or a
+// response.
 type privateState interface {
 	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
 	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
 }
 
-// appliedOf reads what was applied. It returns nil for a state that was not
+// appliedOf returns what was last applied, or nil for a state that has not been
 // refreshed since its import.
 func appliedOf(ctx context.Context, private privateState, diags *diag.Diagnostics) *applied {
 	text, more := private.GetKey(ctx, appliedKey)
@@ -63,7 +64,7 @@ func appliedOf(ctx context.Context, private privateState, diags *diag.Diagnostic
 	}
 	var a applied
 	if err := json.Unmarshal(text, &a); err != nil {
-		diags.AddError("Broken state", "The private part of the resource's state cannot be read: "+err.Error()+". Remove the resource from the state with \"terraform state rm\" and import it.")
+		diags.AddError("Broken state", "The private part of the resource's state is not valid: "+err.Error()+". Remove the resource from the state with \"terraform state rm\" and import it.")
 		return nil
 	}
 	return &a

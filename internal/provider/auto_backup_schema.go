@@ -56,25 +56,25 @@ var (
 func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The automatic backup of a Supabase project: the pg_cron jobs, the dispatcher and the watchdog in the database, " +
-			"the Edge Function they call and its secrets. Without any argument it runs `backup_all_data()` every night at 03:00 in São Paulo.",
+			"and the Edge Function that they call, with its secrets. Without arguments it runs `backup_all_data()` every night at 03:00 in São Paulo.",
 		Attributes: map[string]schema.Attribute{
 			"project_ref": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Validators:          []validator.String{checked("must be a project reference", backup.ValidateProjectRef)},
-				MarkdownDescription: "Project of the backup. Default: the provider's `project_ref`. Another one makes a new backup.",
+				MarkdownDescription: "Reference of the backup's project. Default: the provider's `project_ref`. A change replaces the backup.",
 			},
 			"name": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(backup.DefaultName),
-				Validators:          []validator.String{checked("must survive as slug, job name and secret name", func(s string) error { return backup.Name(s).Validate() })},
+				Validators:          []validator.String{checked("must be usable as function slug, job name and secret name", func(s string) error { return backup.Name(s).Validate() })},
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
-				MarkdownDescription: "Name from which the names of all parts derive: lower-case words joined by hyphens, at most 40 characters. Default: `" + backup.DefaultName + "`. Another one makes a new backup.",
+				MarkdownDescription: "Name of the backup, from which the names of all its parts derive: lower-case words joined by hyphens, at most 40 characters. Default: `" + backup.DefaultName + "`. A change replaces the backup.",
 			},
 			"timezone": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Default:             stringdefault.StaticString(backup.DefaultTimezone),
 				Validators:          []validator.String{checked("must be an IANA time zone", validateZone)},
-				MarkdownDescription: "IANA time zone in which the schedules are read. Default: `" + backup.DefaultTimezone + "`.",
+				MarkdownDescription: "IANA time zone of the schedules. Default: `" + backup.DefaultTimezone + "`.",
 			},
 			"schedules":      schedulesAttribute(),
 			"function":       functionAttribute(),
@@ -84,23 +84,23 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			"secrets": schema.MapAttribute{
 				ElementType: types.StringType,
 				Optional:    true, WriteOnly: true, Sensitive: true,
-				MarkdownDescription: "Extra secrets of the project's Edge Functions, by name. Write-only: the values are in no state and no plan; " +
-					"a changed value is found by its fingerprint. Removing a name removes the secret, but for one that was adopted. An ephemeral value has to be the same at the plan and at its apply.",
+				MarkdownDescription: "Additional secrets of the project's Edge Functions, by name. Write-only: neither the state nor a plan contains the values; " +
+					"a changed value is detected by its fingerprint. Removing a name deletes the secret, unless it was adopted. An ephemeral value must be the same in the plan and in its apply.",
 			},
 			"adopt_existing": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Take over jobs, functions and secrets of the backup's names which this provider did not make; the plan lists them. " +
-					"A job of another key stays as it is, and the plan warns of it. Adopted jobs and functions go with the backup, adopted secrets stay. Default: `false`, which refuses to plan.",
+				MarkdownDescription: "Whether to adopt existing jobs, functions and secrets that have the backup's names and that this provider did not create. The plan lists them. " +
+					"A job with a different key is not changed, and the plan warns about it. Destroying the backup removes adopted jobs and functions and keeps adopted secrets. Default: `false`: such objects are an error.",
 			},
 			"verify": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(verifyProbe),
 				Validators: []validator.String{stringvalidator.OneOf(verifyNone, verifyProbe, verifyBackup)},
-				MarkdownDescription: "What an apply has to prove: `none`; `probe`, the database calls the function, which proves its token, its rights and its tables without a backup; " +
-					"`backup`, a whole backup is run as well. An apply that cannot prove it fails with the link of the chain that broke, and the next one tries again. Default: `" + verifyProbe + "`.",
+				MarkdownDescription: "What an apply verifies: `none`; `probe`: the database calls the function, which checks its token, permissions and tables without making a backup; " +
+					"`backup`: a whole backup is made too. If the verification fails, the apply fails and says which step did not work, and the next apply verifies again. Default: `" + verifyProbe + "`.",
 			},
 			"rotate_token": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Any change of this text makes a new invocation token, without a tick that fails in between, and has the watchdog use the project's present API key. A date is a good text.",
+				MarkdownDescription: "Any change of this text creates a new invocation token, without a failed run in between, and makes the watchdog use the project's current API key. For example, use a date.",
 			},
 			"timeouts": timeoutsAttribute(ctx),
 		},
@@ -111,15 +111,15 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 }
 
 func timeoutsAttribute(ctx context.Context) schema.Attribute {
-	const text = "How long it may take, such as `5m` or `1h30m`. Default: `10m`."
+	const text = "Maximum duration, such as `5m` or `1h30m`. Default: `10m`."
 	attribute := timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, CreateDescription: text,
-		Read: true, ReadDescription: "How long a refresh, and after it the look of a plan, may take. Default: `10m`.",
+		Read: true, ReadDescription: "Maximum duration of a refresh, and of the reads of a plan. Default: `10m`.",
 		Update: true, UpdateDescription: text,
 		Delete: true, DeleteDescription: text,
 	})
 	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
-		nested.MarkdownDescription = "How long an operation may take. What was done until then is in the state, and the next apply goes on from there."
+		nested.MarkdownDescription = "How long an operation may take. After a timeout the state contains what was done, and the next apply continues from there."
 		attribute = nested
 	}
 	return attribute
@@ -137,17 +137,17 @@ func schedulesAttribute() schema.Attribute {
 		Validators: []validator.Map{
 			mapvalidator.KeysAre(checked("must be a schedule key", backup.ValidateKey)),
 		},
-		MarkdownDescription: "Schedules of the backup, by key; the job of a schedule is named `<name>-<key>`. Default: `{ daily = { cron = \"" + backup.DefaultCron + "\" } }`.",
+		MarkdownDescription: "Schedules of the backup, by key. The pg_cron job of a schedule is named `<name>-<key>`. Default: `{ daily = { cron = \"" + backup.DefaultCron + "\" } }`.",
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 			"cron": schema.StringAttribute{
 				Required:            true,
 				Validators:          []validator.String{checked("must be a cron expression", validateCron)},
-				MarkdownDescription: "Five cron fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, read in the schedule's time zone. What pg_cron would accept and never fire, or fire otherwise than it reads, is refused.",
+				MarkdownDescription: "Five cron fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, in the schedule's time zone. Expressions that pg_cron would accept but never run, or run at other times than they say, are refused.",
 			},
 			"timezone": schema.StringAttribute{
 				Optional:            true,
 				Validators:          []validator.String{checked("must be an IANA time zone", validateZone)},
-				MarkdownDescription: "Time zone of this schedule. Default: that of the backup.",
+				MarkdownDescription: "IANA time zone of this schedule. Default: the backup's `timezone`.",
 			},
 			"enabled": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(true),
@@ -163,12 +163,12 @@ func functionAttribute() schema.Attribute {
 		Default: objectdefault.StaticValue(types.ObjectValueMust(functionType.AttrTypes, map[string]attr.Value{
 			"source_dir": types.StringNull(), "rpc": types.StringValue(backup.DefaultRPC), "verify_table": types.StringNull(),
 		})),
-		MarkdownDescription: "The Edge Function, and what it calls. By default the built-in one, which calls `" + backup.DefaultRPC + "()`.",
+		MarkdownDescription: "The Edge Function and what it calls. The default is the built-in function, which calls `" + backup.DefaultRPC + "()`.",
 		Attributes: map[string]schema.Attribute{
 			"source_dir": schema.StringAttribute{
 				Optional:            true,
 				Validators:          []validator.String{stringvalidator.LengthAtLeast(1), checked("must be a directory", anyText)},
-				MarkdownDescription: "Directory with an own `index.ts` and what it imports. Default: the built-in function.",
+				MarkdownDescription: "Directory with your own `index.ts` and the files that it imports. Default: the built-in function.",
 			},
 			"rpc": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(backup.DefaultRPC),
@@ -178,7 +178,7 @@ func functionAttribute() schema.Attribute {
 			"verify_table": schema.StringAttribute{
 				Optional:            true,
 				Validators:          []validator.String{checked("must be the name of a table", validateIdentifier)},
-				MarkdownDescription: "Table in schema `public` that has to hold rows of the backup's `backup_id` before a run counts as a success. Default: none.",
+				MarkdownDescription: "Table in schema `public` that must contain rows with the backup's `backup_id` for a run to count as successful. Default: none.",
 			},
 		},
 	}
@@ -205,12 +205,12 @@ func alertAttribute() schema.Attribute {
 			"source": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(backup.DefaultAlertSource),
 				Validators:          []validator.String{checked("must be plain text", validateAlertSource)},
-				MarkdownDescription: "Origin named in the e-mail. Default: `" + backup.DefaultAlertSource + "`.",
+				MarkdownDescription: "Source that the e-mail names. Default: `" + backup.DefaultAlertSource + "`.",
 			},
 			"overdue_after": schema.StringAttribute{
 				Optional: true, Computed: true,
 				Validators:          []validator.String{checked("must be a duration", validateDuration)},
-				MarkdownDescription: "Age of the last success at which the backup is overdue, such as `26h`. Default: the longest gap of the schedules and two hours.",
+				MarkdownDescription: "Time since the last success after which the backup is overdue, such as `26h`. Default: the longest gap between two scheduled runs plus two hours.",
 			},
 		},
 	}
@@ -228,12 +228,12 @@ func retryAttribute() schema.Attribute {
 			"attempts": schema.Int64Attribute{
 				Optional: true, Computed: true, Default: int64default.StaticInt64(backup.DefaultRetryAttempts),
 				Validators:          []validator.Int64{int64validator.Between(0, 10)},
-				MarkdownDescription: "How often a failed run is tried again, 0 to 10. Default: 1.",
+				MarkdownDescription: "How often a failed run is retried, 0 to 10. Default: 1.",
 			},
 			"delay": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(delay),
 				Validators:          []validator.String{checked("must be a duration", validateDuration)},
-				MarkdownDescription: "Pause before it. Default: `" + delay + "`.",
+				MarkdownDescription: "Time between a failed run and its retry. Default: `" + delay + "`.",
 			},
 		},
 	}
@@ -243,14 +243,14 @@ func logConstraintAttribute() schema.Attribute {
 	return schema.StringAttribute{
 		Optional: true, Computed: true, Default: stringdefault.StaticString(logConstraintExtend),
 		Validators: []validator.String{stringvalidator.OneOf(logConstraintExtend, logConstraintRequire)},
-		MarkdownDescription: "What to do where the CHECK of `backup_logs.action_type` refuses `auto_backup`: `extend` widens it and puts it back on destroy; " +
-			"`require` refuses to plan until somebody else has widened it. Default: `" + logConstraintExtend + "`.",
+		MarkdownDescription: "What to do if the CHECK on `backup_logs.action_type` does not allow `auto_backup`: `extend` widens it and restores it on destroy; " +
+			"`require` refuses to plan until you have widened it. Default: `" + logConstraintExtend + "`.",
 	}
 }
 
 func (r *autoBackupResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
 	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
-		"project_ref": identityschema.StringAttribute{RequiredForImport: true, Description: "Project of the backup."},
+		"project_ref": identityschema.StringAttribute{RequiredForImport: true, Description: "Reference of the backup's project."},
 		"name":        identityschema.StringAttribute{RequiredForImport: true, Description: "Name of the backup."},
 	}}
 }

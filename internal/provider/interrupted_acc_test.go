@@ -56,13 +56,13 @@ func TestLostState(t *testing.T) {
 
 	c.forget()
 	p.sql("update auto_backup.settings set completed_at = now() - interval '2 hours'")
-	if out := c.run(1, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, "Backup exists already") || !strings.Contains(out, p.ProjectRef+"/auto-backup") {
+	if out := c.run(1, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, "The backup already exists") || !strings.Contains(out, p.ProjectRef+"/auto-backup") {
 		t.Errorf("an old installation is not refused with an import block:\n%s", out)
 	}
 
 	p.asPostgres("select cron.unschedule('auto-backup-daily')")
 	p.sql("update auto_backup.settings set completed_at = null, created_at = now() - interval '2 days'")
-	if out := c.run(0, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, takenOver) || !strings.Contains(out, "begun and not finished") {
+	if out := c.run(0, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, takenOver) || !strings.Contains(out, "its installation was not finished") {
 		t.Errorf("an unfinished installation is taken over without a word:\n%s", out)
 	}
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")

@@ -191,7 +191,7 @@ func TestForget(t *testing.T) {
 	p.works("auto-backup")
 
 	c.configure(resource)
-	c.says(c.run(1, "plan", "-no-color"), "Backup exists already", "import { to = aimindset_auto_backup.this")
+	c.says(c.run(1, "plan", "-no-color"), "The backup already exists", "import { to = aimindset_auto_backup.this")
 	c.configure(resource + fmt.Sprintf("import {\n  to = aimindset_auto_backup.this\n  id = %q\n}\n", p.ProjectRef+"/auto-backup"))
 	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "1 imported, 0 added, 0 changed, 0 destroyed")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")

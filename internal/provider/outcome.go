@@ -13,23 +13,24 @@ import (
 )
 
 // outcome is how far an apply came. Its texts say what was done, what the state
-// has, and the one next step.
+// contains, and what to do next.
 type outcome struct {
 	id backup.ID
 	// created says that the backup was to be created, not updated.
 	created bool
-	// kept says that the state has the backup even if the apply fails. It has not
-	// where jobs existed before a creation: Terraform removes what it failed to
-	// create, and that would stop them.
+	// kept says that the state contains the backup even if the apply fails. It
+	// does not if jobs existed before a creation: Terraform removes what it failed
+	// to create, and that would stop them.
 	kept bool
 	// done are the parts that were finished.
 	done []backup.Part
 }
 
-// advice ends the error of an apply that failed or was interrupted.
+// advice returns the last paragraph of the error of an apply that failed or was
+// interrupted.
 func (o outcome) advice() string {
 	if len(o.done) == 0 {
-		return "No part of the installation was finished, and the state is what it was. Apply again to continue."
+		return "No part of the installation was finished, and the state is unchanged. Apply again to continue."
 	}
 	names := make([]string, len(o.done))
 	for i, part := range o.done {
@@ -39,14 +40,15 @@ func (o outcome) advice() string {
 	switch {
 	case !o.kept:
 		return done + fmt.Sprintf("Jobs of backup %s existed before this apply, so the state does not have it: Terraform would remove them before it creates the backup again. "+
-			"Apply again to continue. To give the backup up instead, import it with\n\n  terraform import aimindset_auto_backup.<name> %[1]s\n\nand destroy it.", o.id)
+			"Apply again to continue. To abandon the backup instead, import it with\n\n  terraform import aimindset_auto_backup.<name> %[1]s\n\nand destroy it.", o.id)
 	case o.created:
-		return done + "The state has the backup, marked as tainted because its creation ended with an error. Apply again: that removes what is there and begins again."
+		return done + "The state has the backup, marked as tainted because its creation ended with an error. Apply again: that removes what was installed and starts again."
 	}
-	return done + "The state has what was planned, and the next plan names what is still missing. Apply again to continue."
+	return done + "The state has the planned values, and the next plan lists what is still missing. Apply again to continue."
 }
 
-// unverified ends the error of an apply whose verification failed or was interrupted.
+// unverified returns the last paragraph of the error of an apply whose verification
+// failed or was interrupted.
 func (o outcome) unverified() string {
 	switch {
 	case !o.kept:
@@ -63,8 +65,8 @@ func (o outcome) unverified() string {
 	return "The backup is installed, and the state has it. Fix the cause and apply again, which verifies it again."
 }
 
-// verify makes the installation show that it works, as far as the plan asks for
-// it, and reports whether it did.
+// verify verifies the installation as the plan says, and reports whether that
+// succeeded.
 func (r *autoBackupResource) verify(ctx context.Context, service *install.Service, id backup.ID, mode string, o outcome, diags *diag.Diagnostics) bool {
 	if service.Unsettled() {
 		r.projects.warnUnsettled(diags)
@@ -78,9 +80,9 @@ func (r *autoBackupResource) verify(ctx context.Context, service *install.Servic
 	case err == nil:
 		return true
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		diags.AddError("The verification was interrupted", "Whether the backup works was not found out, because the apply was interrupted.\n\n"+strings.ReplaceAll(o.unverified(), "Fix the cause, then keep", "Keep"))
+		diags.AddError("The verification was interrupted", "The apply was interrupted, so it is not known whether the backup works.\n\n"+strings.ReplaceAll(o.unverified(), "Fix the cause, then keep", "Keep"))
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
-		diags.AddError("The verification took too long", "Whether the backup works was not found out within the time that `timeouts` grants.\n\n"+o.unverified())
+		diags.AddError("The verification took too long", "The time of `timeouts` was over before it was known whether the backup works.\n\n"+o.unverified())
 	default:
 		addErrorAdvice(diags, "The backup is installed but does not work", r.projects.explainSelfHosted(err), o.unverified())
 	}

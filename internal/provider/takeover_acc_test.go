@@ -165,7 +165,7 @@ func TestTakeOver(t *testing.T) {
 		"the Edge Function auto-backup gets the source of this backup", "the function secret SHARED_KEY gets the configured value")
 	c.silent(first, "cleanup_old_logs_job", "publish_due_articles", "alert_overdue_publications", "current_setting")
 	if got := strings.Join(c.warnings(c.run(0, "plan", "-json")), "; "); got !=
-		"Provider development overrides are in effect; A rule of the application is widened; Objects of other hands are taken over; Job auto-backup-secondary (id "+id+") makes the same backup" {
+		"Provider development overrides are in effect; A CHECK of the application is widened; Objects of other hands are taken over; Job auto-backup-secondary (id "+id+") makes the same backup" {
 		t.Errorf("the plan warns of: %s", got)
 	}
 	c.run(0, "apply", "-auto-approve", "-no-color")
