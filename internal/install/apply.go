@@ -41,15 +41,17 @@ func (e *PartError) Error() string {
 func (e *PartError) Unwrap() error { return e.Err }
 
 // Apply changes a project so that the backup found in it becomes what spec
-// wants. It works part by part: what stands first is needed by what follows,
-// and the jobs come last, so that no tick meets half a chain. After each part
-// that changed something, done is called with it.
+// wants. It works part by part: each part needs the ones before it, and the jobs
+// come last, so that no tick meets an incomplete installation. It calls done with
+// each part that it changed.
 //
-// Applying the same spec again after an interruption continues where it
-// stopped. An installation that differs in nothing is not written to.
+// Applying the same spec again after an interruption continues where that
+// stopped. An installation without differences is not written to. The errors are
+// a *backup.ForeignError, a *BusyError, a *PartError, and ErrInstalledMeanwhile or
+// ErrLeaseLost, which may be wrapped.
 //
-// The settings in the result are those that the project has afterwards, where
-// it succeeded.
+// If it succeeds, the settings in the result are those that the project has
+// afterwards.
 func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.State, done func(backup.Part)) (Applied, error) {
 	var result Applied
 	if err := found.Foreign(spec); err != nil {
@@ -84,8 +86,8 @@ type Applied struct {
 	Revision string
 }
 
-// ErrInstalledMeanwhile says that another apply has installed a backup between
-// the look at the project and the first change.
+// ErrInstalledMeanwhile says that another apply has installed the backup after
+// the project was read and before the first change.
 var ErrInstalledMeanwhile = errors.New("another apply has installed it in the meantime")
 
 // apply is Apply under a lease.
@@ -129,7 +131,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 			}
 			return nil
 		}},
-		// The function that was there before may still need them.
+		// Until it was replaced, the former function may have needed them.
 		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, found.SecretsToDelete(spec)...) }},
 		{backup.PartLogConstraint, func() error { return l.applyLogConstraint(ctx, spec, found) }},
 		{backup.PartJobs, func() error {
@@ -156,7 +158,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 
 func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
 	dispatcher := payload.LoadDispatcher()
-	if version, _ := found.Dispatcher(); version != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
+	if found.DispatcherVersion != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
 		if err := l.script(ctx, dispatcher.Install); err != nil {
 			return err
 		}
@@ -263,9 +265,9 @@ func (l *lease) drain(ctx context.Context) error {
 }
 
 // applyAlertKey gives the watchdog a key with which it may call the alert
-// function by itself. The legacy anon key is taken first: it is a JWT, which a
-// function that verifies JWTs insists on. It is public by design. A rotation
-// takes it anew, as the project's keys may have been rotated too.
+// function by itself. The legacy anon key is preferred: it is a JWT, which a
+// function that verifies JWTs requires. It is public by design. A rotation reads
+// it again, because the project's keys may have been rotated too.
 func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
 	present := found.VaultMarkers[name.VaultAlertKey()] == name.VaultMarker()
@@ -370,7 +372,7 @@ func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.St
 		if _, ok := wanted[key]; !ok {
 			surplus = append(surplus, job.ID)
 		} else if job.Username != backup.JobOwner {
-			// configure makes the job anew, as the right role.
+			// auto_backup.configure creates the job again, for the right role.
 			surplus = append(surplus, job.ID)
 		}
 	}
@@ -391,8 +393,8 @@ func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.St
 	return err
 }
 
-// Reopen notes that an installation has not come to its end after all, so that
-// the next apply may begin it anew.
+// Reopen marks an installation as unfinished after all, so that the next apply may
+// start it over.
 func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
 	_, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Reopen, string(id.Name))
 	if err != nil {
@@ -402,16 +404,17 @@ func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
 }
 
 // Remove takes a backup out of its project, in the reverse order of Apply. It
-// removes only what carries the provider's ownership marker, and what is gone already is
-// no error. The application's tables, its log rows and its backups stay. It
-// answers with remarks for a person.
+// removes only what carries the provider's ownership marker; what is already gone
+// is not an error. The application's tables, its log rows and its backups stay. It
+// returns remarks for a person. The errors are a *BusyError, a *PartError, and
+// ErrLeaseLost, which may be wrapped.
 func (s *Service) Remove(ctx context.Context, found backup.State) (remarks []string, err error) {
 	if !found.Installed() {
 		return nil, nil
 	}
 	err = s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) (err error) {
 		if now.Supersedes(found) {
-			remarks = []string{"Another apply has made the backup anew in the meantime. What is there belongs to it and stays."}
+			remarks = []string{"Another apply has recreated the backup in the meantime. What exists now belongs to that apply and stays."}
 			return nil
 		}
 		remarks, err = l.remove(ctx, now)
@@ -510,7 +513,7 @@ func (l *lease) leave(ctx context.Context) ([]string, error) {
 	}
 	var remarks []string
 	for _, name := range unchecked {
-		remarks = append(remarks, fmt.Sprintf("The CHECK %s of public.backup_logs is as it was, but NOT VALID: the log keeps its rows of action_type 'auto_backup', which the rule refuses for new rows.", name))
+		remarks = append(remarks, fmt.Sprintf("The CHECK %s of public.backup_logs is restored, but NOT VALID: the log keeps its rows of action_type 'auto_backup', and the CHECK refuses new ones.", name))
 	}
 	return remarks, nil
 }
@@ -521,8 +524,8 @@ func (l *lease) removeDispatcher(ctx context.Context, found backup.State) error 
 			return err
 		}
 	}
-	// The script itself looks whether another backup needs the dispatcher: one
-	// that is removed at this moment would be in any earlier answer.
+	// The script checks for other backups itself: an earlier answer could include
+	// one that is being removed right now.
 	err := l.script(ctx, payload.LoadDispatcher().Remove)
 	if schemaMissing(err) {
 		// An attempt whose answer was lost had removed it.

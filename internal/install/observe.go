@@ -39,8 +39,8 @@ type API interface {
 // for use by several goroutines as long as each writes to its own backup.
 //
 // What is read to refresh and to plan is read once for all backups of the
-// project; see ObserveCached and shared. API and DB go past that, but the writes
-// through them are noticed there.
+// project; see ObserveCached and shared. API and DB bypass that cache, and writes
+// through them clear it.
 type Service struct {
 	// Ref is the project's reference.
 	Ref string
@@ -213,14 +213,14 @@ func relativePath(base, file string) string {
 	return strings.Repeat("../", len(from)) + strings.Join(to, "/")
 }
 
-// Functions lists the project's Edge Functions, read once for all who ask in
+// Functions lists the project's Edge Functions, read once for all callers in
 // this run. The list must not be changed.
 func (s *Service) Functions(ctx context.Context) ([]supabase.Function, error) {
 	return s.shared.Functions(ctx)
 }
 
 // Secrets lists the project's function secrets with their digests, read once
-// for all who ask in this run. The list must not be changed.
+// for all callers in this run. The list must not be changed.
 func (s *Service) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 	return s.shared.Secrets(ctx)
 }

@@ -9,36 +9,36 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 )
 
-// Runtime is what runs the Edge Functions of a self-hosted project, as far as
-// it differs from the platform: tokens have a home of their own, and what was
-// written is not at once what runs.
+// Runtime is what differs between the Edge Functions of a self-hosted project and
+// those of the platform: tokens are stored in a place of their own, and what was
+// written does not run at once.
 type Runtime interface {
-	// SetToken has a function accept a token under the name of a secret,
-	// DeleteToken has it accept none. What is accepted is listed among the
-	// project's secrets.
+	// SetToken makes a function accept a token under the name of a secret, and
+	// DeleteToken revokes it. The accepted tokens are listed among the project's
+	// secrets.
 	SetToken(ctx context.Context, slug, name, token string) error
 	DeleteToken(ctx context.Context, slug, name string) error
-	// Settle returns when what was written is what runs, or when no more can
-	// be done for that.
+	// Settle returns when the functions run as they were written, or when nothing
+	// more can be done for that.
 	Settle(ctx context.Context) error
-	// Unsettled reports whether somebody has to create the runtime anew before
-	// it knows its environment.
+	// Unsettled reports whether somebody has to recreate the runtime before it
+	// knows its environment.
 	Unsettled() bool
-	// Restarts reports whether Settle creates the runtime anew.
+	// Restarts reports whether Settle recreates the runtime.
 	Restarts() bool
 }
 
-// SelfHosted makes the service that of a self-hosted project.
+// SelfHosted configures s for a self-hosted project, and returns it.
 func (s *Service) SelfHosted(runtime Runtime) *Service {
 	s.runtime = runtime
 	return s
 }
 
-// Unsettled reports whether the runtime does not know yet what an apply wrote
-// to its environment. On the platform it always does.
+// Unsettled reports whether the runtime does not know yet what an apply wrote to
+// its environment. It is always false on the platform.
 func (s *Service) Unsettled() bool { return s.runtime != nil && s.runtime.Unsettled() }
 
-// setToken has the backup's function accept a token.
+// setToken makes the backup's function accept a token.
 func (l *lease) setToken(ctx context.Context, name backup.Name, secret, token string) error {
 	s := l.service
 	if s.runtime == nil {
@@ -48,7 +48,7 @@ func (l *lease) setToken(ctx context.Context, name backup.Name, secret, token st
 	return l.request(ctx, func() error { return s.runtime.SetToken(ctx, name.Slug(), secret, token) })
 }
 
-// deleteToken has the backup's function accept a token no longer.
+// deleteToken revokes a token of the backup's function.
 func (l *lease) deleteToken(ctx context.Context, name backup.Name, secret string) error {
 	s := l.service
 	if s.runtime == nil {
@@ -58,7 +58,8 @@ func (l *lease) deleteToken(ctx context.Context, name backup.Name, secret string
 	return l.request(ctx, func() error { return s.runtime.DeleteToken(ctx, name.Slug(), secret) })
 }
 
-// settle waits until the functions run as they were written.
+// settle waits until the functions run as they were written. On the platform they
+// do at once.
 func (s *Service) settle(ctx context.Context) error {
 	if s.runtime == nil {
 		return nil
@@ -66,10 +67,11 @@ func (s *Service) settle(ctx context.Context) error {
 	return s.runtime.Settle(ctx)
 }
 
-// A runtime that was created anew answers when it has started.
+// How long a runtime that was recreated may take to start, and the pause between
+// two probes of it.
 const (
-	startPatience = time.Minute
-	startPause    = 2 * time.Second
+	startTimeout = time.Minute
+	startPause   = 2 * time.Second
 )
 
 // probeStarted is probe, repeated for a runtime that may still be starting.
@@ -78,18 +80,14 @@ func (s *Service) probeStarted(ctx context.Context, id backup.ID) error {
 	if s.runtime == nil || !s.runtime.Restarts() {
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, startPatience)
+	waiting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for errors.Is(err, ErrNotVerified) {
-		timer := time.NewTimer(startPause)
-		select {
-		case <-waiting.Done():
-			timer.Stop()
+		if sleep(waiting, startPause) != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%w (the last of several attempts in %s)", err, startPatience)
-		case <-timer.C:
+			return fmt.Errorf("%w (the last of several attempts in %s)", err, startTimeout)
 		}
 		err = s.probe(ctx, id)
 	}

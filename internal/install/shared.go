@@ -24,9 +24,8 @@ import (
 //
 // What was read is forgotten when this process writes to the project, at the
 // beginning of the write and at its end, so nothing that was read before or
-// during a write is an answer after it. A read that failed is not remembered.
-// An asker who gives up takes only his own answer away from the others: one of
-// them reads in his place.
+// during a write is returned after it. A read that failed is not remembered. If
+// the caller doing the read is cancelled, one of the waiters takes over.
 type shared struct {
 	ref string
 	api API
@@ -40,12 +39,11 @@ type shared struct {
 	functions *reading[[]supabase.Function]
 	secrets   *reading[[]supabase.Secret]
 	database  *reading[map[backup.Name]backup.Observation]
-	// asked are the names that anybody has asked the database for.
+	// asked are the names of all backups that were asked for.
 	asked map[backup.Name]bool
 }
 
-// A reading is one read, under way or done. It may only be looked at when done
-// is closed.
+// A reading is one read, running or done. Its result is valid once done is closed.
 type reading[T any] struct {
 	done  chan struct{}
 	value T
@@ -78,7 +76,7 @@ func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observa
 	s.asked[name] = true
 	s.mu.Unlock()
 	for {
-		r, err := join(ctx, s, &s.database, s.observe)
+		r, err := join(ctx, s, &s.database, s.readDatabase)
 		if err != nil {
 			return backup.Observation{}, err
 		}
@@ -101,9 +99,9 @@ var observed = []facts.Part{
 	"extensions", "installation", "backups", "functions", "drift", "log_checks", "jobs", "settings", "vault", "token_digest",
 }
 
-// observe reads the database's part of all backups that are installed or were
+// readDatabase reads the database's part of all backups that are installed or were
 // asked for.
-func (s *shared) observe(ctx context.Context) (map[backup.Name]backup.Observation, error) {
+func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Observation, error) {
 	s.mu.Lock()
 	names := slices.Sorted(maps.Keys(s.asked))
 	s.mu.Unlock()
@@ -135,7 +133,7 @@ func (s *shared) observe(ctx context.Context) (map[backup.Name]backup.Observatio
 	return all, nil
 }
 
-// forget makes the next asker read again.
+// forget makes the next caller read again.
 func (s *shared) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +146,7 @@ func (s *shared) writing() (done func()) {
 	return s.forget
 }
 
-// join takes part in the read that slot holds, or begins one.
+// join waits for the read in slot, or starts one.
 func join[T any](ctx context.Context, s *shared, slot **reading[T], read func(context.Context) (T, error)) (*reading[T], error) {
 	for {
 		s.mu.Lock()
@@ -176,7 +174,7 @@ func join[T any](ctx context.Context, s *shared, slot **reading[T], read func(co
 		case <-ctx.Done():
 			return &reading[T]{}, ctx.Err()
 		}
-		// Who read may have given up, or have had less time.
+		// The caller that read may have been cancelled, or have had less time.
 		gaveUp := errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded)
 		if !gaveUp || ctx.Err() != nil {
 			return r, r.err
@@ -184,12 +182,12 @@ func join[T any](ctx context.Context, s *shared, slot **reading[T], read func(co
 	}
 }
 
-// watchedAPI is the Management API with its writes noticed by the shared reads.
-// It does not embed API, so that a method that is added there has to be put
-// among the reads or the writes here.
+// watchedAPI is the Management API, whose writes clear the shared reads. It does not
+// embed API, so a method that is added there has to be put among the reads or the
+// writes here.
 type watchedAPI struct{ shared *shared }
 
-// Reads that each asker makes for himself.
+// Reads that are not shared.
 
 func (w watchedAPI) ListFunctions(ctx context.Context, ref string) ([]supabase.Function, error) {
 	return w.shared.api.ListFunctions(ctx, ref)
@@ -234,9 +232,9 @@ func (w watchedAPI) DeleteSecrets(ctx context.Context, ref string, names []strin
 	return w.shared.api.DeleteSecrets(ctx, ref, names)
 }
 
-// watchedDB is the database with its writes noticed by the shared reads. A script
-// runs when no statement of this process writes: it locks tables that others
-// have begun to lock, and each would wait for the other.
+// watchedDB is the database, whose writes clear the shared reads. A script runs
+// while no statement of this process writes: it locks tables that others have
+// begun to lock, and they would deadlock.
 type watchedDB struct{ shared *shared }
 
 // mostStatements is more than Terraform ever has at once.

@@ -174,7 +174,7 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	if result.Diagnostics.HasError() {
 		return result
 	}
-	_, found, ok := l.resource.observe(ctx, model, model.known(ctx, nil), (*install.Service).ObserveCached, &result.Diagnostics)
+	_, found, ok := l.resource.read(ctx, model, model.known(ctx, nil), (*install.Service).ObserveCached, &result.Diagnostics)
 	if !ok {
 		return result
 	}

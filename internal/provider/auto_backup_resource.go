@@ -78,7 +78,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		return
 	}
 	known := state.known(ctx, was)
-	_, found, ok := r.observe(ctx, state, known, (*install.Service).ObserveCached, &resp.Diagnostics)
+	_, found, ok := r.read(ctx, state, known, (*install.Service).ObserveCached, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -140,7 +140,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	service, found, ok := r.observe(ctx, state, state.known(ctx, was), (*install.Service).Observe, &resp.Diagnostics)
+	service, found, ok := r.read(ctx, state, state.known(ctx, was), (*install.Service).Observe, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -184,8 +184,8 @@ func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *insta
 	return serviceOf(r.projects, ref, diags)
 }
 
-// observe reads a backup that a state knows, or adds a diagnostic and reports false.
-func (r *autoBackupResource) observe(
+// read reads a backup that a state knows, or adds a diagnostic and reports false.
+func (r *autoBackupResource) read(
 	ctx context.Context, state autoBackupModel, known backup.Known,
 	read func(*install.Service, context.Context, backup.Name, backup.Known) (backup.State, error),
 	diags *diag.Diagnostics,

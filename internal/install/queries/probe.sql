@@ -1,2 +1,2 @@
--- $1 is the backup. Answers with the id of the request.
+-- $1 is the backup. Returns the id of the request.
 select to_jsonb(auto_backup.probe($1::text)) as result

@@ -1,4 +1,4 @@
--- Creates or replaces one vault secret and answers with its id.
+-- Creates or replaces one vault secret and returns its id.
 -- $1 is its name, $2 its value, $3 its description, $4 the backup that it
 -- belongs to, $5 the holder of the backup's lease.
 with existing as (

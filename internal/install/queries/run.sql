@@ -1,2 +1,2 @@
--- Starts a backup now, or finds the one that is under way. $1 is the backup.
+-- Starts a backup now, or finds the one that is running. $1 is the backup.
 select auto_backup.run_now($1::text) as result

@@ -1,4 +1,4 @@
--- Has the watchdog look, then answers with the history of the run whose id is $2
+-- Runs the watchdog, then returns the history of the run whose id is $2
 -- of backup $1, as it was before that look; for one that failed, also with what
 -- the function says became of its alert.
 with watched as materialized (select auto_backup.watch($1::text) as summary)
