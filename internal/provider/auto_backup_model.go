@@ -91,16 +91,14 @@ func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 		known.Revision, known.Files, known.Changes = was.Seen.Revision, was.Seen.Files, was.Seen.Changes
 		known.Applied = was.Digests
 		known.Content = func() map[string][]byte {
-			code, _, _ := m.source(ctx, was.Settings)
-			return code.Files
+			return m.source(ctx, was.Settings).value.Files
 		}
 	}
 	return known
 }
 
-// settings reads the configured part of a plan. It answers false when a value
-// is not known yet; then nothing that derives from it can be planned.
-func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time.Time) (backup.Settings, bool, diag.Diagnostics) {
+// settings reads the configured part of a plan, and computes what derives from it.
+func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time.Time) reading[backup.Settings] {
 	var (
 		diags     diag.Diagnostics
 		schedules map[string]scheduleModel
@@ -110,24 +108,24 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 		result    backup.Settings
 	)
 	if m.Schedules.IsUnknown() || m.Function.IsUnknown() || m.Alert.IsUnknown() || m.Retry.IsUnknown() {
-		return result, false, nil
+		return unknown[backup.Settings]()
 	}
 	if slices.ContainsFunc(slices.Collect(maps.Values(m.Schedules.Elements())), attr.Value.IsUnknown) {
-		return result, false, nil
+		return unknown[backup.Settings]()
 	}
 	diags.Append(m.Schedules.ElementsAs(ctx, &schedules, false)...)
 	diags.Append(m.Function.As(ctx, &function, basetypes.ObjectAsOptions{})...)
 	diags.Append(m.Alert.As(ctx, &alert, basetypes.ObjectAsOptions{})...)
 	diags.Append(m.Retry.As(ctx, &retry, basetypes.ObjectAsOptions{})...)
 	if diags.HasError() {
-		return result, false, diags
+		return readingOf(result, diags)
 	}
 	values := []attr.Value{m.Timezone, function.RPC, function.VerifyTable, alert.Enabled, alert.Function, alert.Source, retry.Attempts, retry.Delay}
 	for _, s := range schedules {
 		values = append(values, s.Cron, s.Timezone, s.Enabled)
 	}
 	if slices.ContainsFunc(values, attr.Value.IsUnknown) {
-		return result, false, nil
+		return unknown[backup.Settings]()
 	}
 
 	name := backup.Name(m.Name.ValueString())
@@ -157,58 +155,58 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 		result.Schedules[key] = compiled
 	}
 	if diags.HasError() {
-		return result, false, diags
+		return readingOf(result, diags)
 	}
 	if alert.OverdueAfter.IsNull() || alert.OverdueAfter.IsUnknown() {
 		overdue, err := backup.OverdueAfter(result.Schedules)
 		if err != nil {
 			diags.AddAttributeError(path.Root("schedules"), "Invalid schedule", text.Sentence(err.Error()))
-			return result, false, diags
+			return readingOf(result, diags)
 		}
 		result.Alert.OverdueAfterSeconds = int64(overdue / time.Second)
 	} else {
 		result.Alert.OverdueAfterSeconds = seconds(alert.OverdueAfter)
 		checkOverdueAfter(result, &diags)
 	}
-	if diags.HasError() {
-		return result, false, diags
-	}
-	return result, true, diags
+	return readingOf(result, diags)
 }
 
 // plannedSettings reads the configured part of a plan that is applied. The
 // schedules are compiled as the plan shows them, because they could be compiled
 // differently today.
-func (m autoBackupModel) plannedSettings(ctx context.Context, gateway gateway, now time.Time) (backup.Settings, bool, diag.Diagnostics) {
-	settings, known, diags := m.settings(ctx, gateway, now)
+func (m autoBackupModel) plannedSettings(ctx context.Context, gateway gateway, now time.Time) reading[backup.Settings] {
+	settings := m.settings(ctx, gateway, now)
 	for key, utc := range stringsOf(m.CronUTC) {
-		if schedule, ok := settings.Schedules[key]; ok {
-			settings.Schedules[key] = schedule.Planned(utc)
+		if schedule, ok := settings.value.Schedules[key]; ok {
+			settings.value.Schedules[key] = schedule.Planned(utc)
 		}
 	}
-	return settings, known, diags
+	return settings
 }
 
 // source reads the Edge Function's source: the built-in one, or that of
-// source_dir. It answers false when the directory is not known yet.
-func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (source.Source, bool, diag.Diagnostics) {
+// source_dir.
+func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) reading[source.Source] {
 	var (
 		diags    diag.Diagnostics
 		function functionModel
 	)
 	diags.Append(m.Function.As(ctx, &function, basetypes.ObjectAsOptions{UnhandledNullAsEmpty: true, UnhandledUnknownAsEmpty: true})...)
-	if diags.HasError() || m.Function.IsUnknown() || function.SourceDir.IsUnknown() {
-		return source.Source{}, false, diags
+	if diags.HasError() {
+		return readingOf(source.Source{}, diags)
+	}
+	if m.Function.IsUnknown() || function.SourceDir.IsUnknown() {
+		return unknown[source.Source]()
 	}
 	if function.SourceDir.IsNull() {
 		code, err := backup.BuiltInSource(backup.Name(m.Name.ValueString()), settings)
 		if err != nil {
 			diags.AddError("Broken built-in function", err.Error())
 		}
-		return code, err == nil, diags
+		return readingOf(code, diags)
 	}
 	if len(function.SourceDir.ValueString()) > maxText {
-		return source.Source{}, false, diags // its validator complains
+		return unknown[source.Source]() // its validator reports that
 	}
 	at := path.Root("function").AtName("source_dir")
 	code, err := source.Directory(function.SourceDir.ValueString())
@@ -221,7 +219,7 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) (
 	case err != nil:
 		diags.AddAttributeError(at, "Unreadable function source", text.Sentence(err.Error()))
 	}
-	return code, err == nil, diags
+	return readingOf(code, diags)
 }
 
 // refresh fills in what is not as it was applied.

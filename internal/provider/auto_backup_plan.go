@@ -172,27 +172,26 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	if !unknownProject {
 		front = r.projects.config.gateway(plan.ProjectRef.ValueString())
 	}
-	settings, known, more := plan.settings(ctx, front, time.Now())
-	diags.Append(more...)
+	settings, known := plan.settings(ctx, front, time.Now()).report(diags)
 	if !known || config.Secrets.IsUnknown() {
 		return wanted{}, false
 	}
-	code, known, more := plan.source(ctx, settings)
-	w := wanted{Settings: settings, source: code}
-	if more.HasError() && state != nil {
+	code := plan.source(ctx, settings)
+	w := wanted{Settings: settings, source: code.value}
+	if code.diags.HasError() && state != nil {
 		// Terraform plans an update before a destroy, which needs no source. The
 		// apply of an update refuses it.
-		w.unreadable, known, more = true, true, warnings(more)
+		w.unreadable, code.known, code.diags = true, true, warnings(code.diags)
 	}
-	diags.Append(more...)
+	diags.Append(code.diags...)
 	if r.projects != nil {
-		r.projects.checkSelfHosted(plan.Name.ValueString(), code, config.Secrets.Elements(), diags)
+		r.projects.checkSelfHosted(plan.Name.ValueString(), code.value, config.Secrets.Elements(), diags)
 	}
 	w.Settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
 	if w.Settings.Secrets == nil {
 		w.Settings.Secrets = []string{}
 	}
-	return w, known && !unknownProject
+	return w, code.known && !unknownProject
 }
 
 // warnings turns errors into warnings that an apply will refuse.

@@ -209,10 +209,8 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if service == nil {
 		return
 	}
-	settings, known, more := plan.plannedSettings(ctx, r.projects.config.gateway(plan.ProjectRef.ValueString()), time.Now())
-	diags.Append(more...)
-	code, readable, more := plan.source(ctx, settings)
-	diags.Append(more...)
+	settings, known := plan.plannedSettings(ctx, r.projects.config.gateway(plan.ProjectRef.ValueString()), time.Now()).report(diags)
+	code, readable := plan.source(ctx, settings).report(diags)
 	if diags.HasError() || !known || !readable {
 		return
 	}

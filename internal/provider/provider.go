@@ -105,8 +105,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	own, known, diags := readSelfHosted(ctx, config.SelfHosted)
-	resp.Diagnostics.Append(diags...)
+	own, known := readSelfHosted(ctx, config.SelfHosted).report(&resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

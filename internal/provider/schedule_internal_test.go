@@ -37,11 +37,12 @@ func TestApplyUsesPlannedSchedules(t *testing.T) {
 	applied := planned.AddDate(0, 0, 7)
 	front := gateway{url: "https://abcdefghijklmnopqrst.supabase.co"}
 
-	then, known, diags := plan.settings(t.Context(), front, planned)
+	var diags diag.Diagnostics
+	then, known := plan.settings(t.Context(), front, planned).report(&diags)
 	if !known || diags.HasError() {
 		t.Fatal(known, diags)
 	}
-	now, _, _ := plan.settings(t.Context(), front, applied)
+	now := plan.settings(t.Context(), front, applied).value
 	if then.Schedules["daily"].UTC == now.Schedules["daily"].UTC {
 		t.Fatalf("the two plans do not differ, so this test proves nothing: %+v", now.Schedules)
 	}
@@ -50,7 +51,7 @@ func TestApplyUsesPlannedSchedules(t *testing.T) {
 	if errors.HasError() {
 		t.Fatal(errors)
 	}
-	got, known, diags := plan.plannedSettings(t.Context(), front, applied)
+	got, known := plan.plannedSettings(t.Context(), front, applied).report(&diags)
 	if !known || diags.HasError() {
 		t.Fatal(known, diags)
 	}
@@ -58,7 +59,7 @@ func TestApplyUsesPlannedSchedules(t *testing.T) {
 		t.Errorf("the apply installs\n%+v, the plan was\n%+v", got.Schedules, then.Schedules)
 	}
 	plan.CronUTC = types.MapUnknown(types.StringType)
-	if got, _, _ := plan.plannedSettings(t.Context(), front, applied); !equalJSON(t, got, now) {
+	if got := plan.plannedSettings(t.Context(), front, applied).value; !equalJSON(t, got, now) {
 		t.Errorf("without planned schedules the apply installs\n%+v, not\n%+v", got.Schedules, now.Schedules)
 	}
 }

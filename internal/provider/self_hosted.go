@@ -155,17 +155,22 @@ func (p *projects) explainSelfHosted(err error) error {
 		"that the functions service serves %s (\"supabase start\" finds a new function only after a restart), and that `verify_jwt` in `self_hosted` is set if the runtime requires a JWT", err, own.URL, own.FunctionsDir)
 }
 
-// readSelfHosted reads the argument. It returns nil if the argument is not set, and
-// false if a value in it is not known yet.
-func readSelfHosted(ctx context.Context, object types.Object) (*selfHosted, bool, diag.Diagnostics) {
-	if object.IsNull() || object.IsUnknown() {
-		return nil, object.IsNull(), nil
+// readSelfHosted reads the argument. Its value is nil if the argument is not set.
+func readSelfHosted(ctx context.Context, object types.Object) reading[*selfHosted] {
+	switch {
+	case object.IsNull():
+		return readingOf[*selfHosted](nil, nil)
+	case object.IsUnknown():
+		return unknown[*selfHosted]()
 	}
 	var model selfHostedModel
 	diags := object.As(ctx, &model, basetypes.ObjectAsOptions{})
 	values := append(slices.Collect(maps.Values(object.Attributes())), model.RestartCommand.Elements()...)
-	if diags.HasError() || slices.ContainsFunc(values, attr.Value.IsUnknown) {
-		return nil, false, diags
+	if diags.HasError() {
+		return readingOf[*selfHosted](nil, diags)
+	}
+	if slices.ContainsFunc(values, attr.Value.IsUnknown) {
+		return unknown[*selfHosted]()
 	}
 	lifetime, err := time.ParseDuration(model.WorkerLifetime.ValueString())
 	if err != nil {
@@ -180,7 +185,7 @@ func readSelfHosted(ctx context.Context, object types.Object) (*selfHosted, bool
 		URL: model.URL.ValueString(), VerifyJWT: model.VerifyJWT.ValueBool(),
 	}
 	diags.Append(model.RestartCommand.ElementsAs(ctx, &config.RestartCommand, false)...)
-	return config, true, diags
+	return readingOf(config, diags)
 }
 
 // selfHosted completes the configuration of a self-hosted project. It ignores

@@ -44,7 +44,7 @@ func TestUnknownSchedule(t *testing.T) {
 		Schedules: types.MapValueMust(scheduleType, map[string]attr.Value{"daily": types.ObjectUnknown(scheduleType.AttrTypes)}),
 		Function:  types.ObjectNull(functionType.AttrTypes), Alert: types.ObjectNull(alertType.AttrTypes), Retry: types.ObjectNull(retryType.AttrTypes),
 	}
-	if _, known, diags := model.settings(t.Context(), gateway{}, time.Now()); known || diags.HasError() {
-		t.Errorf("known: %t, %v", known, diags)
+	if read := model.settings(t.Context(), gateway{}, time.Now()); read.known || read.diags.HasError() {
+		t.Errorf("known: %t, %v", read.known, read.diags)
 	}
 }
