@@ -38,35 +38,33 @@ func main() {
 
 type demo struct {
 	began     time.Time
-	dir       string // Terraform's working directory
-	terraform string
-	env       []string
+	terraform *stack.WorkingDirectory
 	stack     *stack.Stack
 	db        *pgxpool.Pool // as the role postgres
 }
 
 func run(ctx context.Context) (err error) {
 	d := &demo{began: time.Now()}
-	if d.dir, err = os.MkdirTemp("", "aimindset-demo-"); err != nil {
+	dir, err := os.MkdirTemp("", "aimindset-demo-")
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	d.say("Terraform and the provider")
-	if err := d.prepareTerraform(ctx); err != nil {
-		return err
-	}
 	d.say("the local stack starts: PostgreSQL with pg_cron, the Edge Functions' gateway, the APIs")
 	if d.stack, err = stack.Start(ctx, stack.Options{LegacyJobs: true}); err != nil {
 		return fmt.Errorf("start the stack: %w", err)
 	}
 	defer func() { err = errors.Join(err, d.stack.Close()) }()
-	d.env = append(d.env, d.stack.Environ()...)
 	if d.db, err = pgxpool.New(ctx, d.stack.DatabaseURL); err != nil {
 		return err
 	}
 	defer d.db.Close()
 	d.tell("project %s, Management API at %s", d.stack.ProjectRef, d.stack.APIURL)
+	d.say("Terraform and the provider")
+	if err := d.prepareTerraform(ctx, dir); err != nil {
+		return err
+	}
 
 	before, err := d.snapshot(ctx)
 	if err != nil {
@@ -91,58 +89,24 @@ func (d *demo) tell(format string, args ...any) {
 	fmt.Printf("           %s\n", fmt.Sprintf(format, args...))
 }
 
-// prepareTerraform builds the provider, copies the quick start and writes a
-// Terraform configuration that finds the one for the other.
-func (d *demo) prepareTerraform(ctx context.Context) (err error) {
-	if d.terraform, err = stack.Terraform(ctx); err != nil {
+// prepareTerraform builds the provider and prepares a directory with the quick
+// start for the stack.
+func (d *demo) prepareTerraform(ctx context.Context, dir string) error {
+	provider := filepath.Join(dir, "provider")
+	if err := stack.BuildProvider(ctx, stack.Provider, provider); err != nil {
 		return err
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(d.dir, "terraform-provider-aimindset"), "github.com/aimindset/terraform-provider-aimindset")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the provider: %w: %s", err, out)
 	}
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return fmt.Errorf("find the repository: %w", err)
 	}
-	if err := copyFile(filepath.Join(d.dir, "main.tf"), filepath.Join(strings.TrimSpace(string(root)), "examples", "quickstart", "main.tf")); err != nil {
-		return err
-	}
-	config := filepath.Join(d.dir, "terraform.rc")
-	text := fmt.Sprintf("provider_installation {\n  dev_overrides { %q = %q }\n  direct {}\n}\n", "aimindset/aimindset", d.dir)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
-	}
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "SUPABASE_") && !strings.HasPrefix(variable, "TF_") {
-			d.env = append(d.env, variable)
-		}
-	}
-	d.env = append(d.env, "TF_CLI_CONFIG_FILE="+config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1", "TF_VAR_cron=* * * * *")
-	return nil
-}
-
-func copyFile(to, from string) error {
-	text, err := os.ReadFile(from)
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "examples", "quickstart", "main.tf"))
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, text, 0o600)
-}
-
-// tf runs Terraform and answers with its exit code and output.
-func (d *demo) tf(ctx context.Context, args ...string) (int, string, error) {
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, d.terraform, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = d.dir, d.env, &out, &out
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = time.Minute
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode(), out.String(), nil
-	}
-	return 0, out.String(), err
+	environ := append(d.stack.Environ(), "TF_IN_AUTOMATION=1", "TF_VAR_cron=* * * * *")
+	d.terraform, err = stack.NewWorkingDirectory(ctx, dir, provider, environ, map[string]string{"main.tf": string(text)})
+	return err
 }
 
 func (d *demo) apply(ctx context.Context) error {
@@ -151,38 +115,26 @@ func (d *demo) apply(ctx context.Context) error {
 }
 
 func (d *demo) applyNow(ctx context.Context) error {
-	code, out, err := d.tf(ctx, "apply", "-auto-approve", "-no-color")
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(out) {
+	run, err := d.terraform.Must(ctx, 0, "apply", "-auto-approve", "-no-color")
+	for line := range strings.Lines(run.Output) {
 		if strings.HasPrefix(line, "Apply complete!") {
 			d.tell("%s", strings.TrimSpace(line))
 		}
 	}
-	if code != 0 {
-		return fmt.Errorf("terraform apply ended with %d:\n%s", code, out)
-	}
-	return nil
+	return err
 }
 
 // plan runs a plan and checks whether it finds something to do.
 func (d *demo) plan(ctx context.Context, wanted int) (string, error) {
-	code, out, err := d.tf(ctx, "plan", "-detailed-exitcode", "-no-color")
-	if err != nil {
-		return "", err
-	}
-	if code != wanted {
-		return "", fmt.Errorf("terraform plan -detailed-exitcode ended with %d, not with %d:\n%s", code, wanted, out)
-	}
-	return out, nil
+	run, err := d.terraform.Must(ctx, wanted, "plan", "-detailed-exitcode", "-no-color")
+	return run.Output, err
 }
 
 func (d *demo) firstBackup(ctx context.Context) error {
 	d.say("waiting for a pg_cron tick, and for the backup that it starts")
 	var id string
 	var records int
-	err := await(ctx, 90*time.Second, "a finished backup", func() (bool, error) {
+	err := await(ctx, 3*time.Minute, "a finished backup", func() (bool, error) {
 		err := d.db.QueryRow(ctx, `
 			select context ->> 'backup_id', (context ->> 'total_records')::int
 			from public.system_logs where type = 'auto_backup' order by id desc limit 1`).Scan(&id, &records)
@@ -296,7 +248,7 @@ func (d *demo) failure(ctx context.Context) error {
 	}
 	mails := len(d.stack.Emails())
 	var message, details string
-	err := await(ctx, 90*time.Second, "a row auto_backup_error", func() (bool, error) {
+	err := await(ctx, 3*time.Minute, "a row auto_backup_error", func() (bool, error) {
 		err := d.db.QueryRow(ctx, `
 			select message, context::text from public.system_logs
 			where type = 'auto_backup_error' and context -> 'alert' ->> 'state' <> 'pending' order by id desc limit 1`).Scan(&message, &details)
@@ -309,7 +261,7 @@ func (d *demo) failure(ctx context.Context) error {
 		return err
 	}
 	d.tell("system_logs: %s", message)
-	if err := await(ctx, 10*time.Second, "the e-mail", func() (bool, error) { return len(d.stack.Emails()) > mails, nil }); err != nil {
+	if err := await(ctx, time.Minute, "the e-mail", func() (bool, error) { return len(d.stack.Emails()) > mails, nil }); err != nil {
 		return fmt.Errorf("%w; the log says %s", err, details)
 	}
 	for _, mail := range d.stack.Emails()[mails:] {
@@ -332,12 +284,8 @@ func (d *demo) failure(ctx context.Context) error {
 
 func (d *demo) destroy(ctx context.Context, before snapshot) error {
 	d.say("terraform destroy")
-	code, out, err := d.tf(ctx, "destroy", "-auto-approve", "-no-color")
-	if err != nil {
+	if _, err := d.terraform.Must(ctx, 0, "destroy", "-auto-approve", "-no-color"); err != nil {
 		return err
-	}
-	if code != 0 {
-		return fmt.Errorf("terraform destroy ended with %d:\n%s", code, out)
 	}
 	after, err := d.snapshot(ctx)
 	if err != nil {
