@@ -43,12 +43,19 @@ var allowed = map[string][]string{
 	"internal/fleet/cmd/bench":     {"internal/fleet", "internal/stack"},
 }
 
+// alone are the packages whose tests need Go and nothing else: no PostgreSQL, no
+// Deno and no Terraform, which package stack finds or starts.
+var alone = []string{
+	"internal/backup", "internal/checks", "internal/codes", "internal/health", "internal/history",
+	"internal/plsql", "internal/preflight", "internal/source", "internal/text",
+}
+
 // TestImportArrows proves that every package imports only what the list allows,
-// that only package provider imports Terraform's libraries, and that the list
-// is complete.
+// that only package provider imports Terraform's libraries, that the tests of
+// those which need Go alone start no program, and that the list is complete.
 func TestImportArrows(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,GoFiles", module+"/...").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,GoFiles", module+"/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -56,9 +63,9 @@ func TestImportArrows(t *testing.T) {
 	decoder := json.NewDecoder(strings.NewReader(string(out)))
 	for decoder.More() {
 		var pkg struct {
-			ImportPath string
-			Imports    []string
-			GoFiles    []string
+			ImportPath                         string
+			Imports, TestImports, XTestImports []string
+			GoFiles                            []string
 		}
 		if err := decoder.Decode(&pkg); err != nil {
 			t.Fatalf("read go list: %v", err)
@@ -80,6 +87,10 @@ func TestImportArrows(t *testing.T) {
 			if strings.HasPrefix(imported, "github.com/hashicorp/terraform-plugin-") && !strings.HasPrefix(name, "internal/provider") && name != "" {
 				t.Errorf("%s imports %s; only package provider may", name, imported)
 			}
+		}
+		tests := append(pkg.TestImports, pkg.XTestImports...)
+		if slices.Contains(alone, name) && slices.Contains(tests, module+"/internal/stack") {
+			t.Errorf("the tests of %s import internal/stack, and so may need PostgreSQL, Deno or Terraform", name)
 		}
 	}
 	if seen != len(allowed) {

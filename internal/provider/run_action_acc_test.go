@@ -73,7 +73,7 @@ func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer,
 func TestRunAction(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20})
-	if _, diags := p.invoke(nil); len(diags) != 1 || !strings.Contains(diags[0].Detail, "has to be applied first") {
+	if _, diags := p.invoke(nil); len(diags) != 1 || !strings.Contains(diags[0].Detail, "Apply backup ") {
 		t.Errorf("without a backup: %+v", diags)
 	}
 	p.install()
