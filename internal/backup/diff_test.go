@@ -180,6 +180,44 @@ func TestDiffLeavesOthersAlone(t *testing.T) {
 	}
 }
 
+// TestDiffWithoutValues proves what is compared where the values of secrets and
+// the files of the source are not known any more, as after an apply.
+func TestDiffWithoutValues(t *testing.T) {
+	t.Parallel()
+	changed := []Difference{{PartSecrets, "secret KEY", "has another value than the configured one"}}
+	file := []Difference{{PartFunction, "function file index.ts", "was changed"}}
+	for what, c := range map[string]struct {
+		change func(*Spec, *State)
+		want   []Difference
+	}{
+		"a secret, with nothing to compare": {func(spec *Spec, s *State) { spec.Secrets, s.Secrets["KEY"] = nil, "x" }, nil},
+		"a secret that is the same": {func(spec *Spec, _ *State) {
+			spec.Secrets, spec.SameSecret = nil, func(string, string) bool { return true }
+		}, nil},
+		"a secret that is not": {func(spec *Spec, _ *State) {
+			spec.Secrets, spec.SameSecret = nil, func(string, string) bool { return false }
+		}, changed},
+		"a secret whose value is known": {func(spec *Spec, _ *State) { spec.SameSecret = func(string, string) bool { return false } }, nil},
+		"a secret that is no longer named": {func(spec *Spec, s *State) {
+			spec.Settings.Secrets, s.Settings.Secrets, s.Known.Secrets, spec.Secrets = nil, nil, []string{"KEY"}, nil
+		}, []Difference{{PartSecrets, "secret KEY", "is there and no longer configured"}}},
+		"the digests of the source": {func(spec *Spec, _ *State) { spec.SourceDigests, spec.Source.Files = spec.Source.Digests(), nil }, nil},
+		"other digests of the source": {func(spec *Spec, _ *State) {
+			spec.SourceDigests = spec.Source.Digests()
+			spec.SourceDigests["index.ts"] = "x"
+		}, file},
+		"the only file of a source": {func(spec *Spec, s *State) {
+			spec.SourceDigests = map[string]string{"index.ts": "x"}
+			delete(s.Function.Files, "deno.json")
+		}, file},
+		"no settings row, but a known key": {func(_ *Spec, s *State) { s.Settings, s.Known.Secrets = nil, []string{"KEY"} }, []Difference{{PartDispatcher, "row auto-backup of auto_backup.settings", "is missing"}}},
+	} {
+		spec, state := intact(t)
+		c.change(&spec, &state)
+		equal(t, what, Diff(spec, state), c.want)
+	}
+}
+
 // TestDispatcherDrift proves what is said of changes in the dispatcher's schema,
 // by the database and by the bodies of its functions.
 func TestDispatcherDrift(t *testing.T) {

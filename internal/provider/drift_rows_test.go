@@ -132,6 +132,7 @@ func schemaRows() []drift {
 			tamper: superuser("drop table auto_backup.runs cascade"), uses: "runs", both: true},
 		{object: "column `runs.records`", mutation: "dropped with the view that shows it",
 			tamper: superuser("alter table auto_backup.runs drop column records cascade"), uses: "runs"},
+		{object: "column `settings.document`", mutation: "dropped", tamper: superuser("alter table auto_backup.settings drop column document cascade"), alone: true},
 		one("column `runs.posted_at`", "dropped", "alter table auto_backup.runs drop column posted_at"),
 		one("column `runs.function_alert`", "another type", "alter table auto_backup.runs alter column function_alert type varchar"),
 		one("column `incidents.logged`", "its default dropped", "alter table auto_backup.incidents alter column logged drop default"),
