@@ -436,7 +436,7 @@ func brokenProjects() []broken {
 			status: "`healthy`: `alert_function_missing`", says: alerts},
 		{name: "a run is under way", breaks: anyRun("running", 3*time.Minute), status: "`running`"},
 		{name: "a run does not end", breaks: anyRun("running", time.Hour),
-			status: "`failing`: `run_stuck`", says: "not come to an end"},
+			status: "`failing`: `run_stuck`", says: "not finished"},
 		{name: "another job makes backups as well", breaks: func(s *site) {
 			s.exec(s.owner, `select cron.schedule('nightly-copy', '0 2 * * *', 'select public.backup_all_data()')`)
 			s.undo = append(s.undo, func() { s.exec(s.owner, `select cron.unschedule('nightly-copy')`) })
