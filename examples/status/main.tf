@@ -28,7 +28,7 @@ check "last_night" {
 
 check "the_backup_is_there" {
   assert {
-    condition     = try(local.status.generations.newest_id == local.status.last_success.backup_id, false)
+    condition     = try(local.status.stored_backups.newest_id == local.status.last_success.backup_id, false)
     error_message = "The newest backup in the backup tables is not the one that succeeded last."
   }
 }

@@ -43,21 +43,21 @@ type statusModel struct {
 	Name         types.String `tfsdk:"name"`
 	HistoryLimit types.Int64  `tfsdk:"history_limit"`
 
-	ID                  string            `tfsdk:"id"`
-	Installation        string            `tfsdk:"installation"`
-	State               string            `tfsdk:"state"`
-	Healthy             bool              `tfsdk:"healthy"`
-	Summary             string            `tfsdk:"summary"`
-	Problems            []problemModel    `tfsdk:"problems"`
-	CheckedAt           string            `tfsdk:"checked_at"`
-	WatchdogAt          *string           `tfsdk:"watchdog_at"`
-	LastSuccess         *successModel     `tfsdk:"last_success"`
-	LastRun             *runModel         `tfsdk:"last_run"`
-	ConsecutiveFailures int64             `tfsdk:"consecutive_failures"`
-	RetryAt             *string           `tfsdk:"retry_at"`
-	NextRuns            []nextRunModel    `tfsdk:"next_runs"`
-	Generations         *generationsModel `tfsdk:"generations"`
-	History             []runModel        `tfsdk:"history"`
+	ID                  string         `tfsdk:"id"`
+	Installation        string         `tfsdk:"installation"`
+	State               string         `tfsdk:"state"`
+	Healthy             bool           `tfsdk:"healthy"`
+	Summary             string         `tfsdk:"summary"`
+	Problems            []problemModel `tfsdk:"problems"`
+	CheckedAt           string         `tfsdk:"checked_at"`
+	WatchdogAt          *string        `tfsdk:"watchdog_at"`
+	LastSuccess         *successModel  `tfsdk:"last_success"`
+	LastRun             *runModel      `tfsdk:"last_run"`
+	ConsecutiveFailures int64          `tfsdk:"consecutive_failures"`
+	RetryAt             *string        `tfsdk:"retry_at"`
+	NextRuns            []nextRunModel `tfsdk:"next_runs"`
+	StoredBackups       *storedModel   `tfsdk:"stored_backups"`
+	History             []runModel     `tfsdk:"history"`
 }
 
 type problemModel struct {
@@ -107,7 +107,7 @@ type nextRunModel struct {
 	DueAt    string `tfsdk:"due_at"`
 }
 
-type generationsModel struct {
+type storedModel struct {
 	Count     int64    `tfsdk:"count"`
 	NewestID  *string  `tfsdk:"newest_id"`
 	NewestAt  *string  `tfsdk:"newest_at"`
@@ -122,11 +122,11 @@ func (d *autoBackupStatus) Metadata(_ context.Context, req datasource.MetadataRe
 
 func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "How a backup is doing: whether the last one that was due happened, whether the next one will, and what is wrong.\n\n" +
-			"It reads one SQL statement and at most two lists of the Management API, and writes nothing, so a read-only token and a read-only database role are enough. " +
-			"It reads every installation of the name, also one that another state manages, and the pg_cron jobs that AIMindset had before. " +
-			"What is missing, broken or not readable is a problem in the result; an error says only that the API or the database could not be asked.\n\n" +
-			"In the configuration that manages the backup, `depends_on = [aimindset_auto_backup.this]` has it read after what an apply changes.",
+		MarkdownDescription: "How a backup is doing: whether the last one that was due was made, whether the next one will be, and what is wrong.\n\n" +
+			"It runs one or two SQL statements and reads two lists from the Management API. It writes nothing, so a read-only token and a read-only database role are enough. " +
+			"It reads any installation of this name, including one that another state manages, and the pg_cron jobs that AIMindset had before. " +
+			"Whatever is missing, broken or not readable is a problem in the result. It fails only when the API or the database cannot be reached.\n\n" +
+			"In the configuration that manages the backup, add `depends_on = [aimindset_auto_backup.this]`, so that it is read after an apply has made its changes.",
 		Attributes: map[string]schema.Attribute{
 			"project_ref": schema.StringAttribute{
 				Optional: true, Computed: true,
@@ -147,60 +147,60 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 			"id": schema.StringAttribute{Computed: true, MarkdownDescription: "`<project_ref>/<name>`."},
 			"installation": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "Whose the backup is: `provider`, installed by an `aimindset_auto_backup` of this or another state; `legacy`, a pg_cron job that makes backups by itself; `none`. " +
-					"Of a legacy job's backups, `backup_logs` is the only trace, so the links of the chain are null.",
+				MarkdownDescription: "What makes the backup: `provider`, an `aimindset_auto_backup` of this or another state; `legacy`, a pg_cron job that makes backups by itself; `none`. " +
+					"`backup_logs` is the only record of a legacy job's backups, so the links of the chain are null.",
 			},
 			"state": schema.StringAttribute{
 				Computed: true,
-				MarkdownDescription: "One word, the worst of what is the case: " +
+				MarkdownDescription: "The worst condition found, in one word: " +
 					"`not_installed`; " +
-					"`scheduler_down`, pg_cron or the watchdog does not tick, so nothing starts a backup and nobody would be told; " +
-					"`failing`, the latest attempt failed, or something is broken because of which the next one will; " +
-					"`late`, a due time passed without a backup, or its job does not start it and the watchdog has to make up for it; " +
+					"`scheduler_down`, pg_cron or the watchdog does not tick, so nothing starts a backup and nobody is told; " +
+					"`failing`, the latest attempt failed, or something is broken that will make the next one fail; " +
+					"`late`, a due time passed without a backup, or its job does not start it, so the watchdog has to; " +
 					"`running`, a backup is under way; " +
-					"`never_ran`, the first one is still to come; " +
+					"`never_ran`, no backup has been made yet; " +
 					"`healthy`.",
 			},
 			"healthy": schema.BoolAttribute{
-				Computed: true, MarkdownDescription: "Whether backups happen as they should: `state` is `healthy` or `running`, and no problem is an `error`.",
+				Computed: true, MarkdownDescription: "Whether backups are made as they should be: `state` is `healthy` or `running`, and no problem is an `error`.",
 			},
 			"summary": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "The state in one sentence, with the first problem or the age of the last success. Made for `error_message`.",
+				Computed: true, MarkdownDescription: "The state in one sentence, with the first problem or the age of the last success. For use in `error_message`.",
 			},
 			"problems": schema.ListNestedAttribute{
 				Computed:            true,
-				MarkdownDescription: "What is wrong, the worst first, and causes before what came of them. Empty when nothing is.",
+				MarkdownDescription: "What is wrong, the worst first, and causes before their effects. Empty when nothing is wrong.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"code": schema.StringAttribute{
 						Computed: true,
-						MarkdownDescription: "Kind of the problem, such as `job_missing` or `function_missing`; of a failed attempt the code of its run, such as `http_404`. " +
+						MarkdownDescription: "Kind of the problem, such as `job_missing` or `function_missing`; for a failed attempt, the code of its run, such as `http_404`. " +
 							"Codes stay the same between versions; [the guide](../guides/last-night) lists them.",
 					},
 					"severity": schema.StringAttribute{
 						Computed:            true,
-						MarkdownDescription: "`" + severityError + "`, because of which `healthy` is false, or `" + severityWarning + "`: backups are made nevertheless.",
+						MarkdownDescription: "`" + severityError + "`, which makes `healthy` false, or `" + severityWarning + "`: backups are made all the same.",
 					},
 					"message": schema.StringAttribute{Computed: true, MarkdownDescription: "What is wrong and with what, in whole sentences."},
 					"remedy":  schema.StringAttribute{Computed: true, MarkdownDescription: "What to do."},
 				}},
 			},
 			"checked_at": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Time as of which all this is so, by the database's clock. RFC 3339, UTC.",
+				Computed: true, MarkdownDescription: "Time of the check, by the database's clock. RFC 3339, UTC.",
 			},
 			"watchdog_at": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "When the watchdog looked last; it is due every ten minutes. RFC 3339, UTC; null if never.",
+				Computed: true, MarkdownDescription: "When the watchdog last ran; it is due every ten minutes. RFC 3339, UTC; null if it never has.",
 			},
 			"last_success": schema.SingleNestedAttribute{
 				Computed:            true,
-				MarkdownDescription: "The newest backup that succeeded, whoever started it; null when there is none.",
+				MarkdownDescription: "The newest backup that succeeded, whatever started it; null when there is none.",
 				Attributes: map[string]schema.Attribute{
 					"finished_at":      schema.StringAttribute{Computed: true, MarkdownDescription: "When it ended. RFC 3339, UTC."},
-					"age_seconds":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from then to `checked_at`, in seconds."},
+					"age_seconds":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from then to `checked_at`, in seconds, rounded down."},
 					"duration_seconds": schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from the request to the end, in seconds, rounded down; null when not known."},
 					"backup_id":        schema.StringAttribute{Computed: true, MarkdownDescription: "UUID under which the backup tables hold its rows; null when not known."},
 					"records":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of rows that were saved; null when not known."},
 					"run_id":           schema.StringAttribute{Computed: true, MarkdownDescription: "UUID of the attempt, also the id of its row in `backup_logs`; null for a legacy job."},
-					"schedule":         schema.StringAttribute{Computed: true, MarkdownDescription: "Key of its schedule, `manual` for one that was asked for by hand; null for a legacy job."},
+					"schedule":         schema.StringAttribute{Computed: true, MarkdownDescription: "Key of its schedule, `manual` for a backup that was started manually; null for a legacy job."},
 					"due_at":           schema.StringAttribute{Computed: true, MarkdownDescription: "When it was due. RFC 3339, UTC; null for a legacy job."},
 				},
 			},
@@ -212,7 +212,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Computed: true, MarkdownDescription: "Number of attempts that failed since the last success, retries included.",
 			},
 			"retry_at": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "When the watchdog will try the failed attempt again, at the earliest. RFC 3339, UTC; null when it will not.",
+				Computed: true, MarkdownDescription: "When the watchdog is due to repeat the failed attempt. RFC 3339, UTC; null when it will not, or when the next due time comes first.",
 			},
 			"next_runs": schema.ListNestedAttribute{
 				Computed:            true,
@@ -222,7 +222,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"due_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When it is due. RFC 3339, with the offset of the schedule's time zone."},
 				}},
 			},
-			"generations": schema.SingleNestedAttribute{
+			"stored_backups": schema.SingleNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "The backups that the project holds: the distinct `backup_id` in the tables of schema `public` that have the columns `backup_id` and `backup_created_at`. " +
 					"Null when there is no such table, or none that the reader may read.",
@@ -252,25 +252,25 @@ func runAttributes() map[string]schema.Attribute {
 		return schema.Int64Attribute{Computed: true, MarkdownDescription: description}
 	}
 	return map[string]schema.Attribute{
-		"run_id":           text("UUID of the attempt, also the id of its row in `backup_logs`; null when being overdue is all there is."),
-		"schedule":         text("Key of the schedule; `manual` for an attempt that was asked for by hand."),
-		"trigger":          text("What started it: `schedule`, its job; `retry`, the watchdog after a failure; `catch_up`, the watchdog because the job did not; `manual`, somebody."),
-		"attempt":          number("Which attempt at its due time it is, from 1."),
+		"run_id":           text("UUID of the attempt, also the id of its row in `backup_logs`; null for an incident without an attempt."),
+		"schedule":         text("Key of the schedule; `manual` for an attempt that was started manually."),
+		"trigger":          text("What started it: `schedule`, its job; `retry`, the watchdog after a failure; `catch_up`, the watchdog because the job did not; `manual`, a person or the action `aimindset_auto_backup_run`."),
+		"attempt":          number("Number of the attempt at its due time, from 1."),
 		"state":            text("`requested`, `running`, `succeeded`, `failed`; or `overdue`, an incident without an attempt."),
 		"due_at":           text("When it was due. RFC 3339, UTC."),
-		"requested_at":     text("When the function was asked. RFC 3339, UTC."),
+		"requested_at":     text("When the database called the function. RFC 3339, UTC."),
 		"finished_at":      text("When it ended. RFC 3339, UTC; null while it runs."),
 		"duration_seconds": number("Time from the request to the end, in seconds, rounded down; null while it runs."),
 		"backup_id":        text("UUID of the backup that it made."),
 		"records":          number("Number of rows that it saved."),
 		"code":             text("Why it failed, in one word; null if it did not."),
-		"error":            text("What was said of the failure, as the admin panel and the e-mails have it; null if it did not fail."),
+		"error":            text("The error itself, as the admin panel and the e-mails show it; null if it did not fail."),
 		"what_happened":    text("What happened, in one or two sentences."),
 		"recovered":        schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether a later backup succeeded; null if it did not fail."},
 		"tick":             text("First link: what started it, or why its job did not."),
 		"request":          text("Second link: whether the database made the request."),
-		"http":             text("Third link: what the request was answered."),
-		"function":         text("Fourth link: how far the Edge Function came."),
+		"http":             text("Third link: the response to the request."),
+		"function":         text("Fourth link: how far the Edge Function got."),
 		"log":              text("Fifth link: who wrote the outcome into `backup_logs` and `system_logs`."),
 		"alert":            text("Sixth link: what became of the alert about a failure; null when none was needed."),
 	}
@@ -351,7 +351,7 @@ func (m *statusModel) fill(s health.Status) {
 		m.NextRuns = append(m.NextRuns, nextRunModel{n.Schedule, n.DueAt.Format(time.RFC3339)})
 	}
 	if g := s.Generations; g != nil {
-		m.Generations = &generationsModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
+		m.StoredBackups = &storedModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
 	}
 	m.History = []runModel{}
 	for _, r := range s.History {
