@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"internal/codes":               {},
 	"internal/history":             {},
 	"internal/facts":               {"internal/backup", "internal/history", "internal/postgres", "internal/supabase"},
-	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source"},
+	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source", "internal/text"},
 	"internal/schedule":            {"internal/text"},
 	"internal/payload":             {"internal/codes", "internal/source"},
 	"internal/source":              {},

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
@@ -68,23 +67,19 @@ func MakesBackup(name Name, rpc string) func(Job) bool {
 // Dispatches returns the backup for which a job calls the dispatcher or the
 // watchdog; empty if it calls neither.
 func (j Job) Dispatches() string {
-	if m := dispatchPattern().FindStringSubmatch(j.Command); m != nil {
+	if m := patterns.dispatch().FindStringSubmatch(j.Command); m != nil {
 		return m[1]
 	}
 	return ""
 }
 
-var dispatchPattern = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch)\s*\(\s*'([^']*)'`)
-})
-
-// isJobOf reports whether a job has the command of a job of one of the given
+// isOf reports whether a job has the command of a job of one of the given
 // backups. Such a job belongs to that backup, whatever its name looks like.
-func isJobOf(job Job, backups []string) bool {
+func (j Job) isOf(backups []string) bool {
 	return slices.ContainsFunc(backups, func(backup string) bool {
 		name := Name(backup)
-		key, named := strings.CutPrefix(job.Name, string(name)+"-")
-		return named && job.Username == JobOwner &&
-			(job.Command == name.dispatchCommand(key) || key == WatchdogKey && job.Command == name.watchCommand())
+		key, named := strings.CutPrefix(j.Name, string(name)+"-")
+		return named && j.Username == JobOwner &&
+			(j.Command == name.dispatchCommand(key) || key == WatchdogKey && j.Command == name.watchCommand())
 	})
 }

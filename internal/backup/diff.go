@@ -8,10 +8,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Part is a part of an installation. Parts are applied in the order of these
@@ -115,9 +115,9 @@ func (d *differ) dispatcher() {
 	}
 	schema := d.found.DispatcherDrift()
 	for _, name := range slices.Sorted(maps.Keys(schema)) {
-		d.add(PartDispatcher, schemaObject(name), "%s", schema[name])
+		d.add(PartDispatcher, d.schemaObject(name), "%s", schema[name])
 	}
-	row := settingsRow(d.spec.ID.Name)
+	row := d.row()
 	switch {
 	case d.found.Settings == nil:
 		d.add(PartDispatcher, row, "is missing")
@@ -129,11 +129,12 @@ func (d *differ) dispatcher() {
 // lacksMarker is what the text of an object without the marker says.
 const lacksMarker = "lacks this provider's ownership marker"
 
-func settingsRow(name Name) string { return "row " + string(name) + " of auto_backup.settings" }
+// row names the backup's settings row.
+func (d *differ) row() string { return "row " + string(d.spec.ID.Name) + " of auto_backup.settings" }
 
 // schemaObject names an object of schema auto_backup as a person would, for
 // example "table auto_backup.runs" for "table runs".
-func schemaObject(name string) string {
+func (d *differ) schemaObject(name string) string {
 	kind, rest, found := strings.Cut(name, " ")
 	switch {
 	case !found:
@@ -160,17 +161,15 @@ func (d *differ) token() {
 func (d *differ) vault() {
 	name := d.spec.ID.Name
 	if _, ok := d.found.VaultMarkers[name.VaultAlertKey()]; !ok && d.spec.Settings.NeedsKey() {
-		d.add(PartToken, vaultSecret(name.VaultAlertKey()), "is missing")
+		d.add(PartToken, "vault secret "+name.VaultAlertKey(), "is missing")
 	}
 	for _, secret := range d.found.UnmarkedVault() {
-		d.add(PartToken, vaultSecret(secret), lacksMarker)
+		d.add(PartToken, "vault secret "+secret, lacksMarker)
 	}
 	for _, secret := range d.found.SurplusVault() {
-		d.add(PartToken, vaultSecret(secret), "carries this backup's ownership marker and is not one of its secrets")
+		d.add(PartToken, "vault secret "+secret, "carries this backup's ownership marker and is not one of its secrets")
 	}
 }
-
-func vaultSecret(name string) string { return "vault secret " + name }
 
 func (d *differ) secrets() {
 	for _, secret := range d.found.SecretsOf(d.spec) {
@@ -212,7 +211,7 @@ func (d *differ) function() {
 		d.add(PartFunction, object, "has the entry point %s instead of %s", shown(f.Entrypoint), source.Entrypoint)
 	}
 	if wanted := d.spec.Source.ImportMap; f.ImportMap != wanted {
-		d.add(PartFunction, object, "has the import map %s instead of %s", orNone(f.ImportMap), orNone(wanted))
+		d.add(PartFunction, object, "has the import map %s instead of %s", cmp.Or(shown(f.ImportMap), "none"), cmp.Or(shown(wanted), "none"))
 	}
 	d.files(f.Files)
 	if d.found.Settings != nil && d.found.FunctionID != f.ID {
@@ -247,17 +246,15 @@ func (d *differ) files(found map[string]string) {
 		return
 	}
 	for _, file := range changed {
-		d.add(PartFunction, functionFile(file), "was changed%s", d.found.Function.firstChange(file))
+		d.add(PartFunction, "function file "+shown(file), "was changed%s", d.found.Function.firstChange(file))
 	}
 	for _, file := range gone {
-		d.add(PartFunction, functionFile(file), "is missing")
+		d.add(PartFunction, "function file "+shown(file), "is missing")
 	}
 	for _, file := range added {
-		d.add(PartFunction, functionFile(file), "was added")
+		d.add(PartFunction, "function file "+shown(file), "was added")
 	}
 }
-
-func functionFile(name string) string { return "function file " + shown(name) }
 
 // firstChange is the first line in which a file differs, after a colon, where
 // it is known.
@@ -322,9 +319,9 @@ func (d *differ) settings() {
 		return
 	}
 	before := len(d.list)
-	d.values("", document(*d.found.Settings), document(d.spec.Settings))
+	d.values("", d.found.Settings.document(), d.spec.Settings.document())
 	if len(d.list) == before {
-		d.add(PartJobs, settingsRow(d.spec.ID.Name), "differs from what was applied")
+		d.add(PartJobs, d.row(), "differs from what was applied")
 	}
 }
 
@@ -353,7 +350,7 @@ func (d *differ) values(path string, found, wanted any) {
 			}
 		}
 	case !equalJSON(found, wanted):
-		d.add(PartJobs, object, "is %s instead of %s", shownValue(found), shownValue(wanted))
+		d.add(PartJobs, object, "is %s instead of %s", d.value(found), d.value(wanted))
 	}
 }
 
@@ -362,14 +359,14 @@ func (d *differ) ownership(key string, found, wanted any) {
 	if equalJSON(found, wanted) {
 		return
 	}
-	row, lost := settingsRow(d.spec.ID.Name), d.found.unrecordedSecrets()
+	row, lost := d.row(), d.found.unrecordedSecrets()
 	switch {
 	case key == "instance":
 		d.add(PartJobs, row, "belongs to another installation than the one that was applied")
 	case key == "secrets" && len(lost) > 0:
 		d.add(PartJobs, row, "no longer names the secrets %s", strings.Join(lost, ", "))
 	default:
-		d.add(PartJobs, "setting "+key, "is %s instead of %s", shownValue(found), shownValue(wanted))
+		d.add(PartJobs, "setting "+key, "is %s instead of %s", d.value(found), d.value(wanted))
 	}
 }
 
@@ -380,52 +377,25 @@ func equalJSON(a, b any) bool {
 	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
 }
 
-// document is a value as its JSON is read.
-func document(settings Settings) any {
-	text, err := json.Marshal(settings)
-	if err != nil {
-		return nil
-	}
-	var value any
-	if json.Unmarshal(text, &value) != nil {
-		return nil
-	}
-	return value
+// document is the JSON document of the settings, as it is read.
+func (s Settings) document() (document any) {
+	text, _ := json.Marshal(s) // it cannot fail: settings are texts, numbers and lists
+	_ = json.Unmarshal(text, &document)
+	return document
 }
 
-func shownValue(value any) string {
-	if value == nil {
-		return "unset"
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return "unreadable"
-	}
+// value makes a JSON value fit to be read.
+func (d *differ) value(value any) string {
 	if s, ok := value.(string); ok && s != "" {
 		return shown(s)
 	}
-	return shown(string(text))
-}
-
-func orNone(text string) string { return cmp.Or(shown(text), "none") }
-
-// maxShown is how many characters of a value from the project a text repeats.
-const maxShown = 80
-
-// shown makes a value from the project fit to be read: one line, cut, without
-// what does something to a terminal.
-func shown(value string) string {
-	line := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsSpace(c):
-			return ' '
-		case unicode.IsControl(c), unicode.Is(unicode.Cf, c), unicode.Is(unicode.Co, c):
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(value, ""))), " ")
-	if characters := []rune(line); len(characters) > maxShown {
-		return string(characters[:maxShown]) + "…"
+	if value == nil {
+		return "unset"
 	}
-	return line
+	document, _ := json.Marshal(value) // it was read from JSON
+	return shown(string(document))
 }
+
+// shown makes a value from the project fit to be read: one printable line, cut
+// where it is long.
+func shown(value string) string { return text.Head(text.Line(value), 80) }

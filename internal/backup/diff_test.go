@@ -144,7 +144,7 @@ func TestShown(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
 		"plain": "plain", "a\n\tb": "a b", "a\x1b[2Jb\u202ec\u200bd": "a[2Jbcd", "a\xffb": "ab",
-		strings.Repeat("é", 80): strings.Repeat("é", 80), strings.Repeat("é", 81): strings.Repeat("é", 80) + "…",
+		strings.Repeat("é", 40): strings.Repeat("é", 40), strings.Repeat("é", 41): strings.Repeat("é", 40) + "…",
 	} {
 		if got := shown(value); got != want {
 			t.Errorf("%q is shown as %q, want %q", value, got, want)

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"crypto/pbkdf2"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -31,9 +32,10 @@ type Fingerprinter struct {
 // the salt of a former fingerprint, if that is valid, so that an unchanged secret
 // has an unchanged fingerprint.
 func (f *Fingerprinter) Of(digest, former string) (string, error) {
-	salt, ok := saltOf(former)
+	salt, ok := f.saltOf(former)
 	if !ok {
-		salt = randomBytes(16)
+		salt = make([]byte, 16)
+		_, _ = rand.Read(salt) // it never fails
 	}
 	key := string(salt) + digest
 	if known, ok := f.known.Load(key); ok {
@@ -52,7 +54,7 @@ func (f *Fingerprinter) Of(digest, former string) (string, error) {
 // Matches reports whether a fingerprint is that of a secret value. A text that is
 // not a fingerprint matches no value.
 func (f *Fingerprinter) Matches(fingerprint, value string) (bool, error) {
-	if _, ok := saltOf(fingerprint); !ok {
+	if _, ok := f.saltOf(fingerprint); !ok {
 		return false, nil
 	}
 	wanted, err := f.Of(DigestOf(value), fingerprint)
@@ -62,7 +64,7 @@ func (f *Fingerprinter) Matches(fingerprint, value string) (bool, error) {
 	return subtle.ConstantTimeCompare([]byte(wanted), []byte(fingerprint)) == 1, nil
 }
 
-func saltOf(fingerprint string) ([]byte, bool) {
+func (*Fingerprinter) saltOf(fingerprint string) ([]byte, bool) {
 	fields := strings.Split(fingerprint, "$")
 	if len(fields) != 4 || fields[0] != "pbkdf2-sha256" || fields[1] != strconv.Itoa(fingerprintIterations) {
 		return nil, false

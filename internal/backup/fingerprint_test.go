@@ -49,7 +49,7 @@ func TestFingerprint(t *testing.T) {
 		"", "x", "pbkdf2-sha256$1$AA$AA", strings.Replace(one, "pbkdf2", "md5", 1), one + "$", strings.Replace(one, "100000", "1", 1),
 		"pbkdf2-sha256$100000$$x", "pbkdf2-sha256$100000$!$x",
 	} {
-		if salt, ok := saltOf(broken); ok {
+		if salt, ok := f.saltOf(broken); ok {
 			t.Errorf("the broken fingerprint %q has the salt %q", broken, salt)
 		}
 		if got, err := f.Matches(broken, value); err != nil || got {

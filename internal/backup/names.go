@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
@@ -26,19 +27,20 @@ const (
 	Owner = payload.Owner
 )
 
-// pg_cron 1.4 keeps a job's name in 63 bytes and cuts the rest off silently;
-// name, hyphen and key stay within that.
-const (
-	maxNameLength = 40
-	maxKeyLength  = 20
-)
-
-var (
-	namePattern   = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
-	keyPattern    = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	secretPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
-	refPattern    = regexp.MustCompile(`^[a-z]{20}$`)
-)
+// patterns are the forms of names, and what a job's command has to say.
+var patterns = struct {
+	name, key, secret, ref *regexp.Regexp
+	// dispatch is compiled when it is needed.
+	dispatch func() *regexp.Regexp
+}{
+	name:   regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`),
+	key:    regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
+	secret: regexp.MustCompile(`^[A-Za-z0-9_.-]+$`),
+	ref:    regexp.MustCompile(`^[a-z]{20}$`),
+	dispatch: sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch)\s*\(\s*'([^']*)'`)
+	}),
+}
 
 // SelfHostedRef is used as the project reference of self-hosted projects in IDs,
 // imports and states. No hosted project can have it.
@@ -50,10 +52,13 @@ type Name string
 
 // Validate says why a name cannot be used, and how to choose another one.
 func (n Name) Validate() error {
+	// pg_cron 1.4 keeps a job's name in 63 bytes and cuts the rest off silently;
+	// name, hyphen and key stay within that.
+	const maxLength = 40
 	switch {
-	case len(n) > maxNameLength:
-		return fmt.Errorf("%q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter name", string(n), len(n), maxNameLength)
-	case !namePattern.MatchString(string(n)):
+	case len(n) > maxLength:
+		return fmt.Errorf("%q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter name", string(n), len(n), maxLength)
+	case !patterns.name.MatchString(string(n)):
 		return fmt.Errorf("%q cannot serve as function slug, job name and secret name; use lower-case letters and digits in words joined by single hyphens, beginning with a letter, for example \"auto-backup\"", string(n))
 	case strings.HasPrefix(string(n), "supabase-") || n == "supabase":
 		return fmt.Errorf("%q would give the function secret %s, and Supabase reserves the prefix SUPABASE_; choose another name", string(n), n.TokenSecret())
@@ -102,12 +107,13 @@ func (n Name) watchCommand() string {
 // ValidateKey says why a schedule key cannot be used, and how to choose another
 // one.
 func ValidateKey(key string) error {
+	const maxLength = 20 // see Name.Validate
 	switch {
 	case key == WatchdogKey:
 		return errors.New(`the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
-	case len(key) > maxKeyLength:
-		return fmt.Errorf("the key %q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key", key, len(key), maxKeyLength)
-	case !keyPattern.MatchString(key):
+	case len(key) > maxLength:
+		return fmt.Errorf("the key %q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key", key, len(key), maxLength)
+	case !patterns.key.MatchString(key):
 		return fmt.Errorf("the key %q becomes part of a job name; use lower-case letters, digits and underscores, beginning with a letter, for example \"daily\"", key)
 	}
 	return nil
@@ -115,7 +121,7 @@ func ValidateKey(key string) error {
 
 // ValidateProjectRef says why a text is not a valid project reference.
 func ValidateProjectRef(ref string) error {
-	if !refPattern.MatchString(ref) && ref != SelfHostedRef {
+	if !patterns.ref.MatchString(ref) && ref != SelfHostedRef {
 		return fmt.Errorf("%q is not a valid project reference; a reference is the 20 lower-case letters in the project's dashboard address, https://supabase.com/dashboard/project/<ref>", ref)
 	}
 	return nil

@@ -128,7 +128,7 @@ func (o Observation) fillJobs(state *State, keys map[string]bool, backups []stri
 	var others []Job
 	keyOf := func(job Job) (string, bool) {
 		key, named := strings.CutPrefix(job.Name, string(state.ID.Name)+"-")
-		return key, named && keyPattern.MatchString(key)
+		return key, named && patterns.key.MatchString(key)
 	}
 	for _, job := range o.Jobs {
 		key, named := keyOf(job)
@@ -147,13 +147,13 @@ func (o Observation) fillJobs(state *State, keys map[string]bool, backups []stri
 		key, named := keyOf(job)
 		_, double := state.Jobs[key]
 		switch {
-		case !named && isJobOf(job, backups):
+		case !named && job.isOf(backups):
 		case !named:
 			state.OtherJobs = append(state.OtherJobs, job)
 		case !keys[key]:
-			state.ConflictingJobs[duplicateKey(key, job.Username)] = job
+			state.ConflictingJobs[key+duplicateMark+job.Username] = job
 		case double:
-			state.Jobs[duplicateKey(key, job.Username)] = job
+			state.Jobs[key+duplicateMark+job.Username] = job
 		default:
 			state.Jobs[key] = job
 		}

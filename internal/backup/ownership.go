@@ -148,13 +148,10 @@ func (s State) OwnsFunction() bool {
 	return s.Function != nil && (s.Function.Name == s.ID.Name.FunctionMarker() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
 }
 
-// youth is how long after it was finished an installation without a state may be
-// what an apply left that died before it could write its state.
-const youth = time.Hour
-
 // LeftBehind reports whether the backup looks like what an apply has left that
 // died before it could write its state: its installation is unfinished, or was
 // finished a short time ago. An older one has a state of its own somewhere.
 func (s State) LeftBehind() bool {
+	const youth = time.Hour
 	return s.Marked && (s.Unfinished || 0 < s.Age && s.Age < youth)
 }

@@ -119,10 +119,6 @@ func OverdueAfter(schedules map[string]Schedule) (time.Duration, error) {
 	return schedule.LongestGap(slices.Collect(maps.Values(timed))) + OverdueMargin, nil
 }
 
-// runWindow is the time within which two runs may overlap: a run may take as long
-// as the function may live, and its retry as long again.
-const runWindow = 15 * time.Minute
-
 // Crowding says that runs come too close to each other.
 type Crowding struct {
 	// Keys are one schedule that runs too often, or two that meet.
@@ -139,6 +135,8 @@ func Crowded(schedules map[string]Schedule) ([]Crowding, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A run may take as long as the function may live, and its retry as long again.
+	const runWindow = 15 * time.Minute
 	var found []Crowding
 	keys := slices.Sorted(maps.Keys(timed))
 	for _, key := range keys {

@@ -142,18 +142,16 @@ func (s State) unrecordedSecrets() []string {
 	return secretNames(s.SecretsOf(Spec{}), func(secret Secret) bool { return secret.Present && !secret.Recorded })
 }
 
-// Limits of the Management API for function secrets, in secrets of a project and
-// in characters.
-const (
-	maxSecrets           = 100
-	maxSecretNameLength  = 256
-	maxSecretValueLength = 24_576
-)
-
 // ValidateSecrets says why a set of extra function secrets cannot be stored.
 // The key of the result is the secret's name, or empty for the set as a whole.
 // lengths are the lengths of the values in characters, zero for unknown ones.
 func ValidateSecrets(name Name, lengths map[string]int) map[string]error {
+	// Limits of the Management API, in secrets of a project and in characters.
+	const (
+		maxSecrets           = 100
+		maxSecretNameLength  = 256
+		maxSecretValueLength = 24_576
+	)
 	faults := map[string]error{}
 	// The token takes one place, and a second one while it is rotated.
 	if limit := maxSecrets - 2; len(lengths) > limit {
@@ -163,7 +161,7 @@ func ValidateSecrets(name Name, lengths map[string]int) map[string]error {
 		switch characters := len([]rune(secret)); {
 		case secret == "":
 			faults[secret] = errors.New("a secret needs a name")
-		case !secretPattern.MatchString(secret):
+		case !patterns.secret.MatchString(secret):
 			faults[secret] = fmt.Errorf("%.40q: the name is also that of an environment variable; write it in letters, digits, underscores, dots and hyphens", secret)
 		case strings.HasPrefix(secret, "SUPABASE_"):
 			faults[secret] = fmt.Errorf("%s: Supabase reserves names that begin with SUPABASE_; choose another name", secret)

@@ -59,17 +59,15 @@ type FunctionSettings struct {
 	Lifetime time.Duration `json:"-"`
 }
 
-// rpcTimeout leaves the function time to write its logs and to send the alert
-// within the 150 s that the smallest plan of the platform grants a function.
-const rpcTimeout = 100 * time.Second
-
 // rpcTimeout is how long the function waits for the backup. Where its lifetime is
 // short, a third of it is left for the logs and the alert.
 func (f FunctionSettings) rpcTimeout() time.Duration {
+	// The smallest plan of the platform grants a function 150 s.
+	const longest = 100 * time.Second
 	if f.Lifetime == 0 {
-		return rpcTimeout
+		return longest
 	}
-	return max(time.Second, min(rpcTimeout, f.Lifetime*2/3))
+	return max(time.Second, min(longest, f.Lifetime*2/3))
 }
 
 // AlertSettings says how a backup that failed or did not run is reported.

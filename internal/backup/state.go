@@ -26,13 +26,9 @@ func (j Job) same(other Job) bool {
 	return j == other
 }
 
-// duplicateMark separates a job's key from its role, where another job has the
-// same name. No key contains it.
+// duplicateMark separates a job's key from its role in the key of a second job of
+// the same name, which has another owner. No schedule's key contains it.
 const duplicateMark = "@"
-
-// duplicateKey is the key of a job that has the name of the job with this key,
-// and another owner.
-func duplicateKey(key, role string) string { return key + duplicateMark + role }
 
 // FunctionState is a deployed Edge Function.
 type FunctionState struct {

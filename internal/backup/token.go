@@ -58,13 +58,11 @@ func DigestOf(value string) string {
 }
 
 // NewToken makes an invocation token: 256 random bits in unpadded base64url.
-func NewToken() string { return base64.RawURLEncoding.EncodeToString(randomBytes(32)) }
+func NewToken() string {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // it never fails: without randomness the program ends
+	return base64.RawURLEncoding.EncodeToString(random)
+}
 
 // NewInstance makes a random ID for Settings.Instance.
 func NewInstance() string { return rand.Text() }
-
-func randomBytes(n int) []byte {
-	random := make([]byte, n)
-	_, _ = rand.Read(random) // it never fails: without randomness the program ends
-	return random
-}
