@@ -40,10 +40,10 @@ func (l *autoBackupList) Configure(ctx context.Context, req resource.ConfigureRe
 
 func (l *autoBackupList) ListResourceConfigSchema(_ context.Context, _ list.ListResourceSchemaRequest, resp *list.ListResourceSchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Finds the backups that this provider has installed, in every project that the access token can see, for `terraform query` of Terraform 1.14. " +
-			"Nothing is written, so a token that may only read is enough.\n\n" +
-			"The configuration that `terraform query -generate-config-out` writes plans empty, but for what no project can tell: " +
-			"the values of `secrets`, and the `source_dir` of an own function. Add these before you apply.",
+		MarkdownDescription: "Finds the installed backups in every project that the access token can see, for `terraform query` in Terraform 1.14 and newer. " +
+			"It writes nothing, so a read-only token is sufficient.\n\n" +
+			"The configuration that `terraform query -generate-config-out` writes plans no changes, except for what cannot be read from a project: " +
+			"the values of `secrets`, and the `source_dir` of your own function. Add these before you apply.",
 		Attributes: map[string]schema.Attribute{
 			"project_refs": schema.ListAttribute{
 				ElementType: types.StringType, Optional: true,
@@ -51,7 +51,7 @@ func (l *autoBackupList) ListResourceConfigSchema(_ context.Context, _ list.List
 					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(),
 					listvalidator.ValueStringsAre(checked("must be a project reference", backup.ValidateProjectRef)),
 				},
-				MarkdownDescription: "Look in these projects only. Default: every project that the token can see and that is not paused.",
+				MarkdownDescription: "References of the projects to search. Default: every project that the token can see and that is not paused.",
 			},
 		},
 	}
@@ -61,7 +61,7 @@ type autoBackupListModel struct {
 	ProjectRefs types.List `tfsdk:"project_refs"`
 }
 
-// List finds the backups project by project, as far as the results are wanted.
+// List finds the backups project by project, until no more results are wanted.
 func (l *autoBackupList) List(ctx context.Context, req list.ListRequest, stream *list.ListResultsStream) {
 	var config autoBackupListModel
 	diags := req.Config.Get(ctx, &config)
@@ -81,7 +81,7 @@ func (l *autoBackupList) List(ctx context.Context, req list.ListRequest, stream 
 				return false
 			}
 			if result.Identity == nil {
-				return true // a remark
+				return true // only diagnostics
 			}
 			left--
 			return left != 0
@@ -98,7 +98,7 @@ func (l *autoBackupList) List(ctx context.Context, req list.ListRequest, stream 
 	}
 }
 
-// projects are the projects to look in. It answers false when the listing is over.
+// projects returns the projects to search. It reports false if the listing is over.
 func (l *autoBackupList) projects(ctx context.Context, refs []string, emit func(list.ListResult) bool) ([]supabase.Project, bool) {
 	if len(refs) > 0 {
 		var named []supabase.Project
@@ -121,15 +121,15 @@ func (l *autoBackupList) projects(ctx context.Context, refs []string, emit func(
 	return all, true
 }
 
-// listProject emits the backups of one project. What is wrong with a project
-// that was not asked for by its name is a remark, and the listing goes on. It
-// answers false when no more results are wanted.
+// listProject emits the backups of one project. A project that cannot be read is an
+// error if it is one of `project_refs`, and otherwise a warning. listProject reports
+// false if no more results are wanted.
 func (l *autoBackupList) listProject(ctx context.Context, req list.ListRequest, project supabase.Project, asked bool, emit func(list.ListResult) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
 	var diags diag.Diagnostics
 	leaveOut := func(why string) bool {
-		diags.AddWarning("A project is left out", fmt.Sprintf("Project %s (%s) is not looked at: %s.", project.Ref, project.Name, why))
+		diags.AddWarning("A project was skipped", fmt.Sprintf("Project %s (%s) was not searched: %s.", project.Ref, project.Name, why))
 		return emit(list.ListResult{Diagnostics: diags})
 	}
 	if project.Status == statusPaused {
@@ -155,7 +155,7 @@ func (l *autoBackupList) listProject(ctx context.Context, req list.ListRequest, 
 	return true
 }
 
-// result describes one backup, as an import of it would.
+// result returns the result for one backup, with the attributes after an import.
 func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id backup.ID, projectName string) list.ListResult {
 	result := req.NewListResult(ctx)
 	result.DisplayName = id.String()

@@ -71,7 +71,7 @@ func testList(t *testing.T, p *project, paused, broken string) {
 	}
 	remarks := remarksOf(all)
 	if len(remarks) != 2 || !strings.Contains(remarks[0], broken+" (Broken)") || !strings.Contains(remarks[0], "Project not found") ||
-		!strings.Contains(remarks[1], paused+" (Paused) is not looked at: it is paused") {
+		!strings.Contains(remarks[1], paused+" (Paused) was not searched: it is paused") {
 		t.Errorf("remarked %q", remarks)
 	}
 	kind, identityKind := kinds(t, server)

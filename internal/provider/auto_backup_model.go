@@ -19,8 +19,8 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// autoBackupModel is the resource as Terraform keeps it. The first group is
-// what a user writes, the second what the project is found to hold.
+// autoBackupModel has the attributes of the resource: first the arguments, then the
+// computed attributes.
 type autoBackupModel struct {
 	ProjectRef    types.String   `tfsdk:"project_ref"`
 	Name          types.String   `tfsdk:"name"`
@@ -79,11 +79,11 @@ func (m autoBackupModel) id() backup.ID {
 	return backup.ID{ProjectRef: m.ProjectRef.ValueString(), Name: backup.Name(m.Name.ValueString())}
 }
 
-// known is what a state and its private part know of a backup. was is nil at
-// the beginning of an import.
+// known returns what a state and its private part know about a backup. was is nil
+// at the beginning of an import.
 func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 	known := backup.Known{
-		Managed: !m.ID.IsNull(), // at the beginning of an import it is
+		Managed: !m.ID.IsNull(), // it is null at the beginning of an import
 		Keys:    append(slices.Collect(maps.Keys(m.Schedules.Elements())), backup.WatchdogKey),
 		Secrets: slices.Collect(maps.Keys(m.SecretFingerprints.Elements())),
 	}
@@ -143,7 +143,7 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 		},
 		Retry:   backup.RetrySettings{Attempts: retry.Attempts.ValueInt64(), DelaySeconds: seconds(retry.Delay)},
 		Secrets: []string{},
-		// One that is not known yet is written when it is applied.
+		// If it is not known yet, the apply writes it.
 		RotateToken: m.RotateToken.ValueStringPointer(),
 	}
 	for key, s := range schedules {
@@ -171,9 +171,9 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	return readingOf(result, diags)
 }
 
-// plannedSettings reads the configured part of a plan that is applied. The
-// schedules are compiled as the plan shows them, because they could be compiled
-// differently today.
+// plannedSettings reads the configured part of a plan that is being applied. Its
+// schedules are those of the plan, because compiling them again could have another
+// result.
 func (m autoBackupModel) plannedSettings(ctx context.Context, gateway gateway, now time.Time) reading[backup.Settings] {
 	settings := m.settings(ctx, gateway, now)
 	for key, utc := range stringsOf(m.CronUTC) {
@@ -213,16 +213,16 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) r
 	var badImport *source.ImportError
 	switch {
 	case errors.Is(err, source.ErrNoEntrypoint):
-		diags.AddAttributeError(at, "Incomplete function source", text.Capitalize(err.Error())+". Put the function's entry point there, or leave `source_dir` out for the built-in function.")
+		diags.AddAttributeError(at, "Incomplete function source", text.Capitalize(err.Error())+". Put the function's entry point there, or remove `source_dir` to use the built-in function.")
 	case errors.As(err, &badImport):
-		diags.AddAttributeError(at, "Incomplete function source", badImport.Error()+". Everything that index.ts imports has to be deployed with it.")
+		diags.AddAttributeError(at, "Incomplete function source", badImport.Error()+". Everything that index.ts imports is deployed with it.")
 	case err != nil:
 		diags.AddAttributeError(at, "Unreadable function source", text.Sentence(err.Error()))
 	}
 	return readingOf(code, diags)
 }
 
-// refresh fills in what is not as it was applied.
+// refresh sets `drift` to what differs from what was applied.
 func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints *backup.Fingerprinter) {
 	known := stringsOf(m.SecretFingerprints)
 	spec := backup.Spec{
@@ -236,9 +236,9 @@ func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints 
 	m.Drift = mapOf(backup.Drift(backup.Diff(spec, found)))
 }
 
-// adopt takes what was found as what was applied, for a state that does not know
-// it: that of an import, which has only the backup's ID. It returns what counts
-// as applied from then on. What the project does not know gets its default.
+// adopt completes the state of an import, which has only the backup's ID, with what
+// was found. It returns what counts as applied from then on. What the project does
+// not record gets its default.
 func (m *autoBackupModel) adopt(found backup.State, fingerprints *backup.Fingerprinter) (applied, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	was := applied{Digests: map[string]string{}}
@@ -275,7 +275,7 @@ func (m *autoBackupModel) adopt(found backup.State, fingerprints *backup.Fingerp
 	return was, diags
 }
 
-// empty makes a model that of a backup without settings.
+// empty sets the attributes to those of a backup without settings.
 func (m *autoBackupModel) empty(found backup.State) {
 	m.ID = types.StringValue(found.ID.String())
 	m.ProjectRef, m.Name = types.StringValue(found.ID.ProjectRef), types.StringValue(string(found.ID.Name))
@@ -293,7 +293,7 @@ func (m *autoBackupModel) empty(found backup.State) {
 	}
 }
 
-// adoptSettings takes the configured part of a model from the project's settings.
+// adoptSettings sets the arguments to those in the project's settings.
 func (m *autoBackupModel) adoptSettings(found backup.Settings) {
 	m.FunctionURL, m.Timezone = types.StringValue(found.Function.URL), types.StringValue(found.Timezone)
 	m.RotateToken = types.StringPointerValue(found.RotateToken)
@@ -351,7 +351,7 @@ func mapOf(values map[string]string) types.Map {
 	return types.MapValueMust(types.StringType, elements)
 }
 
-// stringsOf reads the known elements of a map of strings.
+// stringsOf returns the known elements of a map of strings.
 func stringsOf(m types.Map) map[string]string {
 	values := map[string]string{}
 	for key, element := range m.Elements() {
@@ -362,7 +362,7 @@ func stringsOf(m types.Map) map[string]string {
 	return values
 }
 
-// seconds reads a duration that its validator has accepted.
+// seconds parses a duration that its validator has accepted.
 func seconds(value types.String) int64 {
 	d, err := time.ParseDuration(value.ValueString())
 	if err != nil {

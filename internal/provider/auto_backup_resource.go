@@ -27,11 +27,11 @@ var (
 	_ resource.ResourceWithIdentity       = (*autoBackupResource)(nil)
 )
 
-// defaultTimeout is how long an operation may take where the configuration
-// says nothing.
+// defaultTimeout is how long an operation may take if the configuration does not
+// say.
 const defaultTimeout = 10 * time.Minute
 
-// noteTime is how long a failed creation may take to note its failure in the
+// noteTime is how long a failed creation may take to record its failure in the
 // project, even after the apply was interrupted.
 const noteTime = 30 * time.Second
 
@@ -88,11 +88,11 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		return
 	}
 	if found.Superseded(was.instance()) {
-		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it, so the installation that the state knew is gone. The one that is there now is left alone.", found.ID))
+		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it, so the installation in the state no longer exists. The current one is not changed.", found.ID))
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
-	known.Content = nil // it holds the whole state
+	known.Content = nil // it refers to the whole state
 	r.projects.run.see(found.ID, known)
 	if was == nil {
 		adopted, diags := state.adopt(found, &r.projects.fingerprints)
@@ -145,13 +145,13 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 		return
 	}
 	if found.Superseded(was.instance()) {
-		resp.Diagnostics.AddWarning("Nothing was removed", fmt.Sprintf("Backup %s was made anew since this state has known it. What is there belongs to the state that made it, and stays.", found.ID))
+		resp.Diagnostics.AddWarning("Nothing was removed", fmt.Sprintf("Backup %s was recreated after this state last recorded it. The current installation belongs to the state that created it, and is kept.", found.ID))
 		return
 	}
 	defer r.projects.run.done(found.ID)
 	remarks, err := service.Remove(ctx, found)
 	for _, remark := range remarks {
-		resp.Diagnostics.AddWarning("The backup is removed, with a remark", remark)
+		resp.Diagnostics.AddWarning("The backup is removed, with a note", remark)
 	}
 	if err != nil {
 		addError(&resp.Diagnostics, "Cannot remove the backup", err)
@@ -179,12 +179,13 @@ func (r *autoBackupResource) ImportState(ctx context.Context, req resource.Impor
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("name"), string(parsed.Name))...)
 }
 
-// service returns the backups of one project, or nil and a diagnostic.
+// service returns the service of a project, or adds a diagnostic and returns nil.
 func (r *autoBackupResource) service(ref string, diags *diag.Diagnostics) *install.Service {
 	return serviceOf(r.projects, ref, diags)
 }
 
-// read reads a backup that a state knows, or adds a diagnostic and reports false.
+// read reads the backup of a state. If it fails, it adds a diagnostic and reports
+// false.
 func (r *autoBackupResource) read(
 	ctx context.Context, state autoBackupModel, known backup.Known,
 	read func(*install.Service, context.Context, backup.Name, backup.Known) (backup.State, error),
@@ -202,8 +203,8 @@ func (r *autoBackupResource) read(
 	return service, found, true
 }
 
-// apply makes the project what the plan wants. The state is the plan afterwards:
-// nothing is read back, so nothing that was done is lost with a last look.
+// apply applies the plan to the project. Afterwards the state is the plan: nothing
+// is read back, so a failed read cannot lose anything that was done.
 func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, state *autoBackupModel, was *applied, secrets map[string]string, store storage, diags *diag.Diagnostics) {
 	service := r.service(plan.ProjectRef.ValueString(), diags)
 	if service == nil {
@@ -232,7 +233,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	switch {
 	case state == nil:
-		// The project may be another one than when the plan was made.
+		// The project may have changed since the plan was made.
 		checkInstalled(spec, found, diags)
 		spec.Settings.Instance = backup.NewInstance()
 	case found.Superseded(was.instance()):
@@ -245,7 +246,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	defer r.projects.run.done(spec.ID)
 	if plan.SourceHash.IsUnknown() || plan.DispatcherVersion.IsUnknown() {
-		// What was not known when the plan was made could not be checked then.
+		// What was unknown when the plan was made could not be checked then.
 		r.preflight(ctx, spec, plan, state, diags)
 		if diags.HasError() {
 			return
@@ -260,15 +261,15 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	switch {
 	case err != nil && len(o.done) == 0:
 		addErrorAdvice(diags, "Cannot install the backup", err, o.advice())
-		return // the state stays what it was
+		return // the state does not change
 	case err != nil:
 		addErrorAdvice(diags, "Cannot install the backup", err, o.advice())
 	case len(o.done) > 0 || state == nil || state.Verified.ValueString() == verifiedFailed || !plan.Verify.Equal(state.Verify):
 		verified = r.verify(ctx, service, spec.ID, plan.Verify.ValueString(), o, diags)
 		if !verified && o.created {
-			// Terraform will want to replace what it could not create.
+			// Terraform will replace what it could not create.
 			if err := reopen(ctx, service, spec.ID); err != nil {
-				addError(diags, "Cannot note the failure", err)
+				addError(diags, "Cannot record the failure", err)
 			}
 		}
 	}
@@ -281,7 +282,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		final.Verified = types.StringValue(verifiedFailed)
 	}
 	if err != nil && spec.RotateToken && !slices.Contains(o.done, backup.PartToken) {
-		// The next plan has to see that the token is still to be replaced.
+		// The next plan must still replace the token.
 		final.RotateToken = state.RotateToken
 	}
 	final.rememberSecrets(spec, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
@@ -310,7 +311,7 @@ func (m *autoBackupModel) fill(was applied, diags *diag.Diagnostics) {
 	}
 }
 
-// complete fills in what was unknown when the plan was made.
+// complete sets what was unknown when the plan was made.
 func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 	for name, computed := range computedAttributes() {
 		if name == "secret_fingerprints" {
@@ -333,9 +334,9 @@ func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 	}
 }
 
-// rememberSecrets stores the fingerprints of the secrets that a state has to
-// remember after an apply. One that failed before it had written them may have set
-// or removed any: a secret that the state knew keeps its former fingerprint.
+// rememberSecrets stores the fingerprints of the secrets that the state must record
+// after an apply. An apply that failed before it had written them all may have set
+// or removed any of them: secrets that the state knew keep their former fingerprints.
 func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, written bool, fingerprints *backup.Fingerprinter, diags *diag.Diagnostics) {
 	former, present := map[string]string{}, map[string]string{}
 	if state != nil {
@@ -358,16 +359,16 @@ func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupMod
 	}
 }
 
-// reopen notes in the project that a creation has failed.
+// reopen records in the project that a creation has failed.
 func reopen(ctx context.Context, service *install.Service, id backup.ID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
 	return service.Reopen(ctx, id)
 }
 
-// storage is where an operation leaves its result: state and identity
-// together, because the framework demands both after every operation, also of a
-// Terraform that keeps no identities, and what the provider alone remembers.
+// storage is where an operation stores its result: the state, the identity, which
+// the framework requires even if Terraform does not support identities, and the
+// private part of the state.
 type storage struct {
 	state    *tfsdk.State
 	identity *tfsdk.ResourceIdentity
@@ -380,7 +381,7 @@ func (s storage) put(ctx context.Context, model autoBackupModel, was applied, di
 	keepApplied(ctx, s.private, was, diags)
 }
 
-// remove takes what a model describes out of the state.
+// remove removes the resource from the state.
 func (s storage) remove(ctx context.Context, model autoBackupModel, diags *diag.Diagnostics) {
 	s.state.RemoveResource(ctx)
 	s.identify(ctx, model, diags)
@@ -401,7 +402,7 @@ func sortedKeys(values map[string]string) []string {
 	return keys
 }
 
-// importBlock is the configuration that brings an installed backup into a state.
+// importBlock returns instructions for importing an installed backup.
 func importBlock(id backup.ID) string {
 	return strings.Join([]string{
 		"To manage it here, add this to the configuration:",

@@ -180,10 +180,10 @@ func TestImportRefused(t *testing.T) {
 		resource "aimindset_auto_backup" "other" {}`, p.Environ()...)
 	other := "aimindset_auto_backup.other"
 	c.says(c.run(1, "import", "-no-color", other, p.ProjectRef+"/auto-backup"),
-		"There is no backup auto-backup in project "+p.ProjectRef, "none is installed", "adopt_existing")
+		"Project "+p.ProjectRef+" has no backup auto-backup that this provider has installed", "none is installed", "adopt_existing")
 	c.run(0, "apply", "-auto-approve", "-no-color", "-target="+address)
 	c.says(c.run(1, "import", "-no-color", other, p.ProjectRef+"/auto-backup"),
-		"There is no backup auto-backup in project "+p.ProjectRef, "installed are: night-backup")
+		"Project "+p.ProjectRef+" has no backup auto-backup", "installed are: night-backup")
 	for _, id := range []string{"auto-backup", "Short/auto-backup", p.ProjectRef + "/", p.ProjectRef + "/Auto Backup", p.ProjectRef + "/auto-backup/daily"} {
 		c.says(c.run(1, "import", "-no-color", other, id), "Invalid import ID", "abcdefghijklmnopqrst/auto-backup")
 	}
@@ -234,7 +234,7 @@ func TestImportByIdentity(t *testing.T) {
 	}
 
 	for what, c := range map[string]struct{ ref, name, says string }{
-		"no such backup": {p.ProjectRef, "night-backup", "There is no backup night-backup"},
+		"no such backup": {p.ProjectRef, "night-backup", "has no backup night-backup"},
 		"no reference":   {"Short", "auto-backup", "20 lower-case letters"},
 		"no name":        {p.ProjectRef, "", "lower-case letters"},
 	} {

@@ -463,7 +463,7 @@ func TestFailedCreationWithoutSettings(t *testing.T) {
 	c.run(1, "apply", "-auto-approve", "-no-color")
 	p.InterceptAPI(nil)
 	p.sql("delete from auto_backup.settings")
-	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "A failed creation is begun anew", "1 added, 0 changed, 1 destroyed")
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "A failed creation is repeated", "1 added, 0 changed, 1 destroyed")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 }
 

@@ -109,17 +109,17 @@ func TestReplacedByItself(t *testing.T) {
 			p.BreakFunction("auto-backup", false)
 			p.sql("update auto_backup.settings set created_at = now() - interval '2 days'")
 			out := c.run(0, "apply", "-auto-approve", "-no-color")
-			c.says(out, "A failed creation is begun anew", "1 added, 0 changed, 1 destroyed")
+			c.says(out, "A failed creation is repeated", "1 added, 0 changed, 1 destroyed")
 			if lifecycle == createFirst {
 				c.says(out, "An interrupted apply is continued", "Nothing was removed")
 			}
 			installed()
 
 			p.older()
-			c.says(c.run(1, "apply", "-auto-approve", "-no-color", "-replace="+address), "A backup is not replaced by itself", "take that away")
+			c.says(c.run(1, "apply", "-auto-approve", "-no-color", "-replace="+address), "The backup cannot be replaced", "if you use -replace")
 			installed()
 			c.run(0, "taint", address)
-			c.says(c.run(1, "apply", "-auto-approve", "-no-color"), "A backup is not replaced by itself", `"terraform untaint"`)
+			c.says(c.run(1, "apply", "-auto-approve", "-no-color"), "The backup cannot be replaced", `"terraform untaint"`)
 			c.run(0, "untaint", address)
 			installed()
 
@@ -159,11 +159,11 @@ func TestAddresses(t *testing.T) {
 		for_each = { auto-backup = "0 3 * * *" }
 		name     = each.key`) + moved("main[0]", `main["auto-backup"]`))
 	c.configure(required + block("other", ""))
-	c.says(c.run(1, "plan", "-no-color"), "removed under one address and made under another", "moved {")
+	c.says(c.run(1, "plan", "-no-color"), "removed under one address and created under another", "moved {")
 	p.older()
 	// Whatever else is said of one that is older, as Terraform may look at
 	// either address first.
-	c.says(c.run(1, "plan", "-no-color"), "removed under one address and made under another", "moved {")
+	c.says(c.run(1, "plan", "-no-color"), "removed under one address and created under another", "moved {")
 	c.run(0, "state", "mv", `aimindset_auto_backup.main["auto-backup"]`, "aimindset_auto_backup.other")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 

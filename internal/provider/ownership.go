@@ -24,17 +24,17 @@ const (
 	removes
 )
 
-// run is what the resources of one run of Terraform tell each other.
-type run struct {
+// terraformRun is what the resources of one run of Terraform share.
+type terraformRun struct {
 	mu sync.Mutex
-	// seen are the backups that a state of this run knows, with what it knows.
+	// seen are the refreshed backups, with what the state knows about each.
 	seen map[backup.ID]backup.Known
-	// intents are what the resources of this run have planned.
+	// intents are what resources have planned for each backup.
 	intents map[backup.ID]intent
 }
 
-// see notes what a state knows of a backup.
-func (r *run) see(id backup.ID, known backup.Known) {
+// see records what the state of a refreshed backup knows.
+func (r *terraformRun) see(id backup.ID, known backup.Known) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
@@ -43,18 +43,17 @@ func (r *run) see(id backup.ID, known backup.Known) {
 	r.seen[id] = known
 }
 
-// saw reports whether a refresh of this run has come across a backup, and what
-// the state knew of it.
-func (r *run) saw(id backup.ID) (known backup.Known, ok bool) {
+// saw reports whether this run has refreshed a backup, and what its state knows.
+func (r *terraformRun) saw(id backup.ID) (known backup.Known, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, ok = r.seen[id]
 	return known, ok
 }
 
-// plan notes what one resource plans for a backup, and answers with what
-// others plan for the same one.
-func (r *run) plan(id backup.ID, what intent) (others intent) {
+// plan records what a resource plans for a backup, and returns what other resources
+// have planned for the same backup.
+func (r *terraformRun) plan(id backup.ID, what intent) (others intent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.intents == nil {
@@ -65,32 +64,31 @@ func (r *run) plan(id backup.ID, what intent) (others intent) {
 	return others
 }
 
-// done ends what a resource has planned for a backup.
-func (r *run) done(id backup.ID) {
+// done forgets what resources have planned for a backup.
+func (r *terraformRun) done(id backup.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.intents, id)
 }
 
-// planOnce notes that a resource makes, keeps or removes a backup. It refuses
-// a second resource for the same one: each would undo what the other one does,
-// and Terraform, which does not know that they are the same, might do so at the
-// same time.
+// planOnce records that a resource creates, keeps or removes a backup. It refuses a
+// second resource for the same backup: each would undo what the other does, perhaps
+// at the same time, because Terraform does not know that they are the same.
 func (r *autoBackupResource) planOnce(id backup.ID, what intent, diags *diag.Diagnostics) {
 	at := path.Root("name")
 	switch others := r.projects.run.plan(id, what); {
 	case what&(makes|keeps) != 0 && others&(makes|keeps) != 0:
 		diags.AddAttributeError(at, "Two resources describe the same backup",
-			fmt.Sprintf("Another resource of this configuration is the backup %s as well. Give each its own `name`, or keep one of them. "+
-				"If one is in the state and has to leave it without removing the backup, write a `removed` block with `lifecycle { destroy = false }`.", id))
+			fmt.Sprintf("Another resource in this configuration also describes backup %s. Give each its own `name`, or remove one of them. "+
+				"To remove one from the state without removing the backup, use a `removed` block with `lifecycle { destroy = false }`.", id))
 	case what|others == makes|removes:
-		diags.AddAttributeError(at, "The backup is removed under one address and made under another",
-			fmt.Sprintf("Backup %s stands in the state under an address which the configuration no longer has, and in the configuration under one which the state does not have. "+
-				"Tell Terraform that they are the same:\n\nmoved {\n  from = <the former address>\n  to   = <the present address>\n}", id))
+		diags.AddAttributeError(at, "The backup is removed under one address and created under another",
+			fmt.Sprintf("The state has backup %s under an address that the configuration no longer has, and the configuration has it under an address that the state does not have. "+
+				"Tell Terraform that they are the same:\n\nmoved {\n  from = <the former address>\n  to   = <the current address>\n}", id))
 	}
 }
 
-// planRemoval takes note of a backup that is to be removed.
+// planRemoval records that a backup is to be removed.
 func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -99,8 +97,8 @@ func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.Modif
 	}
 }
 
-// checkImport refuses the import of a backup that is not there. Its reads are
-// those of the refresh that follows.
+// checkImport refuses the import of a backup that does not exist. The refresh that
+// follows uses what it reads.
 func checkImport(ctx context.Context, service *install.Service, id backup.ID, diags *diag.Diagnostics) {
 	if service == nil {
 		return
@@ -118,43 +116,42 @@ func checkImport(ctx context.Context, service *install.Service, id backup.ID, di
 		installed = "installed are: " + strings.Join(found.Backups, ", ")
 	}
 	diags.AddError("There is nothing to import",
-		fmt.Sprintf("There is no backup %s in project %s that this provider has made; %s. Jobs, functions and secrets of other hands are not imported: apply the resource with `adopt_existing = true` to take them over.",
+		fmt.Sprintf("Project %[2]s has no backup %[1]s that this provider has installed; %[3]s. Jobs, functions and secrets that this provider did not create cannot be imported: apply the resource with `adopt_existing = true` to adopt them.",
 			id.Name, id.ProjectRef, installed))
 }
 
-// checkReplacement decides about a backup of the state that is to be replaced
-// under its own name: because its creation failed, or because somebody asks for
-// it (-replace, replace_triggered_by, or because "terraform taint" was used).
+// checkReplacement decides whether a backup may be replaced by itself: because its
+// creation failed, or because of -replace, replace_triggered_by or "terraform taint".
 //
-// What a failed creation has left may go, and so may what has lost its settings:
-// it makes no backups, and its history is lost. Anything else is refused here,
-// because the apply could not tell it any more: with create_before_destroy the
-// new object would find the old one in its place, and Terraform would remove
-// what both of them are.
+// The rest of a failed creation may be replaced, and so may a backup that has lost
+// its settings, because it makes no backups and its history is lost. Anything else
+// is refused now, because an apply could not detect it: with create_before_destroy
+// the new object would find the old one installed, and Terraform would then remove
+// both.
 func checkReplacement(found backup.State, asked bool, diags *diag.Diagnostics) {
 	if asked || found.Settings != nil && !found.LeftBehind() {
-		diags.AddError("A backup is not replaced by itself",
-			fmt.Sprintf("Backup %s would be removed and installed anew under the same name. In between no backup would run, and the history of its runs would go. Every change is made in place instead:\n\n"+
+		diags.AddError("The backup cannot be replaced",
+			fmt.Sprintf("Backup %s would be removed and installed again under the same name. No backup would run in between, and its run history would be lost. Every change can be made in place instead:\n\n"+
 				"- if its address in the configuration has changed, add a `moved` block;\n"+
-				"- if the resource is tainted, run \"terraform untaint\" with its address, and apply: what differs is repaired;\n"+
-				"- if you asked for it with -replace or replace_triggered_by, take that away; `rotate_token` makes a new token;\n"+
-				"- to begin with an empty history, destroy the backup and apply again.", found.ID))
+				"- if the resource is tainted, run \"terraform untaint\" with its address and apply, which repairs what differs;\n"+
+				"- if you use -replace or replace_triggered_by, remove it; `rotate_token` creates a new token;\n"+
+				"- to start with an empty history, destroy the backup and apply again.", found.ID))
 		return
 	}
-	diags.AddWarning("A failed creation is begun anew",
-		fmt.Sprintf("The creation of backup %s did not come to its end. What it left in the project is removed or taken over.", found.ID))
+	diags.AddWarning("A failed creation is repeated",
+		fmt.Sprintf("The creation of backup %s did not finish. What it left in the project is removed or adopted.", found.ID))
 }
 
-// tellOwnership says what the plan takes over, what it leaves behind, and which
-// other jobs make the same backup.
+// tellOwnership warns about objects that the plan adopts, about secrets that it
+// leaves behind, and about conflicting jobs.
 func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
 	if objects := found.Adopts(spec); len(objects) > 0 {
-		diags.AddAttributeWarning(path.Root("adopt_existing"), "Objects of other hands are taken over",
-			fmt.Sprintf("As `adopt_existing` is set, these become part of backup %s, and go when it is destroyed:\n\n- %s", spec.ID, strings.Join(objects, "\n- ")))
+		diags.AddAttributeWarning(path.Root("adopt_existing"), "Existing objects will be adopted",
+			fmt.Sprintf("Because `adopt_existing` is set, these become part of backup %s. Destroying it removes the jobs and functions among them:\n\n- %s", spec.ID, strings.Join(objects, "\n- ")))
 	}
 	if names := found.SecretsToLeave(spec); len(names) > 0 {
-		diags.AddAttributeWarning(path.Root("secrets"), "Adopted secrets stay in the project",
-			fmt.Sprintf("Backup %s no longer names %s. They were there before it, and other functions may use them, so they keep the value that they have now. To remove them: supabase secrets unset --project-ref %s %s",
+		diags.AddAttributeWarning(path.Root("secrets"), "Adopted secrets are kept in the project",
+			fmt.Sprintf("Backup %s no longer has the secrets %s. They existed before it, and other functions may use them, so they keep their current values. To remove them: supabase secrets unset --project-ref %s %s",
 				spec.ID, strings.Join(names, ", "), spec.ID.ProjectRef, strings.Join(names, " ")))
 	}
 	for _, job := range found.Conflicts(spec) {
@@ -162,37 +159,36 @@ func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics
 	}
 }
 
-// tellConflict names one job that makes the same backup. Its command is not
-// quoted, because such commands have been seen to hold keys.
+// tellConflict warns about a job that makes the same backup. It does not quote the
+// command, because such commands have been seen to contain keys.
 func tellConflict(spec backup.Spec, job backup.ConflictingJob, diags *diag.Diagnostics) {
 	name := job.Name
 	if name == "" {
 		name = "(without a name)"
 	}
 	text := []string{
-		fmt.Sprintf("The pg_cron job %s has the id %d, the schedule %q (UTC) and the role %s. As its name or its command says, it makes the same backup. It stays as it is, so more backups run than this configuration declares.",
+		fmt.Sprintf("The pg_cron job %s has the ID %d, the schedule %q (UTC) and the role %s. According to its name or its command, it makes the same backup. It is not changed, so more backups run than this configuration declares.",
 			name, job.ID, job.Schedule, job.Username),
 	}
 	var times string
 	if job.Readable {
 		times = fmt.Sprintf("{ cron = %q, timezone = \"UTC\" }", job.Schedule)
 	} else {
-		times = "{ cron = \"…\", timezone = \"UTC\" }   # five fields; pg_cron's own form of this job's schedule has no equal"
+		times = "{ cron = \"…\", timezone = \"UTC\" }   # five fields; this job's schedule has a form that only pg_cron has"
 	}
 	if job.Key != "" {
 		text = append(text, "To make it a schedule of this backup, write:",
 			"  adopt_existing = true\n  schedules = {"+otherSchedules(spec)+"\n    "+job.Key+" = "+times+"\n  }")
 	} else {
-		text = append(text, fmt.Sprintf("It cannot be adopted, because it is not a job named %s of role %s. To run the backup at its times, add a schedule under a key of your own and remove the job:", spec.ID.Name.Job("<key>"), backup.JobOwner),
+		text = append(text, fmt.Sprintf("It cannot be adopted, because it is not a job named %s with the role %s. To run the backup at its times, add a schedule with another key and remove the job:", spec.ID.Name.Job("<key>"), backup.JobOwner),
 			"  schedules = {"+otherSchedules(spec)+"\n    other = "+times+"\n  }")
 	}
 	text = append(text, fmt.Sprintf("To remove it, run as role %s:", job.Username), fmt.Sprintf("  select cron.unschedule(%d);", job.ID))
-	// Terraform folds warnings of one summary into one, so each has its own.
+	// Terraform merges warnings with the same summary, so each has its own.
 	diags.AddAttributeWarning(path.Root("schedules"), fmt.Sprintf("Job %s (id %d) makes the same backup", name, job.ID), strings.Join(text, "\n\n"))
 }
 
-// otherSchedules are the lines of the declared schedules, in the form of a
-// configuration.
+// otherSchedules returns the declared schedules in the notation of a configuration.
 func otherSchedules(spec backup.Spec) string {
 	var lines strings.Builder
 	keys := make([]string, 0, len(spec.Settings.Schedules))

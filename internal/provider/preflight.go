@@ -22,9 +22,9 @@ const (
 	mayNotWork = "The backup may not work in this project"
 )
 
-// preflight adds a diagnostic for everything that would keep a backup from working
-// in the project, before anything is written. state is nil when the backup is to
-// be created.
+// preflight adds a diagnostic for everything that would keep the backup from working
+// in the project, before anything is written. state is nil if the backup is to be
+// created.
 func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
 	service := r.service(spec.ID.ProjectRef, diags)
 	if service == nil {
@@ -41,7 +41,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 		severity := finding.Severity
 		if severity == checks.Error && state != nil && !stops(finding, plan, *state) {
 			severity = checks.Warning
-			text += "\n\nThis plan changes something else and is not stopped by it, but no backup works before it is fixed."
+			text += "\n\nThis plan changes something else, so it is not stopped, but no backup works until this is fixed."
 		}
 		switch {
 		case severity == checks.Error && finding.Attribute == "":
@@ -56,8 +56,8 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 	}
 }
 
-// explain adds to a failure to read a project that the project is not up, if
-// that is so: a database that is paused merely times out.
+// explain adds the project's status to the error of a read if the project is not
+// up, because the requests to a paused database only time out.
 func (p *projects) explain(ctx context.Context, ref string, err error) error {
 	known := []error{supabase.ErrUnauthorized, supabase.ErrForbidden, supabase.ErrNotFound, supabase.ErrProjectGone}
 	if p.config.SelfHosted != nil || ctx.Err() != nil || slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
@@ -104,7 +104,7 @@ func stops(finding checks.Finding, plan, state autoBackupModel) bool {
 	return false
 }
 
-// findingPath reads a path as the domain writes it.
+// findingPath parses the path of a finding's attribute.
 func findingPath(text string) path.Path {
 	steps := strings.Split(text, ".")
 	at := path.Root(steps[0])

@@ -189,7 +189,7 @@ type projects struct {
 	client       *supabase.Client
 	connections  *connections
 	fingerprints backup.Fingerprinter
-	run          run
+	run          terraformRun
 
 	mu       sync.Mutex
 	services map[string]*install.Service

@@ -104,7 +104,7 @@ func TestSecrets(t *testing.T) {
 
 	// Names go: the own one from the project, the adopted one stays.
 	c.configure(config(`{ PASS = var.pass }`))
-	c.says(c.runWith(second, 0, "apply", "-auto-approve", "-no-color"), "Adopted secrets stay in the project",
+	c.says(c.runWith(second, 0, "apply", "-auto-approve", "-no-color"), "Adopted secrets are kept in the project",
 		"supabase secrets unset --project-ref "+p.ProjectRef+" SHARED")
 	settled(second...)
 	p.holds("MADE", "")

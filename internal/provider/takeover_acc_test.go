@@ -151,7 +151,7 @@ func TestTakeOver(t *testing.T) {
 	// One of the two legacy jobs is adopted. The other one is told at every
 	// plan, and stays.
 	tellsSecondary := []string{
-		"Job auto-backup-secondary (id " + id + ") makes the same backup", `the id ` + id + `, the schedule "0 18 * * *" (UTC) and the role postgres`,
+		"Job auto-backup-secondary (id " + id + ") makes the same backup", `the ID ` + id + `, the schedule "0 18 * * *" (UTC) and the role postgres`,
 		`adopt_existing = true schedules = { daily = { cron = "0 3 * * *" } secondary = { cron = "0 18 * * *", timezone = "UTC" } }`,
 		"select cron.unschedule(" + id + ");",
 	}
@@ -160,12 +160,12 @@ func TestTakeOver(t *testing.T) {
 		secrets        = { SHARED_KEY = "ours" }`))
 	first := c.run(0, "plan", "-no-color")
 	c.says(first, tellsSecondary...)
-	c.says(first, "Objects of other hands are taken over",
+	c.says(first, "Existing objects will be adopted",
 		"the pg_cron job auto-backup-daily (id "+adopted+", schedule 0 6 * * *) gets the schedule 0 6 * * * and calls the dispatcher",
 		"the Edge Function auto-backup gets the source of this backup", "the function secret SHARED_KEY gets the configured value")
 	c.silent(first, "cleanup_old_logs_job", "publish_due_articles", "alert_overdue_publications", "current_setting")
 	if got := strings.Join(c.warnings(c.run(0, "plan", "-json")), "; "); got !=
-		"Provider development overrides are in effect; A CHECK of the application is widened; Objects of other hands are taken over; Job auto-backup-secondary (id "+id+") makes the same backup" {
+		"Provider development overrides are in effect; A CHECK of the application is widened; Existing objects will be adopted; Job auto-backup-secondary (id "+id+") makes the same backup" {
 		t.Errorf("the plan warns of: %s", got)
 	}
 	c.run(0, "apply", "-auto-approve", "-no-color")
