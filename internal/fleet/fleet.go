@@ -160,7 +160,11 @@ func (s *Sample) WorkingDirectory(ctx context.Context, dir, provider string, f *
 	state.Resources[0].Instances = nil
 	for _, ref := range f.Refs {
 		for _, instance := range instances {
-			state.Resources[0].Instances = append(state.Resources[0].Instances, json.RawMessage(f.Translate(instance, ref)))
+			translated, err := translate(f, instance, ref)
+			if err != nil {
+				return nil, err
+			}
+			state.Resources[0].Instances = append(state.Resources[0].Instances, translated)
 		}
 	}
 	text, err := json.Marshal(state)
@@ -168,6 +172,35 @@ func (s *Sample) WorkingDirectory(ctx context.Context, dir, provider string, f *
 		return nil, err
 	}
 	return w, os.WriteFile(filepath.Join(dir, "terraform.tfstate"), text, 0o600)
+}
+
+// translate makes the sample's instance that of another project, in its attributes
+// and in what the provider keeps beside them.
+func translate(f *stack.Fleet, instance, ref string) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(f.Translate(instance, ref)), &fields); err != nil {
+		return nil, err
+	}
+	// Terraform keeps bytes, which are a map of the framework's, whose values are bytes again.
+	var packed []byte
+	if err := json.Unmarshal(fields["private"], &packed); err != nil {
+		return nil, fmt.Errorf("the instance's private part: %w", err)
+	}
+	var private map[string][]byte
+	if err := json.Unmarshal(packed, &private); err != nil {
+		return nil, fmt.Errorf("the instance's private part: %w", err)
+	}
+	for key, value := range private {
+		private[key] = []byte(f.Translate(string(value), ref))
+	}
+	packed, err := json.Marshal(private)
+	if err != nil {
+		return nil, err
+	}
+	if fields["private"], err = json.Marshal(packed); err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
 }
 
 // CheckBudget says where a plan did not cost exactly what it may: two requests
