@@ -1,4 +1,4 @@
-/** The alert by e-mail, and whether it can be said to have been sent. */
+/** Sending the alert by e-mail, and judging whether it was delivered. */
 
 import { type Clean, plainText } from "./clean.ts";
 import { type AlertConfig, isInteger, isRecord } from "./config.ts";
@@ -26,7 +26,7 @@ export interface Alert {
   readonly at: Date;
 }
 
-/** Calls the alert function once; a repetition could send every e-mail again. */
+/** Calls the alert function once, because a retry could send every e-mail again. */
 export async function sendAlert(
   supabase: Supabase,
   config: AlertConfig,
@@ -46,8 +46,8 @@ export async function sendAlert(
 }
 
 /**
- * The alert function answers 200 also when there was nothing to send, nobody to send to, or when
- * no e-mail could be sent. Only its counts tell.
+ * The alert function responds with 200 even if there was nothing to send, no recipient, or if no
+ * e-mail could be sent. Only its counts are reliable.
  */
 function judge(supabase: Supabase, slug: string, answer: Answer, clean: Clean): AlertRecord {
   const status = "status" in answer ? { http_status: answer.status } : {};

@@ -1,6 +1,6 @@
 /**
- * Makes foreign text fit to be stored and sent. Everybody can read system_logs, and the alert
- * function puts its message into HTML as it stands.
+ * Prepares text from elsewhere for logs and e-mails. Everybody can read system_logs, and the alert
+ * function copies its message into HTML unchanged.
  */
 
 import contract from "./contract.json" with { type: "json" };
@@ -10,7 +10,7 @@ export type Clean = (text: unknown) => string;
 
 const REMOVED = "[removido]";
 
-/** What looks like a credential, whatever it belongs to. Each pattern keeps its group, if any. */
+/** Texts that look like credentials. Each pattern keeps its group, if it has one. */
 const CREDENTIALS: readonly RegExp[] = [
   /\b(Bearer|Basic)\s+[^\s"',;]+/gi,
   /\beyJ[\w-]+(?:\.[\w-]*)*/g,
@@ -23,16 +23,16 @@ const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi;
 const URL_QUERY = /\b([a-z][a-z0-9+.-]*:\/\/[^\s?#"'<>)]*)[?#][^\s"'<>)]*/gi;
 
 /**
- * Random text of the length of a token or a digest. Long names of constraints and identifiers in
- * the form of a UUID (36 characters) are no such text.
+ * Random text with the length of a token or a digest. It does not match long names of constraints
+ * or UUIDs (36 characters).
  */
 const RANDOM = /(?<![\w-])(?=[\w-]*[A-Z0-9])[\w-]{40,}(?![\w-])/g;
 
 /**
- * Makes a cleaner: the first line of a text without credentials, URL queries and control
- * characters, at most limits.error_chars characters long.
+ * Returns a function that reduces a text to its first line, without credentials, URL queries and
+ * control characters, and to at most limits.error_chars characters.
  *
- * @param secrets values that are removed wherever they stand
+ * @param secrets values to remove wherever they occur
  */
 export function createCleaner(secrets: readonly string[]): Clean {
   const known = secrets.filter((secret) => secret.trim() !== "");
@@ -50,20 +50,20 @@ export function createCleaner(secrets: readonly string[]): Clean {
   };
 }
 
-/** Cuts a text to the length of an error text, at a character's boundary. */
+/** Truncates a text to the length of an error text, in characters. */
 export function clip(text: string, limit: number = contract.limits.error_chars): string {
   const characters = [...text];
   if (characters.length <= limit) return text;
   return characters.slice(0, limit - 1).join("").trimEnd() + "…";
 }
 
-/** Replaces the characters that would end plain text inside HTML. */
+/** Replaces the characters that have a meaning in HTML. */
 export function plainText(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]+/gu, " ")
     .replaceAll("<", "‹").replaceAll(">", "›").replaceAll("&", "＆");
 }
 
-/** The innermost message: fetch keeps the reason of "fetch failed" in the cause. */
+/** The innermost message: fetch has the reason of "fetch failed" in the cause. */
 function messageOf(value: unknown): string {
   if (!(value instanceof Error)) {
     return typeof value === "string" ? value : JSON.stringify(value) ?? "";
@@ -72,7 +72,7 @@ function messageOf(value: unknown): string {
 }
 
 function firstLine(text: string): string {
-  // Nothing behind the first few thousand characters can reach the result.
+  // Only the first few thousand characters can reach the result.
   const line =
     text.slice(0, 4096).split(/[\r\n\u2028\u2029]+/).find((part) => part.trim() !== "") ?? "";
   return line.replace(/\p{Cc}+/gu, " ").replace(/\s+/g, " ").trim();

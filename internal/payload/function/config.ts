@@ -1,41 +1,41 @@
 /**
- * The function's configuration: config.json, which holds no secret. The file in this directory shows
- * the defaults and serves development; a deployment replaces it by a generated one.
+ * The function's configuration, config.json, which contains no secrets. The file in this directory
+ * has the defaults and is for development; a deployment has a generated one instead.
  */
 
-/** Where and under which name a failed backup is reported. */
+/** How a failed backup is reported. */
 export interface AlertConfig {
   /** Slug of the Edge Function that sends the e-mails. */
   readonly function: string;
-  /** What the e-mail's subject names as the origin of the alert. */
+  /** Source of the alert that the e-mail's subject names. */
   readonly source: string;
 }
 
 /** A valid configuration. */
 export interface Config {
-  /** Name of the backup, which every request has to repeat. */
+  /** Name of the backup, which every request must contain. */
   readonly backup: string;
-  /** Time zone of the times that a reader sees. */
+  /** Time zone of displayed times. */
   readonly timezone: string;
-  /** Environment variable that holds the invocation token. */
+  /** Environment variable with the invocation token. */
   readonly tokenSecret: string;
   /** SQL function that makes the backup. */
   readonly rpc: string;
   /** How long the SQL function may take, in milliseconds. */
   readonly rpcTimeoutMs: number;
-  /** Table that must show rows of the new backup, or null to trust the SQL function. */
+  /** Table that must contain rows of the new backup, or null to trust the SQL function. */
   readonly verifyTable: string | null;
-  /** Null when nobody is to be alerted. */
+  /** Null if there are no alerts. */
   readonly alert: AlertConfig | null;
 }
 
 const SQL_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
 /**
- * Reads a configuration.
+ * Validates a configuration.
  *
- * @returns the configuration, or a sentence that says which field is wrong. It never throws: a
- * function that cannot boot answers nothing, one with a bad configuration can still say so.
+ * @returns the configuration, or a sentence that says which field is wrong. It never throws, so that
+ * the function starts even with a bad configuration and can report it.
  */
 export function parseConfig(value: unknown): Config | string {
   if (!isRecord(value)) return "config.json is not an object";
@@ -79,12 +79,12 @@ function parseAlert(value: unknown): AlertConfig | null | string {
   return { function: value.function, source: value.source };
 }
 
-/** Whether a value is a JSON object (no array, not null). */
+/** Whether a value is a JSON object, and not an array or null. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether a value is an integer that a double holds exactly. */
+/** Whether a value is an integer that a double represents exactly. */
 export function isInteger(value: unknown): value is number {
   return Number.isSafeInteger(value);
 }

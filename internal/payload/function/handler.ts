@@ -1,9 +1,9 @@
-/** The function's HTTP face: who may call it, with what, and what it answers. */
+/** The function's HTTP interface: authorization, requests and responses. */
 
 import { createCleaner } from "./clean.ts";
 import { parseConfig } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
-import type { Limits, Sleep } from "./ledger.ts";
+import type { Limits, Sleep } from "./log.ts";
 import { probe } from "./probe.ts";
 import { type BackupRequest, readRequest } from "./request.ts";
 import { type Result, Run, type RunContext } from "./run.ts";
@@ -15,15 +15,15 @@ import { acceptedTokens, type Env, matchToken } from "./token.ts";
 export interface Dependencies {
   /** The content of config.json. */
   readonly config: unknown;
-  /** The content of tokens.json: digests of accepted tokens by the names of their secrets. */
+  /** The content of tokens.json: digests of accepted tokens, by the names of their secrets. */
   readonly tokens?: unknown;
   readonly env: Env;
   readonly fetch: Fetch;
   readonly now: () => Date;
   readonly sleep: Sleep;
-  /** Ends calls that take too long. */
+  /** Aborts calls that take too long. */
   readonly timer: Timer;
-  /** Keeps the instance alive until the work is done, beyond the answer. */
+  /** Keeps the instance alive until the work is done, even after the response. */
   readonly waitUntil: (work: Promise<unknown>) => void;
   /** Writes one line to the function's own log. */
   readonly log: (line: string) => void;
@@ -33,19 +33,19 @@ export interface Dependencies {
 
 /** The function. */
 export interface Handler {
-  /** Answers one request. It never rejects. */
+  /** Handles one request. It never rejects. */
   handle(request: Request): Promise<Response>;
-  /** Lets every run under way leave a trace; the platform is about to stop the function. */
+  /** Makes every run in progress log that the platform is about to stop the function. */
   interrupt(reason: string): Promise<void>;
 }
 
 type RefusalCode = keyof typeof contract.refusals;
 
-/** Makes the function out of what the platform gives it. */
+/** Creates the function. */
 export function createHandler(deps: Dependencies): Handler {
   const config = parseConfig(deps.config);
   const limits: Limits = { ...contract.limits, ...deps.limits };
-  const underWay = new Set<Run>();
+  const active = new Set<Run>();
   if (typeof config === "string") deps.log(`bad configuration: ${config}`);
 
   async function handle(request: Request): Promise<Response> {
@@ -100,13 +100,13 @@ export function createHandler(deps: Dependencies): Handler {
 
   async function runBackup(request: BackupRequest, context: RunContext): Promise<Response> {
     const run = new Run(request, context);
-    underWay.add(run);
+    active.add(run);
     const claim = run.claim();
     const work = claim.then((claimed): Promise<Result> | null => {
       if (claimed === "duplicate") return null;
       return claimed === "claimed" ? run.execute() : run.abandon(claimed);
-    }).finally(() => underWay.delete(run));
-    // Nobody else looks at the work of a request that does not wait.
+    }).finally(() => active.delete(run));
+    // Nothing else handles errors of a request that does not wait.
     deps.waitUntil(
       work.catch((error) => deps.log(`run ${request.runId}: ${context.clean(error)}`)),
     );
@@ -133,7 +133,7 @@ export function createHandler(deps: Dependencies): Handler {
       }
     },
     async interrupt(reason) {
-      await Promise.all([...underWay].map((run) => run.interrupt(reason)));
+      await Promise.all([...active].map((run) => run.interrupt(reason)));
     },
   };
 }

@@ -1,10 +1,10 @@
-/** Entry point of the Edge Function: joins the handler to the platform. */
+/** Entry point of the Edge Function: connects the handler to the platform. */
 
 import config from "./config.json" with { type: "json" };
 import { createHandler } from "./handler.ts";
 import tokens from "./tokens.json" with { type: "json" };
 
-/** The part of Supabase's global that is used; other runtimes have none. */
+/** The part of Supabase's global object that is used. Other runtimes do not have it. */
 interface EdgeRuntime {
   waitUntil(work: Promise<unknown>): void;
 }
@@ -31,7 +31,7 @@ const handler = createHandler({
   log: (line) => console.error(`auto-backup: ${line}`),
 });
 
-// Supabase says why it stops an instance in the event's detail.
+// The event's detail says why Supabase stops an instance.
 addEventListener("beforeunload", (event) => {
   const { detail } = event as { detail?: { reason?: unknown } };
   const reason = typeof detail?.reason === "string" ? detail.reason : "termination";

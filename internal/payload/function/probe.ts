@@ -1,16 +1,16 @@
-/** The self-test: whether a backup could run. It reads, writes nothing and makes no backup. */
+/** The probe: whether a backup could run. It only reads. */
 
 import type { Config } from "./config.ts";
-import type { Limits } from "./ledger.ts";
+import type { Limits } from "./log.ts";
 import { isJwt, type Problem, type Project, type Supabase } from "./supabase.ts";
 
-/** One thing that was tested. Texts are English: they reach Terraform, not the panel. */
+/** The result of one check. Its texts are English, because Terraform shows them. */
 export type Check = { readonly ok: boolean; readonly error?: string } & Record<string, unknown>;
 
-/** What a probe found, by the name of the check. */
+/** The results of a probe, by the name of the check. */
 export type Checks = Record<string, Check>;
 
-/** Tests the key and the right to read every table that a run reads. */
+/** Checks the key and the permission to read every table that a run reads. */
 export async function probe(
   config: Config,
   project: Project,

@@ -1,34 +1,34 @@
-/** What a caller may ask for, and the strict reading of it. */
+/** The requests that the function accepts, and their strict validation. */
 
 import { isInteger, isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
 
-/** One run of the backup, as the dispatcher orders it. */
+/** One run of the backup, requested by the dispatcher. */
 export interface BackupRequest {
   readonly action: "backup";
-  /** Identity of the run; it is also the id of its row in backup_logs. Lower case. */
+  /** ID of the run and of its row in backup_logs, a lower-case UUID. */
   readonly runId: string;
   readonly backup: string;
   /** Key of the schedule that was due. */
   readonly schedule: string;
-  /** The instant at which the run was due, RFC 3339, as the caller wrote it. */
+  /** When the run was due, in RFC 3339 as the caller wrote it. */
   readonly dueAt: string;
   /** 1 for the first attempt at this due time. */
   readonly attempt: number;
-  /** False when the caller will alert by itself. */
+  /** False if the caller sends the alert itself. */
   readonly alert: boolean;
-  /** Whether the answer is to hold the result of the backup. */
+  /** Whether the response waits for the result of the backup. */
   readonly wait: boolean;
 }
 
-/** A self-test: nothing is written and no backup is made. */
+/** A probe, which writes nothing and makes no backup. */
 export interface ProbeRequest {
   readonly action: "probe";
   readonly runId: string | null;
   readonly backup: string | null;
 }
 
-/** A request that is refused, and why. */
+/** Why a request is refused. */
 export interface Refusal {
   readonly code: keyof typeof contract.refusals;
   readonly message: string;
@@ -44,7 +44,7 @@ interface Field {
 
 const FIELDS = new Map<string, Field>(Object.entries(contract.request_fields));
 
-/** Reads and checks the body of a request. */
+/** Reads and validates the body of a request. */
 export async function readRequest(
   request: Request,
 ): Promise<BackupRequest | ProbeRequest | Refusal> {
@@ -101,7 +101,7 @@ export async function readRequest(
   };
 }
 
-/** Reads a body up to a limit; null when it is larger. */
+/** Reads a body up to a limit. Returns null if it is larger. */
 export async function readBytes(
   body: ReadableStream<Uint8Array> | null,
   limit: number,
@@ -143,7 +143,7 @@ function fits(value: unknown, field: Field): boolean {
   }
 }
 
-/** Whether a text of RFC 3339's form names an instant; Date.parse lets 30 February through. */
+/** Whether a text in the form of RFC 3339 is a valid time. Date.parse accepts 30 February. */
 function isInstant(text: string): boolean {
   if (Number.isNaN(Date.parse(text))) return false;
   const [year, month, day, hour] = text.split(/[-Tt:]/).map(Number);

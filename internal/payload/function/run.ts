@@ -1,13 +1,13 @@
 /**
- * The life of one run: claim, backup, proof, two log rows; or their failure, and the alert. Nothing
- * here throws to its caller: whatever happens ends as a result.
+ * One run: claim, backup, verification and two log rows; or a failure and its alert. Nothing here
+ * throws to its caller: every run ends with a result.
  */
 
 import { type AlertRecord, sendAlert } from "./alert.ts";
 import type { Clean } from "./clean.ts";
 import { type Config, isInteger, isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
-import { Ledger, type Limits, type Sleep } from "./ledger.ts";
+import { type Limits, RunLog, type Sleep } from "./log.ts";
 import type { BackupRequest } from "./request.ts";
 import type { Answer, Problem, Row, Supabase } from "./supabase.ts";
 import {
@@ -23,7 +23,7 @@ import {
   successMessage,
 } from "./texts.ts";
 
-/** What a run needs from outside. */
+/** What a run needs. */
 export interface RunContext {
   readonly config: Config;
   readonly supabase: Supabase;
@@ -31,7 +31,7 @@ export interface RunContext {
   readonly limits: Limits;
   readonly now: () => Date;
   readonly sleep: Sleep;
-  /** Writes one line to the function's own log, which only the project's owner sees. */
+  /** Writes one line to the function's own log, which only the project's owner can read. */
   readonly log: (line: string) => void;
 }
 
@@ -57,11 +57,11 @@ export type Result =
 interface Backup {
   readonly id: string;
   readonly records: number;
-  /** Counts per table, as far as the database named them. */
+  /** Counts per table that the database reported. */
   readonly counts: Row;
-  /** When the backup was known to be made. */
+  /** When the function learned that the backup was made. */
   readonly at: Date;
-  /** Whether it was found in the logs because the RPC's own answer was lost. */
+  /** Whether it was found in the logs because the RPC's response was lost. */
   readonly found: boolean;
 }
 
@@ -73,48 +73,48 @@ class Failure extends Error {
   constructor(
     readonly code: Code,
     readonly reason: string,
-    /** What the log's context says besides. */
+    /** Additional fields of the log's context. */
     readonly facts: Row = {},
   ) {
     super(reason);
   }
 }
 
-/** One run. Call claim first; then execute if it was claimed, or abandon if that failed. */
+/** One run. Call claim first, then execute if it was claimed or abandon if that failed. */
 export class Run {
   readonly #request: BackupRequest;
   readonly #context: RunContext;
-  readonly #ledger: Ledger;
+  readonly #log: RunLog;
   readonly #startedAt: Date;
-  /** running: from the claim until the outcome of the backup is known. */
+  /** It is "running" from the claim until the outcome of the backup is known. */
   #stage: "claiming" | "running" | "ending" = "claiming";
   #claimed = false;
   #interruption: string | null = null;
-  /** The backup that the database reported, also when the run fails afterwards. */
+  /** The backup that the database reported, even if the run fails afterwards. */
   #backup: Backup | null = null;
 
   constructor(request: BackupRequest, context: RunContext) {
     this.#request = request;
     this.#context = context;
-    this.#ledger = new Ledger(context.supabase, request.runId, context);
+    this.#log = new RunLog(context.supabase, request.runId, context);
     this.#startedAt = context.now();
   }
 
   /** Claims the run for this delivery of the request. */
   async claim(): Promise<"claimed" | "duplicate" | Problem> {
-    const mark = crypto.randomUUID().slice(0, 8);
-    const claim = await this.#ledger.claim(
-      startedDetails(this.#startedAt, this.#context.config.timezone, mark),
+    const delivery = crypto.randomUUID().slice(0, 8);
+    const claim = await this.#log.claim(
+      startedDetails(this.#startedAt, this.#context.config.timezone, delivery),
     );
     this.#claimed = claim === "claimed";
     return claim;
   }
 
-  /** Makes the backup and writes down how that went. */
+  /** Makes the backup and logs the outcome. */
   async execute(): Promise<Result> {
     this.#stage = "running";
     try {
-      if (this.#interruption !== null) await this.#leaveTrace(this.#interruption);
+      if (this.#interruption !== null) await this.#recordInterruption(this.#interruption);
       const backup = await this.#makeBackup();
       this.#stage = "ending";
       return await this.#succeed(backup);
@@ -123,27 +123,27 @@ export class Run {
     }
   }
 
-  /** Writes down that the run could not be claimed, and alerts. */
+  /** Logs that the run could not be claimed, and alerts. */
   abandon(problem: Problem): Promise<Result> {
     return this.#fail(logFailure("backup_logs", problem));
   }
 
   /**
-   * Leaves a trace because the platform is about to stop the function. The run itself goes on: if
-   * there is time enough to end it, its outcome replaces the trace.
+   * Logs that the platform is about to stop the function. The run continues: if it still ends in
+   * time, its outcome replaces this entry.
    */
   async interrupt(reason: string): Promise<void> {
     if (this.#interruption !== null) return;
     this.#interruption = this.#context.clean(reason);
-    // Before the claim there may be nothing to leave a trace of: the run may be another delivery's.
-    // Once the outcome is known, its rows are being written; a trace would contradict them.
-    if (this.#stage === "running") await this.#leaveTrace(this.#interruption);
+    // Before the claim, the run may be another delivery's. Once the outcome is known, its rows are
+    // being written, and an entry about the interruption would contradict them.
+    if (this.#stage === "running") await this.#recordInterruption(this.#interruption);
   }
 
-  async #leaveTrace(reason: string): Promise<void> {
+  async #recordInterruption(reason: string): Promise<void> {
     const failure = new Failure("interrupted", reasons.interrupted(reason));
     const alert = this.#alertState();
-    // An alert that is cut off half-way may arrive or not. The watchdog sends it instead.
+    // An alert in progress may or may not arrive. The watchdog sends it instead.
     await this.#writeFailure(
       failure,
       alert === "pending"
@@ -164,9 +164,9 @@ export class Run {
   }
 
   /**
-   * Reads the RPC's answer.
+   * Evaluates the RPC's response.
    *
-   * @returns the backup, or null when the answer leaves open whether there is one: it came too
+   * @returns the backup, or null if the response does not tell whether there is one: it came too
    * late, was lost, or is not PostgREST's.
    */
   #judge(answer: Answer): Backup | null {
@@ -205,8 +205,8 @@ export class Run {
   }
 
   /**
-   * Looks for the backup of an RPC whose answer was lost: the caller's patience ends before the
-   * database's work does.
+   * Looks for the backup of an RPC whose response was lost: the database may still finish the call
+   * after the caller has stopped waiting.
    */
   async #findBackup(lost: Answer): Promise<Backup> {
     const { limits, now, sleep, config, supabase } = this.#context;
@@ -230,7 +230,7 @@ export class Run {
   /** The first backup that the database has logged since this run was claimed. */
   async #committedBackup(): Promise<Backup | null> {
     const { config, supabase, limits, now } = this.#context;
-    const since = await this.#ledger.claimedAt();
+    const since = await this.#log.claimedAt();
     if (since === null) return null;
     const made = { created_at: `gte.${since}`, order: "created_at.asc", limit: "1" };
     const logs = await supabase.select("backup_logs", {
@@ -260,7 +260,7 @@ export class Run {
     return { id, records, counts: {}, at: now(), found: true };
   }
 
-  /** Makes sure that the backup's rows are really there. */
+  /** Checks that the backup's rows exist. Returns null if they do. */
   async #verify(table: string, backupId: string): Promise<Failure | null> {
     const { supabase, limits } = this.#context;
     const rows = await supabase.select(
@@ -280,7 +280,7 @@ export class Run {
   }
 
   async #succeed(backup: Backup): Promise<Result> {
-    const event = await this.#ledger.setSystemLog({
+    const event = await this.#log.setSystemLog({
       type: contract.log_types.success,
       message: successMessage(backup.records),
       context: {
@@ -295,7 +295,7 @@ export class Run {
     });
     if (event !== null) throw logFailure("system_logs", event);
     const details = successDetails(backup.id, backup.records);
-    const row = await this.#ledger.setBackupLog({
+    const row = await this.#log.setBackupLog({
       success: true,
       records_affected: backup.records,
       details,
@@ -341,7 +341,7 @@ export class Run {
       const suffix = alertedSuffix(alert.emails_sent ?? 0, alert.emails_failed ?? 0);
       if (!logged && this.#claimed && suffix !== "") {
         const details = failureDetails(failure.code, failure.reason) + suffix;
-        this.#report("backup_logs", await this.#ledger.setBackupLog({ details }));
+        this.#report("backup_logs", await this.#log.setBackupLog({ details }));
       }
     }
     this.#context.log(
@@ -358,7 +358,7 @@ export class Run {
     };
   }
 
-  /** Writes both rows of a failure; each is worth having without the other. */
+  /** Writes both rows of a failure; each is useful without the other. */
   async #writeFailure(failure: Failure, alert: AlertRecord): Promise<void> {
     const change = {
       success: false,
@@ -367,14 +367,14 @@ export class Run {
     };
     const [, problem] = await Promise.all([
       this.#writeSystemLog(failure, alert),
-      this.#claimed ? this.#ledger.setBackupLog(change) : null,
+      this.#claimed ? this.#log.setBackupLog(change) : null,
     ]);
     this.#report("backup_logs", problem);
   }
 
-  /** Whether system_logs now says this of the run. */
+  /** Writes the failure to system_logs. Returns whether that succeeded. */
   async #writeSystemLog(failure: Failure, alert: AlertRecord): Promise<boolean> {
-    const problem = await this.#ledger.setSystemLog({
+    const problem = await this.#log.setSystemLog({
       type: contract.log_types.failure,
       message: failureDetails(failure.code, failure.reason),
       context: {
@@ -391,7 +391,7 @@ export class Run {
     return problem === null;
   }
 
-  /** A failure that cannot be logged is still said in the function's own log. */
+  /** Writes a failure of logging to the function's own log. */
   #report(table: string, problem: Problem | null): void {
     if (problem === null) return;
     this.#context.log(`run ${this.#request.runId}: ${logFailure(table, problem).reason}`);
@@ -403,7 +403,7 @@ export class Run {
       : { ...failure.facts, backup_id: this.#backup.id, total_records: this.#backup.records };
   }
 
-  /** Which run this is, as every context says it. */
+  /** The fields that identify the run in every context. */
   #identity(): Row {
     const { runId, backup, schedule, dueAt, attempt } = this.#request;
     return { run_id: runId, backup, schedule, due_at: dueAt, attempt };
@@ -434,8 +434,8 @@ function problemFacts({ status, sqlstate }: Problem): Row {
 }
 
 /**
- * Whether an error leaves open what the database did: one without a code comes from something in
- * front of PostgREST, and a connection may be lost between the commit and its confirmation.
+ * Whether an error does not tell what the database did: an error without a code comes from something
+ * in front of PostgREST, and a connection may be lost between a commit and its confirmation.
  */
 function leavesOpen({ kind, sqlstate }: Problem): boolean {
   return kind === "unreachable" && (sqlstate === undefined || /^(08|57P|PGRST001)/.test(sqlstate));

@@ -1,7 +1,7 @@
 /**
- * The project that the function works for: its keys, the few calls of PostgREST that a run needs,
- * and the call of another Edge Function. An answer counts only in the form that the called service
- * itself would give it; an HTML page with status 200 is somebody else's answer.
+ * Access to the function's project: its keys, the calls of PostgREST that a run needs, and the call of
+ * another Edge Function. A response counts only if it has the form of the called service's responses;
+ * an HTML page with status 200 comes from something else.
  */
 
 import type { Clean } from "./clean.ts";
@@ -13,49 +13,49 @@ import type { Env } from "./token.ts";
 /** The part of fetch that is used. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** Calls back after a number of milliseconds, unless the function that it returns is called first. */
+/** Calls back after a number of milliseconds, unless the returned function is called before. */
 export type Timer = (ms: number, callback: () => void) => () => void;
 
 /** Address and keys of the project. */
 export interface Project {
   readonly url: string;
-  /** The key that every call presents as apikey. */
+  /** The key that every call sends as apikey. */
   readonly key: string;
   /** Environment variable in which the key was found. */
   readonly keySource: string;
-  /** A JWT for functions that let the platform check one, or null when the project has none. */
+  /** A JWT for functions that require one, or null if the project has none. */
   readonly jwt: string | null;
 }
 
-/** Why a call did not do what it should. */
+/** Why a call failed. */
 export interface Problem {
   /**
-   * rejected: the service understood the call and refused it; repeating it is of no use.
-   * unreachable: no usable answer; the call may have had its effect or not.
+   * rejected: the service refused the call, and a retry would not help.
+   * unreachable: there was no usable response, and the call may or may not have had an effect.
    */
   readonly kind: "rejected" | "unreachable";
   readonly cause: "timeout" | "network" | "empty" | "foreign" | "answer" | "rows";
-  /** HTTP status, where there was an answer. */
+  /** HTTP status, if there was a response. */
   readonly status?: number;
-  /** SQLSTATE or PGRST code, where the answer named one. */
+  /** SQLSTATE or PGRST code, if the response had one. */
   readonly sqlstate?: string;
   /**
-   * Clean text: the time waited, the network error, the content type of a body that is no JSON (or
-   * that claims to be), the service's message, or the number of rows where one was expected.
+   * Clean text: the time waited, the network error, the content type of a body that is not valid
+   * JSON, the service's message, or the number of rows if it is not one.
    */
   readonly detail: string;
 }
 
-/** A value, or the problem that stands in its way. */
+/** A value, or why there is none. */
 export type Outcome<T> = { readonly ok: true; readonly value: T } | {
   readonly ok: false;
   readonly problem: Problem;
 };
 
-/** A row as PostgREST shows it. */
+/** A row in PostgREST's JSON form. */
 export type Row = Record<string, unknown>;
 
-/** What came back from a call. */
+/** The response to a call. */
 export type Answer =
   | { readonly kind: "json"; readonly status: number; readonly body: unknown }
   | { readonly kind: "empty"; readonly status: number }
@@ -66,18 +66,20 @@ export type Answer =
 const USER_AGENT = `auto-backup/${contract.function_version}`;
 
 /**
- * Reads the project's address and keys. New keys come first: a project may have legacy keys
- * disabled and still find them in the environment.
+ * Reads the project's URL and keys. New keys are preferred, because disabled legacy keys may still be
+ * in the environment.
  *
  * @returns the project, or a sentence that says what the environment lacks.
  */
 export function readProject(env: Env): Project | string {
   const url = (env("SUPABASE_URL") ?? "").replace(/\/+$/, "");
-  if (!/^https?:\/\/[^\s/]+/.test(url)) return "SUPABASE_URL is missing or no URL";
+  if (!/^https?:\/\/[^\s/]+/.test(url)) return "SUPABASE_URL is missing or not a URL";
   const secret = firstKey(env("SUPABASE_SECRET_KEYS"));
   const legacy = usableKey(env("SUPABASE_SERVICE_ROLE_KEY"));
   const key = secret ?? legacy;
-  if (key === null) return "neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY holds a key";
+  if (key === null) {
+    return "neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY contains a key";
+  }
   const jwts = [key, legacy, usableKey(env("SUPABASE_ANON_KEY"))].filter((k) =>
     k !== null && isJwt(k)
   );
@@ -89,7 +91,7 @@ export function readProject(env: Env): Project | string {
   };
 }
 
-/** Whether a key is a JWT, which PostgREST also wants as bearer; the new keys are none. */
+/** Whether a key is a JWT, which PostgREST also needs as bearer token. New keys are not JWTs. */
 export function isJwt(key: string): boolean {
   return /^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(key);
 }
@@ -127,7 +129,7 @@ export class Supabase {
     return this.#oneRow(answer, 201);
   }
 
-  /** Changes the row with this id; a change of no row, or of several, is a problem. */
+  /** Changes the row with this ID. It is a problem if there is not exactly one. */
   async update(
     table: string,
     id: string | number,
@@ -157,7 +159,7 @@ export class Supabase {
     return rows === null ? this.#problem(answer) : { ok: true, value: rows };
   }
 
-  /** Calls an SQL function without arguments, by POST: by GET it would run read-only. */
+  /** Calls an SQL function without arguments. It uses POST, because GET would run it read-only. */
   call(rpc: string, timeoutMs: number): Promise<Answer> {
     return this.#rest("POST", `rpc/${rpc}`, {}, timeoutMs, {});
   }
@@ -168,7 +170,7 @@ export class Supabase {
     return this.#send("POST", `${url}/functions/v1/${slug}`, jwt, timeoutMs, payload);
   }
 
-  /** Says what is wrong with an answer that is no success. */
+  /** Describes a response that is not a success. */
   problem(answer: Answer): Problem {
     switch (answer.kind) {
       case "timeout":
@@ -261,14 +263,14 @@ export class Supabase {
         method,
         headers,
         body: body === undefined ? null : JSON.stringify(body),
-        // A redirect would turn a POST into a GET, or carry the key to another host.
+        // A redirect would turn a POST into a GET, or send the key to another host.
         redirect: "manual",
         signal: abort.signal,
       });
       return await readAnswer(response);
     } catch (error) {
       if (abort.signal.aborted) return { kind: "timeout", ms: timeoutMs };
-      // The runtime says the address first, and so long that the reason would be cut off.
+      // The runtime's message begins with the URL, which would leave no room for the reason.
       const text = this.#clean(error).replace(/^error sending request for url \(.*?\): /, "");
       return { kind: "network", error: text };
     } finally {
@@ -309,7 +311,7 @@ function firstKey(text: string | undefined): string | null {
   return [keys.default, ...Object.values(keys)].map(usableKey).find((key) => key !== null) ?? null;
 }
 
-/** A key that a header can carry. */
+/** A key that a header can contain, or null. */
 function usableKey(key: unknown): string | null {
   return typeof key === "string" && /^[\x21-\x7e]+$/.test(key) ? key : null;
 }

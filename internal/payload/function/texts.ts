@@ -1,7 +1,6 @@
 /**
- * Every text that reaches the admin panel or an e-mail, in Brazilian Portuguese. The panel draws
- * all rows that it does not know alike, so each text of backup_logs begins with "Backup
- * automático".
+ * All texts for the admin panel and for e-mails, in Brazilian Portuguese. The panel shows all rows of
+ * unknown types in the same way, so each text of backup_logs begins with "Backup automático".
  */
 
 import { clip, plainText } from "./clean.ts";
@@ -10,10 +9,10 @@ import contract from "./contract.json" with { type: "json" };
 import type { BackupRequest } from "./request.ts";
 import type { Problem } from "./supabase.ts";
 
-/** A failure's code. codes.json says of each code what it means, and where it can arise. */
+/** A failure's code. codes.json describes each one. */
 export type Code = keyof typeof codes;
 
-/** What codes.json says about a code, as far as the function uses it. */
+/** The texts about a code in codes.json that the function uses. */
 interface CodeTexts {
   readonly reason: string;
   readonly advice: string;
@@ -22,9 +21,9 @@ interface CodeTexts {
 
 const prefixes = contract.details_prefixes;
 
-/** details of backup_logs while the backup is running. The mark tells deliveries apart. */
-export function startedDetails(at: Date, timezone: string, mark: string): string {
-  return `${prefixes.started} em ${localTime(at.toISOString(), timezone)}, entrega ${mark}`;
+/** details of backup_logs while the backup is running. delivery is unique for every delivery. */
+export function startedDetails(at: Date, timezone: string, delivery: string): string {
+  return `${prefixes.started} em ${localTime(at.toISOString(), timezone)}, entrega ${delivery}`;
 }
 
 /** details of backup_logs after a success. */
@@ -38,8 +37,8 @@ export function failureDetails(code: Code, reason: string): string {
 }
 
 /**
- * End of details of backup_logs when an alert was sent and system_logs could not take its outcome.
- * The watchdog reads it, and does not alert once more.
+ * End of details of backup_logs if an alert was sent and its outcome could not be written to
+ * system_logs. The watchdog reads it and does not alert again.
  */
 export function alertedSuffix(sent: number, failed: number): string {
   if (sent < 1) return "";
@@ -52,7 +51,7 @@ export function successMessage(records: number): string {
   return `Backup automático concluído com sucesso: ${count}`;
 }
 
-/** Says in a few words why a call did not do what it should. */
+/** Says in a few words why a call failed. */
 export function problemText(problem: Problem): string {
   const http = `HTTP ${problem.status}`;
   switch (problem.cause) {
@@ -75,7 +74,7 @@ export function problemText(problem: Problem): string {
   }
 }
 
-/** Why a run failed: one line for logs and e-mail, cut to limits.error_chars. */
+/** Why a run failed: one line for logs and e-mail, of at most limits.error_chars characters. */
 export const reasons = {
   backupFailed: (rpc: string, error: string): string =>
     clip(`${rpc} informou falha: ${error || "sem descrição do erro"}`),
@@ -114,7 +113,7 @@ function seconds(ms: number): string {
   return `${new Intl.NumberFormat("pt-BR").format(ms / 1000)} s`;
 }
 
-/** Reasons that the platform gives in the event beforeunload. */
+/** The platform's reasons in the event beforeunload. */
 const stopReasons: Readonly<Record<string, string>> = {
   cpu: "limite de CPU",
   memory: "limite de memória",
@@ -123,17 +122,17 @@ const stopReasons: Readonly<Record<string, string>> = {
   termination: "instância encerrada",
 };
 
-/** What the reader of an alert should do; the SQLSTATE may tell it more exactly. */
+/** What the reader of an alert should do, if possible for the SQLSTATE. */
 function advice(code: Code, sqlstate = ""): string {
   const entry: CodeTexts = codes[code];
   return (entry.sqlstates?.[sqlstate] ?? entry).advice;
 }
 
 /**
- * The alert's message. The alert function puts it into HTML as it stands, so it is plain text on
- * one line.
+ * The alert's message. The alert function copies it into HTML unchanged, so it is one line of plain
+ * text.
  *
- * @param savedBackupId id of a backup that was made although the run failed
+ * @param savedBackupId ID of a backup that was made although the run failed
  */
 export function alertMessage(
   request: BackupRequest,
@@ -165,7 +164,7 @@ export const alertReasons = {
   interrupted: "a função foi encerrada antes de enviar o alerta",
 };
 
-/** Words for what a result lacks. */
+/** What an invalid result lacks. */
 export const lacks = {
   nothing: "resposta vazia",
   null: "null",
@@ -174,7 +173,7 @@ export const lacks = {
   noBackupId: "falta um backup_id válido",
 };
 
-/** A time as its readers' clocks show it; in UTC where the runtime does not know the zone. */
+/** A time in a time zone, or in UTC if the runtime does not know the zone. */
 export function localTime(instant: string, timezone: string): string {
   const at = new Date(instant);
   try {

@@ -1,4 +1,4 @@
-/** The invocation token: the only thing that lets a request run a backup. */
+/** The invocation token, which authorizes a request to run a backup. */
 
 import { isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
@@ -6,22 +6,22 @@ import contract from "./contract.json" with { type: "json" };
 /** Reads one environment variable. */
 export type Env = (name: string) => string | undefined;
 
-/** A token that the function accepts, and the secret in which it was found. */
+/** A token that the function accepts, and the secret that it was found in. */
 export interface AcceptedToken {
   readonly secret: string;
-  /** The token itself, or empty where only its digest is known. */
+  /** The token itself, or empty if only its digest is known. */
   readonly value: string;
-  /** SHA-256 of the token in lower-case hexadecimal digits, where tokens.json holds it. */
+  /** SHA-256 of the token in lower-case hexadecimal, if tokens.json contains it. */
   readonly digest?: string;
 }
 
 /**
- * Lists the accepted tokens: the one of the configured secret and, while a rotation is under way,
- * its successor. Values are used as they stand; one with a stray newline matches no header.
+ * Lists the accepted tokens: that of the configured secret and, during a rotation, its successor.
+ * Values are not trimmed; one with a stray newline matches no header.
  *
- * Where functions are files and their environment is fixed when the runtime starts, tokens.json
- * beside the function names the same secrets with the tokens' digests. A token has 256 random bits,
- * so its digest gives nothing away. On Supabase itself the file is empty.
+ * In a self-hosted project, where the environment is fixed when the runtime starts, tokens.json
+ * beside the function contains the tokens' digests by the names of the secrets. A token has 256
+ * random bits, so its digest reveals nothing. On the platform the file is empty.
  */
 export function acceptedTokens(env: Env, secret: string, digests: unknown = {}): AcceptedToken[] {
   const known: Record<string, unknown> = isRecord(digests) ? digests : {};
@@ -38,8 +38,8 @@ export function acceptedTokens(env: Env, secret: string, digests: unknown = {}):
 }
 
 /**
- * Finds the token that a request presented. The time this takes says nothing about how much of a
- * guess was right: digests are compared, in full, with every accepted token.
+ * Finds the token of a request. The time that this takes does not depend on how much of a guess is
+ * right: the digest is compared in full with that of every accepted token.
  */
 export async function matchToken(
   presented: string | null,
@@ -59,7 +59,7 @@ async function digest(text: string): Promise<string> {
   return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Compares two digests; the time does not depend on where they differ. */
+/** Compares two digests in a time that does not depend on where they differ. */
 function sameText(a: string, b: string): boolean {
   let difference = a.length ^ b.length;
   for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i);

@@ -1,6 +1,6 @@
 /**
- * The two rows of a run: the one in backup_logs, whose id is the run's id, and the one in
- * system_logs. A run has at most one of each, whatever happens to the answers of the writes.
+ * The two log rows of a run: one in backup_logs, whose id is the run's ID, and one in system_logs.
+ * A run has at most one of each, even if the responses to writes are lost.
  */
 
 import { isInteger } from "./config.ts";
@@ -10,29 +10,29 @@ import type { Outcome, Problem, Row, Supabase } from "./supabase.ts";
 /** Waits for a number of milliseconds. */
 export type Sleep = (ms: number) => Promise<void>;
 
-/** Timeouts, numbers of attempts and pauses; contract.json holds the values in use. */
+/** Timeouts, numbers of attempts and delays. The values in use are in contract.json. */
 export type Limits = typeof contract.limits;
 
-/** How fast, and by which clock, calls are repeated. */
+/** The limits and the clock of retries. */
 export interface Pacing {
   readonly limits: Limits;
   readonly now: () => Date;
   readonly sleep: Sleep;
 }
 
-/** What became of the attempt to claim a run. */
+/** The outcome of claiming a run. */
 export type Claim = "claimed" | "duplicate" | Problem;
 
-/** The rows of one run. Writes of different origin wait for one another. */
-export class Ledger {
+/** The log rows of one run. Concurrent writes wait for each other. */
+export class RunLog {
   readonly #supabase: Supabase;
   readonly #runId: string;
   readonly #limits: Limits;
   readonly #now: () => Date;
   readonly #sleep: Sleep;
-  /** The id of the run's row in system_logs, once it is known. */
+  /** ID of the run's row in system_logs, or null while it is not known. */
   #logId: string | number | null = null;
-  /** Whether there may be a row in system_logs that has to be looked for. */
+  /** Whether there may be a row in system_logs with an unknown ID. */
   #logUncertain = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -45,11 +45,11 @@ export class Ledger {
   }
 
   /**
-   * Claims the run by inserting its row into backup_logs. The primary key lets exactly one delivery
-   * of a request through.
+   * Claims the run by inserting its row into backup_logs. Because of the primary key, exactly one
+   * delivery of a request succeeds.
    *
-   * @param details text of the row, different for every delivery: where an insert's answer was
-   * lost, it tells whether the row that is found is this delivery's own.
+   * @param details text of the row, unique for every delivery: if the response to the insert is
+   * lost, it shows whether an existing row is this delivery's own.
    */
   async claim(details: string): Promise<Claim> {
     const row = {
@@ -84,7 +84,7 @@ export class Ledger {
     return claim.ok ? claim.value : claim.problem;
   }
 
-  /** Changes the run's row in backup_logs. Null when that was done. */
+  /** Changes the run's row in backup_logs. Returns null on success. */
   setBackupLog(change: Row): Promise<Problem | null> {
     return this.#inTurn(() =>
       this.#retry(() =>
@@ -94,8 +94,8 @@ export class Ledger {
   }
 
   /**
-   * Writes the run's row in system_logs, or changes it: a run that was thought to have failed may
-   * still end well. Null when that was done.
+   * Writes the run's row in system_logs, or changes it, because a run that was recorded as failed
+   * may still succeed. Returns null on success.
    */
   setSystemLog(row: { type: string; message: string; context: Row }): Promise<Problem | null> {
     return this.#inTurn(() =>
@@ -110,14 +110,14 @@ export class Ledger {
         }
         const inserted = await this.#supabase.insertReturning("system_logs", row, "id", timeout);
         if (inserted.ok) this.#keepLogId(inserted.value);
-        // A row may be there, but nobody has said under which id.
+        // There may be a row whose ID was not returned.
         this.#logUncertain = inserted.ok || inserted.problem.kind === "unreachable";
         return inserted;
       })
     );
   }
 
-  /** The instant at which the database made the run's row, as the database writes it. */
+  /** When the database created the run's row, in the database's notation. */
   async claimedAt(): Promise<string | null> {
     const rows = await this.#supabase.select(
       "backup_logs",
@@ -128,7 +128,7 @@ export class Ledger {
     return typeof at === "string" ? at : null;
   }
 
-  /** Whose row stands under the run's id. */
+  /** Whether a row with the run's ID exists, and whose it is. */
   async #owner(details: string): Promise<Outcome<"claimed" | "duplicate" | "nobody">> {
     const rows = await this.#supabase.select(
       "backup_logs",
@@ -141,7 +141,7 @@ export class Ledger {
     return { ok: true, value: row.details === details ? "claimed" : "duplicate" };
   }
 
-  /** Looks for a row that an insert may have left although its answer was lost. */
+  /** Looks for a row that an insert may have created although its response was lost. */
   async #findSystemLog(): Promise<Outcome<null>> {
     const rows = await this.#supabase.select(
       "system_logs",
@@ -160,8 +160,8 @@ export class Ledger {
   }
 
   /**
-   * Repeats a call that found no usable answer, a few times and not for long: the platform gives a
-   * run 150 seconds, and the alert has yet to be sent.
+   * Retries a call without a usable response, a few times and not for long: the platform stops a run
+   * after 150 seconds, and the alert must still be sent.
    */
   async #retry<T>(call: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
     const { write_attempts, write_retry_delay_ms, write_budget_ms } = this.#limits;
