@@ -13,12 +13,22 @@ export type Sleep = (ms: number) => Promise<void>;
 /** Timeouts, numbers of attempts and delays. The values in use are in contract.json. */
 export type Limits = typeof contract.limits;
 
-/** The limits and the clock of retries. */
+/** The limits, the clock and the end of retries. */
 export interface Pacing {
   readonly limits: Limits;
   readonly now: () => Date;
   readonly sleep: Sleep;
+  /** When every write ends at the latest, in milliseconds since 1970. */
+  readonly latest?: () => number;
 }
+
+/** The time left until a moment in milliseconds since 1970, at most `limit` and at least 1 ms. */
+export function within(limit: number, until: number, now: Date): number {
+  return Math.max(1, Math.min(limit, until - now.getTime()));
+}
+
+/** Shortens a timeout to what is left of the time of all attempts. */
+type Shorten = (timeout: number) => number;
 
 /** The outcome of claiming a run. */
 export type Claim = "claimed" | "duplicate" | Problem;
@@ -30,18 +40,21 @@ export class RunLog {
   readonly #limits: Limits;
   readonly #now: () => Date;
   readonly #sleep: Sleep;
+  readonly #latest: () => number;
   /** ID of the run's row in system_logs, or null while it is not known. */
   #logId: string | number | null = null;
   /** Whether there may be a row in system_logs with an unknown ID. */
   #logUncertain = false;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(supabase: Supabase, runId: string, { limits, now, sleep }: Pacing) {
+  constructor(supabase: Supabase, runId: string, pacing: Pacing) {
+    const { limits, now, sleep, latest = () => Infinity } = pacing;
     this.#supabase = supabase;
     this.#runId = runId;
     this.#limits = limits;
     this.#now = now;
     this.#sleep = sleep;
+    this.#latest = latest;
   }
 
   /**
@@ -60,21 +73,21 @@ export class RunLog {
       success: false,
     };
     let uncertain = false;
-    const claim = await this.#retry<Claim>(async () => {
+    const claim = await this.#retry<Claim>(this.#limits.claim_budget_ms, async (shorten) => {
       if (uncertain) {
-        const owner = await this.#owner(details);
+        const owner = await this.#owner(details, shorten);
         if (!owner.ok) return owner;
         if (owner.value !== "nobody") return { ok: true, value: owner.value };
       }
       const inserted = await this.#supabase.insert(
         "backup_logs",
         row,
-        this.#limits.claim_timeout_ms,
+        shorten(this.#limits.claim_timeout_ms),
       );
       if (inserted.ok) return { ok: true, value: "claimed" };
       if (inserted.problem.status === 409 && inserted.problem.sqlstate === "23505") {
         if (!uncertain) return { ok: true, value: "duplicate" };
-        const owner = await this.#owner(details);
+        const owner = await this.#owner(details, shorten);
         if (!owner.ok) return owner;
         return { ok: true, value: owner.value === "claimed" ? "claimed" : "duplicate" };
       }
@@ -87,9 +100,10 @@ export class RunLog {
   /** Changes the run's row in backup_logs. Returns null on success. */
   setBackupLog(change: Row): Promise<Problem | null> {
     return this.#inTurn(() =>
-      this.#retry(() =>
-        this.#supabase.update("backup_logs", this.#runId, change, this.#limits.write_timeout_ms)
-      )
+      this.#retry(this.#limits.write_budget_ms, (shorten) => {
+        const timeout = shorten(this.#limits.write_timeout_ms);
+        return this.#supabase.update("backup_logs", this.#runId, change, timeout);
+      })
     );
   }
 
@@ -99,12 +113,12 @@ export class RunLog {
    */
   setSystemLog(row: { type: string; message: string; context: Row }): Promise<Problem | null> {
     return this.#inTurn(() =>
-      this.#retry(async () => {
+      this.#retry(this.#limits.write_budget_ms, async (shorten) => {
         if (this.#logId === null && this.#logUncertain) {
-          const found = await this.#findSystemLog();
+          const found = await this.#findSystemLog(shorten);
           if (!found.ok) return found;
         }
-        const timeout = this.#limits.write_timeout_ms;
+        const timeout = shorten(this.#limits.write_timeout_ms);
         if (this.#logId !== null) {
           return await this.#supabase.update("system_logs", this.#logId, row, timeout);
         }
@@ -118,22 +132,25 @@ export class RunLog {
   }
 
   /** When the database created the run's row, in the database's notation. */
-  async claimedAt(): Promise<string | null> {
+  async claimedAt(timeoutMs: number): Promise<string | null> {
     const rows = await this.#supabase.select(
       "backup_logs",
       { select: "created_at", id: `eq.${this.#runId}` },
-      this.#limits.read_timeout_ms,
+      timeoutMs,
     );
     const at = rows.ok ? rows.value[0]?.created_at : null;
     return typeof at === "string" ? at : null;
   }
 
   /** Whether a row with the run's ID exists, and whose it is. */
-  async #owner(details: string): Promise<Outcome<"claimed" | "duplicate" | "nobody">> {
+  async #owner(
+    details: string,
+    shorten: Shorten,
+  ): Promise<Outcome<"claimed" | "duplicate" | "nobody">> {
     const rows = await this.#supabase.select(
       "backup_logs",
       { select: "details", id: `eq.${this.#runId}` },
-      this.#limits.read_timeout_ms,
+      shorten(this.#limits.read_timeout_ms),
     );
     if (!rows.ok) return rows;
     const [row] = rows.value;
@@ -142,11 +159,11 @@ export class RunLog {
   }
 
   /** Looks for a row that an insert may have created although its response was lost. */
-  async #findSystemLog(): Promise<Outcome<null>> {
+  async #findSystemLog(shorten: Shorten): Promise<Outcome<null>> {
     const rows = await this.#supabase.select(
       "system_logs",
       { "select": "id,type", "context->>run_id": `eq.${this.#runId}`, "order": "id.asc" },
-      this.#limits.read_timeout_ms,
+      shorten(this.#limits.read_timeout_ms),
     );
     if (!rows.ok) return rows;
     const types: unknown[] = Object.values(contract.log_types);
@@ -160,15 +177,19 @@ export class RunLog {
   }
 
   /**
-   * Retries a call without a usable response, a few times and not for long: the platform stops a run
-   * after 150 seconds, and the alert must still be sent.
+   * Retries a call without a usable response, a few times and within a budget that includes the
+   * time of the calls: the platform stops a run after 150 seconds, and the alert must still be sent.
    */
-  async #retry<T>(call: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
-    const { write_attempts, write_retry_delay_ms, write_budget_ms } = this.#limits;
-    const giveUp = this.#now().getTime() + write_budget_ms;
+  async #retry<T>(
+    budget: number,
+    call: (shorten: Shorten) => Promise<Outcome<T>>,
+  ): Promise<Outcome<T>> {
+    const { write_attempts, write_retry_delay_ms } = this.#limits;
+    const giveUp = Math.min(this.#now().getTime() + budget, this.#latest());
+    const shorten: Shorten = (limit) => within(limit, giveUp, this.#now());
     let pause = write_retry_delay_ms;
     for (let attempt = 1;; attempt++) {
-      const outcome = await call();
+      const outcome = await call(shorten);
       if (outcome.ok || outcome.problem.kind === "rejected") return outcome;
       if (attempt >= write_attempts || this.#now().getTime() + pause > giveUp) return outcome;
       await this.#sleep(pause);

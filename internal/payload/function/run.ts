@@ -7,7 +7,7 @@ import { type AlertRecord, sendAlert } from "./alert.ts";
 import type { Clean } from "./clean.ts";
 import { type Config, isInteger, isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
-import { type Limits, RunLog, type Sleep } from "./log.ts";
+import { type Limits, RunLog, type Sleep, within } from "./log.ts";
 import type { BackupRequest } from "./request.ts";
 import type { Answer, Problem, Row, Supabase } from "./supabase.ts";
 import {
@@ -86,6 +86,12 @@ export class Run {
   readonly #context: RunContext;
   readonly #log: RunLog;
   readonly #startedAt: Date;
+  /** When the RPC times out, in milliseconds since 1970. The time of the claim is part of it. */
+  readonly #rpcUntil: number;
+  /** When the search for a lost backup, or its verification, ends at the latest. */
+  readonly #settledBy: number;
+  /** When writes before the alert end at the latest. */
+  #loggedBy: number;
   /** It is "running" from the claim until the outcome of the backup is known. */
   #stage: "claiming" | "running" | "ending" = "claiming";
   #claimed = false;
@@ -96,8 +102,13 @@ export class Run {
   constructor(request: BackupRequest, context: RunContext) {
     this.#request = request;
     this.#context = context;
-    this.#log = new RunLog(context.supabase, request.runId, context);
-    this.#startedAt = context.now();
+    const { config, limits, now, sleep, supabase } = context;
+    this.#startedAt = now();
+    this.#rpcUntil = this.#startedAt.getTime() + config.rpcTimeoutMs;
+    this.#settledBy = this.#rpcUntil + limits.settle_timeout_ms;
+    this.#loggedBy = this.#settledBy + limits.write_budget_ms;
+    const latest = () => this.#loggedBy;
+    this.#log = new RunLog(supabase, request.runId, { limits, now, sleep, latest });
   }
 
   /** Claims the run for this delivery of the request. */
@@ -153,11 +164,12 @@ export class Run {
   }
 
   async #makeBackup(): Promise<Backup> {
-    const { config, supabase } = this.#context;
-    const answer = await supabase.call(config.rpc, config.rpcTimeoutMs);
+    const { config, supabase, now } = this.#context;
+    const timeout = within(config.rpcTimeoutMs, this.#rpcUntil, now());
+    const answer = await supabase.call(config.rpc, timeout);
     const backup = this.#backup = this.#judge(answer) ?? await this.#findBackup(answer);
     if (config.verifyTable !== null && !backup.found) {
-      const failure = await this.#verify(config.verifyTable, backup.id);
+      const failure = await this.#verify(config.verifyTable, backup.id, this.#settledBy);
       if (failure !== null) throw failure;
     }
     return backup;
@@ -212,7 +224,7 @@ export class Run {
     const { limits, now, sleep, config, supabase } = this.#context;
     const deadline = now().getTime() + limits.settle_timeout_ms;
     for (;;) {
-      const backup = await this.#committedBackup();
+      const backup = await this.#committedBackup(deadline);
       if (backup !== null) return backup;
       if (now().getTime() + limits.settle_interval_ms > deadline) break;
       await sleep(limits.settle_interval_ms);
@@ -228,9 +240,10 @@ export class Run {
   }
 
   /** The first backup that the database has logged since this run was claimed. */
-  async #committedBackup(): Promise<Backup | null> {
+  async #committedBackup(until: number): Promise<Backup | null> {
     const { config, supabase, limits, now } = this.#context;
-    const since = await this.#log.claimedAt();
+    const timeout = () => within(limits.read_timeout_ms, until, now());
+    const since = await this.#log.claimedAt(timeout());
     if (since === null) return null;
     const made = { created_at: `gte.${since}`, order: "created_at.asc", limit: "1" };
     const logs = await supabase.select("backup_logs", {
@@ -238,7 +251,7 @@ export class Run {
       action_type: `eq.${contract.rpc_action_type}`,
       success: "eq.true",
       ...made,
-    }, limits.read_timeout_ms);
+    }, timeout());
     const [row] = logs.ok ? logs.value : [];
     if (row === undefined) return null;
 
@@ -248,25 +261,25 @@ export class Run {
         select: "context",
         type: `eq.${contract.rpc_action_type}`,
         ...made,
-      }, limits.read_timeout_ms);
+      }, timeout());
       const context = events.ok ? events.value[0]?.context : null;
       id = isRecord(context) ? uuidIn(context.backup_id) : undefined;
     }
     if (id === undefined) return null;
-    if (config.verifyTable !== null && await this.#verify(config.verifyTable, id) !== null) {
-      return null;
+    if (config.verifyTable !== null) {
+      if (await this.#verify(config.verifyTable, id, until) !== null) return null;
     }
     const records = isCount(row.records_affected) ? row.records_affected : 0;
     return { id, records, counts: {}, at: now(), found: true };
   }
 
   /** Checks that the backup's rows exist. Returns null if they do. */
-  async #verify(table: string, backupId: string): Promise<Failure | null> {
-    const { supabase, limits } = this.#context;
+  async #verify(table: string, backupId: string, until: number): Promise<Failure | null> {
+    const { supabase, limits, now } = this.#context;
     const rows = await supabase.select(
       table,
       { select: "backup_id", backup_id: `eq.${backupId}`, limit: "1" },
-      limits.read_timeout_ms,
+      within(limits.read_timeout_ms, until, now()),
     );
     if (!rows.ok) {
       return new Failure(
@@ -337,6 +350,7 @@ export class Run {
         clean,
       );
       alert = { ...outcome, at: now().toISOString() };
+      this.#loggedBy = Infinity; // nothing else has to follow
       const logged = await this.#writeSystemLog(failure, alert);
       const suffix = alertedSuffix(alert.emails_sent ?? 0, alert.emails_failed ?? 0);
       if (!logged && this.#claimed && suffix !== "") {
