@@ -162,15 +162,13 @@ func examples() map[string][]example {
 		},
 		"extension_misplaced": {
 			{what: "pg_net", change: func(s *Subject) { delete(s.Calls, "net.http_post") }, says: "is installed in schema extensions, but the function net.http_post is not", remedy: "create extension pg_net with schema extensions"},
-			{what: "pg_cron, for a plan", change: func(s *Subject) { delete(s.Calls, "cron.alter_job") }, mode: planning, says: "cron.alter_job is not"},
-			{what: "pg_cron, for a backup that runs", change: func(s *Subject) { delete(s.Calls, "cron.alter_job") }, mode: asked},
+			{what: "pg_cron", change: func(s *Subject) { delete(s.Calls, "cron.alter_job") }, says: "cron.alter_job is not"},
 			{what: "too old for it", change: all(extension("pg_net", func(e *facts.Extension) { e.Installed = "0.1" }), func(s *Subject) { delete(s.Calls, "net.http_post") })},
 			{what: "not installed", change: all(extension("pg_net", func(e *facts.Extension) { e.Installed = "" }), func(s *Subject) { delete(s.Calls, "net.http_post") })},
 		},
 		"extension_closed": {
 			{what: "pg_net", change: func(s *Subject) { s.Calls["net.http_post"] = false }, says: "The function net.http_post may not be executed by role postgres", remedy: "grant usage on schema net to postgres"},
-			{what: "the vault, for a plan", change: func(s *Subject) { s.Calls["vault.create_secret"] = false }, mode: planning, says: "vault.create_secret", remedy: "as the owner of the extension, supabase_admin"},
-			{what: "the vault, for a backup that runs", change: func(s *Subject) { s.Calls["vault.create_secret"] = false }, mode: asked},
+			{what: "the vault", change: func(s *Subject) { s.Calls["vault.create_secret"] = false }, says: "vault.create_secret", remedy: "as the owner of the extension, supabase_admin"},
 			{what: "missing", change: func(s *Subject) { delete(s.Calls, "cron.schedule"); s.Calls["cron.unschedule"] = false }},
 		},
 		"cron_owner": {

@@ -74,11 +74,11 @@ var extensions = []Check{
 		},
 	},
 	{
-		Code: "extension_misplaced", Theme: Extensions, Planning: Error, Asked: Failing,
+		Code: "extension_misplaced", Theme: Extensions, Planning: Error,
 		Facts: []facts.Part{"available_extensions", "calls"},
 		Find: func(s *Subject) (found []Finding) {
-			for _, name := range s.calledExtensions() {
-				if call, ok := s.missingCall(name); ok && !s.tooOld(name) {
+			for _, name := range backup.RequiredExtensions {
+				if call, ok := s.missingCall(name); ok && s.Available[name].Installed != "" && !s.tooOld(name) {
 					found = append(found, About("The extension "+name, "is installed in schema %s, but the function %s is not where the backup calls it", s.Available[name].Schema, call).
 						With("Run `drop extension %[1]s; create extension %[1]s with schema %[2]s` (its jobs, requests or secrets are lost).", name, neededOf[name].schema))
 				}
@@ -87,11 +87,11 @@ var extensions = []Check{
 		},
 	},
 	{
-		Code: "extension_closed", Theme: Extensions, Planning: Error, Asked: Failing,
+		Code: "extension_closed", Theme: Extensions, Planning: Error,
 		Facts: []facts.Part{"available_extensions", "calls"},
 		Find: func(s *Subject) (found []Finding) {
-			for _, name := range s.calledExtensions() {
-				if _, ok := s.missingCall(name); ok || s.tooOld(name) {
+			for _, name := range backup.RequiredExtensions {
+				if _, ok := s.missingCall(name); ok || s.Available[name].Installed == "" || s.tooOld(name) {
 					continue
 				}
 				for _, call := range slices.Sorted(slices.Values(neededOf[name].calls)) {
@@ -139,17 +139,6 @@ func (s *Subject) otherDatabase(parameter, consequence string) []Finding {
 	}
 	return one(About("The setting "+parameter, "is %s, so %s of database %s", database, consequence, s.Server.Database).
 		With("Run `alter system set %s = '%s'`, and restart the server.", parameter, s.Server.Database))
-}
-
-// calledExtensions are the installed extensions whose functions matter: all to an
-// apply, pg_net's to the dispatcher alone.
-func (s *Subject) calledExtensions() (names []string) {
-	for _, name := range backup.RequiredExtensions {
-		if s.Available[name].Installed != "" && (s.Planning || name == "pg_net") {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // missingCall is the first function of an extension that the installation calls

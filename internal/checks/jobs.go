@@ -9,13 +9,13 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// watchdogPatience is how long the watchdog, which looks every ten minutes, may be
-// silent.
-const watchdogPatience = 30 * time.Minute
+// watchdogPatience is how long the watchdog may be silent.
+const watchdogPatience = 3 * payload.WatchdogInterval
 
 // jobs are the checks of the backup's own jobs, of the watchdog, and of other jobs
 // that make a backup.

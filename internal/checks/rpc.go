@@ -79,7 +79,7 @@ var rpc = []Check{
 		},
 	},
 	{
-		Code: "statement_timeout", Theme: RPC, Planning: Warning, Asked: Healthy,
+		Code: "statement_timeout", Theme: RPC, Planning: Warning,
 		Facts: []facts.Part{"routines", "parameters", "role_parameters"},
 		Find: func(s *Subject) []Finding {
 			r, ok := s.Callee()

@@ -133,10 +133,10 @@ func (s *Subject) lacksScheduler() bool {
 // isGMT reports whether pg_cron runs jobs at the times of UTC when cron.timezone
 // is zone: from now on, its clocks always show UTC.
 func isGMT(zone string, now time.Time) bool {
-	// PostgreSQL reads names in any case.
+	// PostgreSQL reads names in any case. These are all that name no city.
 	name := strings.TrimPrefix(strings.ToUpper(zone), "ETC/")
 	switch name {
-	case "UTC", "UCT", "GMT", "ZULU", "UNIVERSAL", "GREENWICH", "GMT0", "GMT+0", "GMT-0":
+	case "UTC", "UCT", "GMT", "ZULU", "UNIVERSAL", "GREENWICH", "GMT0", "GMT+0", "GMT-0", "ICELAND", "FACTORY":
 		return true
 	}
 	location, err := schedule.LoadZone(zone)

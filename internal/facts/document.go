@@ -55,9 +55,10 @@ type Document struct {
 	Triggers       []Trigger   `json:"triggers"`
 	// Filled are the tables with rows, as schema.name.
 	Filled []string `json:"filled"`
-	// Nulls are the columns that hold a null, by table. A table that was not
-	// read is not in it.
-	Nulls map[string]map[string]bool `json:"nulls"`
+	// Nulls are the columns that hold a null, by schema.table. A table that was
+	// not read is not in it; NullStatistics has those of large ones.
+	Nulls          map[string]map[string]bool `json:"nulls"`
+	NullStatistics map[string]map[string]bool `json:"null_statistics"`
 	// Subscribers is the number of rows of alert_subscriptions, up to a thousand.
 	Subscribers *int64   `json:"subscribers"`
 	LastLog     *LastLog `json:"last_log"`
@@ -276,8 +277,6 @@ type Column struct {
 	NotNull   bool `json:"not_null"`
 	Default   bool `json:"default"`
 	Generated bool `json:"generated"`
-	// OftenNull says that the statistics of a large table know of nulls.
-	OftenNull bool `json:"often_null"`
 	// SequenceClosed says that service_role may not use the default's sequence.
 	SequenceClosed bool `json:"sequence_closed"`
 	// Rights are those among S, I and U that service_role has.

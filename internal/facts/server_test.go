@@ -104,7 +104,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", part, d, err)
 		}
 	}
-	installed := []string{"backups", "caught_up_at", "failures", "history", "incident", "installation", "last_success", "latest", "rpc", "schedules", "settings", "under_way", "watchdog"}
+	installed := []string{"backups", "caught_up_at", "failures", "history", "incident", "installation", "last_success", "latest", "schedules", "settings", "under_way", "watchdog"}
 	d, err := p.ask(owner, all)
 	if err != nil || !slices.Equal(d.LeftOut, installed) {
 		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,6 +29,9 @@ type builder struct {
 // build makes the statement of a request.
 func build(request Request) (statement, error) {
 	b := &builder{library: load(), request: request, relations: map[string]map[string]bool{}, included: map[string]bool{}}
+	if len(request.Parts) == 0 {
+		return statement{}, errors.New("facts: no part is asked for")
+	}
 	var arms []string
 	for _, name := range request.Parts {
 		part, ok := b.parts[string(name)]
@@ -53,8 +57,8 @@ func build(request Request) (statement, error) {
 	).Replace(b.wrapper), b.order}, nil
 }
 
-// arm is the SELECT that gives one part to the wrapper: backup, name, ready,
-// value, query.
+// arm is the SELECT that gives one part to the wrapper: backup, name, needs, value,
+// query.
 func (b *builder) arm(part source) (string, error) {
 	if err := b.include(part.with); err != nil {
 		return "", err
@@ -65,18 +69,23 @@ func (b *builder) arm(part source) (string, error) {
 	if part.ofBackup {
 		owner, from = "asked.name", " from asked"
 	}
-	ready, value, query := b.usable(part.needs), "null::jsonb", "null::text"
+	value, query := "null::jsonb", "null::text"
 	switch part.kind {
 	case kindValue:
 		value = "(\n" + b.bind(part.sql, part.ofBackup, false) + "\n    )::jsonb"
 	case kindQuery:
-		query = "case when " + ready + " then " + b.bind(part.sql, part.ofBackup, true) + " end"
+		query = b.bind(part.sql, part.ofBackup, true)
 	case kindText:
-		query = "case when " + ready + " then (\n" + b.bind(part.sql, part.ofBackup, false) + "\n    ) end"
+		// It may not be evaluated where it would wait.
+		query = "case when " + b.usable(part.needs) + " then (\n" + b.bind(part.sql, part.ofBackup, false) + "\n    ) end"
 	case kindWith:
 		return "", fmt.Errorf("facts: %s is no part", part.name)
 	}
-	return fmt.Sprintf("select %s, '%s', %s, %s, %s%s", owner, part.name, ready, value, query, from), nil
+	names := make([]string, len(part.needs))
+	for i, need := range part.needs {
+		names[i] = need.name
+	}
+	return fmt.Sprintf("select %s, '%s', '{%s}'::text[], %s, %s%s", owner, part.name, strings.Join(names, ","), value, query, from), nil
 }
 
 // include puts in the with-queries on which something is based, once each.

@@ -20,7 +20,7 @@ locked (oid) as materialized (
     and l.database in (0, (select d.oid from pg_database d where d.datname = current_database()))
 ),
 
-state as (
+state as materialized (
     select
         r.relation, c.oid,
         case
@@ -56,19 +56,28 @@ asked (name) as (
     @installed@
 ),
 @with@
--- The parts: either their value, or the query that gives it, if it can be read.
-part (backup, name, ready, value, query) as materialized (
+-- The parts: either their value, or the query that gives it.
+part (backup, name, needs, value, query) as materialized (
     @parts@
 ),
 
-answered as (
+answered as materialized (
     select
         p.backup, p.name, p.ready,
         case
             when p.query is null then p.value
-            else @read p.query@
+            when p.ready then @read p.query@
         end as value
-    from part p
+    from (
+        select
+            a.*,
+            not exists (
+                select from unnest(a.needs) as n (relation)
+                where not exists (select from probed b where b.relation = n.relation and b.usable)
+            ) as ready
+        from part a
+        offset 0
+    ) as p
 )
 
 select

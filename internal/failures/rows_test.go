@@ -380,7 +380,7 @@ func rows() []row {
 		},
 		{
 			cause:  "pg_net's worker stands still",
-			status: "`failing`: `not_sent`, `alert_not_delivered`",
+			status: "`failing`: `pg_net_down`, `not_sent`, `alert_not_delivered`",
 			wanted: outcome{"schedule failed `not_sent`, retry failed `not_sent`", watchdogRows, notDelivered},
 			broken: func(s *site) { s.stopNet() }, late: 1,
 		},
@@ -628,7 +628,7 @@ func rows() []row {
 		},
 		{
 			cause:  "`system_logs` refuses every row (trigger, CHECK)",
-			status: "`failing`: `function_failed`, `watchdog_hindered`",
+			status: "`failing`: `log_refused`, `function_failed`, `watchdog_hindered`",
 			wanted: outcome{"schedule failed `function_failed`, retry failed `function_failed`", "`backup_logs`: 2 × failed; `system_logs`: none", byFunction},
 			broken: func(s *site) {
 				s.breaks(`alter table public.system_logs add constraint refusing check (type not like 'auto\_backup%') not valid`,
@@ -637,7 +637,7 @@ func rows() []row {
 		},
 		{
 			cause:  "`system_logs` refuses the success row alone",
-			status: "`failing`: `log_rejected`",
+			status: "`failing`: `log_refused`, `log_rejected`",
 			wanted: reported("log_rejected"),
 			broken: func(s *site) {
 				s.breaks(`alter table public.system_logs add constraint refusing check (type <> 'auto_backup') not valid`,

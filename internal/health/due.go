@@ -31,9 +31,9 @@ type plan struct {
 // plans are the enabled schedules, by key.
 func (a *assessment) plans() []plan {
 	var all []plan
-	for _, key := range slices.Sorted(maps.Keys(a.spec.Settings.Schedules)) {
-		if s := a.spec.Settings.Schedules[key]; s.Enabled {
-			timed, err := readSchedule(s)
+	for _, key := range slices.Sorted(maps.Keys(a.subject.Spec.Settings.Schedules)) {
+		if s := a.subject.Spec.Settings.Schedules[key]; s.Enabled {
+			timed, err := s.Timed()
 			all = append(all, plan{key, timed, err, a.since(key, s)})
 		}
 	}
@@ -43,17 +43,17 @@ func (a *assessment) plans() []plan {
 // since is the time since when a schedule is as it is, as the watchdog would note
 // it now.
 func (a *assessment) since(key string, s backup.Schedule) time.Time {
-	row, noted := a.found.Schedules[key]
+	row, noted := a.subject.Schedules[key]
 	switch {
 	case !noted:
-		return a.found.Times.UpdatedAt
+		return a.subject.Settings.UpdatedAt
 	case reflect.DeepEqual(row.Definition, definition(s)):
 		return row.Since
-	case a.found.Times.UpdatedAt.After(row.Since):
-		return a.found.Times.UpdatedAt
+	case a.subject.Settings.UpdatedAt.After(row.Since):
+		return a.subject.Settings.UpdatedAt
 	}
 	// It was changed again without the provider.
-	return a.now
+	return a.subject.Now
 }
 
 func definition(s backup.Schedule) facts.Definition {
@@ -69,10 +69,10 @@ func (a *assessment) missed(p plan, at time.Time) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	due, ok := p.Expr.Latest(p.Location, p.since, at.Add(-payload.TickPatience))
-	if !ok || a.found.CaughtUpAt.After(due) {
+	if !ok || a.subject.CaughtUpAt.After(due) {
 		return time.Time{}, false
 	}
-	latest, any := a.found.Latest[p.key]
+	latest, any := a.subject.Latest[p.key]
 	return due, !any || latest.DueAt.Before(due)
 }
 
@@ -81,23 +81,23 @@ func (a *assessment) missed(p plan, at time.Time) (time.Time, bool) {
 func (a *assessment) nextRetry(plans []plan) time.Time {
 	var due time.Time
 	for _, p := range plans {
-		run := a.found.Latest[p.key]
-		if run.State != history.Failed || run.Attempt > a.spec.Settings.Retry.Attempts {
+		run := a.subject.Latest[p.key]
+		if run.State != history.Failed || run.Attempt > a.subject.Spec.Settings.Retry.Attempts {
 			continue
 		}
 		if s := a.LastSuccess; s != nil && !s.FinishedAt.Before(run.FinishedAt) {
 			continue
 		}
-		delay := time.Duration(a.spec.Settings.Retry.DelaySeconds) * time.Second
+		delay := time.Duration(a.subject.Spec.Settings.Retry.DelaySeconds) * time.Second
 		if at := run.FinishedAt.Add(delay - payload.RetryTolerance); due.IsZero() || at.Before(due) {
 			due = at
 		}
 	}
-	if due.IsZero() || len(a.found.UnderWay) > 0 {
+	if due.IsZero() || len(a.subject.UnderWay) > 0 {
 		return time.Time{}
 	}
-	if due.Before(a.now) {
-		due = a.now
+	if due.Before(a.subject.Now) {
+		due = a.subject.Now
 	}
 	tick := nextLook(due)
 	if len(a.NextRuns) > 0 && !a.NextRuns[0].DueAt.After(tick) {
@@ -131,21 +131,11 @@ func (a *assessment) waitsSince(plans []plan) time.Time {
 		return time.Time{}
 	}
 	since := slices.MinFunc(plans, func(x, y plan) int { return x.since.Compare(y.since) }).since
-	if created := a.found.Times.CreatedAt; since.Before(created) {
+	if created := a.subject.Settings.CreatedAt; since.Before(created) {
 		since = created
 	}
 	if s := a.LastSuccess; s != nil && since.Before(s.FinishedAt) {
 		since = s.FinishedAt
 	}
 	return since
-}
-
-// readSchedule reads a schedule of the settings.
-func readSchedule(s backup.Schedule) (schedule.Timed, error) {
-	expression, err := schedule.Parse(s.Cron)
-	if err != nil {
-		return schedule.Timed{}, err
-	}
-	location, err := schedule.LoadZone(s.Zone)
-	return schedule.Timed{Expr: expression, Location: location}, err
 }

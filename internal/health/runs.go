@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -13,29 +14,29 @@ import (
 
 // runs judges the attempts that are under way and the latest one.
 func (a *assessment) runs(plans []plan) {
-	for _, run := range a.found.UnderWay {
-		age := a.now.Sub(run.RequestedAt)
+	for _, run := range a.subject.UnderWay {
+		age := a.subject.Now.Sub(run.RequestedAt)
 		if age <= runPatience {
 			a.underWay = true
 			continue
 		}
 		where := "there is no response"
-		if run.RequestID != nil && slices.Contains(a.found.Queue, *run.RequestID) {
+		if run.RequestID != nil && slices.Contains(a.subject.Queue, *run.RequestID) {
 			where = "pg_net has not sent the request"
 		} else if run.State == history.Running {
 			where = "the function has accepted it and not finished"
 		}
-		a.report("run_stuck", ConditionFailing, "The run due at %s has been under way for %s, and %s.", stamp(run.DueAt), ago(age), where)
+		a.report("run_stuck", checks.Failing, "The run due at %s has been under way for %s, and %s.", text.Time(run.DueAt), text.Duration(age), where)
 	}
 	last := a.LastRun
 	if a.Failures > 0 {
 		a.failed(plans)
 	} else if last != nil && last.State == history.Succeeded && last.Trigger == history.TriggerCatchUp {
-		a.report("tick_missed", ConditionHealthy, "The backup due at %s was %s.",
-			stamp(last.DueAt), clause(cmp.Or(last.Tick, "started late by the watchdog")))
+		a.report("tick_missed", checks.Healthy, "The backup due at %s was %s.",
+			text.Time(last.DueAt), clause(cmp.Or(last.Tick, "started late by the watchdog")))
 	}
 	if last != nil && last.State == history.Succeeded && last.Unlogged() {
-		a.report("log_not_written", ConditionHealthy, "The backup due at %s succeeded, but its log rows could not be written.", stamp(last.DueAt))
+		a.report("log_not_written", checks.Healthy, "The backup due at %s succeeded, but its log rows could not be written.", text.Time(last.DueAt))
 	}
 }
 
@@ -43,28 +44,28 @@ func (a *assessment) runs(plans []plan) {
 // comes next.
 func (a *assessment) failed(plans []plan) {
 	a.RetryAt = a.nextRetry(plans)
-	at := slices.IndexFunc(a.found.History, func(r history.Run) bool {
+	at := slices.IndexFunc(a.subject.History, func(r history.Run) bool {
 		return r.State == history.Failed && (a.LastSuccess == nil || r.FinishedAt.After(a.LastSuccess.FinishedAt))
 	})
 	if at < 0 {
 		// There are too many others since, or the history cannot be read.
-		a.report("failed", ConditionFailing, "%s failed since the last success.", attempts(a.Failures))
+		a.report("failed", checks.Failing, "%s failed since the last success.", attempts(a.Failures))
 		return
 	}
-	run := a.found.History[at]
+	run := a.subject.History[at]
 	next := "It is not tried again before the next due time."
 	if !a.RetryAt.IsZero() {
-		next = "The watchdog tries again at " + stamp(a.RetryAt) + "."
-	} else if len(a.found.UnderWay) > 0 {
+		next = "The watchdog tries again at " + text.Time(a.RetryAt) + "."
+	} else if len(a.subject.UnderWay) > 0 {
 		next = "Another attempt is under way."
 	}
 	lead := fmt.Sprintf("The backup due at %s failed at attempt %d: %s",
-		stamp(run.DueAt), run.Attempt, text.Uncapitalize(text.Sentence(text.Line(cmp.Or(run.WhatHappened, run.Code)))))
+		text.Time(run.DueAt), run.Attempt, text.Uncapitalize(text.Sentence(text.Line(cmp.Or(run.WhatHappened, run.Code)))))
 	if run.Unlogged() {
 		lead += " Its log rows could not be written."
 	}
-	p := problem(cmp.Or(run.Code, "failed"), run.SQLState, ConditionFailing, lead+" "+next)
-	p.lead = lead
+	p := problem(cmp.Or(run.Code, "failed"), run.SQLState, checks.Failing, lead+" "+next)
+	p.Lead = lead
 	a.Problems = append(a.Problems, p)
 }
 
@@ -77,41 +78,41 @@ func attempts(n int64) string {
 
 // dueTimes judges whether what was due happened, and tells what comes next.
 func (a *assessment) dueTimes(plans []plan) {
-	known := a.readable("auto_backup.runs")
+	known := a.subject.Readable("auto_backup.runs")
 	for _, p := range plans {
 		if p.err != nil {
-			a.report("schedule_unreadable", ConditionFailing, "The schedule %s in auto_backup.settings cannot be read: %v.", p.key, p.err)
+			a.report("schedule_unreadable", checks.Failing, "The schedule %s in auto_backup.settings cannot be read: %v.", p.key, p.err)
 			continue
 		}
 		// While a run is under way, the watchdog starts no other.
-		if due, missed := a.missed(p, a.now.Add(payload.TickPatience-duePatience)); missed && known && len(a.found.UnderWay) == 0 {
-			a.report("due_missed", ConditionLate, "The schedule %s was due at %s, and neither its job nor the watchdog has started a backup since.", p.key, stamp(due))
+		if due, missed := a.missed(p, a.subject.Now.Add(payload.TickPatience-duePatience)); missed && known && len(a.subject.UnderWay) == 0 {
+			a.report("due_missed", checks.Late, "The schedule %s was due at %s, and neither its job nor the watchdog has started a backup since.", p.key, text.Time(due))
 		}
 	}
 	if len(plans) == 0 {
-		a.report("no_schedule", ConditionHealthy, "No schedule of the backup is enabled, so no backup is due.")
+		a.report("no_schedule", checks.Healthy, "No schedule of the backup is enabled, so no backup is due.")
 	}
-	since, allowed := a.waitsSince(plans), time.Duration(a.spec.Settings.Alert.OverdueAfterSeconds)*time.Second
-	if known && allowed > 0 && !since.IsZero() && a.now.After(since.Add(allowed)) {
+	since, allowed := a.waitsSince(plans), time.Duration(a.subject.Spec.Settings.Alert.OverdueAfterSeconds)*time.Second
+	if known && allowed > 0 && !since.IsZero() && a.subject.Now.After(since.Add(allowed)) {
 		last := "there has been none yet"
 		if a.LastSuccess != nil {
-			last = "the last one ended at " + stamp(a.LastSuccess.FinishedAt)
+			last = "the last one ended at " + text.Time(a.LastSuccess.FinishedAt)
 		}
-		a.report("overdue", ConditionLate, "No backup has succeeded for %s, and at most %s is allowed: %s.", ago(a.now.Sub(since)), ago(allowed), last)
+		a.report("overdue", checks.Late, "No backup has succeeded for %s, and at most %s is allowed: %s.", text.Duration(a.subject.Now.Sub(since)), text.Duration(allowed), last)
 	}
 	if known && a.LastSuccess == nil && !a.underWay && !a.wrong() {
 		when := "none is due"
 		if len(a.NextRuns) > 0 {
 			when = "the first is due at " + a.NextRuns[0].DueAt.Format(time.RFC3339)
 		}
-		a.report("never_ran", ConditionNeverRan, "No backup has been made yet; %s.", when)
+		a.report("never_ran", checks.NeverRan, "No backup has been made yet; %s.", when)
 	}
 }
 
 // nextRuns lists the next due time of each schedule, the nearest first.
 func (a *assessment) nextRuns(plans []plan) {
 	for _, p := range plans {
-		for _, due := range p.Expr.Next(p.Location, a.now, 1) {
+		for _, due := range p.Expr.Next(p.Location, a.subject.Now, 1) {
 			a.NextRuns = append(a.NextRuns, NextRun{Schedule: p.key, DueAt: due})
 		}
 	}

@@ -4,21 +4,21 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // inWords are the conditions as they stand after the name of a backup.
-var inWords = map[Condition]string{
-	ConditionNotInstalled:  "is not installed",
-	ConditionSchedulerDown: "does not tick",
-	ConditionFailing:       "is failing",
-	ConditionLate:          "is late",
-	ConditionRunning:       "is running: an attempt is under way",
-	ConditionNeverRan:      "has not run yet",
-	ConditionHealthy:       "is healthy",
+var inWords = map[checks.Condition]string{
+	checks.NotInstalled:  "is not installed",
+	checks.SchedulerDown: "does not tick",
+	checks.Failing:       "is failing",
+	checks.Late:          "is late",
+	checks.Running:       "is running: an attempt is under way",
+	checks.NeverRan:      "has not run yet",
+	checks.Healthy:       "is healthy",
 }
 
 // summary says the condition in one sentence, with the last success or the first
@@ -26,12 +26,12 @@ var inWords = map[Condition]string{
 func (a *assessment) summary() string {
 	lead := fmt.Sprintf("Backup %s of project %s %s", a.ID.Name, a.ID.ProjectRef, inWords[a.Condition])
 	switch a.Condition {
-	case ConditionHealthy:
+	case checks.Healthy:
 		return lead + a.succeeded(": ") + "."
-	case ConditionRunning:
+	case checks.Running:
 		return lead + a.succeeded("; ") + "."
 	}
-	first := cmp.Or(a.Problems[0].lead, a.Problems[0].Message)
+	first := cmp.Or(a.Problems[0].Lead, a.Problems[0].Message)
 	more := ""
 	if n := len(a.Problems) - 1; n == 1 {
 		more = " (and 1 more problem)"
@@ -48,29 +48,11 @@ func (a *assessment) succeeded(separator string) string {
 	if last == nil {
 		return ""
 	}
-	words := fmt.Sprintf("%sthe last one succeeded %s ago, at %s", separator, ago(a.now.Sub(last.FinishedAt)), stamp(last.FinishedAt))
+	words := fmt.Sprintf("%sthe last one succeeded %s ago, at %s", separator, text.Duration(a.subject.Now.Sub(last.FinishedAt)), text.Time(last.FinishedAt))
 	if last.Records != nil {
 		words += fmt.Sprintf(" with %d records", *last.Records)
 	}
 	return words
-}
-
-// stamp writes a time as RFC 3339 in UTC, to the second.
-func stamp(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
-
-// ago writes a length of time for a reader: its two largest units.
-func ago(d time.Duration) string {
-	d = max(d, 0)
-	days, hours, minutes := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60
-	switch {
-	case days > 0:
-		return fmt.Sprintf("%d d %d h", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%d h %d min", hours, minutes)
-	case minutes > 0:
-		return fmt.Sprintf("%d min", minutes)
-	}
-	return fmt.Sprintf("%d s", int(d/time.Second))
 }
 
 func names(jobs []backup.Job) string {

@@ -5,6 +5,8 @@ import "time"
 // Times of the dispatcher and the watchdog that Go has to know as well. The SQL
 // has them as literals; TestTiming compares.
 const (
+	// WatchdogInterval is the time between two ticks of the watchdog.
+	WatchdogInterval = 10 * time.Minute
 	// ProbeTimeout is how long the database waits for the answer to a probe.
 	ProbeTimeout = 30 * time.Second
 	// TickPatience is how late a job may tick before the watchdog makes up for

@@ -174,7 +174,7 @@ func (b *body) holdsNulls(from plsql.Name, c facts.Column) bool {
 	if nulls, read := b.Nulls[schema+"."+from.Name]; read {
 		return nulls[c.Name]
 	}
-	return c.OftenNull
+	return b.NullStatistics[schema+"."+from.Name][c.Name]
 }
 
 // assignable reports whether PostgreSQL converts a value of one type to another

@@ -50,7 +50,7 @@ func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]chec
 }
 
 // own are the facts for what this package finds itself.
-var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "filled", "nulls"}
+var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "filled", "nulls", "null_statistics"}
 
 // look reads what the database has to say.
 func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.Document, error) {

@@ -169,7 +169,7 @@ func TestBody(t *testing.T) {
 		}},
 		"nulls by the statistics": {source: insert("insert into latest (views) select views from articles"), change: func(s *checks.Subject) {
 			s.Nulls = nil
-			column(s, "articles", "views", func(c *facts.Column) { c.OftenNull = true })
+			s.NullStatistics = map[string]map[string]bool{"public.articles": {"views": true}}
 			column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true })
 		}, want: []found{{checks.Error, "NOT NULL", ""}}},
 		"no nulls":           {source: insert("insert into latest (title) select title from articles"), change: func(s *checks.Subject) { column(s, "latest", "title", func(c *facts.Column) { c.NotNull = true }) }},

@@ -350,7 +350,7 @@ func (m *statusModel) fill(s health.Status) {
 	for _, n := range s.NextRuns {
 		m.NextRuns = append(m.NextRuns, nextRunModel{n.Schedule, n.DueAt.Format(time.RFC3339)})
 	}
-	if g := s.Generations; g != nil {
+	if g := s.StoredBackups; g != nil {
 		m.StoredBackups = &storedModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
 	}
 	m.History = []runModel{}

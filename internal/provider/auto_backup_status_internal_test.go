@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 )
@@ -57,16 +59,16 @@ func TestStatusModel(t *testing.T) {
 	}
 	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit}
 	got.fill(health.Status{
-		ID: backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "nightly"}, Installation: health.InstallationProvider, Condition: health.ConditionFailing, Summary: "Summary.",
-		Problems: []health.Problem{
-			{Code: "rpc_http", Means: health.ConditionFailing, Message: "Message.", Remedy: "Remedy."},
-			{Code: "never_ran", Means: health.ConditionNeverRan, Message: "Never.", Remedy: "Wait."},
-			{Code: "clock_skew", Means: health.ConditionHealthy, Message: "Skew.", Remedy: "Set it."},
+		ID: backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "nightly"}, Installation: health.InstallationProvider, Condition: checks.Failing, Summary: "Summary.",
+		Problems: []checks.Finding{
+			{Code: "rpc_http", Condition: checks.Failing, Message: "Message.", Remedy: "Remedy."},
+			{Code: "never_ran", Condition: checks.NeverRan, Message: "Never.", Remedy: "Wait."},
+			{Code: "clock_skew", Condition: checks.Healthy, Message: "Skew.", Remedy: "Set it."},
 		},
 		CheckedAt: at(30), WatchedAt: at(20), LastSuccess: &success, LastRun: &run, Failures: 3, RetryAt: at(40),
-		NextRuns:    []health.NextRun{{Schedule: "noon", DueAt: at(50)}, {Schedule: "daily", DueAt: at(55)}},
-		Generations: &health.Generations{Count: 4, NewestID: "newest", Newest: at(-41), Oldest: at(-100), Bytes: 8192, Tables: []string{"public.a", "public.b"}},
-		History:     []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
+		NextRuns:      []health.NextRun{{Schedule: "noon", DueAt: at(50)}, {Schedule: "daily", DueAt: at(55)}},
+		StoredBackups: &facts.StoredBackups{Count: 4, NewestID: "newest", Newest: at(-41), Oldest: at(-100), Bytes: 8192, Tables: []string{"public.a", "public.b"}},
+		History:       []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
 	})
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
@@ -81,7 +83,7 @@ func TestStatusModel(t *testing.T) {
 	}
 
 	got = statusModel{}
-	got.fill(health.Status{Condition: health.ConditionRunning, LastSuccess: &history.Run{}, LastRun: &history.Run{}, Generations: &health.Generations{}})
+	got.fill(health.Status{Condition: checks.Running, LastSuccess: &history.Run{}, LastRun: &history.Run{}, StoredBackups: &facts.StoredBackups{}})
 	want := statusModel{
 		ID: "/", State: "running", Healthy: true, Problems: []problemModel{}, CheckedAt: "0001-01-01T00:00:00Z",
 		LastSuccess: &successModel{FinishedAt: "0001-01-01T00:00:00Z"}, LastRun: &runModel{}, StoredBackups: &storedModel{}, NextRuns: []nextRunModel{}, History: []runModel{},

@@ -1,6 +1,7 @@
 -- name: similar
--- Functions whose names look like that of a backup.
+-- Functions whose names look like that of a backup, for whoever plans.
 -- kind: value
+-- parameters: code
 select jsonb_agg(distinct p.proname)
 from pg_proc p
-where p.pronamespace = to_regnamespace('public') and p.proname like '%backup%' and p.prorettype <> 'trigger'::regtype
+where :'code' is not null and p.pronamespace = to_regnamespace('public') and p.proname like '%backup%' and p.prorettype <> 'trigger'::regtype

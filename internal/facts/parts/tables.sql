@@ -11,10 +11,6 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
             'length', case when a.atttypmod > 4 and t.typname in ('varchar', 'bpchar') then a.atttypmod - 4 end,
             'not_null', a.attnotnull or t.typnotnull, 'default', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
             'generated', a.attgenerated <> '' or a.attidentity = 'a',
-            'often_null', r.relpages >= 8192 and exists (
-                select from pg_stats s
-                where s.schemaname = r.nspname and s.tablename = r.relname and s.attname = a.attname and s.null_frac > 0
-            ),
             'sequence_closed', exists (
                 select from pg_depend d
                 inner join pg_attrdef x on x.oid = d.objid and d.classid = 'pg_attrdef'::regclass

@@ -1,7 +1,8 @@
 -- name: relation
--- Every relation, and whether the code names it.
+-- Every relation, and whether the code names it. If no code is read, only those that
+-- are described anyway.
 -- with: code, configured
--- parameters: table
+-- parameters: table, code
 select
     c.oid, n.nspname, c.relname, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relpages,
     strpos(code.backup, lower(c.relname)) > 0 as mentioned,
@@ -19,3 +20,8 @@ from pg_class c
 inner join pg_namespace n on n.oid = c.relnamespace
 cross join code
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_(toast|temp)'
+and (
+    :'code' is not null
+    or c.relname in ('backup_logs', 'system_logs', 'alert_subscriptions')
+    or c.relname = coalesce(:'table', (select f.value ->> 'verify_table' from configured f))
+)
