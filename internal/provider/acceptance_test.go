@@ -263,9 +263,8 @@ func (p *project) await(wanted, query string, args ...any) {
 	}
 }
 
-// holdBackups lets every backup wait until the Management API has answered a
-// number of statements that ask for a run.
-func (p *project) holdBackups(requests int) {
+// holdBackups lets every backup wait until release is called.
+func (p *project) holdBackups() (release func()) {
 	p.t.Helper()
 	hold, err := p.Admin().Begin(p.t.Context())
 	if err != nil {
@@ -274,6 +273,23 @@ func (p *project) holdBackups(requests int) {
 	if _, err := hold.Exec(p.t.Context(), "lock table public.backup_articles in exclusive mode"); err != nil {
 		p.t.Fatal(err)
 	}
+	var once sync.Once
+	release = func() {
+		once.Do(func() {
+			if err := hold.Rollback(context.Background()); err != nil {
+				p.t.Errorf("let the backups go on: %v", err)
+			}
+		})
+	}
+	p.t.Cleanup(release)
+	return release
+}
+
+// holdBackupsUntil lets every backup wait until the Management API has answered a
+// number of statements that ask for a run.
+func (p *project) holdBackupsUntil(requests int) {
+	p.t.Helper()
+	release := p.holdBackups()
 	var mu sync.Mutex
 	p.InterceptAPI(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -287,17 +303,12 @@ func (p *project) holdBackups(requests int) {
 			defer mu.Unlock()
 			if bytes.Contains(body, []byte("auto_backup.run_now(")) {
 				if requests--; requests == 0 {
-					if err := hold.Rollback(context.Background()); err != nil {
-						p.t.Errorf("let the backups go on: %v", err)
-					}
+					release()
 				}
 			}
 		})
 	})
-	p.t.Cleanup(func() {
-		p.InterceptAPI(nil)
-		_ = hold.Rollback(context.Background())
-	})
+	p.t.Cleanup(func() { p.InterceptAPI(nil) })
 }
 
 // client is somebody else with access to the Management API.

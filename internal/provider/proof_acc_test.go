@@ -177,7 +177,7 @@ func TestProofSaysWhy(t *testing.T) {
 		t.Fatalf("nothing is broken: %v", err)
 	}
 	// A run that began before may not know what was applied since.
-	p.holdBackups(1)
+	p.holdBackupsUntil(1)
 	p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'daily', 'schedule', now(), 1); end $$")
 	if err := verify(true); err != nil {
 		t.Errorf("while another run was under way: %v", err)

@@ -89,7 +89,7 @@ func TestRunAction(t *testing.T) {
 	}
 
 	// Whoever comes second finds the first one's run.
-	p.holdBackups(2)
+	p.holdBackupsUntil(2)
 	var group sync.WaitGroup
 	ends := make([][]string, 2)
 	for i := range ends {

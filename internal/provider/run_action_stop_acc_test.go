@@ -16,7 +16,7 @@ func TestRunActionInterrupted(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20})
 	p.install()
-	p.sql("alter table public.backup_articles add constraint slow check (pg_sleep(0.1) is not null) not valid")
+	release := p.holdBackups()
 
 	server, stream, refused := p.invokeStream(nil)
 	if stream == nil {
@@ -48,6 +48,6 @@ func TestRunActionInterrupted(t *testing.T) {
 			t.Errorf("the error of an action speaks of %q: %s", wrong, diags[0].Detail)
 		}
 	}
-	p.sql("alter table public.backup_articles drop constraint slow")
+	release()
 	p.await("1", "select count(distinct backup_id) from public.backup_articles")
 }

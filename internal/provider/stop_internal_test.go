@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
@@ -66,6 +67,10 @@ func TestStopWaitsForActions(t *testing.T) {
 // stream, and that a stream which never ends does not hold up the stop.
 func TestStreamsWait(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testStreamsWait)
+}
+
+func testStreamsWait(t *testing.T) {
 	var s streams
 	s.wait(t.Context(), time.Hour) // nothing was ever open
 	first, second := s.begin(), s.begin()
@@ -73,10 +78,11 @@ func TestStreamsWait(t *testing.T) {
 	first() // a stream ends once
 	waited := make(chan struct{})
 	go func() { s.wait(t.Context(), time.Hour); close(waited) }()
+	synctest.Wait() // until nothing moves any more
 	select {
 	case <-waited:
 		t.Error("the wait ended while a stream was open")
-	case <-time.After(20 * time.Millisecond):
+	default:
 	}
 	second()
 	<-waited

@@ -27,18 +27,18 @@ func TestTimeouts(t *testing.T) {
 		  ` + arguments + `
 		}`
 	}
-	const short = `timeouts = { create = "3m", update = "2s", delete = "2s" }`
+	const short = `timeouts = { create = "3m", update = "6s", delete = "6s" }`
 	c := newCLI(t, required+block("one", short), p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
 	wanted := []string{`is being changed by "another machine"`, "Wait for the other apply to finish"}
 
-	held("one", "2 minutes")
+	held("one", "1 hour")
 	c.configure(required + block("one", short+"\n retry = { attempts = 2 }"))
 	c.says(c.run(1, "apply", "-auto-approve", "-no-color"), wanted...)
 	c.says(c.run(1, "destroy", "-auto-approve", "-no-color"), wanted...)
 
-	held("two", "2 minutes")
-	c.configure(required + block("one", short) + block("two", `timeouts = { create = "2s" }`))
+	held("two", "1 hour")
+	c.configure(required + block("one", short) + block("two", `timeouts = { create = "6s" }`))
 	c.says(c.run(1, "apply", "-auto-approve", "-no-color", "-target=aimindset_auto_backup.two"), wanted...)
 
 	held("one", "-1 seconds")
