@@ -208,6 +208,6 @@ func compileTests(ctx context.Context, o *options, dir, pkg string, replace map[
 		return "", err
 	}
 	binary := filepath.Join(dir, "mutants.test")
-	_, err = command(ctx, o.root, "go", "test", "-c", "-overlay", overlay, "-o", binary, pkg)
+	_, err = command(ctx, o.root, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, pkg)
 	return binary, err
 }
