@@ -3,6 +3,7 @@ package health
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -72,7 +73,6 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 // means that there are settings and that a backup cannot run with them.
 func (a *assessment) fill() error {
 	s := &a.subject
-	s.State.Secrets = s.Secrets
 	s.State.Token.Function, s.State.Token.Next = s.Secrets[s.ID.Name.TokenSecret()], s.Secrets[s.ID.Name.NextTokenSecret()]
 	backup.Observation{ProjectObservation: s.ProjectObservation, BackupObservation: s.BackupObservation}.Fill(&s.State, backup.Known{})
 	s.Broken = true
@@ -82,6 +82,15 @@ func (a *assessment) fill() error {
 	err := json.Unmarshal(s.Settings.Document, &s.Spec.Settings)
 	s.Broken = err != nil
 	return err
+}
+
+// wrongType says which field of the settings has a value of the wrong type.
+func wrongType(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err.Error()
+	}
+	return cmp.Or(wrong.Field, "the document") + " has a value of type " + wrong.Value
 }
 
 // report adds a problem that this package finds itself.
@@ -129,7 +138,7 @@ func (a *assessment) provider(entries int, broken error) {
 		a.WatchedAt = s.Watchdog.At
 	}
 	if broken != nil {
-		a.report("settings_unreadable", checks.Failing, "The settings of backup %q in auto_backup.settings cannot be read: %v.", a.ID.Name, broken)
+		a.report("settings_unreadable", checks.Failing, "The settings of backup %q in auto_backup.settings cannot be read: %s.", a.ID.Name, wrongType(broken))
 	} else if s.Settings == nil && s.Readable("auto_backup.settings") {
 		a.report("settings_missing", checks.Failing, "Jobs of backup %q exist, but auto_backup.settings has no row of it, so each of their ticks fails.", a.ID.Name)
 	}
@@ -153,9 +162,7 @@ func (a *assessment) conclude() {
 		if f.Condition.Rank() < a.Condition.Rank() {
 			a.Condition = f.Condition
 		}
-		if !slices.ContainsFunc(kept, func(k checks.Finding) bool {
-			return k.Code == f.Code && k.Condition == f.Condition && k.Message == f.Message
-		}) {
+		if !slices.Contains(kept, f) {
 			kept = append(kept, f)
 		}
 	}

@@ -65,9 +65,7 @@ func definition(s backup.Schedule) facts.Definition {
 // missed is the latest due time of a schedule for which the watchdog would start
 // a run if it looked at a given time, as far as is known now.
 func (a *assessment) missed(p plan, at time.Time) (time.Time, bool) {
-	if p.err != nil {
-		return time.Time{}, false
-	}
+	// A schedule that cannot be read is never due.
 	due, ok := p.Expr.Latest(p.Location, p.since, at.Add(-payload.TickPatience))
 	if !ok || a.subject.CaughtUpAt.After(due) {
 		return time.Time{}, false

@@ -33,9 +33,11 @@ func (a *assessment) summary() string {
 	}
 	first := cmp.Or(a.Problems[0].Lead, a.Problems[0].Message)
 	more := ""
-	if n := len(a.Problems) - 1; n == 1 {
+	switch n := len(a.Problems) - 1; n {
+	case 0:
+	case 1:
 		more = " (and 1 more problem)"
-	} else if n > 1 {
+	default:
 		more = fmt.Sprintf(" (and %d more problems)", n)
 	}
 	return lead + ": " + text.Uncapitalize(strings.TrimSuffix(first, ".")) + more + "."
