@@ -500,14 +500,14 @@ func examples() map[string][]example {
 			{what: "the database's", change: all(routine(func(r *facts.Routine) { r.Config = nil }), parameter("statement_timeout", "29999")), says: "after 29.999s (statement_timeout, set for the database)", attribute: AtRPC},
 			{what: "the database's, long enough", change: all(routine(func(r *facts.Routine) { r.Config = nil }), parameter("statement_timeout", "30s"))},
 		},
-		"generations_missing": {
+		"stored_backups_missing": {
 			{what: "so", change: func(s *Subject) { s.StoredBackups = nil }, says: "has no table any more that holds backups"},
 			{what: "nothing succeeded", change: func(s *Subject) { s.StoredBackups, s.LastSuccess = nil, nil }},
 			{what: "the reader sees nothing", change: all(func(s *Subject) { s.StoredBackups = nil }, relation("public.system_logs", facts.Forbidden))},
 			{what: "of another function", change: func(s *Subject) { s.StoredBackups, s.Spec.Settings.Function.RPC = nil, "my_backup" }},
 			{what: "of another function, with a table", change: all(verifying("copies"), func(s *Subject) { s.StoredBackups, s.Spec.Settings.Function.RPC = nil, "my_backup" }), says: "has no table"},
 		},
-		"generation_missing": {
+		"stored_backup_missing": {
 			{what: "so", change: func(s *Subject) { s.StoredBackups.HasLast = new(bool) }, says: "The backup b was the last success"},
 			{what: "not named", change: func(s *Subject) { s.StoredBackups.HasLast = nil }},
 			{what: "no success", change: func(s *Subject) { s.StoredBackups.HasLast, s.LastSuccess = new(bool), nil }},

@@ -11,7 +11,7 @@ import (
 // stored are the checks of the backups that the application's tables hold.
 var stored = []Check{
 	{
-		Code: "generations_missing", Theme: Stored, Asked: Failing,
+		Code: "stored_backups_missing", Theme: Stored, Asked: Failing,
 		Facts: []facts.Part{"stored_backups", "last_success", "last_log", "log_checks"},
 		Find: func(s *Subject) []Finding {
 			// A reader who does not see the application's tables cannot miss them.
@@ -23,7 +23,7 @@ var stored = []Check{
 		},
 	},
 	{
-		Code: "generation_missing", Theme: Stored, Asked: Failing,
+		Code: "stored_backup_missing", Theme: Stored, Asked: Failing,
 		Facts: []facts.Part{"stored_backups", "last_success"},
 		Find: func(s *Subject) []Finding {
 			if s.LastSuccess == nil || !s.storesBackups() || s.StoredBackups == nil || s.StoredBackups.HasLast == nil || *s.StoredBackups.HasLast {

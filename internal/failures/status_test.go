@@ -422,10 +422,10 @@ func brokenProjects() []broken {
 		{name: "the backup tables are emptied", breaks: func(s *site) {
 			s.breaks(`create table extensions.kept as table public.backup_articles; truncate public.backup_articles, public.backup_comments, public.backup_feedbacks`,
 				`insert into public.backup_articles table extensions.kept; drop table extensions.kept`)
-		}, status: "`failing`: `generation_missing`", says: "the backup tables have no row of it"},
+		}, status: "`failing`: `stored_backup_missing`", says: "the backup tables have no row of it"},
 		{name: "the backup tables are gone", breaks: both(
 			column("public.backup_articles", "backup_id"), column("public.backup_comments", "backup_id"), column("public.backup_feedbacks", "backup_id"),
-		), status: "`failing`: `generations_missing`", says: "has no table any more that holds backups"},
+		), status: "`failing`: `stored_backups_missing`", says: "has no table any more that holds backups"},
 		{name: "nobody has subscribed", breaks: func(s *site) {
 			s.breaks(`create table public.kept as table public.alert_subscriptions; delete from public.alert_subscriptions`,
 				`insert into public.alert_subscriptions table public.kept; drop table public.kept`)
