@@ -168,7 +168,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	script := func(tables, functions, after []string) string {
 		text := []string{
 			"set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;",
-			d.Lock, read("owner.sql"), read("twin.sql"),
+			d.Lock, read("owner.sql"), read("wanted.sql"),
 		}
 		for _, table := range tables {
 			text = append(text, strings.ReplaceAll(table, "auto_backup.", "auto_backup_wanted."))

@@ -1,5 +1,5 @@
--- What is said about each code. The rows are those of codes.json, which the
--- script has in the place of the marked text.
+-- The texts about each code. The script inserts the rows of codes.json in place of
+-- the placeholder.
 insert into auto_backup_wanted.codes (code, sqlstate, meaning, remedy, reason, advice, arises)
 select c.code, c.sqlstate, c.meaning, c.remedy, c.reason, c.advice, c.arises
 from jsonb_to_recordset($codes$@codes@$codes$) as c (

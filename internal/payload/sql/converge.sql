@@ -1,16 +1,17 @@
--- Makes the tables of schema auto_backup what schema.sql says, whatever release
--- or hand has made them. The script has just built auto_backup_wanted as a twin
--- of what is to be; here every difference of the twins' catalogs is undone. Rows
--- stay, but where a column is lost without which they say nothing.
+-- Makes the tables of schema auto_backup equal to those of schema.sql, whichever
+-- version or manual change they come from. The script has just built what is wanted
+-- in auto_backup_wanted; this compares the catalogs of the two schemas and removes
+-- every difference. Rows are kept, unless a required column without a default is
+-- missing.
 do $do$
 declare
     wanted jsonb := auto_backup_wanted.catalog('auto_backup_wanted');
     found jsonb := auto_backup_wanted.catalog('auto_backup');
     o record;
 begin
-    -- What PostgreSQL would not replace: a view's columns, and a function's result,
-    -- arguments and kind. And a function of the same name beside it, which a call
-    -- might mean.
+    -- PostgreSQL cannot replace a view with other columns, or a function with
+    -- another result, other arguments or of another kind. Other functions with the
+    -- same name are dropped, because a call could mean them.
     if found -> 'view history' -> 'columns' <> wanted -> 'view history' -> 'columns'
         or exists (
             select from jsonb_each(wanted) w
@@ -63,8 +64,8 @@ begin
         end case;
     end loop;
 
-    -- Texts are written afresh at the end of the script. No row that somebody has
-    -- changed keeps a column or a key from being what it was.
+    -- The texts are written again at the end of the script. Without rows, a manual
+    -- change of one cannot prevent a column or a key from being restored.
     if wanted ? 'table codes' then
         delete from auto_backup.codes;
     end if;
@@ -107,7 +108,8 @@ begin
         end if;
     end loop;
 
-    -- Keys before what refers to them. Dropping a key has dropped those with it.
+    -- Keys come before the foreign keys that refer to them, which were dropped with
+    -- their keys.
     found := auto_backup_wanted.catalog('auto_backup');
     for o in
         select w.key as object, w.value as wanted

@@ -1,6 +1,6 @@
--- Closes schema auto_backup to everybody but its owner. PostgreSQL lets
--- everybody execute a new function, so this follows the functions. A role of
--- the user's own, to which he has granted something, keeps it.
+-- Revokes all privileges on schema auto_backup from everybody but its owner. This
+-- comes after the functions, because PostgreSQL lets everybody execute a new
+-- function. Privileges that a user has granted to other roles are kept.
 revoke all on schema auto_backup from public cascade;
 revoke all on all tables in schema auto_backup from public cascade;
 revoke all on all sequences in schema auto_backup from public cascade;
@@ -19,7 +19,8 @@ begin
         end if;
     end loop;
 
-    -- A plan reads as this role: it may compare the token's digest, not read the token.
+    -- A plan reads with this role. It may compare the token's digest, but not read the
+    -- token.
     if pg_catalog.to_regrole('supabase_read_only_user') is not null then
         grant usage on schema auto_backup to supabase_read_only_user;
         grant execute on function

@@ -12,4 +12,4 @@ create table if not exists auto_backup.leases (
     expires_at timestamptz not null
 );
 comment on table auto_backup.leases is
-'The applies of Terraform that are at work, at most one for each backup. The lease of an apply that dies expires.';
+'The Terraform applies in progress, at most one for each backup. The lease of an apply that dies expires.';

@@ -1,5 +1,5 @@
--- Tables that are not there yet, empty and without the keys, which follow with
--- everything else that differs. Arguments of functions are of their types.
+-- Creates missing tables, empty and without keys, because functions have arguments of
+-- their types. The keys follow with everything else that differs.
 do $do$
 declare
     missing name;

@@ -1,13 +1,13 @@
--- pg_cron's jobs belong to the role that schedules them, and on Supabase this
--- is postgres: a job of another role is a second job of the same name. What is
--- in the schema has to belong to postgres as well, or it could not be changed.
+-- Makes postgres the owner of the schema and everything in it, so that it can be
+-- changed. A pg_cron job belongs to the role that schedules it, which must be
+-- postgres too: another role's job of the same name would be a second job.
 do $do$
 declare
     o record;
     joined boolean;
 begin
     if current_user <> 'postgres' then
-        raise exception 'this is role %, and the jobs have to belong to postgres; connect as postgres', current_user;
+        raise exception 'the current role is %, but the jobs must belong to postgres; connect as postgres', current_user;
     end if;
     for o in
         select 1 as rank, 'schema' as kind, 'auto_backup' as name, pg_catalog.pg_get_userbyid(n.nspowner) as owner
@@ -27,8 +27,8 @@ begin
     loop
         continue when o.owner = current_user;
         begin
-            -- Taking it needs membership in the role, which postgres may give itself
-            -- unless the role is a superuser.
+            -- Changing the owner needs membership in the owning role, which postgres
+            -- can grant itself unless that role is a superuser.
             joined := not pg_catalog.pg_has_role(o.owner, 'member');
             if joined then
                 execute pg_catalog.format('grant %I to %I', o.owner, current_user);
@@ -39,19 +39,19 @@ begin
             end if;
         exception
             when insufficient_privilege then
-                -- The owner of a schema may drop what others have in it, and
-                -- views and functions hold nothing that would be lost.
+                -- The owner of a schema may drop objects of other roles in it, and
+                -- nothing is lost with a view or a function.
                 if o.kind in ('view', 'function') then
                     execute pg_catalog.format('drop %s %s', o.kind, o.name);
                 else
                     raise exception 'the % % belongs to role %, and postgres may not change it', o.kind, o.name, o.owner
                     using errcode = 'AB011', hint = pg_catalog.format(
-                        'Have %s or a superuser, on Supabase its support, run: alter %s %s owner to postgres', o.owner, o.kind, o.name
+                        'As %s or a superuser (on Supabase, ask its support), run: alter %s %s owner to postgres', o.owner, o.kind, o.name
                     );
                 end if;
         end;
     end loop;
-    -- An owner can take his own rights away, and give them back.
+    -- An owner can revoke its own privileges, and grant them again.
     if pg_catalog.to_regnamespace('auto_backup') is not null then
         grant all on schema auto_backup to current_user;
         grant all on all tables in schema auto_backup to current_user;

@@ -1,5 +1,5 @@
--- Notes what this schema has to be, for auto_backup.drift(). The version is
--- noted when the installation goes on: without one, it is not installed.
+-- Records what this schema must contain, for auto_backup.drift(). The version is
+-- recorded later: a schema without a version is not installed.
 insert into auto_backup.installation (owner, version, objects)
 values (
     'terraform-provider-aimindset', '',

@@ -1,9 +1,8 @@
--- Removes the dispatcher, the watchdog and their history, unless another backup
--- is installed, or another apply than auto_backup.holder is at work here. That
--- one has nothing left to do for which it needs its lease, so applies that end
--- at the same time do not wait for each other's leases: the last one removes.
--- The jobs that call the dispatcher, the vault secrets and the application's
--- logs are not in this schema.
+-- Removes the dispatcher, the watchdog and their history, unless another backup is
+-- installed or another apply than that of auto_backup.holder is in progress. The
+-- lease of auto_backup.holder is released first, so of several destroys that end at
+-- the same time the last one removes the schema. The jobs, the vault secrets and the
+-- application's logs are not in this schema.
 do $do$
 declare
     needed boolean := false;

@@ -1,5 +1,5 @@
--- What the dispatcher and the watchdog keep. A change here reaches tables that
--- are there by converge.sql; what it cannot know stands in twin.sql.
+-- The tables of the dispatcher and the watchdog. converge.sql brings existing tables
+-- in line with this file; what it cannot do is in wanted.sql.
 
 comment on schema auto_backup is
 'Automatic backups: settings, history, dispatcher and watchdog. Managed by terraform-provider-aimindset. To see what happened to a backup: select * from auto_backup.history.';
@@ -13,9 +13,9 @@ create table if not exists auto_backup.installation (
     objects jsonb
 );
 comment on table auto_backup.installation is
-'What is installed in this schema, and the CHECKs of public.backup_logs as they were before (log_constraint: name, definition).';
+'What is installed in this schema, and the former CHECKs of public.backup_logs (log_constraint: name, definition).';
 comment on column auto_backup.installation.objects is
-'Every object of this schema as it was installed; auto_backup.drift() compares.';
+'Every object of this schema as it was installed, for auto_backup.drift().';
 
 create table if not exists auto_backup.settings (
     backup text primary key,
@@ -27,13 +27,13 @@ create table if not exists auto_backup.settings (
     completed_at timestamptz
 );
 comment on table auto_backup.settings is
-'What each backup is: schedules, function, alert and retry. Written by Terraform; a change by hand is undone at the next apply.';
+'The settings of each backup: schedules, function, alert and retry. Written by Terraform; a manual change is undone at the next apply.';
 comment on column auto_backup.settings.completed_at is
-'When the installation came to its end; null: the apply that began it did not.';
+'When the installation was finished; null if the apply that started it did not finish it.';
 
--- One row per attempt. requested_at and what follows from it are on the clock
--- of dispatch and watch, which a test may set; posted_at is the real time, by
--- which answers and log rows are found.
+-- One row per attempt. requested_at and the times that depend on it come from the
+-- clock of dispatch and watch, which a test may set; posted_at is the real time, by
+-- which responses and log rows are found.
 create table if not exists auto_backup.runs (
     run_id uuid primary key default gen_random_uuid(),
     backup text not null,
@@ -62,21 +62,21 @@ create table if not exists auto_backup.runs (
     constraint runs_finished check ((state in ('succeeded', 'failed')) = (finished_at is not null)),
     constraint runs_failed check ((state = 'failed') = (code is not null))
 );
-comment on table auto_backup.runs is 'Every attempt to make a backup. auto_backup.history shows it in plain words.';
-comment on column auto_backup.runs.run_id is 'Also the id of the row in public.backup_logs, and context.run_id in public.system_logs.';
-comment on column auto_backup.runs.tick is 'For a run that the watchdog made up for: why the job itself did not start it.';
-comment on column auto_backup.runs.request_id is 'Id of the pg_net request. pg_net forgets it after some hours, and reuses ids after a crash.';
+comment on table auto_backup.runs is 'The run history: every attempt to make a backup. auto_backup.history explains it.';
+comment on column auto_backup.runs.run_id is 'Also the ID of the row in public.backup_logs, and context.run_id in public.system_logs.';
+comment on column auto_backup.runs.tick is 'For a run that the watchdog started because the job did not: why not.';
+comment on column auto_backup.runs.request_id is 'ID of the pg_net request. pg_net deletes it after some hours, and reuses IDs after a crash.';
 comment on column auto_backup.runs.posted_at is 'Real time of the request.';
-comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the failure, where the function told one.';
-comment on column auto_backup.runs.logged_by is 'Who wrote the outcome into public.system_logs; null: nobody could.';
-comment on column auto_backup.runs.function_alert is 'What the function said of its own alert.';
-comment on column auto_backup.runs.alert_state is 'What became of the alert about this failure, whoever sent it.';
+comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the failure, if the function reported one.';
+comment on column auto_backup.runs.logged_by is 'Who wrote the outcome to public.system_logs; null if it could not be written.';
+comment on column auto_backup.runs.function_alert is 'The state of the function''s own alert.';
+comment on column auto_backup.runs.alert_state is 'The state of the alert about this failure, whether the function or the watchdog sent it.';
 
 create index if not exists runs_by_state on auto_backup.runs (backup, state, finished_at);
 create index if not exists runs_by_age on auto_backup.runs (backup, requested_at);
 
--- One row per incident, and so at most one alert: the attempts for one due
--- time, of which the first has failed, or the time without any success.
+-- One row per incident, and so at most one alert: a due time whose first attempt
+-- failed, or a time without any success.
 create table if not exists auto_backup.incidents (
     incident_id bigint primary key generated always as identity,
     backup text not null references auto_backup.settings on delete cascade,
@@ -103,7 +103,7 @@ create table if not exists auto_backup.incidents (
     constraint incidents_kind check ((kind = 'failed') = (schedule is not null and run_id is not null))
 );
 comment on table auto_backup.incidents is
-'Every incident, of which people are told once: a backup that failed, or the time without a successful one.';
+'Every incident, which is alerted at most once: a backup that failed, or a time without a successful one.';
 comment on column auto_backup.incidents.due_at is 'When the backup was due; for an overdue incident, when it became overdue.';
 comment on column auto_backup.incidents.run_id is 'The first run that failed.';
 comment on column auto_backup.incidents.logged is 'For an overdue incident: whether public.system_logs has its row.';
@@ -115,7 +115,7 @@ on auto_backup.incidents (backup, kind, coalesce(schedule, ''), due_at);
 create index if not exists incidents_pending on auto_backup.incidents (backup)
 where recovered_at is null or alert_state in ('waiting', 'sent', 'not_delivered');
 
--- One row per code, and further ones for what an SQLSTATE says more exactly.
+-- One row per code, and one for each SQLSTATE with texts of its own.
 create table if not exists auto_backup.codes (
     code text not null,
     sqlstate text not null default '',
@@ -130,7 +130,8 @@ comment on table auto_backup.codes is
 'What each code of a failed run means and what to do, in English (meaning, remedy) and in Portuguese (reason, advice). Written by Terraform; a manual change is undone at the next apply.';
 comment on column auto_backup.codes.code is 'The code; http_* stands for every http_NNN without a row, and function_failed for every other code without one.';
 
--- Since when each enabled schedule is as it is: what was due before is not missed.
+-- Since when each enabled schedule has its definition: what was due before was not
+-- missed.
 create table if not exists auto_backup.schedules (
     backup text not null references auto_backup.settings on delete cascade,
     schedule text not null,
@@ -138,7 +139,7 @@ create table if not exists auto_backup.schedules (
     since timestamptz not null,
     primary key (backup, schedule)
 );
-comment on table auto_backup.schedules is 'Since when each schedule is as it is. Kept by the watchdog.';
+comment on table auto_backup.schedules is 'Since when each schedule has its definition. Written by the watchdog.';
 
 create table if not exists auto_backup.watchdog (
     backup text primary key references auto_backup.settings on delete cascade,
@@ -146,4 +147,4 @@ create table if not exists auto_backup.watchdog (
     pruned_at timestamptz,
     summary jsonb not null
 );
-comment on table auto_backup.watchdog is 'When the watchdog looked last, what it did and what stood in its way.';
+comment on table auto_backup.watchdog is 'When the watchdog last ran, what it did and what problems it had.';

@@ -1,4 +1,5 @@
--- What people read. It follows the tables, which may have been repaired before.
+-- The run history for people. It comes after the tables, because they may just have
+-- been repaired.
 
 create or replace view auto_backup.history as
 with event as (
@@ -99,7 +100,7 @@ select
     e.recovered_at,
     e.recovered_by
 from event e
--- As auto_backup.lookup does; a view cannot depend on a function that may be replaced.
+-- Like auto_backup.lookup; a view cannot depend on a function that may be replaced.
 left join lateral (
     select t.meaning, t.remedy
     from auto_backup.codes t
@@ -110,11 +111,11 @@ left join lateral (
     limit 1
 ) as c on e.state in ('failed', 'overdue');
 comment on view auto_backup.history is
-'What happened to every backup, in plain words. Newest first: select * from auto_backup.history order by requested_at desc.';
+'What happened to every backup. Newest first: select * from auto_backup.history order by requested_at desc.';
 
--- PostgreSQL writes a view in its own words, and what it reads from them it may
--- write in others. A view made of its own words stays as it is by a dump and
--- restore, so auto_backup.drift() can compare them.
+-- PostgreSQL stores a view in a normalized form, whose normalized form may differ
+-- again. The definition of a view that was created from its normalized form does not
+-- change in a dump and restore, so auto_backup.drift() can compare it.
 do $do$
 begin
     for i in 1..2 loop

@@ -1,7 +1,6 @@
--- Acquires the lease on a backup for `holder`, unless somebody else holds it and
--- it has not expired. The same holder renews it. The answer says whether the
--- caller holds the lease now, which process holds it, since when, and for how
--- many more seconds.
+-- Acquires the lease on a backup for `holder`, unless another holder has it and it
+-- has not expired. The same holder renews it. Returns whether the caller has the
+-- lease now, which process has it, since when, and for how many more seconds.
 create or replace function auto_backup.acquire(backup text, holder text, process text, term interval)
 returns jsonb
 language plpgsql

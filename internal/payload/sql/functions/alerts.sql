@@ -1,8 +1,7 @@
--- Sees to it that people are told of every incident once. The Edge Function
--- alerts first; the watchdog does when the function could not, and looks at
--- later ticks whether its own alert was delivered. An alert that was not is
--- repeated twice. One that reached some of the subscribers is not: they would
--- get it again.
+-- Makes sure that every incident is alerted once. The Edge Function alerts first. If
+-- it could not, the watchdog alerts, and checks at later ticks whether its alert was
+-- delivered. An alert that was not delivered is sent at most twice more, but not if
+-- it has reached some of the subscribers, because they would get it again.
 create or replace function auto_backup.alerts(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -60,7 +59,7 @@ begin
                 verdict := 'send';
             end if;
         elsif incident.alert_state = 'waiting' then
-            -- The failures of this time without a success may have been alerted already.
+            -- Failures during this time without a success may already have been alerted.
             select case
                 when bool_or(i.alert_state = 'delivered') then 'suppressed'
                 when bool_or(i.alert_state in ('waiting', 'sent')) then 'wait'
@@ -95,7 +94,7 @@ begin
                     end;
                 end if;
             elsif answer ->> 'state' = 'queued' then
-                -- It goes out when pg_net's worker goes on; another one would be one too many.
+                -- It is sent when pg_net's worker continues; another one would be a duplicate.
                 verdict := case when age < interval '30 minutes' then 'wait' else 'not_delivered' end;
                 reason := 'pg_net has not sent the request';
             else
@@ -106,7 +105,7 @@ begin
                 when age < interval '5 minutes' then 'wait'
                 else 'send'
             end);
-            -- One that was given up counts if it gets through after all.
+            -- An alert that was given up still counts if it is delivered.
             if incident.alert_state = 'not_delivered' and verdict <> 'delivered' then
                 verdict := 'wait';
             end if;

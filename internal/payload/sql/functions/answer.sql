@@ -1,12 +1,12 @@
--- What became of a pg_net request: {"state", and for an answer "status",
--- "error", "timed_out", "code", "ours", "body", "at"}. The states:
---   answered   there is an answer, or the reason why there is none
---   queued     pg_net has not sent it, or waits for its answer
---   gone       neither: lost in a crash, or pg_net has forgotten it
+-- The state of a pg_net request: {"state", and for a response "status", "error",
+-- "timed_out", "code", "ours", "body", "at"}. The states:
+--   answered   there is a response, or the reason why there is none
+--   queued     pg_net has not sent the request, or waits for the response
+--   gone       neither: lost in a crash, or deleted by pg_net
 --   unknown    pg_net's tables cannot be read
--- pg_net's ids begin anew after a crash. So the answer must also have come
--- after the request, and must not name another run than `marker`; `marker`
--- stands in the request's body.
+-- After a crash, pg_net's IDs start again. So the response must also be newer than
+-- the request, and must not name another run than `marker`, which is in the request's
+-- body.
 create or replace function auto_backup.answer(request_id bigint, posted_at timestamptz, marker text)
 returns jsonb
 language plpgsql
@@ -20,8 +20,8 @@ declare
     body jsonb;
     ours boolean;
 begin
-    -- pg_net moves a request from the queue to the answers in one transaction.
-    -- The queue comes first: what leaves it in between is found in the answers.
+    -- pg_net moves a request from the queue to the responses in one transaction. The
+    -- queue is read first, so a request that leaves it meanwhile is found as a response.
     select exists (
         select from net.http_request_queue q
         where q.id = answer.request_id
@@ -46,7 +46,7 @@ begin
             'error', auto_backup.plain(response.error_msg),
             -- Before pg_net 0.19.6, timed_out is null for every error.
             'timed_out', coalesce(response.timed_out, false) or coalesce(response.error_msg ilike 'timeout%', false),
-            -- Of an unknown server's words only a code is kept: anybody can read the logs.
+            -- Only a code of an unknown server's text is kept, because anybody can read the logs.
             'code', substring(coalesce(
                 case when ours then body ->> 'code' end,
                 (select h.value from jsonb_each_text(headers) h where lower(h.key) = 'sb-error-code' limit 1),

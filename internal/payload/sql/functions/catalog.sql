@@ -1,7 +1,7 @@
--- Every object of a schema with its properties, as the catalogs have them. Two
--- schemas made by the same script have equal catalogs, whatever their names, and
--- so has one that was dumped and restored. `definition` is PostgreSQL's own text,
--- which another major version may write in another way.
+-- Every object of a schema with its properties in PostgreSQL's catalogs. Schemas
+-- created by the same script have equal results, whatever their names, and so has a
+-- schema that was dumped and restored. `definition` is PostgreSQL's own text, which
+-- may differ between major versions.
 create or replace function auto_backup.catalog(namespace text)
 returns jsonb
 language sql

@@ -1,6 +1,6 @@
--- Makes up for the latest due time that has no run: pg_cron never does, and a
--- job that is gone, switched off or fails leaves no run behind. One run makes
--- up for everything that was missed before it, so a long pause ends with one.
+-- Starts a run for the latest due time that has none, because pg_cron never catches
+-- up, and a job that is missing, disabled or failing starts no run. One run is enough
+-- for all due times missed before it, so a long pause ends with a single run.
 create or replace function auto_backup.catch_up(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -33,7 +33,7 @@ begin
             continue;
         end if;
 
-        -- What was due before a schedule came to be as it is, was not due.
+        -- Nothing was due before the schedule had its current definition.
         meaning := jsonb_build_object(
             'zone', plan.value -> 'zone', 'minutes', plan.value -> 'minutes', 'hours', plan.value -> 'hours',
             'days', plan.value -> 'days', 'months', plan.value -> 'months', 'weekdays', plan.value -> 'weekdays',
@@ -72,7 +72,7 @@ begin
         end if;
     end loop;
 
-    -- Two backups at once would only wait for each other.
+    -- Two backups at the same time would only wait for each other.
     if missed is not null and not exists (
         select from auto_backup.runs r
         where r.backup = catch_up.backup and r.state in ('requested', 'running')

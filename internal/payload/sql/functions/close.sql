@@ -1,6 +1,5 @@
--- Writes a verdict of auto_backup.judge into a run's row. A run that failed is
--- part of an incident, and is logged here if the function could not do so.
--- Answers with what stood in the way.
+-- Writes a verdict of auto_backup.judge to a run's row. A failed run belongs to an
+-- incident, and is logged here if the function could not log it. Returns the problems.
 create or replace function auto_backup.close(run_id uuid, verdict jsonb, at timestamptz)
 returns jsonb
 language plpgsql
@@ -52,7 +51,7 @@ begin
         returning * into run;
     end if;
 
-    -- The row in backup_logs is the only one that the panel shows.
+    -- The panel shows only the row in backup_logs.
     if run.code = 'interrupted' or (run.state = 'succeeded' and close.verdict ->> 'logged_by' = 'function') then
         begin
             update public.backup_logs l

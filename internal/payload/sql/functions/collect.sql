@@ -1,5 +1,5 @@
--- Brings the ledger up to date with what has happened: closes runs that are
--- under way, and notes when one that was given up has succeeded after all.
+-- Brings the run history up to date: closes runs in progress that have ended, and
+-- records that a run that was given up has succeeded.
 create or replace function auto_backup.collect(backup text, at timestamptz default null)
 returns jsonb
 language plpgsql
@@ -54,7 +54,7 @@ begin
                     problems := problems || auto_backup.close(run.run_id, verdict || jsonb_build_object('finished_at', moment), moment);
                     succeeded := succeeded + 1;
                 elsif verdict ->> 'logged_by' = 'function' then
-                    -- The function's own word came later, or has changed.
+                    -- The function's own report came later, or has changed.
                     update auto_backup.runs r
                     set logged_by = 'function', function_alert = verdict ->> 'function_alert'
                     where r.run_id = run.run_id
@@ -78,7 +78,7 @@ begin
             end if;
         exception
             when others then
-                -- One run that cannot be judged must not keep the others open.
+                -- A run that cannot be judged must not keep others open.
                 problems := problems || to_jsonb(format('run %s: %s', run.run_id, auto_backup.plain(sqlerrm)));
         end;
     end loop;

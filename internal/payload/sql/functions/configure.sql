@@ -1,8 +1,8 @@
--- Writes what one backup is and makes its jobs so, in one transaction: no tick
--- can see the jobs of one configuration and the settings of another. It is the
--- last step of an installation, and notes that.
--- `jobs` is [{"name", "schedule", "command", "active"}], `surplus` the ids of
--- jobs to remove; the answer maps every name to its job id.
+-- Writes the settings of a backup and its jobs in one transaction, so that no tick
+-- sees the jobs of one configuration and the settings of another. It is the last step
+-- of an installation, and records that the installation is finished.
+-- `jobs` is [{"name", "schedule", "command", "active"}], `surplus` the IDs of jobs to
+-- remove. Returns the job IDs by name.
 create or replace function auto_backup.configure(
     backup text, document jsonb, function_id text, jobs jsonb, surplus jsonb
 )
@@ -29,7 +29,7 @@ begin
         from jsonb_to_recordset(configure.jobs) as j (name text, schedule text, command text, active boolean)
     loop
         id := cron.schedule(job.name, job.schedule, job.command);
-        -- cron.schedule leaves `active` and, before pg_cron 1.6.3, `database` of an existing job as they are.
+        -- cron.schedule does not change `active` and, before pg_cron 1.6.3, `database` of an existing job.
         perform cron.alter_job(id, database := current_database()::text, active := job.active);
         ids := ids || jsonb_build_object(job.name, id);
     end loop;

@@ -1,8 +1,7 @@
--- The whole command of a schedule's job. Answers with the run's id, or null
--- when there is nothing to do: the schedule is switched off, the job ticks more
--- often than the backup is due, or this due time has its run already. It raises
--- when it cannot start a run that is due; pg_cron keeps the reason, and the
--- watchdog finds the due time without a run.
+-- The command of a schedule's job. Returns the run's ID, or null if there is nothing
+-- to do: the schedule is disabled, this tick is not due, or the due time already has a
+-- run. It raises an error if it cannot start a run that is due: pg_cron records the
+-- error, and the watchdog finds the due time without a run.
 create or replace function auto_backup.dispatch(backup text, schedule text, at timestamptz default null)
 returns uuid
 language plpgsql
@@ -29,11 +28,11 @@ begin
     end if;
 
     begin
-        -- A tick can come late; a due time that has its run already gets no second one.
+        -- A tick can be late. A due time that has a run gets no second one.
         select max(d) into due from auto_backup.due_times(plan, tick - interval '5 minutes', tick) as d;
     exception
         when others then
-            -- Of a job that ticks only when the backup is due, the tick alone is enough.
+            -- Every tick of an unguarded job is due.
             if coalesce((plan ->> 'guarded')::boolean, false) then
                 raise;
             end if;

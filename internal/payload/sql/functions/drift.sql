@@ -1,7 +1,6 @@
--- What in this schema is not as it was installed, by object, in words; {} when
--- nothing is. What others have put beside the dispatcher's objects is theirs,
--- unless it stands in the dispatcher's way. It is read by every plan, so it
--- answers with a problem of its own instead of failing.
+-- What in this schema differs from what was installed, by object, in words; {} if
+-- nothing does. Objects that others have added do not count, unless they affect the
+-- dispatcher. Every plan calls this, so it returns a problem instead of failing.
 create or replace function auto_backup.drift()
 returns jsonb
 language plpgsql
@@ -31,7 +30,7 @@ begin
         select w.key as object, 'is missing' as words
         from jsonb_each(wanted) w
         where not found ? w.key
-        -- A table stands for all that it had.
+        -- A missing table includes everything that it had.
         and (w.value ->> 'table' is null or found ? ('table ' || (w.value ->> 'table')))
         union all
         select
@@ -67,7 +66,7 @@ begin
         end
     ) as d;
 
-    -- Rows can be compared where their columns are there.
+    -- Rows can be compared only if no column is missing.
     if not exists (select from jsonb_object_keys(objects) as k where k = 'table codes' or k like 'column codes.%') then
         select string_agg(
             coalesce(w.name, f.name) || case

@@ -1,12 +1,12 @@
--- Every instant in (after, until] at which a schedule is due, ascending and at
--- whole minutes. `schedule` is one of auto_backup.settings: the time zone and
--- the sets of minutes, hours, days, months and weekdays of its local time.
+-- Every time in (after, until] at which a schedule is due, ascending, in whole
+-- minutes. `schedule` is one of auto_backup.settings: the time zone and the sets of
+-- minutes, hours, days, months and weekdays of its local time.
 --
 -- A local minute is due at the first instant at which the clock of the zone has
--- come as far as that minute. So a local time that a spring change skips is due
--- at the first instant after the gap, several skipped ones together once, and
--- one that an autumn change repeats is due only when it first occurs. Zones are
--- read only in the direction that is never ambiguous: from UTC to local time.
+-- reached that minute. So a local time that a spring change skips is due at the first
+-- instant after the gap, several skipped times together once, and one that an autumn
+-- change repeats is due only at its first occurrence. Zones are converted only in the
+-- direction that is never ambiguous: from UTC to local time.
 create or replace function auto_backup.due_times(schedule jsonb, after timestamptz, until timestamptz)
 returns setof timestamptz
 language plpgsql
@@ -22,21 +22,21 @@ declare
     weekdays constant integer[] := translate(due_times.schedule ->> 'weekdays', '[]', '{}')::integer[];
     days_either constant boolean := (due_times.schedule ->> 'days_either')::boolean;
 
-    -- Times are minutes since 1970, local ones by the local clock.
+    -- Times are in minutes since 1970, local times by the local clock.
     first constant bigint := floor(date_part('epoch', due_times.after) / 60) + 1;
     last constant bigint := floor(date_part('epoch', due_times.until) / 60);
 
-    -- No zone changes its clock twice, or by more, within this time.
+    -- No zone changes its clock twice within this time, or by more than it.
     probe constant integer := 2 * 1440;
     step integer;
-    -- A stretch of time, both ends included, in which the local clock is ahead
-    -- of UTC by one offset.
+    -- A time span, both ends included, in which the local clock has one offset from
+    -- UTC.
     start bigint;
     stop bigint;
     ahead bigint;
 
-    -- The local minutes within [low, high) are those of interest which the
-    -- clock first shows in the stretch or has skipped just before it.
+    -- The relevant local minutes [low, high): those that the clock first shows in the
+    -- span, or has skipped just before it.
     low bigint;
     high bigint;
     reached bigint; -- the first local minute that the clock has not shown yet
@@ -57,7 +57,7 @@ begin
         raise exception 'auto_backup: due_times needs the two ends of a period' using errcode = 'null_value_not_allowed';
     end if;
 
-    -- What the clock has shown since two days ago decides what is a repetition.
+    -- What the clock has shown in the last two days decides whether a time is repeated.
     start := first - probe;
     while start <= last loop
         ahead := floor(date_part('epoch', to_timestamp(start * 60) at time zone zone) / 60) - start;

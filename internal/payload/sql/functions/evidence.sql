@@ -1,8 +1,8 @@
--- What the application's logs say of runs: {"rows": {run id: the row of
--- backup_logs}, "events": {run id: {type: the row of system_logs}}, "problems":
--- [...]}. system_logs has no index that helps, so it is read for `events` only,
--- and only from `since` on. A table that is gone or altered is a problem to
--- report, not a reason to stop.
+-- What the application's logs say about runs: {"rows": {run ID: the row of
+-- backup_logs}, "events": {run ID: {type: the row of system_logs}}, "problems": [...]}.
+-- system_logs has no suitable index, so it is read only for `events` and only from
+-- `since` on. A missing or altered table is reported as a problem and does not stop
+-- the watchdog.
 create or replace function auto_backup.evidence(rows uuid[], events uuid[], since timestamptz)
 returns jsonb
 language plpgsql

@@ -1,8 +1,7 @@
--- Lets public.backup_logs.action_type hold 'auto_backup'. Every CHECK that
--- `refusing` names is replaced by one of the same name that accepts what the
--- old one accepted and 'auto_backup'. The old definitions are remembered, so
--- that restore_log_constraint can put them back. Running it again changes
--- nothing.
+-- Makes public.backup_logs.action_type accept 'auto_backup'. Every CHECK that
+-- `refusing` names is replaced by one with the same name that accepts 'auto_backup' in
+-- addition to what the old one accepted. The old definitions are stored for
+-- restore_log_constraint. Running it again changes nothing.
 create or replace function auto_backup.extend_log_constraint(refusing jsonb)
 returns void
 language plpgsql
@@ -27,8 +26,8 @@ begin
         continue when admits;
         update auto_backup.installation i
         set log_constraint = jsonb_build_object(k.conname, k.definition) || coalesce(i.log_constraint, '{}');
-        -- NOT VALID: the rows that are there met a narrower rule, and a scan
-        -- would only lock the table for longer.
+        -- NOT VALID: existing rows satisfied a narrower condition, and a scan would only
+        -- lock the table for longer.
         execute format(
             'alter table public.backup_logs drop constraint %1$I, add constraint %1$I check ((%2$s) or action_type = ''auto_backup'') not valid',
             k.conname, k.expression

@@ -1,4 +1,4 @@
--- What an incident is about, in Portuguese, without a full stop.
+-- The reason of an incident, in Portuguese, without a full stop.
 create or replace function auto_backup.incident_reason(incident auto_backup.incidents)
 returns text
 language plpgsql

@@ -1,4 +1,4 @@
--- A text as JSON object, or null if it is none.
+-- A text as a JSON object, or null if it is not one.
 create or replace function auto_backup.json(content text)
 returns jsonb
 language plpgsql

@@ -1,20 +1,20 @@
--- Decides what a run that is under way has come to, from the answer of pg_net
--- and the rows of the logs. It reads nothing itself. Answers with the columns
--- of auto_backup.runs that change; "state" is always among them.
+-- Determines the state of a run in progress from pg_net's response and the log rows.
+-- It reads nothing itself. Returns the columns of auto_backup.runs that change, always
+-- with "state".
 --
--- The logs come first: an answer can get lost, and a request can arrive twice,
--- but the row of backup_logs has one owner. The cases stand in order:
+-- The logs come first: a response can be lost, and a request can arrive twice, but
+-- the row of backup_logs belongs to one delivery. The cases, in order:
 --   the row says success                            succeeded
 --   the function logged its failure                 failed, with its code
---   the function answered with its result           succeeded or failed, with its code
+--   the function responded with its result          succeeded or failed, with its code
 --   the row says failed, nothing else after 5 min   failed  function_failed, interrupted
 --   the row exists, or 202, or a duplicate          running; after 12 min failed
 --   pg_net timed out                                requested; after 5 min failed  timeout
---   pg_net got no answer                            failed  unreachable
+--   pg_net got no response                          failed  unreachable
 --   the function refused                            failed, with its code
---   another answer                                  failed  http_<status>, unexpected_answer
+--   another response                                failed  http_<status>, unexpected_answer
 --   still in pg_net's queue                         requested; after 12 min failed  not_sent
---   neither in the queue nor answered               requested; after 5 min failed  no_answer
+--   neither in the queue nor a response             requested; after 5 min failed  no_answer
 create or replace function auto_backup.judge(
     run auto_backup.runs, answer jsonb, log_row jsonb, events jsonb, readable boolean, at timestamptz
 )
@@ -24,13 +24,13 @@ stable
 set search_path = ''
 as $body$
 declare
-    -- Times of the logs and of pg_net are real ones.
+    -- The times of the logs and of pg_net are real times.
     shift constant interval := run.requested_at - run.posted_at;
     age constant interval := judge.at - run.requested_at;
     success constant jsonb := judge.events -> 'auto_backup';
     failure constant jsonb := judge.events -> 'auto_backup_error';
     details constant text := judge.log_row ->> 'details';
-    -- Where the function could not write its alert's outcome into system_logs.
+    -- If the function could not write its alert's outcome to system_logs.
     alerted constant text := case
         when details like '% (alerta enviado)' then 'delivered'
         when details like '% (alerta enviado só a uma parte dos assinantes)' then 'partly'
@@ -52,7 +52,7 @@ begin
 
     if (judge.log_row ->> 'success')::boolean
         or body -> 'success' = 'true'
-        -- The function was stopped between its two last writes: the backup is there.
+        -- The function was stopped between its last two writes: the backup exists.
         or (success is not null and failure is null and age >= interval '12 minutes')
     then
         ended := coalesce(success ->> 'at', judge.answer ->> 'at')::timestamptz + shift;
@@ -69,7 +69,7 @@ begin
                     success #>> '{context,total_records}', body ->> 'total_records'
                 ) from '^\d{1,18}$'
             ),
-            -- It writes its row in system_logs first.
+            -- The function writes its row in system_logs first.
             'logged_by', case when success is not null or (judge.log_row ->> 'success')::boolean then 'function' end
         );
     end if;
@@ -91,7 +91,7 @@ begin
         );
     end if;
 
-    -- What follows ends with the answer, or now.
+    -- In the following cases the run ended with the response, or ends now.
     ended := greatest(run.requested_at, least((judge.answer ->> 'at')::timestamptz + shift, judge.at));
     verdict := verdict || jsonb_build_object('finished_at', ended);
     if body -> 'success' = 'false' and body ->> 'code' <> 'duplicate' then
@@ -105,7 +105,7 @@ begin
     end if;
 
     if details like 'Backup automático falhou: %' or details like 'Backup automático interrompido: %' then
-        -- Its row in system_logs follows within seconds, or could not be written.
+        -- The row in system_logs follows within seconds, or could not be written.
         if age < interval '5 minutes' then
             return (verdict - 'finished_at') || '{"state": "running"}';
         end if;
@@ -122,7 +122,7 @@ begin
         or (status = 202 and body is not null)
         or (status = 409 and judge.answer ->> 'code' = 'duplicate')
     then
-        -- The request may have been sent long after it was made.
+        -- The request may have been sent long after it was queued.
         begun := least(judge.at, greatest(
             run.requested_at, run.answered_at, (judge.answer ->> 'at')::timestamptz + shift,
             (judge.log_row ->> 'at')::timestamptz + shift

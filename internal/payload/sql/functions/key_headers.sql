@@ -1,6 +1,6 @@
--- The headers that present the project's public key to the gateway in front of
--- Edge Functions, as jsonb: none where the vault has no key that a header can
--- carry. Only a JWT may stand in Authorization.
+-- The headers with the project's public key for the gateway in front of Edge
+-- Functions, as jsonb; none if the vault has no key that a header can contain.
+-- Authorization accepts only a JWT.
 create or replace function auto_backup.key_headers(backup text)
 returns jsonb
 language plpgsql

@@ -1,6 +1,6 @@
--- Starts a run for the watchdog. Where that is not possible, the attempt stays
--- in the ledger as failed, so that it is counted, alerted and not repeated
--- without end. `tick` says why the job itself did not start the run.
+-- Starts a run for the watchdog. If that is not possible, the attempt is recorded in
+-- the run history as failed, so that it is counted, alerted and not repeated endlessly.
+-- `tick` says why the job did not start the run.
 create or replace function auto_backup.launch(
     backup text, schedule text, trigger text, due_at timestamptz, attempt integer, at timestamptz, tick text default null
 )

@@ -1,7 +1,7 @@
--- A backup is about to be removed: its settings say so from now on. When no
--- other backup stays, the CHECKs of public.backup_logs are put back; the answer
--- is that of restore_log_constraint. Backups that are removed at the same time
--- come one after the other here, so that the last of them sees that it is.
+-- Records in a backup's settings that it is about to be removed. If no other backup
+-- remains, it restores the CHECKs of public.backup_logs and returns the result of
+-- restore_log_constraint. Backups that are removed at the same time wait for each
+-- other here, so that the last one knows that it is the last.
 create or replace function auto_backup.leave(backup text)
 returns jsonb
 language plpgsql

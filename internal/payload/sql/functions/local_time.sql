@@ -1,5 +1,5 @@
--- An instant as a Brazilian reader's clock in a time zone shows it; in UTC
--- where the zone is not known to PostgreSQL.
+-- A time in a time zone, in Brazilian notation; in UTC if PostgreSQL does not know the
+-- zone.
 create or replace function auto_backup.local_time(at timestamptz, zone text)
 returns text
 language plpgsql

@@ -1,5 +1,5 @@
--- What auto_backup.codes says about the code of a failure and the SQLSTATE that
--- came with it: the most exact row that there is. The view history chooses alike.
+-- The row of auto_backup.codes for the code of a failure and its SQLSTATE: the most
+-- specific one. The view history chooses in the same way.
 create or replace function auto_backup.lookup(code text, sqlstate text)
 returns auto_backup.codes
 language sql

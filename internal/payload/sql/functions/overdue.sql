@@ -1,5 +1,5 @@
--- Opens an incident when no backup has succeeded for longer than the settings
--- allow, whatever the cause: this needs neither jobs nor requests nor answers.
+-- Opens an incident if no backup has succeeded for longer than the settings allow,
+-- whatever the cause. It depends on no job, request or response.
 create or replace function auto_backup.overdue(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -9,7 +9,7 @@ declare
     config auto_backup.settings;
     allowed interval;
     last_success timestamptz;
-    -- Since when a success is waited for.
+    -- Since when there should have been a success.
     since timestamptz;
     incident auto_backup.incidents;
     problem text;
@@ -22,7 +22,7 @@ begin
     select max(r.finished_at) into last_success
     from auto_backup.runs r
     where r.backup = overdue.backup and r.state = 'succeeded';
-    -- catch_up keeps one row for each schedule that is switched on.
+    -- catch_up keeps one row for each enabled schedule.
     select greatest(last_success, config.created_at, min(s.since)) into since
     from auto_backup.schedules s
     where s.backup = overdue.backup

@@ -1,5 +1,5 @@
--- Foreign text, made fit to be stored and sent: one line of at most `length`
--- characters, without those that would end plain text inside HTML.
+-- Prepares text from elsewhere for logs and e-mails: one line of at most `length`
+-- characters, without characters that have a meaning in HTML.
 create or replace function auto_backup.plain(value text, length integer default 200)
 returns text
 language sql

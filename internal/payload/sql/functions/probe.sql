@@ -1,5 +1,5 @@
--- Has the Edge Function prove its token, its key and its tables, without a
--- backup. Answers with the id of the pg_net request.
+-- Calls the Edge Function to verify its token, its key and its tables, without making
+-- a backup. Returns the ID of the pg_net request.
 create or replace function auto_backup.probe(backup text)
 returns bigint
 language plpgsql

@@ -1,8 +1,7 @@
--- Removes what is too old, a bounded number of rows at a time: this backup's
--- rows of pg_cron's history, which pg_cron itself keeps for ever, after 14 days,
--- and the ledger's after 400. The watchdog
--- calls it once a day, and again at its next tick where a batch was full. Other jobs' history and the
--- application's logs are not touched.
+-- Deletes old rows, a limited number at a time: this backup's rows in pg_cron's
+-- history, which pg_cron itself never deletes, after 14 days, and those in the run
+-- history after 400. The watchdog calls it once a day, and again at its next tick if a
+-- batch was full. It does not change other jobs' history or the application's logs.
 create or replace function auto_backup.prune(backup text, at timestamptz)
 returns jsonb
 language plpgsql

@@ -1,6 +1,6 @@
--- Why a run failed: one clause in Portuguese, for the admin panel and e-mails.
--- What the Edge Function says of its own failures is that already. Other errors
--- are technical, and so is a code that nobody knows: they follow in brackets.
+-- Why a run failed: one clause in Portuguese, for the admin panel and e-mails. The Edge
+-- Function's reasons already have this form. Other errors and unknown codes are
+-- technical, and follow in brackets.
 create or replace function auto_backup.reason(code text, sqlstate text, error text)
 returns text
 language sql

@@ -1,4 +1,4 @@
--- Notes which success ended which incidents.
+-- Records which success ended which incidents.
 create or replace function auto_backup.recover(backup text, at timestamptz)
 returns jsonb
 language plpgsql

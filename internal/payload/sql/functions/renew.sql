@@ -1,7 +1,6 @@
--- Renews the lease on a backup for its term. Every change that an apply makes in
--- the database calls this in the same statement, so a change that arrives after
--- another apply has acquired the lease fails. A lease that has expired and that
--- nobody else has acquired is renewed.
+-- Renews the lease on a backup for its term. Every statement with which an apply
+-- changes the database calls this, so a change fails if another apply has acquired the
+-- lease. A lease that has expired is renewed if no other holder has acquired it.
 create or replace function auto_backup.renew(backup text, holder text)
 returns void
 language plpgsql

@@ -1,5 +1,5 @@
--- Writes one row of type auto_backup_error into public.system_logs. Answers
--- with null, or with the reason why that was not possible.
+-- Writes a row of type auto_backup_error to public.system_logs. Returns null, or why
+-- that was not possible.
 create or replace function auto_backup.report(message text, context jsonb)
 returns text
 language plpgsql

@@ -1,6 +1,6 @@
--- Puts the CHECKs of public.backup_logs back as extend_log_constraint found
--- them. Rows that the narrower rule refuses stay: then the rule is NOT VALID,
--- it holds for new rows only. Answers with the names of such constraints.
+-- Restores the CHECKs of public.backup_logs that extend_log_constraint has replaced.
+-- Rows that the old CHECK refuses are kept: it is then NOT VALID and applies to new
+-- rows only. Returns the names of such constraints.
 create or replace function auto_backup.restore_log_constraint()
 returns jsonb
 language plpgsql
@@ -18,9 +18,9 @@ begin
         cross join jsonb_each_text(i.log_constraint) as e
         where to_regclass('public.backup_logs') is not null
     loop
-        -- PostgreSQL prints `x in ('a', 'b')` on a varchar column in a form
-        -- that it would read as something else of the same meaning, so the
-        -- printed form alone would not bring back the same schema dump.
+        -- PostgreSQL prints `x in ('a', 'b')` on a varchar column in a form that it
+        -- parses differently, with the same meaning. The printed form alone would not
+        -- restore the same schema dump.
         foreach form in array array[
             regexp_replace(
                 k.definition, '\(\("?(\w+)"?\)::text = ANY \(\(ARRAY\[([^]]*)\]\)::text\[\]\)\)', '("\1" in (\2))', 'g'

@@ -1,6 +1,6 @@
--- Tries a failed run again: only the last attempt at the latest due time of a
--- schedule, only as often as the settings say, and only while no other run is
--- under way. Runs that somebody asked for by hand are theirs to repeat.
+-- Retries a failed run: only the last attempt at the latest due time of a schedule,
+-- only as often as the settings allow, and only if no other run is in progress. Manual
+-- runs are not retried.
 create or replace function auto_backup.retry(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -38,12 +38,13 @@ begin
                 select from auto_backup.runs r
                 where r.backup = retry.backup and r.state = 'succeeded' and r.finished_at >= last.finished_at
             )
-            -- The watchdog ticks in steps as long as the usual delay; a second decides about a whole step.
+            -- The interval of the watchdog's ticks is the default delay, so a second could
+            -- cost a whole interval.
             or retry.at + interval '30 seconds'
                 < last.finished_at + make_interval(secs => coalesce((document #>> '{retry,delay_seconds}')::integer, 0));
 
         if last.code = 'not_sent' then
-            -- When its worker goes on, pg_net must not send both requests.
+            -- pg_net must not send both requests when its worker continues.
             begin
                 delete from net.http_request_queue q
                 where q.ctid in (

@@ -1,4 +1,4 @@
--- An instant as RFC 3339 writes it, in UTC.
+-- A time in RFC 3339, in UTC.
 create or replace function auto_backup.rfc3339(at timestamptz)
 returns text
 language sql

@@ -1,6 +1,6 @@
--- Runs a backup because somebody asks for it. Where one is under way, that one
--- is meant: two at a time would only wait for each other's locks. Answers with
--- {"run_id", "state", "trigger", "requested_at", "joined"}.
+-- Runs a backup manually. If a run is in progress, it returns that run, because two at
+-- the same time would only wait for each other's locks. Returns {"run_id", "state",
+-- "trigger", "requested_at", "joined"}.
 create or replace function auto_backup.run_now(backup text)
 returns jsonb
 language plpgsql
@@ -13,9 +13,9 @@ declare
     joined boolean := true;
     answer jsonb;
 begin
-    -- Of two who ask at a time, the second finds the first one's run.
+    -- Of two calls at the same time, the second finds the first one's run.
     perform pg_advisory_xact_lock(hashtextextended('auto_backup.run_now ' || run_now.backup, 0));
-    -- What has ended, but was not looked at, is not under way.
+    -- A run may have ended since the watchdog last ran.
     perform auto_backup.watch(run_now.backup);
     select r.run_id into id
     from auto_backup.runs r

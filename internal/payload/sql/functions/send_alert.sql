@@ -1,6 +1,5 @@
--- Calls the alert function about an incident. That the call is under way, or
--- why it could not be made, is noted with the incident; its outcome is
--- auto_backup.alerts' to collect.
+-- Calls the alert function about an incident, and records in the incident that the call
+-- was made or why it could not be made. auto_backup.alerts collects its outcome.
 create or replace function auto_backup.send_alert(incident_id bigint, at timestamptz)
 returns void
 language plpgsql
@@ -50,7 +49,7 @@ begin
     end if;
 
     begin
-        -- Without a key the alert function may refuse the call; its answer will tell.
+        -- Without a key the alert function may refuse the call; its response will show that.
         request := net.http_post(
             url := document #>> '{alert,url}',
             headers := '{"Content-Type": "application/json"}' || auto_backup.key_headers(incident.backup),

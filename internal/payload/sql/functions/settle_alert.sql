@@ -1,6 +1,6 @@
--- Writes down what became of the alert about an incident: in the incident, in
--- the run that opened it, and in the watchdog's own row of public.system_logs.
--- Answers with the reason why the latter was not possible, or null.
+-- Records the outcome of the alert about an incident: in the incident, in the run that
+-- opened it, and in the watchdog's row in public.system_logs. Returns null, or why the
+-- latter was not possible.
 create or replace function auto_backup.settle_alert(
     incident_id bigint, state text, alerted_by text, at timestamptz, http_status integer default null, error text default null
 )

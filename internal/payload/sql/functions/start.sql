@@ -1,6 +1,6 @@
--- Starts one run: its row and the request to the Edge Function, in one
--- transaction, so that there is never one without the other. Answers with the
--- run's id, or null when this attempt at this due time exists already.
+-- Starts a run: inserts its row and queues the request to the Edge Function in one
+-- transaction, so that there is never one without the other. Returns the run's ID, or
+-- null if this attempt at this due time already exists.
 create or replace function auto_backup.start(
     backup text,
     schedule text,
@@ -43,7 +43,7 @@ begin
     request := net.http_post(
         url := document #>> '{function,url}',
         headers := jsonb_build_object('Content-Type', 'application/json', 'X-Backup-Token', token)
-        -- A self-hosted runtime may check a JWT before every function.
+        -- A self-hosted runtime may require a JWT for every function.
         || case when (document #>> '{function,send_key}')::boolean then auto_backup.key_headers(start.backup) else '{}' end,
         body := jsonb_build_object(
             'run_id', id,
@@ -52,11 +52,11 @@ begin
             'due_at', auto_backup.rfc3339(start.due_at),
             'attempt', start.attempt
         )
-        -- People are told once of all attempts at one due time.
+        -- There is one alert for all attempts at one due time.
         || case when start.attempt > 1 then '{"alert": false}'::jsonb else '{}' end
         || case when start.wait then '{"wait": true}'::jsonb else '{}' end,
-        -- The function answers at once and works on. While pg_net waits for one
-        -- answer, it sends nothing else.
+        -- The function responds immediately and continues to work. While pg_net waits
+        -- for a response, it sends nothing else.
         timeout_milliseconds := case when start.wait then 150000 else 10000 end
     );
     update auto_backup.runs r set request_id = request where r.run_id = id;

@@ -1,6 +1,6 @@
--- The invocation token of a backup, from vault. It raises where there is none
--- that a header could carry: pg_net drops a header that is null without a word,
--- and a line break in one ends the request's headers.
+-- The invocation token of a backup, from the vault. It raises an error if there is no
+-- token that a header can contain: pg_net silently drops a null header, and a line
+-- break in a header ends the request's headers.
 create or replace function auto_backup.token(backup text)
 returns text
 language plpgsql
@@ -14,7 +14,7 @@ begin
     begin
         select v.decrypted_secret into value from vault.decrypted_secrets v where v.name = secret;
     exception
-        -- A database restored into another project has another key.
+        -- A database that was restored into another project has another key.
         when internal_error or data_exception then
             raise exception 'auto_backup: the vault secret "%" is damaged, so no backup can be started: vault cannot decrypt it', secret
             using errcode = 'AB002', hint = 'Run "terraform apply".';

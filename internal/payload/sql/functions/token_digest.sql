@@ -1,6 +1,6 @@
--- The SHA-256 of a backup's invocation token as vault holds it, in hexadecimal,
--- or null where there is none that vault can decrypt. The token has 256 random
--- bits, so its digest tells nothing; roles that may not read vault compare it.
+-- The SHA-256 of a backup's invocation token in the vault, in hexadecimal, or null if
+-- the vault has none that it can decrypt. The token has 256 random bits, so its digest
+-- reveals nothing. Roles that may not read the vault compare it.
 create or replace function auto_backup.token_digest(backup text)
 returns text
 language plpgsql
@@ -15,7 +15,7 @@ begin
         where v.name = token_digest.backup || '/token'
     );
 exception
-    -- A database restored into another project has another key.
+    -- A database that was restored into another project has another key.
     when internal_error or data_exception then
         return null;
 end

@@ -1,8 +1,7 @@
--- Removes jobs by their ids, a JSON array. Jobs that are gone already are no error.
--- pg_cron lets only its owner remove a job, so another role's job is removed as
--- that role. The role may be gone itself, and while it is, pg_cron runs no job of
--- anyone: then it is made for the moment, which nobody outside this transaction
--- sees.
+-- Removes jobs by their IDs, a JSON array, and ignores jobs that no longer exist.
+-- pg_cron lets only the owner remove a job, so another role's job is removed with that
+-- role. If the role no longer exists, in which case pg_cron runs no jobs at all, it is
+-- created for this transaction only.
 create or replace function auto_backup.unschedule(ids jsonb)
 returns jsonb
 language plpgsql

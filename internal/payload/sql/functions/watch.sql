@@ -1,8 +1,7 @@
--- The whole command of the watchdog's job. It closes runs, makes up for what
--- was missed, tries again what failed, and sees to alerts and history; each
--- part by itself, so that none stands still because another cannot do its work.
--- Answers with what it did, and with "problems" that stood in its way. Of two
--- at a time, the second does nothing.
+-- The command of the watchdog's job. It closes runs, starts missed runs, retries failed
+-- ones, and takes care of alerts and history. Each part fails alone and does not stop
+-- the others. Returns what it did, and its "problems". If it is called while it is
+-- already running, it does nothing.
 create or replace function auto_backup.watch(backup text, at timestamptz default null)
 returns jsonb
 language plpgsql
@@ -48,7 +47,7 @@ begin
                 problems := problems || to_jsonb(part || ': ' || auto_backup.plain(sqlerrm));
         end;
         if part = 'overdue' then
-            -- Most of the time there is nothing wrong, and nothing too old.
+            -- Usually there is no open incident and nothing to delete.
             if exists (
                 select from auto_backup.incidents i
                 where i.backup = watch.backup
