@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// serve serves the provider until Terraform has no more use for it.
+// serve serves the provider until Terraform closes the connection.
 func serve(debug bool) error {
 	p := provider.New(version)()
 	if c, ok := p.(io.Closer); ok {
@@ -47,9 +47,9 @@ func serve(debug bool) error {
 	return tf6server.Serve("registry.terraform.io/aimindset/aimindset", func() tfprotov6.ProviderServer { return server }, options...)
 }
 
-// dropUnreadLog spares the log that nobody reads. The plugin framework writes
-// every step to Terraform, which drops it unless one of its variables asks for a
-// log, and that costs both more than what the provider does by itself.
+// dropUnreadLog turns off logging unless a variable of Terraform asks for a log.
+// Otherwise the plugin framework sends every step to Terraform, which drops it, and
+// that costs both more time than the provider's own work.
 func dropUnreadLog() {
 	for _, variable := range os.Environ() {
 		if strings.HasPrefix(variable, "TF_LOG") {
@@ -57,6 +57,6 @@ func dropUnreadLog() {
 		}
 	}
 	for _, name := range []string{"TF_LOG_SDK", "TF_LOG_SDK_PROTO", "TF_LOG_SDK_FRAMEWORK", "TF_LOG_PROVIDER_AIMINDSET"} {
-		_ = os.Setenv(name, "OFF") // a log more is no reason to stop
+		_ = os.Setenv(name, "OFF") // if it fails, there is only more log
 	}
 }

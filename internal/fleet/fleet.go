@@ -1,6 +1,5 @@
-// Package fleet puts Terraform before many backups in many projects, to
-// measure and to test what the provider costs there. It is used by tests and by
-// the bench only.
+// Package fleet runs Terraform with many backups in many projects, to measure and
+// test what the provider costs. Only tests and the benchmark use it.
 package fleet
 
 import (
@@ -38,7 +37,7 @@ resource "aimindset_auto_backup" "this" {
 `
 )
 
-// backupName is the name of one of a project's backups.
+// backupName returns the name of one of a project's backups.
 func backupName(n int) string {
 	if n == 0 {
 		return "auto-backup"
@@ -46,8 +45,8 @@ func backupName(n int) string {
 	return fmt.Sprintf("auto-backup-%c%c", 'a'+n/26, 'a'+n%26)
 }
 
-// NewWorkingDirectory makes a directory in which Terraform manages backups of
-// projects, by their references, with the provider that stands in another one.
+// NewWorkingDirectory creates a directory in which Terraform manages backups of
+// projects, given by their references, with the provider in another directory.
 func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []string, refs []string, perProject int) (*stack.WorkingDirectory, error) {
 	backups := map[string]map[string]string{}
 	for _, ref := range refs {
@@ -62,14 +61,14 @@ func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []st
 	return stack.NewWorkingDirectory(ctx, dir, provider, environ, map[string]string{"main.tf": configuration, "backups.json": string(list)})
 }
 
-// Sample is a project in which PerProject backups were really installed: what
-// its stack's API answers to a plan, and the state that Terraform has of them.
+// Sample is a project in which PerProject backups were installed: the responses of
+// its API to a plan, and Terraform's state.
 type Sample struct {
 	recording *stack.Recording
 	state     terraformState
 }
 
-// terraformState is as much of a state as is needed to multiply its instances.
+// terraformState has the parts of a state that are needed to multiply its instances.
 type terraformState struct {
 	Version          int             `json:"version"`
 	TerraformVersion string          `json:"terraform_version"`
@@ -86,8 +85,8 @@ type terraformState struct {
 	CheckResults json.RawMessage `json:"check_results"`
 }
 
-// TakeSample starts a stack, installs its backups with the provider in a
-// directory, and keeps what a plan reads.
+// TakeSample starts a stack, installs backups with the provider in a directory, and
+// records what a plan reads.
 func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 	s, err := stack.Start(ctx, stack.Options{Articles: 1, RateLimit: -1})
 	if err != nil {
@@ -126,13 +125,13 @@ func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 	return sample, nil
 }
 
-// Serve starts a fleet of projects as the sample's.
+// Serve starts a fleet of projects like the sample.
 func (s *Sample) Serve(ctx context.Context, opts stack.FleetOptions) (*stack.Fleet, error) {
 	return s.recording.Serve(ctx, opts)
 }
 
-// WorkingDirectory makes a directory in which Terraform manages the first backups of
-// each project of a fleet, and has a state of all of them.
+// WorkingDirectory creates a directory in which Terraform manages the first backups
+// of each project of a fleet, with a state of all of them.
 func (s *Sample) WorkingDirectory(ctx context.Context, dir, provider string, f *stack.Fleet, perProject int) (*stack.WorkingDirectory, error) {
 	if perProject > PerProject {
 		return nil, fmt.Errorf("a sample has %d backups, not %d", PerProject, perProject)
@@ -203,8 +202,8 @@ func translate(f *stack.Fleet, instance, ref string) (json.RawMessage, error) {
 	return json.Marshal(fields)
 }
 
-// CheckBudget says where a plan did not cost exactly what it may: two requests
-// to the API and one statement for each project.
+// CheckBudget reports whether a plan did not cost exactly two requests to the API and
+// one statement per project.
 func CheckBudget(f *stack.Fleet) error {
 	stats := f.Stats()
 	var errs []error

@@ -1,9 +1,9 @@
-// Package payload holds what the provider installs in a Supabase project: the
-// Edge Function's TypeScript (function/), the dispatcher's SQL (sql/) and the
-// constants that Go and TypeScript share (function/contract.json).
+// Package payload contains what the provider installs in a Supabase project: the Edge
+// Function's TypeScript (function/), the dispatcher's SQL (sql/) and the constants
+// that Go and TypeScript share (function/contract.json).
 //
-// The package only reads and describes these sources. What is compared with a
-// project, and in which order it is installed, is decided in package backup.
+// It only reads and describes them. Package backup compares them with a project, and
+// package install installs them.
 package payload
 
 import (
@@ -29,9 +29,9 @@ var sqlFiles embed.FS
 // Owner is the ownership marker that everything installed carries.
 const Owner = "terraform-provider-aimindset"
 
-// TokensFile is the file beside the entry point in which a function finds the
-// SHA-256 digests of the tokens that it accepts, by the names of their
-// secrets, where functions are files. Its source is an empty JSON object.
+// TokensFile is the file beside the entry point with the SHA-256 digests of the tokens
+// that a function of a self-hosted project accepts, by the names of their secrets. Its
+// source is an empty JSON object.
 const TokensFile = "tokens.json"
 
 // Contract is the part of function/contract.json that Go needs.
@@ -53,16 +53,16 @@ var LoadContract = sync.OnceValue(func() Contract {
 	return c
 })
 
-// AlertConfig says how the Edge Function reports a failed backup.
+// AlertConfig configures how the Edge Function reports a failed backup.
 type AlertConfig struct {
 	// Function is the slug of the Edge Function that sends the e-mail.
 	Function string `json:"function"`
-	// Source is the text that names the origin of the alert in the e-mail.
+	// Source is the source of the alert that the e-mail names.
 	Source string `json:"source"`
 }
 
-// FunctionConfig is what the built-in Edge Function knows about its backup. It
-// is deployed beside the code as config.json.
+// FunctionConfig is the configuration of the built-in Edge Function. It is deployed
+// beside the code as config.json.
 type FunctionConfig struct {
 	ManagedBy    string       `json:"managed_by"`
 	Backup       string       `json:"backup"`
@@ -102,25 +102,24 @@ func Function(config FunctionConfig) (source.Source, error) {
 
 // Dispatcher is the SQL part of an installation.
 type Dispatcher struct {
-	// Version changes whenever a line of the installed SQL changes. Its form
-	// is the function's version, a plus sign and eight hexadecimal digits.
+	// Version changes with any change of the installed SQL. It consists of the
+	// function's version, a plus sign and eight hexadecimal digits.
 	Version string
-	// Install creates or upgrades everything in schema auto_backup. It may be
-	// run again at any time and never touches rows.
+	// Install creates, upgrades or repairs everything in schema auto_backup. It
+	// may be run again at any time and keeps the rows.
 	Install string
-	// Lease creates what guards an installation against two applies at once:
-	// the functions acquire and renew. It is the first part of Install, and may
-	// be run by itself.
+	// Lease creates the functions acquire and renew, which guard against two
+	// applies at once. It is the first part of Install, and may be run alone.
 	Lease string
-	// Lock makes a script wait for any other that installs or removes. The
-	// scripts above begin with it; one that locks a table before them would
-	// wait for a script that waits for its table, and so begins with it too.
+	// Lock makes a script wait for any other one that installs or removes. All
+	// scripts here begin with it. A script that locks a table must begin with
+	// it too, or it could deadlock with one of them.
 	Lock string
 	// Remove drops schema auto_backup with everything in it, unless another
 	// backup needs it.
 	Remove string
-	// Functions maps the name of each SQL function to the SHA-256 of its body
-	// as PostgreSQL keeps it in pg_proc.prosrc.
+	// Functions maps the name of each SQL function to the SHA-256 of its body,
+	// which is pg_proc.prosrc.
 	Functions map[string]string
 }
 
@@ -147,8 +146,8 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 
 	d := Dispatcher{Lock: read("lock.sql"), Functions: map[string]string{}}
 	d.Remove = d.Lock + read("remove.sql")
-	// A function may call one that stands behind it in the alphabet, so the
-	// bodies are checked when they run, not when they are created.
+	// A function may call one that is created later, so bodies are checked when
+	// they run, not when they are created.
 	functions := make([]string, 0, len(names))
 	var leaseFunctions []string
 	for _, name := range names {
@@ -163,8 +162,8 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 			leaseFunctions = append(leaseFunctions, text)
 		}
 	}
-	// Each script builds what it installs a second time, compares, makes the
-	// first like the second, and replaces what can be replaced.
+	// Each script builds what it installs in a second schema, makes the installed
+	// tables equal to that, and replaces everything else.
 	script := func(tables, functions, after []string) string {
 		text := []string{
 			"set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;",
