@@ -88,7 +88,7 @@ func TestImportArrows(t *testing.T) {
 				t.Errorf("%s imports %s; only package provider may", name, imported)
 			}
 		}
-		tests := append(pkg.TestImports, pkg.XTestImports...)
+		tests := slices.Concat(pkg.TestImports, pkg.XTestImports)
 		if slices.Contains(alone, name) && slices.Contains(tests, module+"/internal/stack") {
 			t.Errorf("the tests of %s import internal/stack, and so may need PostgreSQL, Deno or Terraform", name)
 		}

@@ -31,7 +31,7 @@ type Known struct {
 // own.
 type Observation struct {
 	ProjectObservation
-	BackupObservation
+	OwnObservation
 }
 
 // ProjectObservation is what all backups of a project share. It must not be
@@ -57,8 +57,8 @@ type TokenDigest struct {
 	Digest string `json:"digest"`
 }
 
-// BackupObservation is the database's part of one backup.
-type BackupObservation struct {
+// OwnObservation is the database's part of one backup.
+type OwnObservation struct {
 	Settings *struct {
 		Document   json.RawMessage `json:"document"`
 		Owner      string          `json:"owner"`

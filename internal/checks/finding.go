@@ -66,9 +66,9 @@ func (f Finding) Warns() Finding {
 type Severity int
 
 const (
-	// Warning: the backup may not work, or nobody would learn that it failed.
+	// Warning means that the backup may not work, or nobody would learn that it failed.
 	Warning Severity = iota + 1
-	// Error: the backup cannot work, or cannot be installed.
+	// Error means that the backup cannot work, or cannot be installed.
 	Error
 )
 

@@ -149,7 +149,7 @@ var logs = []Check{
 				if ok {
 					found = append(found, lackingRights(name, table)...)
 				}
-				for _, right := range []rune("SIU") {
+				for _, right := range "SIU" {
 					if _, ok := s.Roles[backup.JobOwner]; ok && !strings.ContainsRune(table.Rights[backup.JobOwner], right) {
 						return append(found, About("The role postgres", "lacks %s on public.%s, so the watchdog cannot tell how runs end or report one that the function could not", RightNames[right], name).Warns().
 							With("Run `grant select, insert, update on public.%s to postgres`.", name))

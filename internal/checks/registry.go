@@ -175,11 +175,8 @@ func (s *Subject) Readable(table string) bool { return s.Relations[table] == fac
 
 // Hidden reports whether a table is there but could not be read.
 func (s *Subject) Hidden(table string) bool {
-	switch s.Relations[table] {
-	case facts.Readable, facts.Missing, "":
-		return false
-	}
-	return true
+	state := s.Relations[table]
+	return state != facts.Readable && state != facts.Missing && state != ""
 }
 
 // EdgeFunction returns a deployed Edge Function, or nil.

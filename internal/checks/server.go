@@ -93,7 +93,8 @@ const (
 // PostgreSQL reads it: a word may be shortened.
 func isOn(value string) bool {
 	value = strings.ToLower(strings.TrimSpace(value))
-	return value == "1" || value == "on" || value != "" && (strings.HasPrefix("true", value) || strings.HasPrefix("yes", value))
+	shortens := func(word string) bool { return value != "" && value == word[:min(len(value), len(word))] }
+	return value == "1" || value == "on" || shortens("true") || shortens("yes")
 }
 
 // QuoteIdent writes a name as SQL does.

@@ -68,7 +68,7 @@ func compare(found origins, file map[string]Code) (differences []string) {
 	}
 	for name, code := range file {
 		for _, place := range code.Arises {
-			if !found[name][place] && !(place == Platform && isStatus(name) && found[AnyStatus][Platform]) {
+			if !found[name][place] && (place != Platform || !isStatus(name) || !found[AnyStatus][Platform]) {
 				differences = append(differences, fmt.Sprintf("codes.json says that %s arises at %s, which it does not", name, place))
 			}
 		}

@@ -101,7 +101,7 @@ func patternFollows(tokens []token) bool {
 		return true
 	}
 	last := tokens[len(tokens)-1]
-	return !last.string && (last.text == "return" || strings.Contains("([{,;:=!&|?=>", last.text))
+	return !last.string && (last.text == "return" || slices.Contains([]string{"", "(", "[", "{", ",", ";", ":", "=", "!", "&", "|", "?", ">", "=>"}, last.text))
 }
 
 // quotedSize is the length of the string or pattern at the begin of a source. A

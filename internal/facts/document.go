@@ -66,7 +66,7 @@ type Document struct {
 
 // OfBackup are the parts of one backup.
 type OfBackup struct {
-	backup.BackupObservation
+	backup.OwnObservation
 
 	// Schedules are the watchdog's notes by the schedules' keys.
 	Schedules   map[string]NotedSchedule `json:"schedules"`

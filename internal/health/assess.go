@@ -74,7 +74,7 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 func (a *assessment) fill() error {
 	s := &a.subject
 	s.State.Token.Function, s.State.Token.Next = s.Secrets[s.ID.Name.TokenSecret()], s.Secrets[s.ID.Name.NextTokenSecret()]
-	backup.Observation{ProjectObservation: s.ProjectObservation, BackupObservation: s.BackupObservation}.Fill(&s.State, backup.Known{})
+	backup.Observation{ProjectObservation: s.ProjectObservation, OwnObservation: s.OwnObservation}.Fill(&s.State, backup.Known{})
 	s.Broken = true
 	if s.Settings == nil {
 		return nil

@@ -25,10 +25,10 @@ var inWords = map[checks.Condition]string{
 // problem.
 func (a *assessment) summary() string {
 	lead := fmt.Sprintf("Backup %s of project %s %s", a.ID.Name, a.ID.ProjectRef, inWords[a.Condition])
-	switch a.Condition {
-	case checks.Healthy:
+	if a.Condition == checks.Healthy {
 		return lead + a.succeeded(": ") + "."
-	case checks.Running:
+	}
+	if a.Condition == checks.Running {
 		return lead + a.succeeded("; ") + "."
 	}
 	first := cmp.Or(a.Problems[0].Lead, a.Problems[0].Message)

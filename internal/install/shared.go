@@ -111,7 +111,7 @@ func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Obser
 	}
 	var found struct {
 		backup.ProjectObservation
-		Each map[backup.Name]backup.BackupObservation `json:"each"`
+		Each map[backup.Name]backup.OwnObservation `json:"each"`
 	}
 	err = facts.Ask(ctx, s.db, facts.Request{
 		Parts:   observed,
@@ -123,7 +123,7 @@ func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Obser
 	}
 	all := make(map[backup.Name]backup.Observation, len(found.Each))
 	for name, own := range found.Each {
-		all[name] = backup.Observation{ProjectObservation: found.ProjectObservation, BackupObservation: own}
+		all[name] = backup.Observation{ProjectObservation: found.ProjectObservation, OwnObservation: own}
 	}
 	for _, name := range names {
 		if _, ok := all[name]; !ok {

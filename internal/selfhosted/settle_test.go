@@ -91,7 +91,7 @@ func TestPresentable(t *testing.T) {
 	t.Parallel()
 	for output, want := range map[string]string{
 		"":                             "",
-		"  a\r\n\tb\u00a0 c ":          "a b c",
+		"a\r\n\tb\u00a0 c":             "a b c",
 		"\x1b[31mred\x00\u202e\xff":    "[31mred",
 		strings.Repeat("x", 999) + "é": "…" + strings.Repeat("x", 998) + "é",
 		strings.Repeat("x", 1000):      strings.Repeat("x", 1000),
