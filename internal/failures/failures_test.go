@@ -310,7 +310,7 @@ func (r row) run(s *site, begin func(), tick func() error) (got result) {
 	return got
 }
 
-// expectsNothingMore says whether the last outcome is still to be collected.
+// expectsNothingMore reports whether the last outcome is still to be collected.
 func (r row) expectsNothingMore(s *site) bool {
 	return s.holds(`exists (select from auto_backup.incidents i where i.backup = $1 and i.alert_state = 'sent')`, s.name)
 }
@@ -374,7 +374,7 @@ func (r row) recovers(s *site, at time.Time) (wrong []string) {
 	return append(wrong, r.countMails(s, r.late)...)
 }
 
-// render is the guide.
+// render returns the guide.
 func render(table []row, results []result) string {
 	var b strings.Builder
 	b.WriteString(introduction)

@@ -217,22 +217,22 @@ const (
 	oneSuccess   = "`backup_logs`: finished; `system_logs`: `auto_backup`"
 )
 
-// unreached is the outcome of a cause because of which the function never runs.
+// unreached returns the outcome of a cause because of which the function never runs.
 func unreached(code string) outcome {
 	return outcome{"schedule failed `" + code + "`, retry failed `" + code + "`", watchdogRows, byWatchdog}
 }
 
-// reported is the outcome of a cause that the function itself reports.
+// reported returns the outcome of a cause that the function itself reports.
 func reported(code string) outcome {
 	return outcome{"schedule failed `" + code + "`, retry failed `" + code + "`", failedRows, byFunction}
 }
 
-// madeUp is the outcome of a tick that did not come, and why it did not.
+// madeUp returns the outcome of a tick that did not come, and why it did not.
 func madeUp(reason string) outcome {
 	return outcome{"catch_up succeeded (" + reason + ")", oneSuccess, "none needed"}
 }
 
-// without is the outcome of a tick without a token that could be used.
+// without returns the outcome of a tick without a token that could be used.
 func without(code, reason string) outcome {
 	return outcome{"catch_up failed `" + code + "` (" + reason + "), retry failed `" + code + "`", watchdogRows, byWatchdog}
 }

@@ -119,7 +119,7 @@ func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly b
 	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
-// defaults are the settings of a backup as somebody who configures nothing has it.
+// defaults returns the settings of a backup as somebody who configures nothing has it.
 func (s *site) defaults(cron, timezone string) backup.Settings {
 	schedule, err := backup.CompileSchedule(cron, nil, timezone, true, s.due)
 	s.must(err)
@@ -147,7 +147,7 @@ var patience = map[string]map[string]any{
 	},
 }
 
-// source is the provider's function with shorter limits.
+// source returns the provider's function with shorter limits.
 func (s *site) source() source.Source {
 	source, err := backup.BuiltInSource(s.name, s.settings)
 	s.must(err)
@@ -221,7 +221,7 @@ func (s *site) ask(at time.Time) (string, health.Status) {
 	return inWords(status), status
 }
 
-// inWords is a status in the words of the table.
+// inWords returns a status in the words of the table.
 func inWords(status health.Status) string {
 	text, separator := "`"+string(status.Condition)+"`", ": "
 	for _, p := range status.Problems {
@@ -345,13 +345,13 @@ func (s *site) holds(sql string, args ...any) bool {
 	return answer
 }
 
-// tick is the command of the daily job, at the time it is due.
+// tick runs the command of the daily job, at the time when it is due.
 func (s *site) tick(at time.Time) error {
 	_, err := s.owner.Exec(s.ctx, `select auto_backup.dispatch($1, 'daily', $2)`, s.name, at)
 	return err
 }
 
-// watch is the command of the watchdog's job.
+// watch runs the command of the watchdog's job.
 func (s *site) watch(at time.Time) error {
 	_, err := s.owner.Exec(s.ctx, `select auto_backup.watch($1, $2)`, s.name, at)
 	return err
@@ -370,14 +370,14 @@ func (s *site) settle() {
 	}
 }
 
-// taken are the runs that the function has accepted.
+// taken returns the runs that the function has accepted.
 func (s *site) taken() []string {
 	return s.texts(`
 		select r.run_id::text from net._http_response a inner join auto_backup.runs r on a.content like '%' || r.run_id || '%'
 		where r.backup = $1 and a.status_code = 202`, s.name)
 }
 
-// forget says that the runs under way will not come to an end.
+// forget tells the site that the runs in progress will not end.
 func (s *site) forget() {
 	s.await("the answers", func() bool { return s.holds(`not exists (select from net.http_request_queue)`) })
 	for _, run := range s.taken() {
@@ -403,7 +403,7 @@ func (s *site) reachesWallClock() {
 	<-ended
 }
 
-// ended says whether the function has said how a run ended.
+// ended reports whether the function has said how a run ended.
 func (s *site) ended(run string) bool {
 	log := s.stack.FunctionLogs(s.name.Slug())
 	return strings.Contains(log, "run "+run+": succeeded") || strings.Contains(log, "run "+run+": failed")

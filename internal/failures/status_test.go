@@ -25,7 +25,7 @@ const (
 	statusLimit = 50 * time.Millisecond
 )
 
-// newLedger is a project whose backup is a year old: one attempt in a hundred
+// newLedger returns a project whose backup is a year old: one attempt in a hundred
 // failed, and there are a generation for each of the last hundred successes and
 // a long history of ticks. Its last backup succeeded.
 func newLedger(ctx context.Context, tb testing.TB) *site {
@@ -94,7 +94,7 @@ func (c *counted) Exec(ctx context.Context, script string) error {
 	return c.DB.Exec(ctx, script)
 }
 
-// readers are the two ways in which somebody who may only read asks.
+// readers returns the two ways in which somebody who may only read asks.
 func (s *site) readers(tb testing.TB) map[string]postgres.DB {
 	tb.Helper()
 	direct, err := postgres.Open(s.stack.ReadOnlyDatabaseURL)
@@ -109,7 +109,7 @@ func (s *site) readers(tb testing.TB) map[string]postgres.DB {
 	return map[string]postgres.DB{"connection": direct, "Management_API": postgres.OverAPI(endpoint{s.reader(tb), s.service.Ref})}
 }
 
-// reader is a client whose token may only read.
+// reader returns a client whose token may only read.
 func (s *site) reader(tb testing.TB) *supabase.Client {
 	tb.Helper()
 	client, err := supabase.New(supabase.Config{BaseURL: s.stack.APIURL, Token: s.stack.ReadOnlyAccessToken, UserAgent: "reader"})
@@ -287,7 +287,7 @@ func TestStatusOfBrokenProjects(t *testing.T) {
 	}
 }
 
-// readersByRole are connections of the role that may only read, of the owner, of
+// readersByRole returns connections of the role that may only read, of the owner, of
 // a stranger who may do nothing, and of a clerk from whom row level security
 // hides rows.
 func (s *site) readersByRole(t *testing.T) map[string]postgres.DB {

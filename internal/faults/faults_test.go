@@ -59,7 +59,7 @@ var operations = []operation{
 	{name: "destroy", aim: aim{Gone: true}, installed: true},
 }
 
-// keeps says that the schedule works before, and has to all the time.
+// keeps says that the schedule works before, and must all the time.
 func (o operation) keeps() bool { return (o.installed || o.foreign) && !o.aim.Gone }
 
 // interference is what another actor may do to a backup in the middle of an
@@ -296,7 +296,7 @@ var builtProvider = sync.OnceValues(func() (string, error) {
 	return dir, stack.BuildProvider(context.Background(), stack.Provider, dir)
 })
 
-// cells are the cells of a group's operation. Terraform makes the planned calls
+// cells returns the cells of a group's operation. Terraform makes the planned calls
 // before it changes anything, the applied ones from then on.
 func (g group) cells(planned, applied []stack.RemoteCall) []cell {
 	var cells []cell

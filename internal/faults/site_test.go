@@ -107,7 +107,7 @@ type aim struct {
 	Known bool
 }
 
-// source is the source of the alerts of a variant, which its function knows.
+// source returns the source of the alerts of a variant, which its function knows.
 func source(variant int) string { return fmt.Sprintf("Falha %d", variant) }
 
 func (a aim) spec(p place) (backup.Spec, error) {
@@ -448,7 +448,7 @@ func (s *site) tick() (wrong []string, err error) {
 	return wrong, nil
 }
 
-// inventory is everything of the backup that is in the project.
+// inventory returns everything of the backup that is in the project.
 func (s *site) inventory() (string, error) {
 	database, err := s.text(`
 		select concat_ws('; ',

@@ -134,7 +134,7 @@ func start(t *testing.T, opts stack.Options) *project {
 	return closing(t, s)
 }
 
-// closing is a project that ends with the test.
+// closing returns a project that ends with the test.
 func closing(t *testing.T, s *stack.Stack) *project {
 	t.Helper()
 	t.Cleanup(func() {
@@ -148,7 +148,7 @@ func closing(t *testing.T, s *stack.Stack) *project {
 // isSelfHosted reports whether functions are files.
 func (p *project) isSelfHosted() bool { return p.FunctionsDir != "" }
 
-// config is a configuration with one backup whose arguments are given.
+// config returns a configuration with one backup whose arguments are given.
 func (p *project) config(arguments string) string {
 	database := ""
 	if p.direct {
@@ -157,7 +157,7 @@ func (p *project) config(arguments string) string {
 	return p.configAs(p.AccessToken, database, arguments)
 }
 
-// configAs is a configuration with another token and another database role.
+// configAs returns a configuration with another token and another database role.
 // Without a database URL, SQL goes through the Management API.
 func (p *project) configAs(token, database, arguments string) string {
 	return p.providerAs(token, database) + fmt.Sprintf(`
@@ -166,7 +166,7 @@ func (p *project) configAs(token, database, arguments string) string {
 		}`, arguments)
 }
 
-// providerAs is the provider's block.
+// providerAs returns the provider's block.
 func (p *project) providerAs(token, database string) string {
 	if p.isSelfHosted() {
 		if database == "" {
@@ -187,7 +187,7 @@ func (p *project) providerAs(token, database string) string {
 		}`, token, p.ProjectRef, p.APIURL, p.ProjectURL, database)
 }
 
-// selfHostedProvider is the provider's block for a self-hosted project.
+// selfHostedProvider returns the provider's block for a self-hosted project.
 func (p *project) selfHostedProvider(database, more string) string {
 	return fmt.Sprintf(`
 		provider "aimindset" {
@@ -311,7 +311,7 @@ func (p *project) holdBackupsUntil(requests int) {
 	p.t.Cleanup(func() { p.InterceptAPI(nil) })
 }
 
-// client is somebody else with access to the Management API.
+// client returns somebody else with access to the Management API.
 func (p *project) client() *supabase.Client {
 	p.t.Helper()
 	c, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.AccessToken, UserAgent: "somebody-else"})
@@ -321,12 +321,12 @@ func (p *project) client() *supabase.Client {
 	return c
 }
 
-// files is somebody else with access to a self-hosted project's files.
+// files returns somebody else with access to a self-hosted project's files.
 func (p *project) files() *selfhosted.Project {
 	return selfhosted.New(selfhosted.Config{FunctionsDir: p.FunctionsDir, EnvFile: p.EnvFile, APIKey: p.AnonKey})
 }
 
-// api is somebody else with access to the project's functions and secrets.
+// api returns somebody else with access to the project's functions and secrets.
 func (p *project) api() install.API {
 	if p.isSelfHosted() {
 		return p.files()

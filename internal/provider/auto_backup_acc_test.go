@@ -127,7 +127,7 @@ func TestLifecycle(t *testing.T) {
 	})
 }
 
-// beyondTheMatrix are the ways that TestDriftMatrix does not go: those of a
+// beyondTheMatrix returns the ways that TestDriftMatrix does not go: those of a
 // self-hosted project, and all of them in a project of somebody else, where
 // nothing can be brought about that only the local stack can.
 func beyondTheMatrix(t *testing.T) []transport {

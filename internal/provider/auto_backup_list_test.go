@@ -114,7 +114,7 @@ func testList(t *testing.T, p *project, paused, broken string) {
 // listKind is the type of a list block's configuration.
 var listKind = tftypes.Object{AttributeTypes: map[string]tftypes.Type{"project_refs": tftypes.List{ElementType: tftypes.String}}}
 
-// configured is a provider with the project's token that may only read.
+// configured returns a provider with the project's token that may only read.
 func configured(t *testing.T, p *project) tfprotov6.ProviderServer {
 	t.Helper()
 	server, err := factories["aimindset"]()
@@ -137,7 +137,7 @@ func configured(t *testing.T, p *project) tfprotov6.ProviderServer {
 	return server
 }
 
-// kinds are the types of the resource and of its identity.
+// kinds returns the types of the resource and of its identity.
 func kinds(t *testing.T, server tfprotov6.ProviderServer) (resource, identity tftypes.Type) {
 	t.Helper()
 	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
@@ -183,7 +183,7 @@ func remarksOf(results []tfprotov6.ListResourceResult) []string {
 	return remarks
 }
 
-// imported is a backup as an import by its identity reads it.
+// imported returns a backup as an import by its identity reads it.
 func imported(t *testing.T, server tfprotov6.ProviderServer, identity *tfprotov6.ResourceIdentityData, kind tftypes.Type) tftypes.Value {
 	t.Helper()
 	answer, err := server.ImportResourceState(t.Context(), &tfprotov6.ImportResourceStateRequest{TypeName: "aimindset_auto_backup", Identity: identity})

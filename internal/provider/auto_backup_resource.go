@@ -293,8 +293,8 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	store.put(ctx, final, made, diags)
 }
 
-// fill gives computed attributes that a state of an earlier release lacks the
-// value that they had after the last apply.
+// fill sets computed attributes that are missing in the state to their values after
+// the last apply.
 func (m *autoBackupModel) fill(was applied, diags *diag.Diagnostics) {
 	p := planning{id: m.id(), settings: was.Settings, digests: was.Digests}
 	for name, computed := range computedAttributes() {

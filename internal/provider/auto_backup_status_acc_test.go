@@ -25,7 +25,7 @@ import (
 
 const status = "data.aimindset_auto_backup_status.this"
 
-// statusConfig is a configuration that only asks, with the token and, where the
+// statusConfig returns a configuration that only asks, with the token and, where the
 // test connects, the role that may only read.
 func (p *project) statusConfig(arguments string) string {
 	database := ""
@@ -86,7 +86,7 @@ func (p *project) install() {
 	}
 }
 
-// service is somebody else's access to the project's backups.
+// service returns somebody else's access to the project's backups.
 func (p *project) service() *install.Service {
 	p.t.Helper()
 	if !p.isSelfHosted() {
@@ -307,7 +307,7 @@ func TestStatusOfLegacyJobs(t *testing.T) {
 	}, managementAPI, databaseURL)
 }
 
-// contents is everything that a database holds: a digest of each table's rows
+// contents returns everything that a database holds: a digest of each table's rows
 // and of each sequence, the catalogues among them.
 func (p *project) contents() map[string]string {
 	p.t.Helper()

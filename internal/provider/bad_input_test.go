@@ -192,7 +192,7 @@ func pathOf(path *tftypes.AttributePath) string {
 	return text.String()
 }
 
-// texts are the texts of diagnostics.
+// texts returns the texts of diagnostics.
 func texts(diags []*tfprotov6.Diagnostic) string {
 	var all []string
 	for _, d := range diags {

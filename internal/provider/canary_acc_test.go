@@ -53,7 +53,7 @@ func (c *cli) run(wanted int, args ...string) string {
 	return run.Output
 }
 
-// runWith is run with more of an environment.
+// runWith is run with additional environment variables.
 func (c *cli) runWith(env []string, wanted int, args ...string) string {
 	c.t.Helper()
 	w := *c.WorkingDirectory

@@ -90,7 +90,7 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-// emptied is a value of the same type that is null, or has nothing in it.
+// emptied returns a value of the same type that is null, or has nothing in it.
 func emptied(value tftypes.Value, empty bool) tftypes.Value {
 	kind := value.Type()
 	if !empty {

@@ -29,7 +29,7 @@ In this example the backup has the schedule ` + "`nightly`" + ` and the secret `
 
 `
 
-// renderDrift is the guide.
+// renderDrift returns the guide.
 func renderDrift(rows []drift, calm []steady, wrong map[string][]string) string {
 	var b strings.Builder
 	b.WriteString(driftIntroduction)

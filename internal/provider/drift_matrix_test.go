@@ -349,7 +349,7 @@ func (s *driftSite) wave(wave []drift) {
 	}
 }
 
-// said is the drift of a change. What differs from run to run is replaced.
+// said returns the drift of a change. What differs from run to run is replaced.
 func (s *driftSite) said(change plannedChange) map[string]string {
 	said := map[string]string{}
 	elements, _ := change.Before["drift"].(map[string]any)
@@ -439,7 +439,7 @@ func (s *driftSite) plan() (printed string, change plannedChange, ok bool) {
 	return printed, document.Changes[0].Change, true
 }
 
-// paths are the attributes that a change touches, as HCL would write them.
+// paths returns the attributes that a change touches, as HCL would write them.
 func (c plannedChange) paths() map[string]bool {
 	paths := map[string]bool{}
 	var walk func(at string, before, after, unknown any)
@@ -478,7 +478,7 @@ func keysOf(documents ...map[string]any) map[string]bool {
 	return keys
 }
 
-// below is the path of an attribute of an object, or of an element of a map.
+// below returns the path of an attribute of an object, or of an element of a map.
 func below(at, key string) string {
 	switch at {
 	case "":

@@ -293,7 +293,7 @@ func functionRows() []drift {
 	}
 }
 
-// sourceOf is the deployed source, by path beside the entry point.
+// sourceOf returns the deployed source, by path beside the entry point.
 func sourceOf(p *project) map[string]string {
 	files := map[string]string{}
 	for name, content := range p.FunctionFiles("auto-backup") {

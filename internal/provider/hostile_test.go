@@ -41,7 +41,7 @@ var hostileTexts = map[string]string{
 // free are the texts that are harmless in a place which takes any text.
 var free = []string{"quote", "SQL", "dollar quotes", "format", "backslash", "JSON", "path", "URL"}
 
-// inert says that a text does nothing to a terminal.
+// inert reports whether a text does nothing to a terminal.
 func inert(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool {
 		return c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c))

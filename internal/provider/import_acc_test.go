@@ -16,7 +16,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// changes are the attributes that a saved plan changes in place, sorted, and
+// changes returns the attributes that a saved plan changes in place, sorted, and
 // "import" when it imports.
 func (c *cli) changes(plan string) []string {
 	c.t.Helper()

@@ -16,7 +16,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// goroutines are the stacks of all goroutines but those of tests that wait, and
+// goroutines returns the stacks of all goroutines but those of tests that wait, and
 // of what the stack does for the connections that it was asked for.
 func goroutines(t *testing.T) []string {
 	t.Helper()

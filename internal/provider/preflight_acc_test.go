@@ -58,7 +58,7 @@ func verifyTable(name string) map[string]any {
 	return map[string]any{"function": map[string]any{"verify_table": name}}
 }
 
-// fake is a function with a body that nobody runs.
+// fake returns a function with a body that nobody runs.
 func fake(signature, returns, body string) string {
 	return fmt.Sprintf("set local check_function_bodies = off; create function public.%s returns %s language plpgsql security definer set statement_timeout = '60s' as $f$ %s $f$", signature, returns, body)
 }
@@ -563,7 +563,7 @@ func (p *project) plan(config map[string]any, database string) []*tfprotov6.Diag
 	return answer.Diagnostics
 }
 
-// serverAs is a provider that is configured with the project and a token.
+// serverAs returns a provider that is configured with the project and a token.
 func (p *project) serverAs(token, database string) tfprotov6.ProviderServer {
 	p.t.Helper()
 	server, err := factories["aimindset"]()

@@ -157,7 +157,7 @@ var brokenChains = []struct {
 	},
 }
 
-// restoreToken gives the function the vault's token again.
+// restoreToken sets the function's token to the vault's again.
 func (p *project) restoreToken() {
 	p.t.Helper()
 	p.overwriteSecret("AUTO_BACKUP_TOKEN", p.value("select decrypted_secret from vault.decrypted_secrets where name = 'auto-backup/token'"))

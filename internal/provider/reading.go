@@ -11,7 +11,7 @@ type reading[T any] struct {
 	diags diag.Diagnostics
 }
 
-// unknown is the reading of a value that is not known yet.
+// unknown returns the reading of a value that is not known yet.
 func unknown[T any]() reading[T] { return reading[T]{} }
 
 // readingOf returns the reading of a value, which is known unless there are errors.

@@ -34,7 +34,7 @@ func (p *project) invoke(config map[string]any) (progress []string, diags []*tfp
 	return nil, nil
 }
 
-// invokeStream is invoke up to the events, which it leaves to the caller.
+// invokeStream is invoke without reading the events.
 // Without a stream the action was refused, and the diagnostics say why.
 func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer, *tfprotov6.InvokeActionServerStream, []*tfprotov6.Diagnostic) {
 	p.t.Helper()

@@ -20,7 +20,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// selfHostedConfig is a configuration of a self-hosted project with more
+// selfHostedConfig returns a configuration of a self-hosted project with more
 // arguments of the provider, and one backup.
 func (p *project) selfHostedConfig(more, arguments string) string {
 	return p.selfHostedProvider(p.DatabaseURL, more) + fmt.Sprintf(`

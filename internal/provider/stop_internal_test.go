@@ -125,7 +125,7 @@ func serveProtocol(t *testing.T, p provider.Provider) *grpc.ClientConn {
 // imported.
 type wire []byte
 
-// field is the first field of a number, which holds bytes, a text or a message.
+// field returns the first field of a number, which holds bytes, a text or a message.
 func (w wire) field(t *testing.T, wanted protowire.Number) wire {
 	t.Helper()
 	for rest := w; len(rest) > 0; {

@@ -80,7 +80,7 @@ func readForeign(getenv func(string) string) (*foreign, error) {
 	return f, nil
 }
 
-// foreignTarget is the project that the environment names, or nil.
+// foreignTarget returns the project that the environment names, or nil.
 func foreignTarget(t *testing.T) *foreign {
 	t.Helper()
 	f, err := readForeign(os.Getenv)

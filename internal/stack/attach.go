@@ -65,7 +65,7 @@ func Attach(ctx context.Context, f Foreign, opts Options) (_ *Stack, err error) 
 	return s, createSample(ctx, conn, appOptions{Articles: opts.Articles, LegacyJobs: opts.LegacyJobs, ProjectURL: f.ProjectURL})
 }
 
-// sampleObjects are the names of the sample application's tables and functions.
+// sampleObjects returns the names of the sample application's tables and functions.
 func sampleObjects() ([]string, error) {
 	text, err := databaseFiles.ReadFile("database/application.sql")
 	if err != nil {
@@ -143,7 +143,7 @@ begin
 	end if;
 end $$`
 
-// SampleFunctions are the Edge Functions that the sample application has: files
+// SampleFunctions returns the Edge Functions that the sample application has: files
 // by slug and path.
 func SampleFunctions() (map[string]map[string]string, error) {
 	functions := map[string]map[string]string{}

@@ -63,7 +63,7 @@ func execute(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	}
 }
 
-// value is the only value that a query returns.
+// value returns the only value that a query returns.
 func value[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) T {
 	t.Helper()
 	var v T
@@ -73,7 +73,7 @@ func value[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) T {
 	return v
 }
 
-// sqlState is the SQLSTATE of an error, "" of none.
+// sqlState returns the SQLSTATE of an error, "" of none.
 func sqlState(t *testing.T, err error) string {
 	t.Helper()
 	var pgErr *pgconn.PgError

@@ -282,7 +282,7 @@ func (s *functionStore) bundle(ctx context.Context, dir string, d deployment, ge
 	return b, err
 }
 
-// cleanUploadPath is an uploaded path in the form in which it is laid out.
+// cleanUploadPath returns an uploaded path in the form in which it is laid out.
 func cleanUploadPath(name string) string {
 	if name == "" {
 		return ""
@@ -411,7 +411,7 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 	return files, nil
 }
 
-// configFlags are Deno's flags for the bundle's import map. Nothing else is
+// configFlags returns Deno's flags for the bundle's import map. Nothing else is
 // looked for: no configuration or lock file of this machine counts.
 func (b *bundle) configFlags() []string {
 	flags := append([]string{"--no-lock", "--node-modules-dir=none"}, b.flags...)
@@ -426,7 +426,7 @@ func (b *bundle) configFlags() []string {
 	}
 }
 
-// denoEnviron is the environment of every Deno process.
+// denoEnviron returns the environment of every Deno process.
 func denoEnviron(dir string) []string {
 	return []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -439,14 +439,14 @@ func denoEnviron(dir string) []string {
 	}
 }
 
-// get is the function with this slug, or nil.
+// get returns the function with this slug, or nil.
 func (s *functionStore) get(slug string) *function {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.functions[slug]
 }
 
-// list is all functions, by slug.
+// list returns all functions, by slug.
 func (s *functionStore) list() []*function {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -512,7 +512,7 @@ type secretRow struct {
 	UpdatedAt string `json:"updated_at,omitempty"`
 }
 
-// listSecrets is all secrets, Supabase's own included, in no particular order.
+// listSecrets returns all secrets, Supabase's own included, in no particular order.
 func (s *functionStore) listSecrets() []secretRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -191,7 +191,7 @@ func (f *FaultyStack) arrive(name string) (trap *Trap, hangs bool, closed time.T
 	return trap, f.hanging, f.closed[name]
 }
 
-// request is a call of the Management API.
+// request handles a call of the Management API.
 func (f *FaultyStack) request(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	f.requests.Add(1)
 	defer f.requests.Done()
@@ -235,7 +235,7 @@ func (f *FaultyStack) request(w http.ResponseWriter, r *http.Request, next http.
 	}
 }
 
-// statement is a call of the database.
+// statement handles a call of the database.
 func (f *FaultyStack) statement(port int) ProxyFault {
 	trap, hangs, _ := f.arrive(statement)
 	switch {

@@ -176,7 +176,7 @@ func (r *Recording) Serve(ctx context.Context, opts FleetOptions) (*Fleet, error
 	return f, nil
 }
 
-// fleetRef is the reference of a project: its number in letters.
+// fleetRef returns the reference of a project: its number in letters.
 func fleetRef(n int) string {
 	ref := []byte("fleetaaaaaaaaaaaaaaa")
 	for i := len(ref) - 1; n > 0; i, n = i-1, n/26 {
@@ -185,7 +185,7 @@ func fleetRef(n int) string {
 	return string(ref)
 }
 
-// Environ is the provider's settings.
+// Environ returns the provider's settings.
 func (f *Fleet) Environ() []string {
 	return []string{
 		"SUPABASE_ACCESS_TOKEN=" + f.AccessToken, "SUPABASE_API_URL=" + f.APIURL, "SUPABASE_PROJECT_URL=" + f.ProjectURL,

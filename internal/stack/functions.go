@@ -222,8 +222,8 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, slug, rest string
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// checkJWT is the check of verify_jwt: any JWT of the project passes, whatever
-// its role; keys that are no JWTs do not, in whichever header they are.
+// checkJWT checks the JWT for verify_jwt. It accepts any JWT of the project, whatever
+// its role, and no key that is not a JWT, in whichever header it is.
 func (g *gateway) checkJWT(r *http.Request) *gatewayError {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -316,7 +316,7 @@ func (g *gateway) drainIfIdle(wk *worker) {
 	}()
 }
 
-// newWorker is a worker that runs nothing yet. The caller holds mu.
+// newWorker returns a worker that runs nothing yet. The caller holds mu.
 func (g *gateway) newWorker(slug, key string) *worker {
 	if g.logs[slug] == nil {
 		g.logs[slug] = &functionLog{}
@@ -568,7 +568,7 @@ func (g *gateway) close() {
 	g.transport.CloseIdleConnections()
 }
 
-// log is everything that a slug's processes printed.
+// log returns everything that a slug's processes printed.
 func (g *gateway) log(slug string) string {
 	g.mu.Lock()
 	log := g.logs[slug]

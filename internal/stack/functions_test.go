@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// private is a gateway with one function, f, and secrets of its own: in the
+// private returns a gateway with one function, f, and secrets of its own: in the
 // shared one, another test's secret starts a new process of every function.
 func private(t *testing.T, source string, l limits) (g *gateway, url string) {
 	t.Helper()
@@ -51,7 +51,7 @@ type stoppedClock struct {
 	added chan struct{} // closed, and replaced, when something is added
 }
 
-// stopClock gives a gateway that nobody uses yet a clock of the test's.
+// stopClock replaces the clock of an unused gateway.
 func stopClock(g *gateway) *stoppedClock {
 	c := &stoppedClock{due: map[time.Duration]func(){}, added: make(chan struct{})}
 	g.after = func(d time.Duration, do func()) func() bool {

@@ -74,7 +74,7 @@ func Terraform(ctx context.Context) (path string, err error) {
 	return cachedTerraform(ctx, filepath.Join(cache, "terraform-provider-aimindset"))
 }
 
-// OpenTofu says whether a program that Terraform found is OpenTofu's, which looks
+// OpenTofu reports whether a program that Terraform found is OpenTofu's, which looks
 // for providers in a registry of its own.
 func OpenTofu(ctx context.Context, path string) (bool, error) {
 	output, err := exec.CommandContext(ctx, path, "version").Output()
@@ -205,7 +205,7 @@ func (i *installer) findPostgres() (string, error) {
 		which, i.postgres, oldest, oldest, ErrNotInstalled, installCommand)
 }
 
-// wantedPostgres are the oldest and the newest version that may be taken.
+// wantedPostgres returns the oldest and the newest version that may be taken.
 func (i *installer) wantedPostgres() (oldest, newest int, err error) {
 	if i.version == "" {
 		return oldestPostgres, newestPostgres, nil

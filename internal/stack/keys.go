@@ -47,7 +47,7 @@ func newKeys(now time.Time) keys {
 	return k
 }
 
-// legacyKey is the project's JWT for a role, as Supabase issues it: valid for
+// legacyKey returns the project's JWT for a role, as Supabase issues it: valid for
 // ten years.
 func (k *keys) legacyKey(role string, now time.Time) string {
 	return k.sign(map[string]any{
@@ -109,7 +109,7 @@ func (k *keys) verify(token string, now time.Time) (map[string]any, error) {
 	return claims, nil
 }
 
-// randomBytes is n bytes from the system's generator, which does not fail.
+// randomBytes returns n bytes from the system's generator, which does not fail.
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b)
@@ -120,7 +120,7 @@ func randomHex(n int) string { return hex.EncodeToString(randomBytes(n)) }
 
 func randomBase64(n int) string { return base64.RawURLEncoding.EncodeToString(randomBytes(n)) }
 
-// randomLetters is n lower-case letters.
+// randomLetters returns n lower-case letters.
 func randomLetters(n int) string {
 	b := randomBytes(n)
 	for i := range b {
@@ -129,7 +129,7 @@ func randomLetters(n int) string {
 	return string(b)
 }
 
-// newUUID is a random UUID (version 4).
+// newUUID returns a random UUID (version 4).
 func newUUID() string {
 	b := randomBytes(16)
 	b[6] = b[6]&0x0f | 0x40
@@ -137,7 +137,7 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// sha256Hex is the lower-case hexadecimal SHA-256 digest of a text.
+// sha256Hex returns the lower-case hexadecimal SHA-256 digest of a text.
 func sha256Hex(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])

@@ -75,7 +75,7 @@ func (m *mailbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"id": newUUID()})
 }
 
-// list is a copy of the mails so far.
+// list returns a copy of the mails so far.
 func (m *mailbox) list() []Email {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -149,12 +149,12 @@ func isRef(ref string) bool {
 	return len(ref) == 20 && !strings.ContainsFunc(ref, func(c rune) bool { return c < 'a' || c > 'z' })
 }
 
-// mayWrite says whether the request's token has write privileges.
+// mayWrite reports whether the request's token has write privileges.
 func (m *management) mayWrite(r *http.Request) bool {
 	return r.Header.Get("Authorization") == "Bearer "+m.keys.accessToken
 }
 
-// record is the outermost handler: it keeps the log of requests.
+// record returns the outermost handler: it keeps the log of requests.
 func (m *management) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, pattern := m.mux.Handler(r)
@@ -177,7 +177,7 @@ func (m *management) record(next http.Handler) http.Handler {
 	})
 }
 
-// log is a copy of all requests so far.
+// log returns a copy of all requests so far.
 func (m *management) log() []Call {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -629,7 +629,7 @@ func readFunctionText(r *http.Request) (functionText, error) {
 	return text, readJSON(r, &text)
 }
 
-// createFunction is the older way to deploy.
+// createFunction handles the older endpoint for deploying.
 func (m *management) createFunction(w http.ResponseWriter, r *http.Request) error {
 	text, err := readFunctionText(r)
 	if err != nil {
@@ -742,8 +742,8 @@ func (m *management) updateFunctions(w http.ResponseWriter, r *http.Request) err
 	return nil
 }
 
-// functionBody gives the code back: the files in a multipart answer to those
-// who ask for one, and otherwise the bundle.
+// functionBody returns the code: the files in a multipart response if the client
+// accepts one, and otherwise the bundle.
 func (m *management) functionBody(w http.ResponseWriter, r *http.Request) error {
 	f := m.store.get(r.PathValue("function_slug"))
 	if f == nil || f.bundle == nil {
@@ -835,7 +835,7 @@ func (m *management) runQuery(w http.ResponseWriter, r *http.Request, body query
 	return nil
 }
 
-// clientIP is the address of a request's sender.
+// clientIP returns the address of a request's sender.
 func clientIP(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// message is the text of an error's body.
+// message returns the text of an error's body.
 func message(t *testing.T, a reply) string {
 	t.Helper()
 	return decode[struct{ Message string }](t, a).Message

@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// facts is a file beside the repository that describes the real API. Tests that
+// facts returns a file beside the repository that describes the real API. Tests that
 // compare with it have nothing to compare with where it is not at hand.
 func facts(t *testing.T, name string) (path string, ok bool) {
 	t.Helper()

@@ -104,7 +104,7 @@ func (w *netWorker) halt(now <-chan struct{}) {
 	w.run = nil
 }
 
-// ended says whether the worker is to stay down for good.
+// ended reports whether the worker is to stay down for good.
 func (w *netWorker) ended() bool {
 	select {
 	case <-w.end:

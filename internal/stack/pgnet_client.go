@@ -126,7 +126,7 @@ func (c *netClient) do(ctx context.Context, r netRequest) (netResponse, error) {
 	}
 }
 
-// message is the text of a timeout, which names the step that did not end.
+// message returns the text of a timeout, which names the step that did not end.
 func (t *netTimings) message(timeout int, end time.Time) string {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	var dns, handshake, exchange time.Duration
@@ -264,7 +264,7 @@ func (c *netClient) exchange(ctx context.Context, target *url.URL, r netRequest,
 	}
 }
 
-// connection is a kept connection, or a new one.
+// connection returns a kept connection, or a new one.
 func (c *netClient) connection(ctx context.Context, target *url.URL, timings *netTimings) (*netConn, error) {
 	key := connectionKey(target)
 	for {
@@ -430,7 +430,7 @@ func (n *netConn) exchange(ctx context.Context, target *url.URL, r netRequest) (
 	}
 }
 
-// requestBytes is a request as libcurl writes it for pg_net. Headers are not
+// requestBytes returns a request as libcurl writes it for pg_net. Headers are not
 // looked at: a line break in one ends it, and an empty line that comes of it
 // ends the header block early, as the second result says.
 func requestBytes(target *url.URL, r netRequest) (message string, early bool) {

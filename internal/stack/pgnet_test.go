@@ -75,7 +75,7 @@ func scan(s, format string, into *int) bool {
 	return n == 1
 }
 
-// last is the request that came last.
+// last returns the request that came last.
 func (t *target) last() seen {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -101,7 +101,7 @@ func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *clu
 	return c, nil
 }
 
-// url is the connection string of a role, for the database postgres.
+// url returns the connection string of a role, for the database postgres.
 func (c *cluster) url(role string) string {
 	u := url.URL{
 		Scheme:   "postgresql",
@@ -156,20 +156,20 @@ func (c *cluster) close() error {
 	return c.stopServer(syscall.SIGQUIT, giveUp)
 }
 
-// atOnce is a channel that is closed.
+// atOnce returns a channel that is closed.
 func atOnce() <-chan struct{} {
 	closed := make(chan struct{})
 	close(closed)
 	return closed
 }
 
-// data is the server's data directory.
+// data returns the server's data directory.
 func (c *cluster) data() string { return filepath.Join(c.dir, "postgres", "data") }
 
-// serverLog is the file with everything that the server logs.
+// serverLog returns the file with everything that the server logs.
 func (c *cluster) serverLog() string { return filepath.Join(c.dir, "postgres", "server.log") }
 
-// password is the role's password: each has its own.
+// password returns the role's password: each has its own.
 func (c *cluster) password(role string) string {
 	mac := hmac.New(sha256.New, c.secret)
 	mac.Write([]byte(role))
@@ -197,7 +197,7 @@ func serverCredential() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// command is one of PostgreSQL's programs, run as the right user with an
+// command returns one of PostgreSQL's programs, run as the right user with an
 // environment that holds nothing of this process's.
 func (c *cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -395,7 +395,7 @@ func (c *cluster) startServer(ctx context.Context) error {
 	}
 }
 
-// ready says whether the server with this process ID takes connections.
+// ready reports whether the server with this process ID takes connections.
 func (c *cluster) ready(pid int) bool {
 	content, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
 	if err != nil {
@@ -426,7 +426,7 @@ func (c *cluster) stopServer(sig syscall.Signal, giveUp <-chan struct{}) error {
 	}
 }
 
-// logTail is the end of the server's log, for an error.
+// logTail returns the end of the server's log, for an error.
 func (c *cluster) logTail() string {
 	content, err := os.ReadFile(c.serverLog())
 	if err != nil {

@@ -51,7 +51,7 @@ func newPostgrest(ctx context.Context, k *keys, authenticatorURL string, gateway
 
 func (p *postgrest) close() { p.pool.Close() }
 
-// newPool is a pool of at most ten connections. It survives a restart of the
+// newPool returns a pool of at most ten connections. It survives a restart of the
 // server, which leaves dead connections behind: each is tried before its use.
 func newPool(ctx context.Context, databaseURL, application string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
@@ -92,8 +92,8 @@ type identity struct {
 	claims string // JSON
 }
 
-// authenticate is the gateway's part: an API key is required, and decides the
-// role unless a JWT does.
+// authenticate does the gateway's part: it requires an API key, which decides the role
+// unless a JWT does.
 func (p *postgrest) authenticate(r *http.Request) (identity, error) {
 	k := p.keys
 	apikey := r.Header.Get("apikey")
@@ -367,13 +367,13 @@ func (s *session) translate(err error) error {
 	return out
 }
 
-// connectionError is the answer when the database cannot be reached.
+// connectionError returns the answer when the database cannot be reached.
 func connectionError(err error) error {
 	return restErrorf(http.StatusServiceUnavailable, "PGRST001", "Database client error. Retrying the connection.").
 		withDetails(err.Error())
 }
 
-// sqlStatus is the HTTP status of a database error.
+// sqlStatus returns the HTTP status of a database error.
 func sqlStatus(e *pgconn.PgError, authenticated bool) int {
 	if n, ok := strings.CutPrefix(e.Code, "PT"); ok {
 		if status, err := strconv.Atoi(n); err == nil && status >= 100 && status < 600 {
@@ -607,7 +607,7 @@ func (p *postgrest) routine(ctx context.Context, name string, args []string) (*r
 	}
 }
 
-// takes says whether the function can be called with these arguments.
+// takes reports whether the function can be called with these arguments.
 func (fn *routine) takes(args []string) bool {
 	if len(fn.names) != len(fn.types) {
 		return len(fn.types) == 0 && len(args) == 0 // unnamed parameters cannot be given
@@ -745,7 +745,7 @@ func (q *tableQuery) parse(values url.Values) error {
 
 var columnPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*$`)
 
-// column is the SQL of a column or of a path into JSON (a->b->>c).
+// column returns the SQL of a column or of a path into JSON (a->b->>c).
 func (q *tableQuery) column(text string) (sql, name string, err error) {
 	parts := strings.Split(strings.ReplaceAll(text, "->>", "->\x00"), "->")
 	for i, part := range parts {
@@ -900,7 +900,7 @@ func splitList(text string) []string {
 	return append(items, item.String())
 }
 
-// where is the condition of all filters.
+// where returns the condition of all filters.
 func (q *tableQuery) where() string {
 	if len(q.filters) == 0 {
 		return ""
@@ -950,7 +950,7 @@ func (q *tableQuery) payload(body []byte, many bool) (placeholder string, err er
 	return q.bind(string(encoded)), nil
 }
 
-// columnList is the written columns, each with a prefix.
+// columnList returns the written columns, each with a prefix.
 func (q *tableQuery) columnList(prefix string) string {
 	list := make([]string, len(q.written))
 	for i, c := range q.written {

@@ -121,7 +121,7 @@ func (p *DatabaseProxy) Intercept(decide func(port int) ProxyFault) {
 	p.intercept.Store(&decide)
 }
 
-// Counts gives the connections made and those open now.
+// Counts returns the connections made and those open now.
 func (p *DatabaseProxy) Counts() (made, open int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *DatabaseProxy) idle() {
 	}
 }
 
-// Sent gives the types of the messages since the last call, and the names in
+// Sent returns the types of the messages since the last call, and the names in
 // them.
 func (p *DatabaseProxy) Sent() (string, []string) {
 	p.mu.Lock()

@@ -86,7 +86,7 @@ func runBoundQuery(ctx context.Context, conn *pgconn.PgConn, query string, param
 	return rows, nil
 }
 
-// bindText is a JSON value as node-postgres binds it: arrays become PostgreSQL
+// bindText returns a JSON value as node-postgres binds it: arrays become PostgreSQL
 // arrays, objects JSON.
 func bindText(value any) (text string, null bool, err error) {
 	switch v := value.(type) {
@@ -171,7 +171,7 @@ func writeRow(b *bytes.Buffer, fields []pgconn.FieldDescription, values [][]byte
 	b.WriteByte('}')
 }
 
-// jsonText is a string as JSON, without the escapes for HTML.
+// jsonText returns a string as JSON, without the escapes for HTML.
 func jsonText(s string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -192,7 +192,7 @@ var arrayElement = map[uint32]uint32{
 	pgtype.TimestamptzArrayOID: pgtype.TextOID, pgtype.IntervalArrayOID: pgtype.TextOID,
 }
 
-// columnValue is a value in PostgreSQL's text form as JSON.
+// columnValue returns a value in PostgreSQL's text form as JSON.
 func columnValue(oid uint32, value []byte) []byte {
 	if value == nil {
 		return []byte("null")
@@ -240,7 +240,7 @@ func columnValue(oid uint32, value []byte) []byte {
 	return jsonText(text)
 }
 
-// arrayValue is an array in PostgreSQL's text form as JSON. Arrays of several
+// arrayValue returns an array in PostgreSQL's text form as JSON. Arrays of several
 // dimensions are nested.
 func arrayValue(element uint32, value []byte) []byte {
 	var b bytes.Buffer
@@ -283,7 +283,7 @@ func arrayValue(element uint32, value []byte) []byte {
 	return b.Bytes()
 }
 
-// queryError is the answer to SQL that failed.
+// queryError returns the answer to SQL that failed.
 func queryError(ctx context.Context, query string, err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {

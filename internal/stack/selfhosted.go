@@ -46,7 +46,7 @@ func (d *functionsDirectory) create() error {
 	return os.WriteFile(d.snapshot, text, 0o600)
 }
 
-// get is the function that a request for a slug gets, or nil.
+// get returns the function that a request for a slug gets, or nil.
 func (d *functionsDirectory) get(slug string) *function {
 	entry := filepath.Join(slug, "index.ts")
 	if !filepath.IsLocal(slug) || strings.ContainsAny(slug, `/\`) || !exists(filepath.Join(d.dir, entry)) {
@@ -193,7 +193,7 @@ func (s *Stack) control() http.Handler {
 	return mux
 }
 
-// restartCommand is a program that calls RecreateFunctions.
+// restartCommand returns a program that calls RecreateFunctions.
 func restartCommand(deno, controlURL string) []string {
 	script := fmt.Sprintf("const r = await fetch(%q, { method: 'POST' }); console.log(await r.text()); if (!r.ok) Deno.exit(1)", controlURL+"/recreate")
 	return []string{deno, "eval", "--no-lock", "--quiet", script}

@@ -303,7 +303,7 @@ func (s *Stack) startProcess(cmd *exec.Cmd) (*process, error) {
 	return s.super.start(cmd, "KILL", false)
 }
 
-// databaseURL is the connection string of a role. Nothing listens there if the
+// databaseURL returns the connection string of a role. Nothing listens there if the
 // stack has no database.
 func (s *Stack) databaseURL(role string) string {
 	if s.cluster == nil {
@@ -312,7 +312,7 @@ func (s *Stack) databaseURL(role string) string {
 	return s.cluster.url(role)
 }
 
-// newServer is an HTTP server that logs nothing: a handler that cuts the
+// newServer returns an HTTP server that logs nothing: a handler that cuts the
 // connection is a test's doing.
 func newServer() *http.Server {
 	return &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
@@ -412,7 +412,7 @@ func (s *Stack) Close() error {
 	return s.closed
 }
 
-// Environ is the provider's settings, without a database URL: SQL goes through
+// Environ returns the provider's settings, without a database URL: SQL goes through
 // the Management API. A self-hosted project has none of it, but the key.
 func (s *Stack) Environ() []string {
 	if s.selfHosted != nil {
@@ -431,18 +431,18 @@ func (s *Stack) EnvironWithDatabase() []string {
 	return append(s.Environ(), "SUPABASE_DB_URL="+s.DatabaseURL)
 }
 
-// Admin is a pool of connections as the superuser, for looking and for breaking
+// Admin returns a pool of connections as the superuser, for looking and for breaking
 // things.
 func (s *Stack) Admin() *pgxpool.Pool { return s.admin }
 
-// Emails is the mails that the application sent so far.
+// Emails returns the mails that the application sent so far.
 func (s *Stack) Emails() []Email { return s.mail.list() }
 
 // FailEmails makes the mail service refuse mails with an HTTP status, or accept
 // them again with 0.
 func (s *Stack) FailEmails(status int) { s.mail.fail(status) }
 
-// APICalls is the requests that the Management API answered so far.
+// APICalls returns the requests that the Management API answered so far.
 func (s *Stack) APICalls() []Call {
 	if s.management == nil {
 		return nil
@@ -498,7 +498,7 @@ func (s *Stack) DeployFunction(ctx context.Context, slug string, files map[strin
 	return err
 }
 
-// FunctionFiles is the source of a deployed function, by path, as it was
+// FunctionFiles returns the source of a deployed function, by path, as it was
 // uploaded and as far as the entry point reaches it. It is nil if there is no
 // such function.
 func (s *Stack) FunctionFiles(slug string) map[string]string {
@@ -527,7 +527,7 @@ func (s *Stack) SetSecret(name, value string) error {
 // errNoPlatform says that only the platform has what was asked for.
 var errNoPlatform = errors.New("a self-hosted project has functions and secrets in files: see FunctionsDir and EnvFile")
 
-// SecretDigests is the project's secrets, Supabase's own included, as the
+// SecretDigests returns the project's secrets, Supabase's own included, as the
 // Management API lists them: the SHA-256 of each value in hexadecimal digits.
 func (s *Stack) SecretDigests() map[string]string {
 	digests := map[string]string{}
@@ -537,7 +537,7 @@ func (s *Stack) SecretDigests() map[string]string {
 	return digests
 }
 
-// FunctionStatus is a function's status, empty when there is none, and whether
+// FunctionStatus returns a function's status, empty when there is none, and whether
 // the platform refuses requests to it that have no JWT.
 func (s *Stack) FunctionStatus(slug string) (status string, verifyJWT bool) {
 	if f := s.store.get(slug); f != nil {
@@ -546,7 +546,7 @@ func (s *Stack) FunctionStatus(slug string) (status string, verifyJWT bool) {
 	return "", false
 }
 
-// FunctionSlugs are the slugs of all functions, sorted.
+// FunctionSlugs returns the slugs of all functions, sorted.
 func (s *Stack) FunctionSlugs() []string {
 	var slugs []string
 	for _, f := range s.store.list() {

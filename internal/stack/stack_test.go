@@ -27,7 +27,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// shared is the one stack that most tests of this package use. Each test works
+// shared returns the one stack that most tests of this package use. Each test works
 // on its own functions, secrets and rows.
 func shared(t *testing.T) *Stack {
 	t.Helper()
@@ -47,7 +47,7 @@ var startShared = sync.OnceValues(func() (*Stack, error) {
 
 var sharedStack *Stack // nil until a test asks for it
 
-// spare is a second stack, for tests which disturb a whole project. They do not
+// spare returns a second stack, for tests which disturb a whole project. They do not
 // run in parallel, and put back what they change.
 func spare(t *testing.T) *Stack {
 	t.Helper()
@@ -182,7 +182,7 @@ func deploy(t *testing.T, slug, source string) {
 	t.Cleanup(func() { shared(t).KillFunction(slug) })
 }
 
-// signals is a server that a function can call; each call waits until the test
+// signals returns a server that a function can call; each call waits until the test
 // takes it from the channel.
 func signals(t *testing.T) (url string, calls <-chan string) {
 	t.Helper()
@@ -299,7 +299,7 @@ func TestSideBySideAndCancel(t *testing.T) {
 	}
 }
 
-// processesNaming is the command lines which name a directory.
+// processesNaming returns the command lines which name a directory.
 func processesNaming(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -521,7 +521,7 @@ func TestNetWorkerSwitch(t *testing.T) {
 	}
 }
 
-// pid is the process of a slug's present worker.
+// pid returns the process of a slug's present worker.
 func pid(t *testing.T, slug string) string {
 	t.Helper()
 	shared(t).gateway.mu.Lock()

@@ -151,7 +151,7 @@ func (p *process) signal(sig syscall.Signal) error {
 	return err
 }
 
-// orDiscard is w, or a writer that drops everything when w is nil.
+// orDiscard returns w, or a writer that drops everything when w is nil.
 func orDiscard(w io.Writer) io.Writer {
 	if w == nil {
 		return io.Discard

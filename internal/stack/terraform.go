@@ -100,7 +100,7 @@ func (w *WorkingDirectory) Run(ctx context.Context, args ...string) (TerraformRu
 	return run, nil
 }
 
-// Must is Run with an exit code that is expected.
+// Must is Run with an expected exit code.
 func (w *WorkingDirectory) Must(ctx context.Context, exit int, args ...string) (TerraformRun, error) {
 	run, err := w.Run(ctx, args...)
 	if err == nil && run.Exit != exit {

@@ -236,7 +236,7 @@ func (d *demo) tamperSecret(ctx context.Context) error {
 	return client.SetSecrets(ctx, d.stack.ProjectRef, map[string]string{"AUTO_BACKUP_TOKEN": "overwritten-by-hand"})
 }
 
-// client is the hand of somebody else in the same project.
+// client returns a client for changes outside Terraform.
 func (d *demo) client() (*supabase.Client, error) {
 	return supabase.New(supabase.Config{BaseURL: d.stack.APIURL, Token: d.stack.AccessToken, UserAgent: "somebody-else"})
 }
