@@ -212,7 +212,7 @@ func driftDetection(t *testing.T, u *user, s *stack.Stack) {
 	}
 
 	exec(t, s, "update auto_backup.settings set document = jsonb_set(document, '{retry,attempts}', '7')")
-	check(2, "❌ The backup is not as declared", "~ retry = {", "~ attempts = 7 -> 1", "Plan: 0 to add, 1 to change, 0 to destroy.", made)
+	check(2, "❌ The backup is not as declared", `"setting retry.attempts" = "is 7 instead of 1"`, "Plan: 0 to add, 1 to change, 0 to destroy.", made)
 	exec(t, s, "alter table public.feedbacks rename to feedbacks_old")
 	backUp(t, s, "failed")
 	check(4, "❌ The backup is not as declared", "❌ The last backup is not healthy", "feedbacks")
