@@ -151,10 +151,10 @@ func healthy(t *testing.T) *project {
 // run is a run that began when it was due and took ten seconds.
 func run(id, schedule string, trigger history.Trigger, due string, state history.State) history.Run {
 	r := history.Run{ID: id, Schedule: schedule, Trigger: trigger, Attempt: 1, State: state, DueAt: at(due), RequestedAt: at(due), RequestID: ptr(int64(42))}
-	switch state {
-	case history.Succeeded:
+	if state == history.Succeeded {
 		r.FinishedAt, r.BackupID, r.Records, r.LogState, r.WhatHappened = at(due).Add(10*time.Second), "b"+id, ptr(int64(321)), "function", "The backup was made."
-	case history.Failed:
+	}
+	if state == history.Failed {
 		r.FinishedAt, r.Code, r.LogState, r.WhatHappened = at(due).Add(10*time.Second), "http_503", "function", "The function does not start (HTTP 503)."
 	}
 	return r

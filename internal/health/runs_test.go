@@ -288,7 +288,7 @@ func TestLegacy(t *testing.T) {
 			s.CheckedAt = at("06:19")
 			is(nil, nil, checks.Failing, problemOf("no_backup", checks.Failing, "pg_cron ran the job auto-backup-daily, which was due at 2026-11-22T06:00:00Z, and no backup came of it."), noSign, legacy)(s)
 		}},
-		{name: "an empty log after a tick of the other job", change: also(with(&facts.LastLog{}, legacyJob(2, "auto-backup-daily", "0 6 * * *", true)), func(p *project) {}),
+		{name: "an empty log after a tick of the other job", change: also(with(&facts.LastLog{}, legacyJob(2, "auto-backup-daily", "0 6 * * *", true)), func(*project) {}),
 			want: is(nil, nil, checks.NeverRan, noSign, legacy)},
 		{name: "an empty log and a schedule that cannot be read", change: with(&facts.LastLog{}, legacyJob(1, "auto-backup-daily", "@reboot", true)),
 			want: runs(nil, is(nil, nil, checks.NeverRan, noSign, jobs("the job auto-backup-daily (@reboot)")))},
