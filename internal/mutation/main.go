@@ -6,7 +6,7 @@
 //
 // A part is a package directory such as ./internal/schedule, or "sql" for the
 // functions in internal/payload/sql/functions, or "typescript" for the Edge
-// Function. Without arguments every part of the list below is measured. The
+// Function, or one file of the latter two. Without arguments every part of the list below is measured. The
 // sample is the same for the same source and the same seed.
 //
 // The working tree is never changed: Go is compiled with an overlay, all mutants
@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -145,11 +146,17 @@ func chooseParts(names []string) ([]part, error) {
 				chosen, found = append(chosen, p), true
 			}
 		}
-		if !found && strings.HasPrefix(name, "internal/") {
+		switch {
+		case found:
+		case path.Dir(name) == sqlDir:
+			chosen, found = append(chosen, sqlPart{file: name}), true
+		case path.Dir(name) == functionDir:
+			chosen, found = append(chosen, typescriptPart{file: name}), true
+		case strings.HasPrefix(name, "internal/"):
 			chosen, found = append(chosen, goPart{dir: name}), true
 		}
 		if !found {
-			return nil, fmt.Errorf("%q is not a part: name a directory below internal/, sql or typescript", name)
+			return nil, fmt.Errorf("%q is not a part: name a directory below internal/, an SQL function's file, a file of the Edge Function, sql or typescript", name)
 		}
 	}
 	return chosen, nil

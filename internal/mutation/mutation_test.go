@@ -445,8 +445,9 @@ func TestParts(t *testing.T) {
 	if err != nil || len(all) != len(goParts)+2 {
 		t.Fatalf("%d parts, %v", len(all), err)
 	}
-	chosen, err := chooseParts([]string{"./internal/schedule", "sql", "internal/other/"})
-	if err != nil || len(chosen) != 3 || chosen[0].(goPart).skip == "" || chosen[1] != part(sqlPart{}) || chosen[2] != part(goPart{dir: "internal/other"}) {
+	chosen, err := chooseParts([]string{"./internal/schedule", "sql", "internal/other/", sqlDir + "/judge.sql", functionDir + "/run.ts"})
+	if err != nil || len(chosen) != 5 || chosen[0].(goPart).skip == "" || chosen[1] != part(sqlPart{}) || chosen[2] != part(goPart{dir: "internal/other"}) ||
+		chosen[3] != part(sqlPart{file: sqlDir + "/judge.sql"}) || chosen[4] != part(typescriptPart{file: functionDir + "/run.ts"}) {
 		t.Errorf("the parts are %v, %v", chosen, err)
 	}
 	if _, err := chooseParts([]string{"nothing"}); err == nil {

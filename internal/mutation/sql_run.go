@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -45,11 +46,13 @@ var installing = []string{"catalog.sql", "drift.sql", "unschedule.sql"}
 
 // sqlPart are the SQL functions that the provider installs. Which of their lines
 // a test reaches is not known, so all of them count.
-type sqlPart struct{}
+type sqlPart struct {
+	file string // the only file that is changed, or empty
+}
 
-func (sqlPart) name() string { return "sql" }
+func (p sqlPart) name() string { return cmp.Or(p.file, "sql") }
 
-func (s sqlPart) measure(ctx context.Context, o *options) (*result, error) {
+func (p sqlPart) measure(ctx context.Context, o *options) (*result, error) {
 	files, err := filepath.Glob(filepath.Join(o.root, sqlDir, "*.sql"))
 	if err != nil {
 		return nil, err
@@ -72,17 +75,19 @@ func (s sqlPart) measure(ctx context.Context, o *options) (*result, error) {
 			return nil, err
 		}
 		sources[name] = source
-		all = append(all, mutants...)
+		if p.file == "" || p.file == name {
+			all = append(all, mutants...)
+		}
 	}
-	r := &result{part: s.name(), candidates: len(all)}
+	r := &result{part: p.name(), candidates: len(all)}
 	all, r.skipped = o.skips.filter(all)
-	chosen := sample(all, o.sample, o.seed, s.name())
+	chosen := sample(all, o.sample, o.seed, p.name())
 
-	dir := filepath.Join(o.dir, s.name())
+	dir := filepath.Join(o.dir, path.Base(p.name()))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	binary, err := s.compile(ctx, o, dir)
+	binary, err := p.compile(ctx, o, dir)
 	if err != nil {
 		return nil, err
 	}

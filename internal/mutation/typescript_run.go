@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -19,12 +20,14 @@ const (
 
 // typescriptPart is the Edge Function. Its end-to-end tests, which start a Deno
 // for each case, are not run.
-type typescriptPart struct{}
+type typescriptPart struct {
+	file string // the only file that is changed, or empty
+}
 
-func (typescriptPart) name() string { return "typescript" }
+func (p typescriptPart) name() string { return cmp.Or(p.file, "typescript") }
 
 func (p typescriptPart) measure(ctx context.Context, o *options) (*result, error) {
-	dir := filepath.Join(o.dir, p.name())
+	dir := filepath.Join(o.dir, path.Base(p.name()))
 	baseline := filepath.Join(dir, "baseline")
 	if err := copyFunction(o.root, baseline); err != nil {
 		return nil, err
@@ -54,7 +57,9 @@ func (p typescriptPart) measure(ctx context.Context, o *options) (*result, error
 			return nil, err
 		}
 		sources[name] = source
-		all = append(all, mutants...)
+		if p.file == "" || p.file == name {
+			all = append(all, mutants...)
+		}
 	}
 	all = slices.DeleteFunc(all, func(m mutant) bool { return path.Base(m.file) != contract && !lines[path.Base(m.file)][m.line] })
 	r := &result{part: p.name(), candidates: len(all)}
