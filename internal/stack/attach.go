@@ -12,31 +12,31 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Foreign is a project that this process has not started: a hosted one, or one
-// of "supabase start" or of Supabase's Docker setup.
+// Foreign is a project that this process has not started: one on the platform, of
+// "supabase start" or of Supabase's Docker setup.
 type Foreign struct {
 	// ProjectRef, AccessToken, APIURL and ProjectURL are as in Stack.
 	ProjectRef, AccessToken, APIURL, ProjectURL string
 	// DatabaseURL connects as postgres.
 	DatabaseURL string
-	// AnonKey, FunctionsDir, EnvFile and RestartCommand are a self-hosted project's.
+	// AnonKey, FunctionsDir, EnvFile and RestartCommand are set for a self-hosted
+	// project.
 	AnonKey, FunctionsDir, EnvFile string
 	RestartCommand                 []string
 }
 
-// sampleMark is the comment that tells the sample application's database from
-// one that holds anything else.
+// sampleMark is the comment that identifies the sample application's database.
 const sampleMark = "sample application of terraform-provider-aimindset; tests delete it"
 
-// ErrNotDisposable says that a project holds something that is not the sample
+// ErrNotDisposable is the error for a project that contains anything but the sample
 // application.
-var ErrNotDisposable = errors.New("the project's schema public holds something else than the sample application, which the tests would delete; give them an empty project")
+var ErrNotDisposable = errors.New("the project's schema public contains something other than the sample application, which the tests would delete; use an empty project")
 
-// Attach makes a Stack of somebody else's project. Its database has to be empty
-// or to hold nothing but the sample application, which is made anew, so that a
-// test finds what Start would have given it. What needs the machine that the
-// project runs on (its mails, the processes of its functions, faults) is
-// missing, and Close leaves the project as it is.
+// Attach returns a Stack for a project that this process has not started. Its database
+// must be empty or contain only the sample application, which is recreated, so that a
+// test finds the same as after Start. Everything that needs the project's machine
+// (e-mails, processes of functions, faults) is missing, and Close does not change the
+// project.
 func Attach(ctx context.Context, f Foreign, opts Options) (_ *Stack, err error) {
 	opts = opts.withDefaults()
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -80,8 +80,8 @@ func sampleObjects() ([]string, error) {
 
 var createdObject = regexp.MustCompile(`(?m)^create (?:table|function) public\.(\w+)`)
 
-// clearSample removes the sample application and what backups of it left. A
-// database in which anything else is stays as it is.
+// clearSample removes the sample application and the rest of its backups. It does not
+// change a database that contains anything else.
 func clearSample(ctx context.Context, conn *pgx.Conn) error {
 	names, err := sampleObjects()
 	if err != nil {
@@ -162,8 +162,8 @@ func SampleFunctions() (map[string]map[string]string, error) {
 	return functions, err
 }
 
-// createSample sets up a schema like AIMindset's, with rows to back up: see
-// database/application.sql for what it stands for.
+// createSample creates a schema like AIMindset's, with rows to back up; see
+// database/application.sql.
 func createSample(ctx context.Context, conn *pgx.Conn, opts appOptions) error {
 	projectURL := opts.ProjectURL
 	if projectURL == "" {

@@ -24,11 +24,11 @@ import (
 	"time"
 )
 
-// functionStore is what a project knows about its Edge Functions: their
-// metadata, the bundles that were deployed, and the project's secrets, which
-// all functions share. The Management API writes it, the gateway runs it.
+// functionStore has a project's Edge Functions: their metadata, the deployed bundles,
+// and the project's secrets, which all functions share. The Management API writes it,
+// the gateway runs the functions.
 //
-// It stands for Supabase's server-side bundler and its storage. It leaves out:
+// It is a stand-in for Supabase's server-side bundler and its storage. It leaves out:
 // eszip uploads, static files, and the quota of a plan other than Free.
 type functionStore struct {
 	ref  string
@@ -47,7 +47,7 @@ type functionStore struct {
 	epoch     int               // moves with every change of the secrets
 }
 
-// newFunctionStore makes an empty store, which works in dir until it is closed.
+// newFunctionStore returns an empty store, which uses dir until it is closed.
 func newFunctionStore(ref, dir, deno string) (*functionStore, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func newFunctionStore(ref, dir, deno string) (*functionStore, error) {
 	}, nil
 }
 
-// close ends what is being bundled, and waits for it. It is called once.
+// close stops the bundling in progress and waits for its end. It is called once.
 func (s *functionStore) close() {
 	close(s.closed)
 	s.bundling.Wait()
@@ -79,8 +79,8 @@ type secret struct {
 	updated time.Time
 }
 
-// function is an Edge Function as the Management API shows it, and its code.
-// A stored function is never changed, only replaced.
+// function is an Edge Function with its metadata in the Management API and its code. A
+// stored function is never changed, only replaced.
 type function struct {
 	ID             string `json:"id"`
 	Slug           string `json:"slug"`
@@ -118,7 +118,7 @@ const (
 	statusThrottled = "THROTTLED"
 )
 
-// Limits of a project on the Free plan, and of what a request may hold.
+// Limits of a project on the Free plan, and of requests.
 const (
 	maxFunctions       = 100
 	maxBundleBytes     = 20 << 20
@@ -130,7 +130,7 @@ const (
 
 var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
-// apiError is an answer of the Management API other than success.
+// apiError is an error response of the Management API.
 type apiError struct {
 	status  int
 	message string
@@ -142,7 +142,7 @@ func apiErrorf(status int, format string, args ...any) *apiError {
 	return &apiError{status: status, message: fmt.Sprintf(format, args...)}
 }
 
-// deployment is what a request to deploy a function asks for.
+// deployment is a request to deploy a function.
 type deployment struct {
 	slug       string
 	name       string // empty: keep it, or the slug
@@ -193,12 +193,12 @@ func (s *functionStore) deploy(ctx context.Context, d deployment) (*function, er
 		ID: id, Slug: d.slug, Name: cmp.Or(d.name, d.slug), Status: statusActive, Version: 1,
 		CreatedAt: now, UpdatedAt: now, VerifyJWT: d.verifyJWT,
 	}
-	// Another deployment may have been faster: its row is the one to replace.
+	// Another deployment may have been faster: replace its row.
 	if current := s.functions[d.slug]; current != nil {
 		f.ID, f.CreatedAt = current.ID, current.CreatedAt
 		f.Name = cmp.Or(d.name, current.Name)
 		f.Version = current.Version + 1
-		// The server knows an identical bundle and leaves the version alone.
+		// The server recognizes an identical bundle and does not change the version.
 		if current.bundle != nil && current.bundle.digest == b.digest {
 			f.Version = current.Version
 		}
@@ -282,7 +282,7 @@ func (s *functionStore) bundle(ctx context.Context, dir string, d deployment, ge
 	return b, err
 }
 
-// cleanUploadPath returns an uploaded path in the form in which it is laid out.
+// cleanUploadPath returns the path at which an uploaded file is stored.
 func cleanUploadPath(name string) string {
 	if name == "" {
 		return ""
@@ -290,8 +290,8 @@ func cleanUploadPath(name string) string {
 	return path.Clean(strings.TrimLeft(strings.TrimPrefix(name, "file://"), "/"))
 }
 
-// sealBundle makes the bytes that stand for a compressed eszip. They cannot be
-// reproduced from the source, as on Supabase: no client may rely on it.
+// sealBundle returns the bytes that replace a compressed eszip. As on Supabase, they
+// cannot be reproduced from the source.
 func sealBundle(files map[string][]byte) ([]byte, error) {
 	var text bytes.Buffer
 	text.WriteString("EZBR")
@@ -306,13 +306,13 @@ func sealBundle(files map[string][]byte) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// graphError is a fault in the uploaded sources.
+// graphError describes an error in the uploaded sources.
 type graphError struct{ text string }
 
 func (e graphError) Error() string { return e.text }
 
-// graph asks Deno which uploaded files the entry point reaches. Types alone do
-// not count: what only "import type" names is not part of a bundle.
+// graph asks Deno which uploaded files the entry point reaches. Files that only
+// "import type" names are not part of a bundle.
 func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]string, error) {
 	entry := filepath.Join(source, b.entrypoint)
 	args := append([]string{"info", "--json", "--quiet"}, b.configFlags()...)
@@ -411,8 +411,8 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 	return files, nil
 }
 
-// configFlags returns Deno's flags for the bundle's import map. Nothing else is
-// looked for: no configuration or lock file of this machine counts.
+// configFlags returns Deno's flags for the bundle's import map. Deno uses no other
+// configuration or lock file of this machine.
 func (b *bundle) configFlags() []string {
 	flags := append([]string{"--no-lock", "--node-modules-dir=none"}, b.flags...)
 	file := filepath.Join(b.root, filepath.FromSlash(b.importMap))
@@ -453,7 +453,7 @@ func (s *functionStore) list() []*function {
 	return slices.SortedFunc(maps.Values(s.functions), func(a, b *function) int { return cmp.Compare(a.Slug, b.Slug) })
 }
 
-// remove deletes a function and says whether there was one.
+// remove deletes a function and reports whether there was one.
 func (s *functionStore) remove(slug string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -463,9 +463,9 @@ func (s *functionStore) remove(slug string) bool {
 	return ok
 }
 
-// update replaces a function by what change makes of a copy, and returns the
-// new one, or nil if there is none with this slug. A changed function has a new
-// version and a new time; its hash moves only with its code.
+// update replaces a function by a copy that change has changed. It returns the new
+// function, or nil if there is none with this slug. A changed function has a new
+// version and a new time; its hash changes only with its code.
 func (s *functionStore) update(slug string, change func(*function)) *function {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -481,8 +481,8 @@ func (s *functionStore) update(slug string, change func(*function)) *function {
 	return &f
 }
 
-// publish stores a function's metadata as PUT functions gives it, with the
-// bundle that was staged under its hash, or else the code it already had.
+// publish stores a function's metadata from PUT functions, with the bundle that was
+// staged under its hash, or else its current code.
 func (s *functionStore) publish(f function) *function {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -505,7 +505,7 @@ func (s *functionStore) publish(f function) *function {
 	return &f
 }
 
-// secretRow is a secret as the Management API lists it.
+// secretRow is a secret in the Management API's list.
 type secretRow struct {
 	Name      string `json:"name"`
 	Value     string `json:"value"` // the digest
@@ -554,7 +554,7 @@ func (s *functionStore) setSecrets(values map[string]string) error {
 	return nil
 }
 
-// deleteSecrets removes secrets; names that do not exist are no error.
+// deleteSecrets removes secrets and ignores names that do not exist.
 func (s *functionStore) deleteSecrets(names []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -570,10 +570,9 @@ func (s *functionStore) deleteSecrets(names []string) error {
 	return nil
 }
 
-// secretsChanged makes the next request of every function see the new secrets.
-// The version of a function moves too: on Supabase it rises without a deploy,
-// and a client that takes it for a mark of change must fail here already. The
-// caller holds mu.
+// secretsChanged makes the next request of every function see the new secrets. It also
+// increases the functions' versions: on Supabase they increase without a deployment,
+// and a client that relies on them should fail here already. The caller holds mu.
 func (s *functionStore) secretsChanged() {
 	s.epoch++
 	for slug, current := range s.functions {
@@ -583,9 +582,8 @@ func (s *functionStore) secretsChanged() {
 	}
 }
 
-// runnable is what the gateway needs in order to run a function: the function,
-// its environment, and a key that moves with either. There is no function when
-// none was deployed.
+// runnable returns what the gateway needs to run a function: the function or nil, its
+// environment, and a key that changes with either.
 func (s *functionStore) runnable(slug string) (f *function, environ []string, key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

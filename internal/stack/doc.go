@@ -1,9 +1,9 @@
 // Package stack runs a Supabase project of the AIMindset application on this
 // machine, for tests and for the demo: real PostgreSQL with the real pg_cron,
-// real Deno, and stand-ins for what cannot be had as a package: pg_net, vault,
+// real Deno, and stand-ins for what is not available as a package: pg_net, vault,
 // PostgREST, the functions gateway, the Management API and Resend. Everything
-// listens on loopback, on free ports, works in one temporary directory, and is
-// gone when the stack is closed or the process ends.
+// listens on free loopback ports, works in one temporary directory, and is removed
+// when the stack is closed or the process ends.
 //
-// Each stand-in says in one comment what it stands for and what it leaves out.
+// A comment on each stand-in says what it replaces and what it leaves out.
 package stack

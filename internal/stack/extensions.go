@@ -33,7 +33,7 @@ func serverTree(root, bin string) (postgres string, err error) {
 	share := filepath.Join("/usr/share/postgresql", version)
 
 	postgres = filepath.Join(root, bin, "postgres")
-	if err := os.MkdirAll(filepath.Dir(postgres), 0o755); err != nil { //nolint:gosec // the server's user has to read it
+	if err := os.MkdirAll(filepath.Dir(postgres), 0o755); err != nil { //nolint:gosec // the server's user reads it
 		return "", err
 	}
 	if err := copyProgram(filepath.Join(bin, "postgres"), postgres); err != nil {
@@ -72,7 +72,7 @@ func serverTree(root, bin string) (postgres string, err error) {
 		files[e.name+"--"+e.version+".sql"] = string(script)
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // the server's user has to read it
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // the server's user reads it
 			return "", err
 		}
 	}
@@ -82,7 +82,7 @@ func serverTree(root, bin string) (postgres string, err error) {
 // linkAll makes dir and links everything into it that is in source, but one
 // name.
 func linkAll(source, dir, but string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the server's user has to read it
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the server's user reads it
 		return err
 	}
 	entries, err := os.ReadDir(source)
@@ -106,7 +106,7 @@ func copyProgram(from, to string) error {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // the server's user has to run it
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // the server's user runs it
 	if err != nil {
 		return err
 	}

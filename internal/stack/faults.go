@@ -17,29 +17,29 @@ import (
 // Fault is what goes wrong with one remote call.
 type Fault int
 
-// The faults. Those of HTTP are for calls of the Management API, KillSession
-// for calls of the database, the others for both.
+// The faults. Those of HTTP are for calls of the Management API, KillSession is for
+// calls of the database, and the others are for both.
 const (
-	// ServerError answers 500 and does nothing.
+	// ServerError responds with 500 and does nothing.
 	ServerError Fault = iota
-	// RateLimited answers 429 to this call and to all others of its endpoint
+	// RateLimited responds with 429 to this call and to all others of its endpoint
 	// until the window ends, and does nothing.
 	RateLimited
 	// CutBefore ends the connection before the server does anything.
 	CutBefore
-	// CutAfter ends the connection when the server has done everything, in the
-	// place of the answer.
+	// CutAfter ends the connection instead of responding, after the server has done
+	// everything.
 	CutAfter
-	// Hang answers neither this call nor those that come until Release.
+	// Hang responds neither to this call nor to later ones until Release.
 	Hang
-	// KillSession ends the database's session of the caller.
+	// KillSession ends the caller's database session.
 	KillSession
-	// CrashDatabase restarts PostgreSQL at once, and then lets the call pass.
+	// CrashDatabase crashes and restarts PostgreSQL, and then lets the call pass.
 	CrashDatabase
 	// Interfere runs Trap.Act, which changes something, and then lets the call pass.
 	Interfere
-	// Kill runs Trap.Act, which kills the caller; the server does what it was
-	// asked to all the same.
+	// Kill runs Trap.Act, which kills the caller; the server still carries out the
+	// call.
 	Kill
 )
 
@@ -52,7 +52,7 @@ func (f Fault) String() string {
 	}[f]
 }
 
-// Is reports whether the fault is one of those.
+// Is reports whether the fault is one of the given ones.
 func (f Fault) Is(those ...Fault) bool { return slices.Contains(those, f) }
 
 // Possible reports whether the fault can happen to a call.
@@ -66,8 +66,8 @@ func (f Fault) Possible(c RemoteCall) bool {
 // statement is the name of a call of the database.
 const statement = "SQL"
 
-// RemoteCall is one call of an operation: the Nth, from 1, of its name. Names
-// tell calls that are made at the same time apart, as a number alone would not.
+// RemoteCall is one call of an operation: the Nth, from 1, with its name. The name is
+// needed because calls are made at the same time.
 type RemoteCall struct {
 	// Name is the endpoint, or "SQL" for a request over a database connection.
 	Name string
@@ -76,27 +76,27 @@ type RemoteCall struct {
 
 func (c RemoteCall) String() string { return fmt.Sprintf("%s #%d", c.Name, c.N) }
 
-// Trap is a fault and the call that it happens to.
+// Trap is a fault and the call at which it happens.
 type Trap struct {
 	Call  RemoteCall
 	Fault Fault
 	// Window is how long the rate limit lasts, in whole seconds; 0 means 1.
 	Window time.Duration
-	// Act is what Interfere and Kill do, and what is done, if it is set, once the
+	// Act is what Interfere and Kill do. With Hang it runs, if it is set, when the
 	// call hangs.
 	Act func()
 }
 
-// FaultyStack counts the remote calls of one operation after the other, and has
-// one call of an operation fail. It is between a client and the stack's
-// Management API, and by its DatabaseURL between a client and the database.
+// FaultyStack counts the remote calls of one operation at a time, and makes one call of
+// it fail. It is between a client and the stack's Management API, and with its
+// DatabaseURL between a client and the database.
 type FaultyStack struct {
 	// DatabaseURL connects as postgres.
 	DatabaseURL string
 
 	stack *Stack
 	proxy *DatabaseProxy
-	// requests are those to the Management API that are at work.
+	// requests counts the requests to the Management API in progress.
 	requests sync.WaitGroup
 
 	mu     sync.Mutex
@@ -106,13 +106,13 @@ type FaultyStack struct {
 	before func(RemoteCall)
 	sprung bool
 	failed error
-	// hanging says that no call is answered any more, closed names the
-	// endpoints that refuse requests, with the time until which they do.
+	// hanging says that no call gets a response any more. closed has the endpoints
+	// that refuse requests, with the time until which they do.
 	hanging bool
 	closed  map[string]time.Time
 }
 
-// Faulty puts a FaultyStack around the stack. Only one may be there at a time.
+// Faulty returns a FaultyStack for the stack. There may be only one at a time.
 func (s *Stack) Faulty() (*FaultyStack, error) {
 	proxy, err := NewDatabaseProxy(s.DatabaseURL)
 	if err != nil {
@@ -127,14 +127,14 @@ func (s *Stack) Faulty() (*FaultyStack, error) {
 	return f, nil
 }
 
-// Close takes the faults away.
+// Close removes the faults.
 func (f *FaultyStack) Close() {
 	f.stack.InterceptAPI(nil)
 	f.proxy.Close()
 }
 
-// Begin begins an operation. The trap, which may be nil, is sprung by its call.
-// before, which may be nil, is called before each call, and the call waits.
+// Begin begins an operation. trap may be nil. before, which may be nil, is called
+// before each call, and the call waits for it.
 func (f *FaultyStack) Begin(trap *Trap, before func(RemoteCall)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,10 +142,9 @@ func (f *FaultyStack) Begin(trap *Trap, before func(RemoteCall)) {
 	f.trap, f.before, f.sprung, f.failed, f.hanging = trap, before, false, nil, false
 }
 
-// End ends the operation. It answers with its calls, in the order in which they
-// came, and whether the trap was sprung. It fails when the fault did not come
-// about. A caller that gave up or was killed may have left calls at work: their
-// end is waited for. Connections to the database have to be closed before.
+// End ends the operation. It returns its calls in order, and whether the trap was
+// sprung, or an error if the fault could not be made. It waits for calls that a caller
+// has left in progress. Connections to the database must have been closed before.
 func (f *FaultyStack) End() (calls []RemoteCall, sprung bool, err error) {
 	f.requests.Wait()
 	f.proxy.idle()
@@ -156,19 +155,19 @@ func (f *FaultyStack) End() (calls []RemoteCall, sprung bool, err error) {
 	return calls, sprung, err
 }
 
-// Settle waits until the requests to the Management API that have come are done.
+// Settle waits until the requests to the Management API in progress are done.
 func (f *FaultyStack) Settle() { f.requests.Wait() }
 
-// Release lets calls pass again after one that hangs, which itself is never
-// answered.
+// Release lets calls pass again after one that hangs, which itself never gets a
+// response.
 func (f *FaultyStack) Release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hanging = false
 }
 
-// arrive counts a call and answers with the trap if this is its call, and
-// whether the call hangs or is refused because of an earlier one.
+// arrive counts a call. It returns the trap if this is its call, and whether the call
+// hangs or is refused because of an earlier one.
 func (f *FaultyStack) arrive(name string) (trap *Trap, hangs bool, closed time.Time) {
 	f.mu.Lock()
 	f.counts[name]++
@@ -196,7 +195,7 @@ func (f *FaultyStack) request(w http.ResponseWriter, r *http.Request, next http.
 	f.requests.Add(1)
 	defer f.requests.Done()
 	_, name := f.stack.management.mux.Handler(r)
-	// The server notices that a client has gone only when it has read all.
+	// The server notices that a client has gone only after it has read the body.
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -227,7 +226,7 @@ func (f *FaultyStack) request(w http.ResponseWriter, r *http.Request, next http.
 	case fault.Is(CutBefore):
 		panic(http.ErrAbortHandler)
 	case fault.Is(CutAfter, Kill):
-		// The server works on when the client has gone.
+		// The server continues when the client has gone.
 		next.ServeHTTP(&lostAnswer{header: http.Header{}}, r.WithContext(context.WithoutCancel(r.Context())))
 		panic(http.ErrAbortHandler)
 	default:
@@ -260,14 +259,14 @@ func (f *FaultyStack) statement(port int) ProxyFault {
 	return ProxyPass
 }
 
-// hung does what is to be done once a call hangs, if it is the trap's.
+// hung runs Act when the trap's call hangs.
 func (t *Trap) hung() {
 	if t != nil && t.Fault == Hang && t.Act != nil {
 		t.Act()
 	}
 }
 
-// happen does what a fault does to others than the call.
+// happen does what a fault does besides affecting the call.
 func (f *FaultyStack) happen(trap *Trap) {
 	switch fault := trap.Fault; {
 	case fault.Is(Interfere, Kill):
@@ -286,7 +285,7 @@ func (f *FaultyStack) fails(err error) {
 	f.failed = errors.Join(f.failed, err)
 }
 
-// lostAnswer takes an answer that reaches nobody.
+// lostAnswer is a ResponseWriter whose response is lost.
 type lostAnswer struct{ header http.Header }
 
 func (l *lostAnswer) Header() http.Header         { return l.header }

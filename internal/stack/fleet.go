@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Recording is what a stack's Management API answered to reads.
+// Recording has the responses of a stack's Management API to reads.
 type Recording struct {
 	ref, projectURL string
 
@@ -28,8 +28,8 @@ type recordedAnswer struct {
 	body        string
 }
 
-// Record has the stack's Management API keep its successful answers to reads
-// until stop is called. It takes the place of InterceptAPI.
+// Record records the successful responses of the stack's Management API to reads until
+// stop is called. It replaces the middleware of InterceptAPI.
 func (s *Stack) Record() (recording *Recording, stop func()) {
 	r := &Recording{ref: s.ProjectRef, projectURL: s.ProjectURL, answers: map[string]recordedAnswer{}}
 	s.InterceptAPI(func(next http.Handler) http.Handler {
@@ -54,7 +54,7 @@ func (s *Stack) Record() (recording *Recording, stop func()) {
 	return r, func() { s.InterceptAPI(nil) }
 }
 
-// recorder is a response that is kept.
+// recorder records a response.
 type recorder struct {
 	header http.Header
 	status int
@@ -67,9 +67,8 @@ func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
 const readOnlySQL = "/database/query/read-only"
 
-// question takes a read of a project apart: the project, and what is asked
-// about it. The arguments of a statement are no part of that: a fleet answers
-// the statement whatever they are. It is empty for a write.
+// question splits a read of a project into the project and what is read. It ignores the
+// arguments of a statement. It is empty for a write.
 func question(r *http.Request) (ref, what string, err error) {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/projects/")
 	if !ok {
@@ -97,31 +96,30 @@ func question(r *http.Request) (ref, what string, err error) {
 	return ref, "", nil
 }
 
-// FleetOptions chooses what a fleet is like.
+// FleetOptions configures a fleet.
 type FleetOptions struct {
-	// Projects is how many projects there are.
+	// Projects is the number of projects.
 	Projects int
-	// RateLimit is how many requests are taken in RateWindow from the one user
-	// for each endpoint of each project; 0 means no limit.
+	// RateLimit is how many requests to each endpoint of each project are accepted
+	// in RateWindow; 0 means no limit.
 	RateLimit  int
 	RateWindow time.Duration
-	// AcrossProjects has the limit count an endpoint over all projects.
+	// AcrossProjects makes the limit apply to an endpoint over all projects.
 	AcrossProjects bool
-	// APIDelay is how long each answer takes, SQLDelay how long one to SQL does.
+	// APIDelay is how long each response takes, SQLDelay how long one to SQL does.
 	APIDelay, SQLDelay time.Duration
 }
 
-// Fleet stands for the Management API as the user of many projects sees it who
-// refreshes them: it answers the reads of every project with what a stack
-// really answered about its one project, with the project's reference and
-// address replaced, so that a state of that project is a state of each.
+// Fleet is a stand-in for the Management API with many projects that are only
+// refreshed. It responds to reads of every project with a stack's recorded responses
+// about its one project, in which it replaces the project's reference and address, so
+// that a state of that project is a state of each.
 //
-// It leaves out everything else: a write, or a read that was not recorded, is
-// answered with 501 and counted as unexpected. The arguments of a statement
-// are not looked at.
+// It leaves out everything else: to a write, or a read that was not recorded, it
+// responds with 501 and counts it as unexpected. It ignores the arguments of statements.
 type Fleet struct {
-	// APIURL is the Management API's base, ProjectURL the address of a project,
-	// in which {ref} stands for its reference.
+	// APIURL is the Management API's base, ProjectURL the URL of a project, with
+	// {ref} in place of its reference.
 	APIURL, ProjectURL string
 	// AccessToken may read.
 	AccessToken string
@@ -138,17 +136,17 @@ type Fleet struct {
 	open  map[net.Conn]bool
 }
 
-// FleetStats is what a fleet was asked so far.
+// FleetStats counts the requests to a fleet.
 type FleetStats struct {
-	// API and SQL are how many requests were answered.
+	// API and SQL count the requests with a response.
 	API, SQL int
 	// PerProject is the same by project and endpoint.
 	PerProject map[string]int
-	// Refused is how many requests were answered 429, by project and endpoint.
+	// Refused counts the requests that got a 429, by project and endpoint.
 	Refused map[string]int
-	// Connections is how many connections were made, Open how many there are.
+	// Connections counts the connections that were made, Open those that are open.
 	Connections, Open int
-	// Unexpected are requests that a fleet cannot answer.
+	// Unexpected are requests that a fleet does not support.
 	Unexpected []string
 }
 
@@ -195,14 +193,14 @@ func (f *Fleet) Environ() []string {
 // Close ends the fleet and its connections.
 func (f *Fleet) Close() error { return f.server.Close() }
 
-// Translate makes what was said of the recorded project said of another one.
+// Translate replaces the recorded project in a text with another one.
 func (f *Fleet) Translate(text, ref string) string {
 	return strings.NewReplacer(
 		f.recording.projectURL, strings.ReplaceAll(f.ProjectURL, "{ref}", ref), f.recording.ref, ref,
 	).Replace(text)
 }
 
-// Stats is what the fleet was asked since the last Reset.
+// Stats returns the counts since the last Reset.
 func (f *Fleet) Stats() FleetStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -212,7 +210,7 @@ func (f *Fleet) Stats() FleetStats {
 	return stats
 }
 
-// Reset begins to count anew.
+// Reset sets the counts to zero.
 func (f *Fleet) Reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

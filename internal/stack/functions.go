@@ -27,10 +27,10 @@ import (
 //go:embed edge/main.ts
 var edgeMain []byte
 
-// gateway stands for what is in front of a project's Edge Functions: it checks
-// JWTs where a function asks for it, starts one Deno process for each deployed
-// function and state of its secrets, passes requests on, and answers with
-// Supabase's errors when a function cannot.
+// gateway is a stand-in for the gateway in front of a project's Edge Functions: it
+// checks JWTs for functions that require one, starts one Deno process for each deployed
+// function and state of its secrets, passes requests on, and responds with Supabase's
+// errors if a function cannot.
 //
 // It leaves out: regions, more than one instance of a function, the budget of
 // calls between functions, the limit of CPU time, and asymmetric JWTs. A
@@ -57,17 +57,17 @@ type gateway struct {
 	broken  map[string]bool // slugs whose processes are made to fail at start
 }
 
-// functionSource knows what the functions of a project are.
+// functionSource provides a project's functions.
 type functionSource interface {
-	// get is the function with this slug, or nil.
+	// get returns the function with this slug, or nil.
 	get(slug string) *function
-	// runnable is what is needed in order to run a function: the function or
-	// nil, its environment, and a key that moves when a process that runs may
-	// take no more requests.
+	// runnable returns what is needed to run a function: the function or nil, its
+	// environment, and a key that changes when a running process may accept no
+	// more requests.
 	runnable(slug string) (f *function, environ []string, key string)
 }
 
-// limits are what a function may use, see https://supabase.com/docs/guides/functions/limits.
+// limits are those of a function, see https://supabase.com/docs/guides/functions/limits.
 type limits struct {
 	wallClock time.Duration // life of an instance
 	idle      time.Duration // until the first byte of a response
@@ -108,7 +108,7 @@ type worker struct {
 	draining bool   // it was told to end when it is idle
 }
 
-// The answers of the gateway itself.
+// The gateway's own responses.
 var (
 	errNoAuthHeader    = gatewayError{401, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"}
 	errJWTShape        = gatewayError{401, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"}
@@ -123,7 +123,7 @@ var (
 	errRequestTooLarge = gatewayError{413, "REQUEST_TOO_LARGE", "Request body is too large"}
 )
 
-// gatewayError is an answer that no function gave.
+// gatewayError is an error response of the gateway.
 type gatewayError struct {
 	status  int
 	code    string
@@ -133,7 +133,7 @@ type gatewayError struct {
 func (e gatewayError) Error() string { return e.code + ": " + e.message }
 
 func (e gatewayError) write(w http.ResponseWriter) {
-	// The checks of a JWT answer with the status as code, the others by name.
+	// JWT errors have the status as code, others a name.
 	var code any = e.code
 	if e.status == http.StatusUnauthorized {
 		code = e.status
@@ -171,15 +171,15 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.pass(w, r, slug, rest, func(w http.ResponseWriter, problem gatewayError) { problem.write(w) })
 }
 
-// pass passes a request on to a function's process. fail answers in the place
-// of a function that cannot.
+// pass passes a request on to a function's process. fail responds if the function
+// cannot.
 func (g *gateway) pass(w http.ResponseWriter, r *http.Request, slug, rest string, fail func(http.ResponseWriter, gatewayError)) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBundleBytes))
 	if err != nil {
 		fail(w, errRequestTooLarge)
 		return
 	}
-	// A caller who goes away stops neither the function nor its process.
+	// The function and its process continue when the caller has gone.
 	ctx := context.WithoutCancel(r.Context())
 	wk, err := g.acquire(ctx, slug)
 	if err != nil {
@@ -249,8 +249,8 @@ func (g *gateway) checkJWT(r *http.Request) *gatewayError {
 	}
 }
 
-// acquire returns the worker that takes a request for slug, after its start if
-// there was none for the present code and secrets. The caller releases it.
+// acquire returns the worker for a request to slug. It starts one if there is none for
+// the current code and secrets. The caller releases it.
 func (g *gateway) acquire(ctx context.Context, slug string) (*worker, error) {
 	g.mu.Lock()
 	if g.closed {
@@ -291,8 +291,8 @@ func (g *gateway) release(wk *worker) {
 	g.drainIfIdle(wk)
 }
 
-// retire keeps new requests away from a worker, which ends once it has nothing
-// left to do. The caller holds mu.
+// retire makes a worker accept no more requests and end when it has nothing left to do.
+// The caller holds mu.
 func (g *gateway) retire(wk *worker, reason string) {
 	if g.current[wk.slug] == wk {
 		delete(g.current, wk.slug)
@@ -332,7 +332,7 @@ const (
 	bootTimeout = 30 * time.Second // what it may take to load
 )
 
-// run starts the process and sees it through to its end.
+// run starts the process and waits for its end.
 func (wk *worker) run(ctx context.Context, b *bundle, environ []string, broken bool) {
 	g := wk.gateway
 	defer func() {
@@ -355,8 +355,8 @@ func (wk *worker) run(ctx context.Context, b *bundle, environ []string, broken b
 		boot(errBoot)
 		return
 	}
-	// The process says where it listens and whether the function's module could
-	// be loaded; or it ends, or it takes too long.
+	// The process reports where it listens and whether the function's module could
+	// be loaded; or it ends, or takes too long.
 	booting := time.AfterFunc(bootTimeout, func() { _ = wk.process.signal(syscall.SIGKILL) })
 	booted := false
 	for event := range events {
@@ -447,9 +447,9 @@ func (wk *worker) startProcess(ctx context.Context, b *bundle, environ []string,
 	return events, nil
 }
 
-// supervise ends the worker by the clock, as Supabase does: one without
-// requests is dropped at half of its time; at nine tenths a busy one is warned,
-// and at the end it is killed.
+// supervise limits the worker's lifetime as Supabase does: one without requests is
+// dropped after half of its time; a busy one is warned after nine tenths, and killed at
+// the end.
 func (wk *worker) supervise() {
 	g := wk.gateway
 	wall := g.limits.wallClock
@@ -475,7 +475,7 @@ func (wk *worker) supervise() {
 	}
 }
 
-// command tells the process something. It may have ended already.
+// command sends a command to the process, which may already have ended.
 func (wk *worker) command(command, reason string) {
 	if wk.err == nil {
 		_, _ = fmt.Fprintf(wk.stdin, "{\"command\":%q,\"reason\":%q}\n", command, reason)
@@ -497,8 +497,8 @@ func (wk *worker) kill() {
 	<-wk.ended
 }
 
-// terminate ends a slug's processes as a limit does: the function is told the
-// reason, has the grace to leave a trace, and is killed.
+// terminate ends a slug's processes as a limit does: the function gets the reason and
+// a grace period, and is then killed.
 func (g *gateway) terminate(slug, reason string, grace time.Duration) {
 	g.each(slug, func(wk *worker) {
 		<-wk.booted
@@ -540,8 +540,8 @@ func (g *gateway) processes(slug string) int {
 	return n
 }
 
-// discard ends a slug's process once it is idle; the next request starts
-// another one, if there is still a function.
+// discard ends a slug's process when it is idle. The next request starts another one if
+// the function still exists.
 func (g *gateway) discard(slug string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -550,8 +550,8 @@ func (g *gateway) discard(slug string) {
 	}
 }
 
-// setBroken makes the next processes of a slug fail at start, or no longer. The
-// present one takes no more requests.
+// setBroken sets whether the next processes of a slug fail at their start. The current
+// process accepts no more requests.
 func (g *gateway) setBroken(slug string, broken bool) {
 	g.mu.Lock()
 	g.broken[slug] = broken
@@ -579,7 +579,7 @@ func (g *gateway) log(slug string) string {
 	return log.String()
 }
 
-// functionLog keeps the last part of what was written to it.
+// functionLog keeps the end of what was written to it.
 type functionLog struct {
 	mu   sync.Mutex
 	text []byte

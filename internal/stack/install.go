@@ -22,7 +22,7 @@ import (
 	"github.com/hashicorp/hc-install/src"
 )
 
-// ErrNotInstalled says that a program is missing which Install installs.
+// ErrNotInstalled is the error for a missing program that Install installs.
 var ErrNotInstalled = errors.New("not installed")
 
 const (
@@ -44,9 +44,9 @@ func PostgresBin() (string, error) { return newInstaller(nil).findPostgres() }
 // that installs it.
 func Deno() (string, error) { return newInstaller(nil).findDeno() }
 
-// Install installs what PostgresBin, Deno and Terraform do not find: PostgreSQL and
-// pg_cron from Debian's packages, which needs root or sudo, Deno from npm, and
-// Terraform from HashiCorp. It writes to log what it does.
+// Install installs what is missing of PostgreSQL and pg_cron (from Debian's packages,
+// which needs root or sudo), Deno (from npm) and Terraform (from HashiCorp). It writes
+// to log what it does.
 func Install(ctx context.Context, log io.Writer) error { return newInstaller(log).install(ctx) }
 
 // Terraform returns a Terraform program: the one that TF_ACC_TERRAFORM_PATH
@@ -74,8 +74,8 @@ func Terraform(ctx context.Context) (path string, err error) {
 	return cachedTerraform(ctx, filepath.Join(cache, "terraform-provider-aimindset"))
 }
 
-// OpenTofu reports whether a program that Terraform found is OpenTofu's, which looks
-// for providers in a registry of its own.
+// OpenTofu reports whether a program that Terraform returned is OpenTofu, which has its
+// own registry of providers.
 func OpenTofu(ctx context.Context, path string) (bool, error) {
 	output, err := exec.CommandContext(ctx, path, "version").Output()
 	if err != nil {
@@ -94,7 +94,7 @@ func cachedTerraform(ctx context.Context, cache string) (string, error) {
 	if err := os.MkdirAll(cache, 0o750); err != nil {
 		return "", err
 	}
-	// Fetched beside its place and moved there, as others may be doing the same.
+	// Other processes may do the same, so it is fetched elsewhere and then moved.
 	partial, err := os.MkdirTemp(cache, "terraform-partial-")
 	if err != nil {
 		return "", err
@@ -117,10 +117,10 @@ func cachedTerraform(ctx context.Context, cache string) (string, error) {
 	return path, nil
 }
 
-// installer knows where things belong on a machine.
+// installer has the paths on a machine.
 type installer struct {
 	postgres string // the directory that holds one directory for each version
-	share    string // the same, for what is no program
+	share    string // the same, for files other than programs
 	common   string // the settings by which Debian makes a cluster
 	// pgbouncer is the pooler's program, a Debian package.
 	pgbouncer string
@@ -143,8 +143,8 @@ func newInstaller(log io.Writer) *installer {
 	}
 }
 
-// denoDir finds the package's directory deno, where its source was compiled or,
-// if that is gone, in the module of the working directory.
+// denoDir finds this package's directory deno, where its source was compiled or, if
+// that does not exist, in the module of the working directory.
 func denoDir() string {
 	const below = "internal/stack/deno"
 	if _, file, _, ok := runtime.Caller(0); ok {
@@ -169,7 +169,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// missing says what the parts of a stack need and this machine lacks.
+// missing returns an error for what the parts of a stack need and this machine lacks.
 func (i *installer) missing(parts Parts) error {
 	var errs []error
 	if parts&Database != 0 {
@@ -183,8 +183,7 @@ func (i *installer) missing(parts Parts) error {
 	return errors.Join(errs...)
 }
 
-// findPostgres finds the newest PostgreSQL that has pg_cron, or the one version
-// that is asked for.
+// findPostgres finds the newest PostgreSQL with pg_cron, or the wanted version.
 func (i *installer) findPostgres() (string, error) {
 	oldest, newest, err := i.wantedPostgres()
 	if err != nil {
@@ -212,7 +211,7 @@ func (i *installer) wantedPostgres() (oldest, newest int, err error) {
 	}
 	v, err := strconv.Atoi(i.version)
 	if err != nil || v < oldestPostgres || v > newestPostgres {
-		return 0, 0, fmt.Errorf("%s is %q, and has to be a major version from %d on", envPostgres, i.version, oldestPostgres)
+		return 0, 0, fmt.Errorf("%s is %q; it must be a major version, %d or newer", envPostgres, i.version, oldestPostgres)
 	}
 	return v, v, nil
 }
@@ -283,8 +282,8 @@ func (i *installer) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(i.log, format+"\n", args...)
 }
 
-// installPostgres installs Debian's packages. They would start a cluster of
-// their own, which a setting prevents while they are installed.
+// installPostgres installs Debian's packages. A setting prevents them from creating a
+// cluster.
 func (i *installer) installPostgres(ctx context.Context) error {
 	if err := i.mayInstall(ctx); err != nil {
 		return err
@@ -309,13 +308,12 @@ func (i *installer) installPostgres(ctx context.Context) error {
 		return err
 	}
 	err = i.apt(ctx, "install", fmt.Sprintf("postgresql-%d", newest), fmt.Sprintf("postgresql-%d-cron", newest))
-	// Put back also if the context has ended.
+	// Restored even if the context has ended.
 	return errors.Join(err, i.write(context.WithoutCancel(ctx), i.common, string(settings)))
 }
 
-// installPgBouncer installs Debian's package, in front of which the tests
-// connect. Where there is systemd, it starts one of its own, which has no
-// database behind it.
+// installPgBouncer installs Debian's package. With systemd, the package starts a pooler
+// of its own, without a database.
 func (i *installer) installPgBouncer(ctx context.Context) error {
 	if err := i.mayInstall(ctx); err != nil {
 		return err
@@ -326,7 +324,7 @@ func (i *installer) installPgBouncer(ctx context.Context) error {
 	return i.apt(ctx, "install", "pgbouncer")
 }
 
-// mayInstall says why packages cannot be installed, if so.
+// mayInstall reports why packages cannot be installed.
 func (i *installer) mayInstall(ctx context.Context) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("they are installed by apt-get, on Debian or Ubuntu; elsewhere install PostgreSQL %d or newer with pg_cron below %s yourself: %w",
@@ -339,8 +337,7 @@ func (i *installer) mayInstall(ctx context.Context) error {
 		oldestPostgres, oldestPostgres, installCommand)
 }
 
-// newestPackaged asks apt for the newest version for which there is pg_cron, of
-// those that may be taken.
+// newestPackaged asks apt for the newest supported version for which there is pg_cron.
 func (i *installer) newestPackaged(ctx context.Context) (int, error) {
 	oldest, newest, err := i.wantedPostgres()
 	if err != nil {
@@ -363,7 +360,7 @@ func (i *installer) newestPackaged(ctx context.Context) (int, error) {
 	return found, nil
 }
 
-// apt runs apt-get as root, asking nothing.
+// apt runs apt-get as root, without questions.
 func (i *installer) apt(ctx context.Context, verb string, packages ...string) error {
 	args := []string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", verb}
 	if verb == "install" {
@@ -393,8 +390,8 @@ func (i *installer) asRoot(ctx context.Context, stdin io.Reader, args ...string)
 	return nil
 }
 
-// installDeno installs what package-lock.json pins, without running scripts of
-// packages: all that Deno's would do is to put the program into its place.
+// installDeno installs what package-lock.json pins, without running scripts of packages:
+// Deno's script would only move the program.
 func (i *installer) installDeno(ctx context.Context) error {
 	if i.deno == "" {
 		return errors.New("internal/stack/deno is not found: run from inside the module")

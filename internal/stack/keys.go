@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// keys are the identifiers and keys of one project. They are made anew for
-// every stack, so that a key which is found anywhere was leaked by this run.
+// keys are the identifiers and keys of one project. Every stack has new ones, so a key
+// that is found anywhere was leaked by this run.
 type keys struct {
 	ref         string // 20 lower-case letters
 	accessToken string // full access to the Management API
@@ -30,7 +30,7 @@ type keys struct {
 	resend string // what the sample application sends mails with
 }
 
-// newKeys makes the keys of a project.
+// newKeys returns the keys of a new project.
 func newKeys(now time.Time) keys {
 	k := keys{
 		ref:         randomLetters(20),
@@ -56,7 +56,7 @@ func (k *keys) legacyKey(role string, now time.Time) string {
 	})
 }
 
-// sign makes an HS256 JWT with the project's secret.
+// sign returns an HS256 JWT with the project's secret.
 func (k *keys) sign(claims map[string]any) string {
 	header, _ := json.Marshal(map[string]string{"alg": "HS256", "typ": "JWT"})
 	payload, _ := json.Marshal(claims)
@@ -70,7 +70,7 @@ func (k *keys) mac(text string) []byte {
 	return mac.Sum(nil)
 }
 
-// What can be wrong with a JWT.
+// Errors of a JWT.
 var (
 	errJWTFormat    = errors.New("not a JWT")
 	errJWTAlgorithm = errors.New("signed by an algorithm other than HS256")

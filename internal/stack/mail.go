@@ -18,9 +18,8 @@ type Email struct {
 	At      time.Time
 }
 
-// mailbox stands for Resend's API (POST /emails): it keeps the mails instead of
-// sending them. It leaves out everything else of Resend, and its checks of
-// domains and addresses.
+// mailbox is a stand-in for Resend's API (POST /emails): it keeps the mails instead of
+// sending them. It leaves out everything else, and the checks of domains and addresses.
 type mailbox struct {
 	key string
 
@@ -82,7 +81,7 @@ func (m *mailbox) list() []Email {
 	return slices.Clone(m.emails)
 }
 
-// fail makes the mailbox refuse mails with a status, or accept them again (0).
+// fail makes the mailbox refuse mails with a status, or with 0 accept them again.
 func (m *mailbox) fail(status int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -26,14 +26,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// management stands for the Management API (https://api.supabase.com) as far as
-// functions, secrets, SQL, API keys, the project, its pooler and its health go.
-// Statuses, headers and bodies are those that were recorded from the real one;
-// where nothing was, the OpenAPI description's.
+// management is a stand-in for the parts of the Management API
+// (https://api.supabase.com) about functions, secrets, SQL, API keys, the project, its
+// pooler and its health. Statuses, headers and bodies are those recorded from the real
+// API, or else those of its OpenAPI description.
 //
 // It leaves out: every other endpoint, OAuth, branches, creating API keys, the
 // tighter limits of a few endpoints, eszip uploads, and the quota of SQL time.
-// An unknown project answers 404; what the real one answers is not known.
+// It responds with 404 for an unknown project; the real response is not known.
 type management struct {
 	keys    *keys
 	store   *functionStore
@@ -49,18 +49,18 @@ type management struct {
 	calls []Call
 }
 
-// Call is a request that the Management API answered.
+// Call is a request to the Management API.
 type Call struct {
 	Method string
-	// Path is the endpoint as the API's description writes it, such as
+	// Path is the endpoint in the notation of the API's description, such as
 	// /v1/projects/{ref}/functions/{function_slug}.
 	Path string
-	// Status is the answer's; 0 if the connection was cut instead.
+	// Status is that of the response; 0 if the connection was cut.
 	Status int
 	At     time.Time
 }
 
-// permission is what an endpoint asks of a token.
+// permission is what an endpoint requires of a token.
 type permission int
 
 const (
@@ -68,7 +68,7 @@ const (
 	mayWrite
 )
 
-// forbiddenMessage is what a token without the privilege gets.
+// forbiddenMessage is the message for a token without the privilege.
 const forbiddenMessage = "Your account does not have the necessary privileges to access this endpoint. " +
 	"For more details, refer to our documentation https://supabase.com/docs/guides/platform/access-control"
 
@@ -96,7 +96,7 @@ func newManagement(k *keys, store *functionStore, g *gateway, databaseURL func(s
 	m.handle("PATCH "+functions+"/{function_slug}", mayWrite, m.updateFunction)
 	m.handle("DELETE "+functions+"/{function_slug}", mayWrite, m.deleteFunction)
 	m.handle("GET "+functions+"/{function_slug}/body", mayRead, m.functionBody)
-	// Which privilege a query needs depends on its body.
+	// The privilege that a query needs depends on its body.
 	m.handle("POST "+project+"/database/query", mayRead, m.query)
 	m.handle("POST "+project+"/database/query/read-only", mayRead, m.queryReadOnly)
 	m.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -105,10 +105,10 @@ func newManagement(k *keys, store *functionStore, g *gateway, databaseURL func(s
 	return m
 }
 
-// endpoint is what answers a request of a known user to a known project.
+// endpoint handles a request of a known user to a known project.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
-// handle registers an endpoint behind what all have in common.
+// handle registers an endpoint, after the checks that all have in common.
 func (m *management) handle(pattern string, needs permission, serve endpoint) {
 	m.endpoints = append(m.endpoints, pattern)
 	m.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +154,7 @@ func (m *management) mayWrite(r *http.Request) bool {
 	return r.Header.Get("Authorization") == "Bearer "+m.keys.accessToken
 }
 
-// record returns the outermost handler: it keeps the log of requests.
+// record returns the outermost handler, which records the requests.
 func (m *management) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, pattern := m.mux.Handler(r)
@@ -184,7 +184,7 @@ func (m *management) log() []Call {
 	return slices.Clone(m.calls)
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -206,7 +206,7 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface that http.ResponseController uses.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // limiter counts requests in fixed windows, one for each user, project and
@@ -229,7 +229,7 @@ func newLimiter(limit int, window time.Duration) *limiter {
 	return &limiter{limit: limit, window: window, now: time.Now, windows: map[string]*rateWindow{}}
 }
 
-// take counts a request, writes the headers, and says whether it may pass.
+// take counts a request, writes the headers, and reports whether it may pass.
 func (l *limiter) take(h http.Header, key string) bool {
 	if l.limit < 0 {
 		return true
@@ -249,7 +249,7 @@ func (l *limiter) take(h http.Header, key string) bool {
 	return w.count <= l.limit
 }
 
-// writeJSON answers with a JSON body.
+// writeJSON writes a response with a JSON body.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -265,13 +265,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(bytes.TrimRight(text.Bytes(), "\n"))
 }
 
-// writeEmpty answers without a body, and so without a content type.
+// writeEmpty writes a response without a body or content type.
 func writeEmpty(w http.ResponseWriter, status int) {
 	w.Header()["Content-Type"] = nil
 	w.WriteHeader(status)
 }
 
-// fail answers with an error as the Management API does.
+// fail writes an error in the Management API's form.
 func fail(w http.ResponseWriter, err error) {
 	var known *apiError
 	if errors.As(err, &known) {
@@ -427,8 +427,8 @@ func (m *management) pooler(w http.ResponseWriter, _ *http.Request) error {
 // healthServices are the services that can be asked for.
 var healthServices = []string{"auth", "db", "db_postgres_user", "pooler", "realtime", "rest", "storage", "pg_bouncer"}
 
-// health tells the truth about the database, and says of what the stack does
-// not have that it is healthy.
+// health reports the state of the database, and reports services that the stack does
+// not have as healthy.
 func (m *management) health(w http.ResponseWriter, r *http.Request) error {
 	services := r.URL.Query()["services"]
 	if len(services) == 0 {
@@ -604,7 +604,7 @@ func (m *management) deployFunction(w http.ResponseWriter, r *http.Request) erro
 	if metadata.VerifyJWT != nil {
 		d.verifyJWT = *metadata.VerifyJWT
 	}
-	// Once all is received, the caller may hang up: it is deployed all the same.
+	// After the whole request was received, it is deployed even if the caller has gone.
 	f, err := m.store.deploy(context.WithoutCancel(r.Context()), d)
 	if err != nil {
 		return err
@@ -823,7 +823,7 @@ func (m *management) runQuery(w http.ResponseWriter, r *http.Request, body query
 	if body.ReadOnly {
 		role = "supabase_read_only_user"
 	}
-	// A caller who goes away does not stop the query.
+	// The query continues when the caller has gone.
 	rows, err := runQuery(context.WithoutCancel(r.Context()), m.databaseURL(role), body.Query, body.Parameters)
 	if err != nil {
 		return err

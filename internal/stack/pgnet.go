@@ -12,16 +12,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// netWorker stands for pg_net's background worker: it takes what is in
-// net.http_request_queue in batches, sends all of a batch at the same time, and
-// stores the answers, in one transaction. So nothing else is sent while one
-// request of a batch is running, none of its answers can be seen before, and all
-// bear the time at which the batch began. Old answers are deleted only when it
-// is awake.
+// netWorker is a stand-in for pg_net's background worker: it takes requests from
+// net.http_request_queue in batches, sends all requests of a batch at the same time, and
+// stores the responses, in one transaction. So it sends nothing else while a request of
+// the batch is running, no response is visible before the end of the batch, and all have
+// the time at which the batch began. It deletes old responses only when it is awake.
 //
-// It leaves out the rest of a second which the real one takes after each batch,
-// and runs in this process instead of the server's: it sees the server's restart
-// only because cluster.restart tells it.
+// It leaves out the pause of a second after each batch of the real worker, and runs in
+// this process instead of the server's: cluster.restart tells it of a restart.
 type netWorker struct {
 	c   *cluster
 	end <-chan struct{} // closed: drop everything
@@ -39,8 +37,8 @@ type netRun struct {
 	done  chan struct{}      // closed when it has ended
 }
 
-// startNetWorker starts the worker and returns when it is up. It ends with the
-// context, then dropping what it is doing, or by stop, which waits.
+// startNetWorker starts the worker and returns when it is running. It ends with the
+// context, without finishing its batch, or by stop, which waits.
 func startNetWorker(ctx context.Context, c *cluster, log io.Writer) (*netWorker, error) {
 	w := &netWorker{c: c, end: ctx.Done(), log: orDiscard(log)}
 	if err := w.start(ctx); err != nil {
@@ -104,7 +102,7 @@ func (w *netWorker) halt(now <-chan struct{}) {
 	w.run = nil
 }
 
-// ended reports whether the worker is to stay down for good.
+// ended reports whether the worker must not start again.
 func (w *netWorker) ended() bool {
 	select {
 	case <-w.end:
@@ -198,7 +196,7 @@ func (w *netWorker) session(ctx context.Context, run *netRun) error {
 	}
 }
 
-// batch does one round, and says whether there may be more to do.
+// batch handles one batch, and reports whether there may be more to do.
 func (w *netWorker) batch(ctx context.Context, conn *pgx.Conn, client *netClient) (more bool, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -228,7 +226,7 @@ func (w *netWorker) batch(ctx context.Context, conn *pgx.Conn, client *netClient
 		response netResponse
 		err      error
 	}
-	// Ends with the batch: nothing is sent any more once that has failed.
+	// It ends with the batch: nothing is sent after the batch has failed.
 	sending, cancel := context.WithCancel(ctx)
 	outcomes := make(chan outcome)
 	var sent sync.WaitGroup
@@ -312,7 +310,7 @@ func storeResponse(ctx context.Context, tx pgx.Tx, id int64, r netResponse) erro
 	return err
 }
 
-// attachNet makes the cluster's restarts the worker's, too.
+// attachNet makes the worker restart with the cluster.
 func (c *cluster) attachNet(w *netWorker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// netVersion is the version of pg_net that the stack stands in for.
+// netVersion is the version of pg_net that the stand-in behaves like.
 const netVersion = "0.20.4"
 
 // netRequest is a row of net.http_request_queue.
@@ -26,7 +26,7 @@ type netRequest struct {
 	id      int64
 	method  string
 	url     string
-	headers []string // "name: value"; a NULL value is no element
+	headers []string // "name: value"; NULL values are left out
 	body    *string
 	timeout int // milliseconds; 0 and less mean none
 }
@@ -42,10 +42,10 @@ type netResponse struct {
 	errorMsg    *string
 }
 
-// netClient stands for the libcurl in pg_net's worker, with its habits: bytes of
-// headers go out as they are, connections are kept and used again, a request on
-// a kept connection is sent again when that is closed without an answer,
-// redirects are followed, and errors have libcurl's texts. It leaves out HTTP/2
+// netClient is a stand-in for the libcurl in pg_net's worker, with its behavior: the
+// bytes of headers are sent unchanged, connections are reused, a request on a reused
+// connection is sent again if that is closed without a response, redirects are
+// followed, and errors have libcurl's texts. It leaves out HTTP/2
 // (header names are stored in lower case, as if it had been spoken), proxies,
 // compression and user names in URLs.
 type netClient struct {
@@ -92,7 +92,8 @@ const (
 	errNetRedirects curlError = "Number of redirects hit maximum amount"
 )
 
-// errNetClosedIdle says that a kept connection was closed without an answer.
+// errNetClosedIdle is the error of a reused connection that was closed without a
+// response.
 var errNetClosedIdle = errors.New("kept connection closed without an answer")
 
 // netTimings say how long the steps of a request took, for the message of a
@@ -101,8 +102,8 @@ type netTimings struct {
 	begin, resolved, connected time.Time
 }
 
-// do sends a request and returns what is to be stored: a failure is a response,
-// too. It returns an error only if the context ended.
+// do sends a request and returns the response to store, which may be a failure. It
+// returns an error only if the context ended.
 func (c *netClient) do(ctx context.Context, r netRequest) (netResponse, error) {
 	inner := ctx
 	if r.timeout > 0 {
@@ -210,7 +211,7 @@ func withoutCredentials(headers []string) []string {
 	return kept
 }
 
-// netAnswer is what a server answered.
+// netAnswer is a server's response.
 type netAnswer struct {
 	status  int
 	header  http.Header
@@ -218,8 +219,8 @@ type netAnswer struct {
 	last    bool // the server closes the connection
 }
 
-// stored is what pg_net keeps of an answer: the body up to its first NUL byte,
-// and nothing for an empty one.
+// stored is what pg_net stores of a response: the body up to its first NUL byte, and
+// nothing for an empty one.
 func (a netAnswer) stored() netResponse {
 	stored := netResponse{status: &a.status, headers: map[string]string{}}
 	for name, values := range a.header {
@@ -240,9 +241,9 @@ func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
-// exchange sends one request and reads its answer, on a kept connection if
-// there is one. When that turns out to be closed, it sends the request again,
-// whatever the server may have done with it.
+// exchange sends a request and reads the response, on a kept connection if there is
+// one. If that turns out to be closed, it sends the request again, whatever the server
+// may have done with it.
 func (c *netClient) exchange(ctx context.Context, target *url.URL, r netRequest, timings *netTimings) (netAnswer, error) {
 	for try := 0; ; try++ {
 		conn, err := c.connection(ctx, target, timings)
@@ -316,7 +317,7 @@ func (c *netClient) connection(ctx context.Context, target *url.URL, timings *ne
 	return &netConn{Conn: raw, reader: bufio.NewReader(raw), key: key}, nil
 }
 
-// take takes the connection out that was kept last.
+// take removes and returns the connection that was kept last.
 func (c *netClient) take(key string) *netConn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -328,7 +329,7 @@ func (c *netClient) take(key string) *netConn {
 	return idle[len(idle)-1]
 }
 
-// keep puts a connection aside for the next request, if the server lets it.
+// keep keeps a connection for the next request, if the server allows it.
 func (c *netClient) keep(conn *netConn, last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -355,7 +356,8 @@ func (c *netClient) close() {
 	c.idle = nil
 }
 
-// closedByPeer looks, without reading, whether the other side has hung up.
+// closedByPeer reports, without reading, whether the other side has closed the
+// connection.
 func (n *netConn) closedByPeer() bool {
 	conn := n.Conn
 	if secured, ok := conn.(*tls.Conn); ok {
@@ -391,8 +393,8 @@ func (n *netConn) exchange(ctx context.Context, target *url.URL, r netRequest) (
 	}()
 
 	if n.broken {
-		// What comes back here answers the rest of the earlier request, and is no
-		// HTTP/1.1 to libcurl.
+		// This is the response to the rest of the earlier request, which libcurl does
+		// not accept as HTTP/1.1.
 		return netAnswer{}, errNetScheme
 	}
 	message, early := requestBytes(target, r)
@@ -430,9 +432,9 @@ func (n *netConn) exchange(ctx context.Context, target *url.URL, r netRequest) (
 	}
 }
 
-// requestBytes returns a request as libcurl writes it for pg_net. Headers are not
-// looked at: a line break in one ends it, and an empty line that comes of it
-// ends the header block early, as the second result says.
+// requestBytes returns a request as libcurl writes it for pg_net. It does not check
+// headers: a line break ends a header, and an empty line ends the header block early,
+// which the second result reports.
 func requestBytes(target *url.URL, r netRequest) (message string, early bool) {
 	headers := make([]string, 0, len(r.headers)+5)
 	given := map[string]bool{}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// PoolMode says how long a client of a pooler has a session of the server.
+// PoolMode is how long a client of a pooler has a session of the server.
 type PoolMode string
 
 // The modes of Supabase's pooler, on its ports 5432 and 6543.
@@ -23,9 +23,9 @@ const (
 	TransactionMode PoolMode = "transaction"
 )
 
-// Pooler is a real PgBouncer in front of a stack's database. It stands for
-// Supavisor, which speaks the same protocol to both sides; what Supavisor alone
-// has (tenants in the name of the user, its own texts of errors) is left out.
+// Pooler is a real PgBouncer in front of a stack's database. It is a stand-in for
+// Supavisor, which has the same protocol on both sides. It leaves out what only
+// Supavisor has: tenants in user names, and its own error messages.
 type Pooler struct {
 	// DatabaseURL connects as postgres through the pooler.
 	DatabaseURL string
@@ -113,8 +113,8 @@ func (p *Pooler) Close() error {
 	return err
 }
 
-// ServeTLS has the database encrypt connections with a certificate and its key,
-// both in PEM, and with required refuse those that are not encrypted.
+// ServeTLS makes the database offer TLS with a certificate and its key, both in PEM.
+// With required it refuses connections without TLS.
 func (s *Stack) ServeTLS(ctx context.Context, certificate, key []byte, required bool) error {
 	c := s.cluster
 	kind := "host"
@@ -138,7 +138,7 @@ func (s *Stack) ServeTLS(ctx context.Context, certificate, key []byte, required 
 	return c.reload(ctx)
 }
 
-// reload has the server read its settings, and waits until it has.
+// reload makes the server read its settings, and waits until it has.
 func (c *cluster) reload(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +151,7 @@ func (c *cluster) reload(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		// A new connection that asks for encryption is answered S or N.
+		// The server responds to a request for encryption with S or N.
 		if c.encrypts(ctx) {
 			return nil
 		}

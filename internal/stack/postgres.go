@@ -31,7 +31,7 @@ import (
 //go:embed database/*.sql
 var databaseFiles embed.FS
 
-// platformFiles make an empty cluster what Supabase hands to a project, in this
+// platformFiles turn an empty cluster into a new Supabase project. They run in this
 // order, as supabase_admin.
 var platformFiles = []string{"roles.sql", "auth.sql", "cron.sql"}
 
@@ -39,7 +39,7 @@ var platformFiles = []string{"roles.sql", "auth.sql", "cron.sql"}
 var loginRoles = []string{"supabase_admin", "postgres", "authenticator", "supabase_read_only_user"}
 
 // cluster is a PostgreSQL server with the real pg_cron, in a directory of its
-// own, on a free loopback port. It stands for the database of one Supabase
+// own, on a free loopback port. It replaces the database of one Supabase
 // project: its roles, memberships, settings, grants and schemas, as
 // database/roles.sql, auth.sql and cron.sql set them up, and with stand-ins for
 // vault and pg_net.
@@ -66,10 +66,10 @@ type cluster struct {
 	net    *netWorker // goes down and up with the server; nil if there is none
 }
 
-// startCluster creates a cluster below dir and returns when it takes
-// connections and the platform's roles, schemas and extensions are there; the
-// application's are createApplication's. Its processes and its directory, the
-// supervisor's, go when that is closed. The context bounds the start only.
+// startCluster creates a cluster below dir and returns when it accepts connections and
+// has the platform's roles, schemas and extensions; createApplication adds the
+// application. The supervisor ends its processes and removes the directory. The context
+// limits only the start.
 func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *cluster, err error) {
 	begin := time.Now()
 	bin, err := newInstaller(nil).findPostgres()
@@ -113,11 +113,10 @@ func (c *cluster) url(role string) string {
 	return u.String()
 }
 
-// restart stops the server and starts it again on the same port. An immediate
-// restart is a crash: unlogged tables come back empty, their sequences start
-// again, and requests that are under way are lost. The other kind ends all
-// sessions, but waits for the requests that pg_net is sending, and keeps what is
-// committed.
+// restart stops the server and starts it again on the same port. An immediate restart is
+// a crash: unlogged tables are empty afterwards, their sequences start again, and
+// requests in progress are lost. The other kind ends all sessions, but waits for the
+// requests that pg_net is sending, and keeps what is committed.
 func (c *cluster) restart(ctx context.Context, immediate bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,7 +148,7 @@ func (c *cluster) close() error {
 	if c.net != nil {
 		c.net.halt(atOnce())
 	}
-	// The data is thrown away: there is nothing to write to disk first.
+	// The data is discarded, so nothing has to be written to disk first.
 	giveUp := make(chan struct{})
 	timer := time.AfterFunc(10*time.Second, func() { close(giveUp) })
 	defer timer.Stop()
@@ -176,8 +175,8 @@ func (c *cluster) password(role string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// serverCredential says as whom the server runs: PostgreSQL refuses to run as
-// root, and so root runs it as the user whom Debian's package creates.
+// serverCredential returns the user that the server runs as. PostgreSQL refuses to run
+// as root, so root runs it as the user that Debian's package creates.
 func serverCredential() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -207,7 +206,7 @@ func (c *cluster) command(ctx context.Context, program string, args ...string) *
 		"HOME=" + filepath.Join(c.dir, "postgres"),
 		"LC_ALL=C.UTF-8",
 		"TZ=UTC",
-		// pg_cron logs in by it, as whoever a job belongs to.
+		// pg_cron logs in with it, with the role of a job.
 		"PGPASSFILE=" + filepath.Join(c.dir, "postgres", "pgpass"),
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred}
@@ -318,8 +317,8 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %q%u %a '
 `
 
-// startOnFreePort starts the server on a port that is free. Another process may
-// take a port between the look and the start, so it tries again on another.
+// startOnFreePort starts the server on a free port. Another process may use the port
+// meanwhile, so it then tries another one.
 func (c *cluster) startOnFreePort(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -368,14 +367,14 @@ func (c *cluster) startServer(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	// Not the caller's context: it bounds the start, not the server's life.
+	// Not the caller's context, which limits the start, not the server's life.
 	cmd := c.command(context.WithoutCancel(ctx), c.postgres, "-D", c.data(), "-p", strconv.Itoa(c.port))
 	cmd.Stdout, cmd.Stderr = log, log
 	server, err := c.super.start(cmd, "QUIT", false)
 	if err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
-	// The server offers no event for "ready" but this file's last line.
+	// The last line of this file is the server's only sign that it is ready.
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -436,7 +435,7 @@ func (c *cluster) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
-// apply makes the empty cluster a Supabase project's.
+// apply turns the empty cluster into a new Supabase project.
 func (c *cluster) apply(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, c.url("supabase_admin"))
 	if err != nil {
@@ -451,7 +450,7 @@ func (c *cluster) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A setting carries them, so that no statement's text holds a password.
+	// They are passed in a setting, so that no statement contains a password.
 	if _, err := conn.Exec(ctx,
 		`select set_config('stack.passwords', $1, false)`, string(encoded)); err != nil {
 		return err
@@ -476,20 +475,20 @@ func applyFile(ctx context.Context, conn *pgx.Conn, name string) error {
 	return nil
 }
 
-// appOptions chooses what createApplication makes.
+// appOptions configures createApplication.
 type appOptions struct {
 	// Articles is how many articles there are to back up; comments and
 	// feedbacks follow from it (about 0.3 and 0.1 for each).
 	Articles int
 	// LegacyJobs adds the five pg_cron jobs that AIMindset had before.
 	LegacyJobs bool
-	// ProjectURL is where the legacy backup jobs post to. Empty: to a port
-	// where nobody listens.
+	// ProjectURL is where the legacy backup jobs post to; if empty, a port where
+	// nothing listens.
 	ProjectURL string
 }
 
-// createApplication sets up a schema like AIMindset's, with rows to back up, as
-// the role postgres: see database/application.sql for what it stands for.
+// createApplication creates a schema like AIMindset's, with rows to back up, as the role
+// postgres; see database/application.sql.
 func (c *cluster) createApplication(ctx context.Context, opts appOptions) error {
 	conn, err := pgx.Connect(ctx, c.url("postgres"))
 	if err != nil {

@@ -21,10 +21,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// postgrest stands for the gateway and the PostgREST in front of a project's
-// database, at /rest/v1/: who a key makes its bearer, calls of functions, and
-// reading and writing one table at a time. Each request is one transaction of
-// the role authenticator, which becomes the key's role.
+// postgrest is a stand-in for the gateway and the PostgREST in front of a project's
+// database, at /rest/v1/: the roles of keys, calls of functions, and reading and
+// writing one table at a time. Each request is one transaction of the role
+// authenticator, which switches to the key's role.
 //
 // It leaves out: schemas other than public, embedded resources, or= filters,
 // upserts, counts, ranges, OpenAPI, CSV, variadic functions and those of one
@@ -34,7 +34,7 @@ import (
 type postgrest struct {
 	keys *keys
 	pool *pgxpool.Pool
-	// gatewayTimeout is after how long the gateway answers in PostgREST's place.
+	// gatewayTimeout is when the gateway gives up waiting for PostgREST.
 	gatewayTimeout time.Duration
 }
 
@@ -51,8 +51,8 @@ func newPostgrest(ctx context.Context, k *keys, authenticatorURL string, gateway
 
 func (p *postgrest) close() { p.pool.Close() }
 
-// newPool returns a pool of at most ten connections. It survives a restart of the
-// server, which leaves dead connections behind: each is tried before its use.
+// newPool returns a pool of at most ten connections. Each is tested before its use,
+// because a restart of the server leaves dead connections.
 func newPool(ctx context.Context, databaseURL, application string) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
@@ -66,7 +66,7 @@ func newPool(ctx context.Context, databaseURL, application string) (*pgxpool.Poo
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// restError is an answer other than success, in PostgREST's form.
+// restError is an error response in PostgREST's form.
 type restError struct {
 	status  int
 	Code    string  `json:"code"`
@@ -86,7 +86,7 @@ func (e *restError) withDetails(details string) *restError {
 	return e
 }
 
-// identity is who sends a request.
+// identity is the sender of a request.
 type identity struct {
 	role   string
 	claims string // JSON
@@ -153,7 +153,7 @@ func (p *postgrest) authenticate(r *http.Request) (identity, error) {
 	return identity{role, string(encoded)}, nil
 }
 
-// rawError is an answer of the gateway, whose body has no common form.
+// rawError is an error response of the gateway, whose body has no common form.
 type rawError struct {
 	status int
 	body   any
@@ -161,7 +161,7 @@ type rawError struct {
 
 func (e *rawError) Error() string { return fmt.Sprintf("%d: %v", e.status, e.body) }
 
-// restAnswer is a successful answer.
+// restAnswer is a successful response.
 type restAnswer struct {
 	status int
 	body   []byte // JSON; nil for none
@@ -180,8 +180,7 @@ func (p *postgrest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeRestError(w, restErrorf(http.StatusRequestEntityTooLarge, "PGRST102", "Request body is too large"))
 		return
 	}
-	// PostgREST finishes what its caller no longer waits for, and so does what
-	// is behind a gateway that gave up.
+	// PostgREST continues when its caller has gone, or when the gateway has given up.
 	type result struct {
 		answer restAnswer
 		err    error
@@ -348,7 +347,7 @@ func (s *session) query(ctx context.Context, sql string, args ...string) ([][][]
 	return result.Rows, s.translate(result.Err)
 }
 
-// translate makes PostgREST's answer of a database error.
+// translate returns PostgREST's response for a database error.
 func (s *session) translate(err error) error {
 	if err == nil {
 		return nil
@@ -367,7 +366,7 @@ func (s *session) translate(err error) error {
 	return out
 }
 
-// connectionError returns the answer when the database cannot be reached.
+// connectionError returns the response if the database cannot be reached.
 func connectionError(err error) error {
 	return restErrorf(http.StatusServiceUnavailable, "PGRST001", "Database client error. Retrying the connection.").
 		withDetails(err.Error())
@@ -420,7 +419,7 @@ func sqlStatus(e *pgconn.PgError, authenticated bool) int {
 
 // Calls of functions.
 
-// routine is a function as the schema cache knows it.
+// routine is a function in the schema cache.
 type routine struct {
 	oid        string
 	volatile   bool
@@ -984,7 +983,7 @@ func (q *tableQuery) updateSQL(body []byte, representation bool) (string, error)
 		return "", err
 	}
 	if len(q.written) == 0 {
-		// Nothing to change is no change.
+		// There is nothing to change.
 		q.args = nil
 		return "select '[]', '0'", nil
 	}
@@ -1010,8 +1009,8 @@ func (q *tableQuery) deleteSQL(representation bool) (string, error) {
 	return q.result("with written as (" + sql + " returning it.*)"), nil
 }
 
-// check looks the table and the written columns up, as PostgREST does in its
-// schema cache.
+// check looks up the table and the written columns, as PostgREST does in its schema
+// cache.
 func (q *tableQuery) check(ctx context.Context, s *session, method string) error {
 	rows, err := s.query(ctx, `
 		select coalesce(json_agg(a.attname), '[]')

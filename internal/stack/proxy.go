@@ -17,23 +17,23 @@ type ProxyFault int
 
 // What a DatabaseProxy can do with a request.
 const (
-	// ProxyPass passes the request on, and its answer back.
+	// ProxyPass passes the request and its response on.
 	ProxyPass ProxyFault = iota
 	// ProxyCutBefore ends the connection without passing the request on.
 	ProxyCutBefore
-	// ProxyCutAfter passes the request on and ends the connection in the place
-	// of the answer.
+	// ProxyCutAfter passes the request on and ends the connection instead of
+	// passing on the response.
 	ProxyCutAfter
-	// ProxyCutLast passes all of the answer on but its last message, which says
-	// that the server is ready for the next request.
+	// ProxyCutLast passes on the response without its last message, which says that
+	// the server is ready for the next request.
 	ProxyCutLast
-	// ProxySilence neither passes the request on nor answers.
+	// ProxySilence neither passes the request on nor responds.
 	ProxySilence
 )
 
-// DatabaseProxy stands between a client and a database. It notes what is sent,
-// and fails as it is told. A request is all that a client sends until it waits
-// for an answer.
+// DatabaseProxy is a proxy between a client and a database. It records what is sent, and
+// fails on demand. A request is everything that a client sends until it waits for a
+// response.
 type DatabaseProxy struct {
 	// URL is the database's, with the proxy as its host.
 	URL string
@@ -55,8 +55,8 @@ type DatabaseProxy struct {
 	conns    []net.Conn
 }
 
-// NewDatabaseProxy makes a proxy on a free loopback port for the database at a
-// URL without TLS.
+// NewDatabaseProxy returns a proxy on a free loopback port for the database at a URL,
+// without TLS.
 func NewDatabaseProxy(databaseURL string) (*DatabaseProxy, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -103,16 +103,15 @@ func (p *DatabaseProxy) Close() {
 	p.group.Wait()
 }
 
-// Fail has the next request fail.
+// Fail makes the next request fail.
 func (p *DatabaseProxy) Fail(f ProxyFault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next = f
 }
 
-// Intercept has each request wait for decide, which says what becomes of it.
-// port is the one that the connection comes from, as the database sees it; nil
-// removes it.
+// Intercept makes each request wait for decide, which determines its fault. port is the
+// connection's source port as seen by the database. nil removes decide.
 func (p *DatabaseProxy) Intercept(decide func(port int) ProxyFault) {
 	if decide == nil {
 		p.intercept.Store(nil)
@@ -148,7 +147,7 @@ func (p *DatabaseProxy) Sent() (string, []string) {
 }
 
 func (p *DatabaseProxy) serve(client, server net.Conn) {
-	// muted is closed when no answer may reach the client any more.
+	// muted is closed when no response may reach the client any more.
 	muted := make(chan struct{})
 	answered := make(chan struct{})
 	var shorten atomic.Bool
@@ -159,7 +158,7 @@ func (p *DatabaseProxy) serve(client, server net.Conn) {
 			n, err := server.Read(buffer)
 			select {
 			case <-muted:
-				// The server has done what it was asked.
+				// The server has carried out the request.
 				return
 			default:
 			}
@@ -240,7 +239,7 @@ func (p *DatabaseProxy) serve(client, server net.Conn) {
 	}
 }
 
-// note keeps what was sent and answers with the fault that was asked for.
+// note records what was sent and returns the fault for it.
 func (p *DatabaseProxy) note(kind byte, body []byte) ProxyFault {
 	p.mu.Lock()
 	defer p.mu.Unlock()

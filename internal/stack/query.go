@@ -19,14 +19,13 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// runQuery stands for the service behind POST database/query: it runs SQL in a
+// runQuery is a stand-in for the service behind POST database/query: it runs SQL in a
 // connection of its own and returns the rows as a JSON array.
 //
-// Without parameters the text goes by the simple protocol, several statements
-// are one transaction, and the answer is the last result that has rows. With
-// parameters it goes by the extended protocol, which takes one statement. It
-// leaves out the limit of a result's size, and the types of a column are those
-// of PostgreSQL's own only.
+// Without parameters it uses the simple protocol: several statements are one
+// transaction, and the result is the last one with rows. With parameters it uses the
+// extended protocol, which accepts one statement. It leaves out the limit on the size of
+// a result, and column types other than PostgreSQL's own.
 func runQuery(ctx context.Context, databaseURL, query string, parameters []any) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -207,7 +206,7 @@ func columnValue(oid uint32, value []byte) []byte {
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.OIDOID:
 		return value
 	case pgtype.Int8OID:
-		// Beyond what a JavaScript number holds exactly, it stays text.
+		// Numbers that JavaScript cannot represent exactly stay text.
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n < 1<<53 && n > -(1<<53) {
 			return value
 		}
@@ -283,7 +282,7 @@ func arrayValue(element uint32, value []byte) []byte {
 	return b.Bytes()
 }
 
-// queryError returns the answer to SQL that failed.
+// queryError returns the response to SQL that failed.
 func queryError(ctx context.Context, query string, err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {

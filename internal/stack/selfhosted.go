@@ -14,12 +14,11 @@ import (
 	"time"
 )
 
-// functionsDirectory stands for the container in which Supabase's Docker setup
-// runs Edge Functions: a directory of them, and the environment that the
-// container was created with, which is the env file's of that moment and, before
-// it, the setup's own variables. It says of every request what is to run: the
-// directory's present index.ts in a new process, while processes that run stay
-// with what they have read.
+// functionsDirectory is a stand-in for the container in which Supabase's Docker setup
+// runs Edge Functions: a directory of functions, and the environment that the container
+// was created with, from the env file at that time and the setup's own variables. A new
+// process runs the current index.ts; running processes keep the code that they have
+// read.
 //
 // It leaves out: deno.json and import maps, of which the setup's router passes
 // none, package.json, and the cache for remote modules.
@@ -33,7 +32,7 @@ type functionsDirectory struct {
 	snapshot string // the env file as it was then
 }
 
-// create reads the environment, as a container does that is created anew.
+// create reads the environment, like a container that is recreated.
 func (d *functionsDirectory) create() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -56,14 +55,14 @@ func (d *functionsDirectory) get(slug string) *function {
 	defer d.mu.Unlock()
 	return &function{Slug: slug, Name: slug, Status: statusActive, bundle: &bundle{
 		root: d.dir, entrypoint: filepath.ToSlash(entry),
-		// Deno reads the env file by a parser of its own. What the process has
-		// already wins, as "environment" does over "env_file".
+		// Deno parses the env file itself. Variables that the process already has
+		// take precedence, like "environment" over "env_file".
 		flags: []string{"--env-file=" + d.snapshot},
 	}}
 }
 
-// runnable is what a new process for a slug runs. The key moves with the
-// container only: a process that runs goes on with the code it has.
+// runnable returns what a new process for a slug runs. The key changes only with the
+// container: a running process keeps its code.
 func (d *functionsDirectory) runnable(slug string) (*function, []string, string) {
 	f := d.get(slug)
 	d.mu.Lock()
@@ -71,9 +70,9 @@ func (d *functionsDirectory) runnable(slug string) (*function, []string, string)
 	return f, d.own, fmt.Sprint(d.created)
 }
 
-// router stands for functions/main/index.ts of Supabase's Docker setup, which
-// takes every request, asks for a JWT before all functions or before none, and
-// passes it to the function's process. Its errors are the setup's.
+// router is a stand-in for functions/main/index.ts of Supabase's Docker setup, which
+// gets every request, requires a JWT for all functions or for none, and passes the
+// request to the function's process. Its errors are the setup's.
 type router struct {
 	gateway   *gateway
 	verifyJWT bool
@@ -106,8 +105,7 @@ func (r router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// selfHosted is what a stack has in the place of the Management API and the
-// platform's functions.
+// selfHosted replaces the Management API and the platform's functions in a stack.
 type selfHosted struct {
 	directory *functionsDirectory
 	gateway   *gateway
@@ -117,11 +115,11 @@ type selfHosted struct {
 // a function live.
 const dockerWorkerLifetime = time.Minute
 
-// newSelfHosted lays out the directory and the env file of a self-hosted
-// project, with what the application has there already.
+// newSelfHosted creates the directory and the env file of a self-hosted project, with
+// the application's functions.
 func newSelfHosted(dir string, variables map[string]string) (*functionsDirectory, error) {
 	d := &functionsDirectory{dir: filepath.Join(dir, "volumes", "functions"), envFile: filepath.Join(dir, "functions.env")}
-	// The router of the setup is a function of that directory too.
+	// The setup's router is also a function in that directory.
 	router := map[string]string{"index.ts": "// The stack has its router in Go: see internal/stack/selfhosted.go.\n"}
 	if err := d.put("main", router); err != nil {
 		return nil, err
@@ -166,9 +164,9 @@ func sortedNames(values map[string]string) []string {
 	return names
 }
 
-// RecreateFunctions creates the runtime of a self-hosted project anew, as
-// "docker compose up -d --force-recreate --no-deps functions" does: requests
-// under way are cut, and the env file is read again.
+// RecreateFunctions recreates the runtime of a self-hosted project, like "docker compose
+// up -d --force-recreate --no-deps functions": requests in progress are cut, and the env
+// file is read again.
 func (s *Stack) RecreateFunctions() error {
 	if s.selfHosted == nil {
 		return errors.New("the functions of a hosted project have no container")

@@ -23,47 +23,46 @@ import (
 //go:embed application
 var applicationFiles embed.FS
 
-// Parts are pieces of a stack that can be started without the others. Each needs
-// programs of its own on the machine.
+// Parts are the parts of a stack that can be started without the others. Each needs
+// different programs on the machine.
 type Parts uint
 
 const (
 	// Database is PostgreSQL with pg_cron, pg_net's worker and the data API. It
 	// needs the Debian packages of PostgreSQL and pg_cron.
 	Database Parts = 1 << iota
-	// Functions is the Edge Functions and what deploys them. It needs Deno.
+	// Functions is the Edge Functions and their deployment. It needs Deno.
 	Functions
 )
 
-// Options chooses what a stack is like. The zero value is a project as AIMindset
-// has it, with Supabase's limits.
+// Options configures a stack. The zero value is a project like AIMindset's, with
+// Supabase's limits.
 type Options struct {
-	// Parts are the pieces to start; 0 means all. Without Functions, the project
-	// has no functions and takes none, and the methods about them must not be
-	// called. Without Database, nothing listens at the project's databases.
+	// Parts are the parts to start; 0 means all. Without Functions, the project has
+	// no functions, functions cannot be deployed, and the methods for functions must
+	// not be called. Without Database, nothing listens at the database URLs.
 	Parts Parts
-	// Articles is how many articles there are to back up; 0 means 1,000.
+	// Articles is the number of articles to back up; 0 means 1,000.
 	Articles int
-	// LegacyJobs adds the five pg_cron jobs that AIMindset had before. Two of
-	// them bear the names that a default installation wants.
+	// LegacyJobs adds the five pg_cron jobs that AIMindset had before. Two of them
+	// have names that a default installation uses.
 	LegacyJobs bool
-	// Log gets a line for each thing that happens to the stack itself. It may be
-	// nil.
+	// Log receives a line for each event of the stack. It may be nil.
 	Log io.Writer
 
-	// RateLimit is how many requests the Management API takes from one user in
-	// RateWindow, for each endpoint; 0 means 120, a negative number no limit.
+	// RateLimit is how many requests to each endpoint the Management API accepts
+	// from one user in RateWindow; 0 means 120, a negative number no limit.
 	RateLimit int
 	// RateWindow is the length of a window; 0 means one minute.
 	RateWindow time.Duration
-	// Intercept is around the Management API from the start: see InterceptAPI.
+	// Intercept wraps the Management API from the start; see InterceptAPI.
 	Intercept func(http.Handler) http.Handler
 
-	// SelfHosted makes the project a self-hosted one: functions are files in
-	// FunctionsDir, served as Supabase's Docker setup does, and there is no
+	// SelfHosted makes it a self-hosted project: functions are files in
+	// FunctionsDir, served as by Supabase's Docker setup, and there is no
 	// Management API.
 	SelfHosted bool
-	// VerifyJWT has a self-hosted project ask for a JWT before every function.
+	// VerifyJWT makes a self-hosted project require a JWT for every function.
 	VerifyJWT bool
 
 	// FunctionWallClock is how long an instance of a function lives; 0 means
@@ -77,7 +76,7 @@ type Options struct {
 	DataAPITimeout time.Duration
 }
 
-// withDefaults fills in what was left zero.
+// withDefaults replaces zero values with the defaults.
 func (o Options) withDefaults() Options {
 	setDefault(&o.Parts, Database|Functions)
 	setDefault(&o.Articles, 1000)
@@ -100,7 +99,7 @@ func setDefault[T comparable](value *T, to T) {
 	}
 }
 
-// lockedWriter lets several goroutines write to one writer.
+// lockedWriter is a writer for several goroutines.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -113,28 +112,27 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// Stack is one running project.
+// Stack is a running project.
 type Stack struct {
 	// ProjectRef is the project's reference: 20 lower-case letters.
 	ProjectRef string
 	// AccessToken has all privileges in the Management API, ReadOnlyAccessToken
-	// those to read. Both belong to one user.
+	// only those to read. Both belong to one user.
 	AccessToken, ReadOnlyAccessToken string
-	// APIURL is the Management API's base, in the place of
-	// https://api.supabase.com.
+	// APIURL is the Management API's base, instead of https://api.supabase.com.
 	APIURL string
-	// ProjectURL is in the place of https://<ref>.supabase.co: it serves
+	// ProjectURL is used instead of https://<ref>.supabase.co: it serves
 	// /rest/v1/ and /functions/v1/.
 	ProjectURL string
 	// DatabaseURL connects as postgres, the role of a project's owner;
-	// AdminDatabaseURL as the superuser supabase_admin, whom nobody can be on
+	// AdminDatabaseURL as the superuser supabase_admin, which is not available on
 	// Supabase; ReadOnlyDatabaseURL as supabase_read_only_user.
 	DatabaseURL, AdminDatabaseURL, ReadOnlyDatabaseURL string
 	// The project's API keys: the two legacy ones are JWTs.
 	AnonKey, ServiceRoleKey, PublishableKey, SecretKey string
-	// FunctionsDir, EnvFile and RestartCommand are a self-hosted project's: where
-	// its functions are, the file with their environment, and a program that
-	// creates the runtime anew.
+	// FunctionsDir, EnvFile and RestartCommand are those of a self-hosted project:
+	// the directory of its functions, the file with their environment, and a
+	// program that recreates the runtime.
 	FunctionsDir, EnvFile string
 	RestartCommand        []string
 
@@ -160,9 +158,8 @@ type Stack struct {
 	closed  error
 }
 
-// Start starts a stack, and closes it when the context ends. That a program which
-// its parts need is missing is an error that wraps ErrNotInstalled and names the
-// command that installs it.
+// Start starts a stack, and closes it when the context ends. If a program is missing,
+// the error wraps ErrNotInstalled and names the command that installs it.
 func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	begin := time.Now()
 	opts = opts.withDefaults()
@@ -312,8 +309,8 @@ func (s *Stack) databaseURL(role string) string {
 	return s.cluster.url(role)
 }
 
-// newServer returns an HTTP server that logs nothing: a handler that cuts the
-// connection is a test's doing.
+// newServer returns an HTTP server that logs nothing, because tests make handlers cut
+// connections.
 func newServer() *http.Server {
 	return &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 }
@@ -357,7 +354,7 @@ func (s *Stack) deployApplication(ctx context.Context) error {
 	return nil
 }
 
-// builtinEnvironment is what Supabase gives to every function.
+// builtinEnvironment is the environment that every function has on Supabase.
 func (s *Stack) builtinEnvironment() map[string]string {
 	named := func(key string) string {
 		text, _ := json.Marshal(map[string]string{"default": key})
@@ -374,8 +371,8 @@ func (s *Stack) builtinEnvironment() map[string]string {
 	}
 }
 
-// Close ends everything that the stack started and removes its files. It may be
-// called again; it then returns what it returned before.
+// Close stops everything that the stack has started and removes its files. Further
+// calls return the same result.
 func (s *Stack) Close() error {
 	s.closing.Do(func() {
 		s.cancel()
@@ -431,8 +428,7 @@ func (s *Stack) EnvironWithDatabase() []string {
 	return append(s.Environ(), "SUPABASE_DB_URL="+s.DatabaseURL)
 }
 
-// Admin returns a pool of connections as the superuser, for looking and for breaking
-// things.
+// Admin returns a pool of connections as the superuser.
 func (s *Stack) Admin() *pgxpool.Pool { return s.admin }
 
 // Emails returns the mails that the application sent so far.
@@ -450,21 +446,21 @@ func (s *Stack) APICalls() []Call {
 	return s.management.log()
 }
 
-// FunctionLogs is what a function printed so far, in all of its processes: the
-// last megabyte of it.
+// FunctionLogs returns what all processes of a function have printed: the last
+// megabyte.
 func (s *Stack) FunctionLogs(slug string) string { return s.gateway.log(slug) }
 
-// FunctionProcesses is how many processes a function has now: those that are
-// finishing their work included.
+// FunctionProcesses returns how many processes a function has, including those that
+// are finishing their work.
 func (s *Stack) FunctionProcesses(slug string) int { return s.gateway.processes(slug) }
 
-// KillFunction kills a function's processes in the middle of what they do, and
-// returns when they are gone. The next request starts a new one.
+// KillFunction kills a function's processes and returns when they have ended. The next
+// request starts a new one.
 func (s *Stack) KillFunction(slug string) { s.gateway.kill(slug) }
 
-// TerminateFunction ends a function's processes as a limit of the platform does:
-// the event beforeunload tells the reason (wall_clock, cpu, memory,
-// early_drop, termination), and after the grace they are killed.
+// TerminateFunction ends a function's processes as a limit of the platform does: the
+// event beforeunload has the reason (wall_clock, cpu, memory, early_drop,
+// termination), and after a grace period they are killed.
 func (s *Stack) TerminateFunction(slug, reason string, grace time.Duration) {
 	s.gateway.terminate(slug, reason, grace)
 }
@@ -484,8 +480,8 @@ func (s *Stack) SetFunctionStatus(slug, status string) error {
 	return nil
 }
 
-// DeployFunction deploys a function past the Management API and its log, as
-// somebody else would. Files are by path, relative to the entry point index.ts.
+// DeployFunction deploys a function without the Management API and its log, like a
+// change outside Terraform. The keys of files are paths relative to index.ts.
 func (s *Stack) DeployFunction(ctx context.Context, slug string, files map[string]string, verifyJWT bool) error {
 	if s.selfHosted != nil {
 		return s.selfHosted.directory.put(slug, files)
@@ -516,7 +512,7 @@ func (s *Stack) FunctionFiles(slug string) map[string]string {
 	return files
 }
 
-// SetSecret sets a project secret past the Management API and its log.
+// SetSecret sets a project secret without the Management API and its log.
 func (s *Stack) SetSecret(name, value string) error {
 	if s.store == nil {
 		return errNoPlatform
@@ -524,7 +520,7 @@ func (s *Stack) SetSecret(name, value string) error {
 	return s.store.setSecrets(map[string]string{name: value})
 }
 
-// errNoPlatform says that only the platform has what was asked for.
+// errNoPlatform is the error of methods that only a project on the platform has.
 var errNoPlatform = errors.New("a self-hosted project has functions and secrets in files: see FunctionsDir and EnvFile")
 
 // SecretDigests returns the project's secrets, Supabase's own included, as the
@@ -555,10 +551,10 @@ func (s *Stack) FunctionSlugs() []string {
 	return slugs
 }
 
-// InterceptAPI puts a middleware around the Management API, in the place of the
-// one before; nil removes it. It sees requests before authentication and limits.
-// It may answer itself, change an answer, or cut the connection by
-// panic(http.ErrAbortHandler), before or after next did its work.
+// InterceptAPI wraps the Management API in a middleware, which replaces an earlier one;
+// nil removes it. It sees requests before authentication and rate limits. It may
+// respond itself, change a response, or cut the connection with
+// panic(http.ErrAbortHandler), before or after it calls next.
 func (s *Stack) InterceptAPI(middleware func(next http.Handler) http.Handler) { s.api.set(middleware) }
 
 // InterceptProject is InterceptAPI for the project's own URL: /rest/v1/ and
@@ -567,7 +563,7 @@ func (s *Stack) InterceptProject(middleware func(next http.Handler) http.Handler
 	s.project.set(middleware)
 }
 
-// interceptor is a middleware that can be exchanged while it is in use.
+// interceptor is a middleware that can be replaced while it is in use.
 type interceptor struct {
 	middleware atomic.Pointer[func(http.Handler) http.Handler]
 }
@@ -590,8 +586,8 @@ func (i *interceptor) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// RestartPostgres restarts the server on the same port. Immediate is a crash:
-// unlogged tables, such as pg_net's, come back empty. Otherwise pg_net's worker
+// RestartPostgres restarts the server on the same port. With immediate it crashes, and
+// unlogged tables, such as pg_net's, are empty afterwards. Otherwise pg_net's worker
 // finishes its batch first.
 func (s *Stack) RestartPostgres(ctx context.Context, immediate bool) error {
 	return s.cluster.restart(ctx, immediate)
@@ -610,5 +606,5 @@ func (s *Stack) StartNetWorker(ctx context.Context) error {
 	return nil
 }
 
-// RemoveFunction removes a function past the Management API and its log.
+// RemoveFunction removes a function without the Management API and its log.
 func (s *Stack) RemoveFunction(slug string) { s.store.remove(slug) }

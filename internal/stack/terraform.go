@@ -87,7 +87,7 @@ type TerraformRun struct {
 	CPU time.Duration
 }
 
-// Run runs Terraform. That it ends with an exit code is no error.
+// Run runs Terraform. An exit code other than 0 is not an error.
 func (w *WorkingDirectory) Run(ctx context.Context, args ...string) (TerraformRun, error) {
 	p, err := w.Start(ctx, args...)
 	if err != nil {
@@ -129,8 +129,7 @@ func (w *WorkingDirectory) Start(ctx context.Context, args ...string) (*Terrafor
 	return p, nil
 }
 
-// Wait waits for the end. That Terraform ends with an exit code, or by a signal,
-// is no error.
+// Wait waits for the end. An exit code other than 0, or a signal, is not an error.
 func (p *TerraformProcess) Wait() (TerraformRun, error) {
 	err := p.cmd.Wait()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

@@ -5,9 +5,9 @@
 -- articles.published breaks the backup, backup_logs admits two action types only,
 -- and anon may do nearly everything.
 --
--- It stands for the application's database and leaves out what no backup touches
--- (newsletters, campaigns, SEO, storage, counters and their triggers). Bodies are
--- written anew: their hashes are not those of production.
+-- It replaces the application's database and leaves out what no backup touches
+-- (newsletters, campaigns, SEO, storage, counters and their triggers). The bodies
+-- are rewritten, so their hashes differ from production.
 
 create table public.admin_users (
   id uuid primary key,

@@ -1,6 +1,6 @@
 -- The part of Supabase's schema auth that row level security uses: who calls,
 -- from the claims which PostgREST puts into the transaction's settings. It
--- stands for the same functions of Supabase's auth server and leaves out its
+-- replaces the same functions of Supabase's auth server and leaves out its
 -- tables and the settings of single claims from before PostgREST 9.
 
 create schema auth;

@@ -1,7 +1,7 @@
 -- The extension supabase_vault 0.3.1, as a stand-in in SQL: the same functions,
 -- table, view, grants and habits. Values are encrypted for real, with AES-256 and
 -- an HMAC over nonce, row id and ciphertext, by pgcrypto instead of libsodium,
--- with a root key that is no part of the database: a file which only the server
+-- with a root key that is not in the database: a file which only the server
 -- reads. Left out: the key ids, which 0.3 ignores too.
 
 create function vault._root_key(purpose text) returns bytea

@@ -1,7 +1,7 @@
-// What runs around a deployed function: it stands for Supabase's edge runtime
-// as far as a function can see it. The gateway starts one process of it for
-// each function, talks to it by lines of JSON on stdin and stdout, and passes
-// requests on by HTTP on a loopback port.
+// The stand-in for the parts of Supabase's edge runtime that a function can see.
+// The gateway starts one process of it for each function, communicates with it by
+// lines of JSON on stdin and stdout, and passes requests on by HTTP on a loopback
+// port.
 //
 // stdin:  {"entrypoint": "file:///…"}                 first line
 //         {"command": "beforeunload", "reason": "…"}  dispatch the event

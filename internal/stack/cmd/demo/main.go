@@ -181,7 +181,7 @@ func (d *demo) drift(ctx context.Context) error {
 		says string
 	}{
 		{"somebody changes the job's schedule in SQL", d.tamperJob, "has the schedule 0 4 * * * instead of"},
-		{"somebody deploys another function by hand", d.tamperFunction, "the whole function was replaced"},
+		{"somebody deploys another function manually", d.tamperFunction, "the whole function was replaced"},
 		{"somebody overwrites the function's token", d.tamperSecret, "differs between the vault and the function's secrets"},
 	} {
 		d.say("%s", tampering.what)
@@ -242,7 +242,7 @@ func (d *demo) client() (*supabase.Client, error) {
 }
 
 func (d *demo) failure(ctx context.Context) error {
-	d.say("somebody renames a column that the backup needs; the next tick has to fail, and say so")
+	d.say("somebody renames a column that the backup needs; the next tick must fail and report it")
 	if _, err := d.db.Exec(ctx, "alter table public.articles rename column title to headline"); err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (d *demo) destroy(ctx context.Context, before snapshot) error {
 	return nil
 }
 
-// snapshot is what a destroy has to leave as it was.
+// snapshot is what a destroy must not change.
 type snapshot struct{ schema, jobs string }
 
 func (d *demo) snapshot(ctx context.Context) (snapshot, error) {
