@@ -17,7 +17,7 @@ func TestConflictingJobs(t *testing.T) {
 	p.asPostgres(`select cron.schedule('mine', '0 2 * * *', 'SELECT My_Backup( )'), cron.schedule('remote', '0 3 * * *', 'select net.http_post(''https://x/rest/v1/rpc/my_backup'')'),
 		cron.schedule('old', '0 4 * * *', 'select backup_all_data()'), cron.schedule('longer', '0 5 * * *', 'select my_backup_v2(), backup_all_data_v2()')`)
 	makes := func(job string) finding {
-		return warns("schedules", "The pg_cron job "+job+" has the id", "it makes the same backup")
+		return warns("schedules", "The pg_cron job "+job+" has the ID", "it makes the same backup")
 	}
 	expect(t, p.plan(rpc("my_backup"), ""), []finding{makes("mine"), makes("remote")})
 	expect(t, p.plan(nil, ""), []finding{makes("old")})

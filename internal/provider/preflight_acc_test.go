@@ -245,7 +245,7 @@ var brokenProjects = []broken{
 	},
 	{
 		name: "a CHECK that cannot be widened", do: narrow + "; alter table public.backup_logs owner to supabase_admin; grant all on public.backup_logs to postgres", undo: "alter table public.backup_logs owner to postgres; " + widened,
-		wants: []finding{warns("log_constraint", "Apply replaces it"), fails("log_constraint", "cannot be widened: the table belongs to role supabase_admin", "owner to postgres")},
+		wants: []finding{warns("log_constraint", "The apply adds that value to the constraint"), fails("log_constraint", "cannot be widened: the table belongs to role supabase_admin", "owner to postgres")},
 	},
 	{
 		name: "one row per action_type", do: "create unique index once on public.backup_logs (action_type)", undo: "drop index public.once",
@@ -433,7 +433,7 @@ func TestPreflight(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 40, RateLimit: -1})
 	// A healthy project has one thing to say: its CHECK is widened.
-	expect(t, p.plan(nil, ""), []finding{warns("log_constraint", "Apply replaces it")})
+	expect(t, p.plan(nil, ""), []finding{warns("log_constraint", "The apply adds that value to the constraint")})
 	p.sql(widened)
 	expect(t, p.plan(nil, ""), nil)
 	expect(t, p.plan(verifyTable("backup_articles"), p.ReadOnlyDatabaseURL), nil)
