@@ -56,7 +56,9 @@ var function = []Check{
 		Facts: []facts.Part{"history"},
 		Find: func(s *Subject) []Finding {
 			url := s.Spec.Settings.Function.URL
-			if !isAddress(url) {
+			scheme, rest, ok := strings.Cut(url, "://")
+			host, _, _ := strings.Cut(rest, "/")
+			if !ok || scheme != "http" && scheme != "https" || host == "" || strings.ContainsAny(host, " \t\r\n") {
 				f := About("The address at which the function is called", "is %q, which is not an http or https address", url)
 				f.Condition = Failing
 				return one(f)
@@ -87,11 +89,4 @@ func (s *Subject) LastRun() *history.Run {
 		}
 	}
 	return nil
-}
-
-// isAddress reports whether a text begins as an address that can be called.
-func isAddress(url string) bool {
-	scheme, rest, ok := strings.Cut(url, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	return ok && (scheme == "http" || scheme == "https") && host != "" && !strings.ContainsAny(host, " \t\r\n")
 }

@@ -147,7 +147,7 @@ var logs = []Check{
 			}
 			return eachLog(func(name string, table facts.Table) (found []Finding) {
 				if ok {
-					found = append(found, lackingRights(name, table)...)
+					found = append(found, s.lackingRights(name)...)
 				}
 				for _, right := range "SIU" {
 					if _, ok := s.Roles[backup.JobOwner]; ok && !strings.ContainsRune(table.Rights[backup.JobOwner], right) {
@@ -258,7 +258,8 @@ func leftOut(table string, column facts.Column) []Finding {
 }
 
 // lackingRights looks at what service_role may do with the columns of a log table.
-func lackingRights(name string, table facts.Table) []Finding {
+func (s *Subject) lackingRights(name string) []Finding {
+	table := s.Tables[name]
 	lacking := map[string][]string{}
 	for _, wanted := range logTable[name] {
 		column, ok := table.Column(wanted.name)

@@ -7,9 +7,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 )
 
-// crowdedQueue is how many requests wait when pg_net does not keep up.
-const crowdedQueue = 200
-
 // network are the checks of what sends the requests.
 var network = []Check{
 	{
@@ -26,7 +23,9 @@ var network = []Check{
 		Code: "queue_crowded", Theme: Network, Planning: Warning, Asked: Healthy,
 		Facts: []facts.Part{"queue", "extensions", "processes", "server"},
 		Find: func(s *Subject) []Finding {
-			if len(s.Queue) < crowdedQueue || s.lacksNetWorker() {
+			// So many wait when pg_net does not keep up.
+			const crowd = 200
+			if len(s.Queue) < crowd || s.lacksNetWorker() {
 				return nil
 			}
 			count := strconv.Itoa(len(s.Queue))

@@ -9,10 +9,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 )
 
-// shortTimeout is the statement timeout below which a backup is likely to be
-// cancelled one day: the tables grow.
-const shortTimeout = 30 * time.Second
-
 // rpc are the checks whether the Edge Function can call the SQL function that makes
 // the backup, by the Data API, and use what it returns.
 var rpc = []Check{
@@ -40,7 +36,7 @@ var rpc = []Check{
 				return nil
 			}
 			return one(About(RoutineName(r), "may not be executed by service_role, with whose rights the Edge Function calls it").At(AtRPC).
-				With("Run `grant execute on function public.%s to service_role`.", signature(r)))
+				With("Run `grant execute on function public.%s to service_role`.", r.Name()))
 		},
 	},
 	{
@@ -48,7 +44,7 @@ var rpc = []Check{
 		Facts: []facts.Part{"parameters", "role_parameters"},
 		Find: func(s *Subject) []Finding {
 			schemas := s.Effective("pgrst.db_schemas", "authenticator")
-			if schemas == "" || slices.Contains(SearchPath(schemas), "public") {
+			if schemas == "" || slices.Contains(facts.SearchPath(schemas), "public") {
 				return nil
 			}
 			return one(About("The Data API", "exposes the schemas %s and not public, so neither the function nor the log tables are reached", schemas).At(AtRPC))
@@ -86,9 +82,11 @@ var rpc = []Check{
 			if !ok {
 				return nil
 			}
+			// Below it, a backup is likely to be cancelled one day: the tables grow.
+			const short = 30 * time.Second
 			value, origin := s.timeout(r)
 			limit, ok := parseDuration(value)
-			if !ok || limit == 0 || limit >= shortTimeout {
+			if !ok || limit == 0 || limit >= short {
 				return nil
 			}
 			return one(About(RoutineName(r), "is cancelled by the database after %s (statement_timeout, %s); it cannot catch that and leaves no row in any log, and its tables grow", limit, origin).At(AtRPC))
@@ -148,12 +146,7 @@ func (s *Subject) callee() (facts.Routine, *Finding) {
 }
 
 // RoutineName names a function of schema public with its arguments.
-func RoutineName(r facts.Routine) string { return "The function public." + signature(r) }
-
-// signature is a function's name with its arguments, without its schema.
-func signature(r facts.Routine) string {
-	return r.Signature[strings.LastIndex(r.Signature, ".")+1:]
-}
+func RoutineName(r facts.Routine) string { return "The function public." + r.Name() }
 
 // timeout is how long the database lets the function run, and what says so.
 // PostgREST applies the function's own statement_timeout before it calls it; else
@@ -211,16 +204,4 @@ func parseDuration(value string) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(amount * float64(unit)), true
-}
-
-// SearchPath splits a list of schemas as a setting has it.
-func SearchPath(value string) []string {
-	path := []string{}
-	for schema := range strings.SplitSeq(value, ",") {
-		schema = strings.Trim(strings.TrimSpace(schema), `"`)
-		if schema != "" && schema != "$user" {
-			path = append(path, schema)
-		}
-	}
-	return path
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
@@ -66,7 +65,7 @@ var scheduler = []Check{
 		Find: func(s *Subject) []Finding {
 			// pg_cron knows the setting since 1.5, and reads schedules in GMT before.
 			zone, ok := s.Parameters["cron.timezone"]
-			if !ok || isGMT(zone, s.Server.Now) {
+			if !ok || s.showsUTC(zone) {
 				return nil
 			}
 			return one(About("The setting cron.timezone", "is %q, so all jobs run at other times: this provider compiles every schedule to UTC, in which pg_cron reads it on Supabase", zone).At(atTimezone))
@@ -130,9 +129,9 @@ func (s *Subject) lacksScheduler() bool {
 	return installed && !s.Processes.PgCron && !behind && len(s.orphans()) == 0
 }
 
-// isGMT reports whether pg_cron runs jobs at the times of UTC when cron.timezone
+// showsUTC reports whether pg_cron runs jobs at the times of UTC when cron.timezone
 // is zone: from now on, its clocks always show UTC.
-func isGMT(zone string, now time.Time) bool {
+func (s *Subject) showsUTC(zone string) bool {
 	// PostgreSQL reads names in any case. These are all that name no city.
 	name := strings.TrimPrefix(strings.ToUpper(zone), "ETC/")
 	switch name {
@@ -143,7 +142,7 @@ func isGMT(zone string, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	for at := now; at.Before(now.AddDate(2, 0, 0)); at = at.AddDate(0, 0, 7) {
+	for at := s.Server.Now; at.Before(s.Server.Now.AddDate(2, 0, 0)); at = at.AddDate(0, 0, 7) {
 		if _, offset := at.In(location).Zone(); offset != 0 {
 			return false
 		}

@@ -40,17 +40,15 @@ func (s *Subject) storesBackups() bool {
 	return f.RPC == backup.DefaultRPC || f.VerifyTable != nil
 }
 
-// clockPatience is how far two clocks may be apart.
-const clockPatience = 5 * time.Minute
-
 // clock is the check of the clocks.
 var clock = []Check{
 	{
 		Code: "clock_skew", Theme: Clock, Asked: Healthy,
 		Facts: []facts.Part{"server"},
 		Find: func(s *Subject) []Finding {
+			const allowed = 5 * time.Minute
 			apart := s.Clock.Sub(s.Server.Now).Abs()
-			if s.Clock.IsZero() || s.Server.Now.IsZero() || apart <= clockPatience {
+			if s.Clock.IsZero() || s.Server.Now.IsZero() || apart <= allowed {
 				return nil
 			}
 			return one(About("The clock of this machine", "and that of the database are %s apart; ages are by the database's clock", text.Duration(apart)))

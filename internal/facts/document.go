@@ -225,6 +225,23 @@ type Routine struct {
 	Callable bool `json:"callable"`
 }
 
+// Name is the function's name with its arguments, without its schema.
+func (r Routine) Name() string {
+	return r.Signature[strings.LastIndex(r.Signature, ".")+1:]
+}
+
+// SearchPath splits a list of schemas as a setting has it.
+func SearchPath(value string) []string {
+	path := []string{}
+	for schema := range strings.SplitSeq(value, ",") {
+		schema = strings.Trim(strings.TrimSpace(schema), `"`)
+		if schema != "" && schema != "$user" {
+			path = append(path, schema)
+		}
+	}
+	return path
+}
+
 // Setting is a parameter that the function sets for itself.
 func (r Routine) Setting(name string) (string, bool) {
 	for _, entry := range r.Config {

@@ -39,7 +39,7 @@ func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
 		b.variables[out] = true
 	}
 	if own, ok := r.Setting("search_path"); ok {
-		b.path = checks.SearchPath(own)
+		b.path = facts.SearchPath(own)
 	}
 	if b.text.Dynamic {
 		b.add("rpc_unread", checks.Warning, tryIt, "puts SQL together while it runs, so not all that it needs could be checked")

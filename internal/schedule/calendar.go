@@ -91,7 +91,7 @@ func yearKinds() iter.Seq[date] {
 // longestDayGap returns the longest time in days between two days on which e is
 // due, over all of the 400 years after which the calendar repeats itself, or 0
 // if e is never due.
-func longestDayGap(e Expr) int {
+func (e Expr) longestDayGap() int {
 	type kind struct{ first, last, gap int } // days of the year from 0; first is -1 if there is none
 	var kinds [2][7]kind
 	for d := range yearKinds() {

@@ -19,10 +19,6 @@ type Compiled struct {
 	Guarded bool
 }
 
-// horizonYears is how far ahead the changes of a zone's clock are considered.
-// Every current rule for changing clocks takes effect within a year.
-const horizonYears = 10
-
 // Compile translates a schedule in a time zone into the schedule of a pg_cron
 // job, as it holds from now on.
 //
@@ -79,6 +75,8 @@ type gap struct {
 // outlook describes the clock of a zone up to the horizon. It begins two days
 // before now, because a change since then can make local times repeated.
 func outlook(loc *time.Location, now time.Time) clock {
+	// Every current rule for changing clocks takes effect within a year.
+	const horizonYears = 10
 	var c clock
 	end := minuteOf(now.AddDate(horizonYears, 0, 0))
 	for s := range spans(loc, minuteOf(now)-2*minutesPerDay) {

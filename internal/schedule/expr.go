@@ -25,8 +25,6 @@ type Expr struct {
 }
 
 const (
-	allMinutes  uint64 = 1<<60 - 1
-	allHours    uint32 = 1<<24 - 1
 	allDays     uint32 = 1<<32 - 1<<1
 	allMonths   uint16 = 1<<13 - 1<<1
 	allWeekdays uint8  = 1<<7 - 1

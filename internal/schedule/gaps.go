@@ -168,7 +168,7 @@ func Closest(timed []Timed) (gap time.Duration, i, j int) {
 			if a == b {
 				minutes = sets[a].closest()
 			} else {
-				for _, shift := range shiftsBetween(sets[a].clock, sets[b].clock) {
+				for _, shift := range sets[a].clock.shifts(sets[b].clock) {
 					minutes = min(minutes, sets[a].closestTo(sets[b], shift))
 				}
 			}
@@ -253,9 +253,9 @@ func distance(a, b []int64, shift int64) int64 {
 	return best
 }
 
-// shiftsBetween returns by how many minutes the same local time is later in the
-// second zone, for each pair of offsets that the two have at the same time.
-func shiftsBetween(a, b clock) []int64 {
+// shifts returns by how many minutes the same local time is later in another
+// zone, for each pair of offsets that the two have at the same time.
+func (a clock) shifts(b clock) []int64 {
 	var shifts []int64
 	for i, j := 0, 0; i < len(a.spans) && j < len(b.spans); {
 		if shift := a.spans[i].offset - b.spans[j].offset; !slices.Contains(shifts, shift) {

@@ -80,16 +80,9 @@ func (f field) fold(set uint64) uint64 {
 }
 
 const (
-	// maxLength is the longest expression that pg_cron reads, in bytes.
-	maxLength = 999
 	// maxDigits keeps numbers far below those that overflow in pg_cron.
 	maxDigits = 4
-	// maxGapDays is the longest accepted time between two due days: from one 29
-	// February to the next across a century without a leap day.
-	maxGapDays = 8*365 + 2
-
-	fieldOrder = "minute, hour, day of month, month, day of week"
-	example    = `for example "0 3 * * *" for 03:00 every day`
+	example   = `for example "0 3 * * *" for 03:00 every day`
 )
 
 // specials are the words that mean the same expression in every pg_cron.
@@ -160,6 +153,8 @@ func isBlank(r rune) bool { return r == ' ' || r == '\t' }
 
 // checkWhole refuses what is not a list of fields.
 func checkWhole(cron, text string) *ParseError {
+	// maxLength is the longest expression that pg_cron reads, in bytes.
+	const maxLength = 999
 	switch {
 	case text == "":
 		return &ParseError{Reason: "the expression is empty", Hint: "write five fields, " + example}
@@ -259,6 +254,7 @@ func fieldCountFault(fields []string) *ParseError {
 			return &ParseError{Item: f + " " + fields[i+1], Reason: "a list has a space before or after a comma", Hint: fmt.Sprintf("write %q", f+fields[i+1])}
 		}
 	}
+	const fieldOrder = "minute, hour, day of month, month, day of week"
 	if len(fields) < 5 {
 		return &ParseError{
 			Reason: fmt.Sprintf("it has %s instead of five: %s", count(len(fields), "field"), fieldOrder),
@@ -426,7 +422,7 @@ func (f field) wordFault(item, text string) *ParseError {
 			return f.fault(item, "pg_cron knows only names of three letters", fmt.Sprintf("write %q or %d", upper[:3], f.low+i/3))
 		}
 	}
-	if i := strings.IndexFunc(text, notDigit); i > 0 && !isLetter(text[i]) {
+	if i := strings.IndexFunc(text, notDigit); i > 0 && (text[i]|0x20 < 'a' || text[i]|0x20 > 'z') {
 		i += strings.Index(item, text)
 		return f.fault(item, fmt.Sprintf("pg_cron silently ignores %q", item[i:]), fmt.Sprintf("write %q", item[:i]))
 	}
@@ -438,8 +434,6 @@ func (f field) wordFault(item, text string) *ParseError {
 }
 
 func notDigit(r rune) bool { return r < '0' || r > '9' }
-
-func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // rangeFault explains a number that is out of range.
 func (f field) rangeFault(item, text string) *ParseError {
@@ -488,7 +482,10 @@ func checkFires(e Expr) *ParseError {
 	if e.either || e.days == allDays {
 		return nil // every month has every weekday
 	}
-	gap := longestDayGap(e)
+	// maxGapDays is the longest accepted time between two due days: from one 29
+	// February to the next across a century without a leap day.
+	const maxGapDays = 8*365 + 2
+	gap := e.longestDayGap()
 	switch {
 	case gap == 0:
 		return &ParseError{
