@@ -1,43 +1,42 @@
-// Package plsql reads what can be told of an SQL function from its text.
+// Package plsql reads what the text of an SQL function says of the tables that it
+// uses, without running it.
 package plsql
 
-import (
-	"slices"
-	"strings"
-	"unicode"
-)
-
-// Routine is what can be said of an SQL function by reading its text, as far as
-// that can be done without running it: which tables it fills and from which,
-// which it empties, which it names at all. It reads static SQL and PL/pgSQL. It
-// is no parser of the language, so whoever uses it takes what is not understood
-// for unknown, never for wrong.
+// Routine is what a static scan of a function finds: which tables it fills and from
+// which, which it empties, which it names at all. It reads static SQL and PL/pgSQL.
+// It is not a parser of the language: what it does not understand is unknown, not
+// wrong.
 type Routine struct {
 	// Inserts are the statements of the form INSERT INTO … SELECT … or VALUES.
 	Inserts []Insert
-	// Uses are all tables that a statement names, once per use.
-	Uses []tableUse
-	// Performs are functions called for their effect.
+	// Uses are all tables that a statement names, once per use. Temporary tables
+	// and those of WITH are not among them.
+	Uses []Use
+	// Performs are the functions that are called for their effect, by PERFORM or
+	// CALL.
 	Performs []Name
 	// Unfiltered are the tables of DELETE and UPDATE without WHERE.
 	Unfiltered []Name
-	// Dynamic says that it runs SQL which it puts together while it runs.
+	// Dynamic says that it runs SQL that it puts together at run time.
 	Dynamic bool
-	// Cautious says that it looks whether something is there before it uses it.
+	// Cautious says that it checks whether something exists before it uses it.
 	Cautious bool
-	// Words are all identifiers of the text, in lower case unless quoted.
+	// Variables are the names that DECLARE and FOR introduce.
+	Variables map[string]bool
+	// Words are all identifiers and keywords of the text, in lower case unless
+	// quoted, and Texts its string constants.
 	Words map[string]bool
-	// Texts are its string constants.
 	Texts []string
-	// Raises says that it raises an exception; skips that it returns null.
+	// Raises says that it raises an exception, and Skips that it returns null.
 	Raises, Skips bool
-	// NewFields are the fields of NEW that a trigger's function names.
+	// NewFields are the fields of NEW that a trigger function names.
 	NewFields []string
 }
 
 // Name is the name of a relation or function, with its schema or without.
 type Name struct{ Schema, Name string }
 
+// String returns the name as SQL writes it, but without quotes.
 func (n Name) String() string {
 	if n.Schema == "" {
 		return n.Name
@@ -45,192 +44,83 @@ func (n Name) String() string {
 	return n.Schema + "." + n.Name
 }
 
-// tableUse is a table in a statement.
-type tableUse struct {
+// Use is a table in a statement.
+type Use struct {
 	Table Name
-	// Right is what the statement does with the table: S, I, U, D or T.
+	// Right is the one that the statement needs: S(elect), I(nsert), U(pdate),
+	// D(elete) or T(runcate).
 	Right byte
-	// Sheltered says that a failure would be caught and the function go on.
+	// Sheltered says that an inner block catches a failure, and the function goes
+	// on.
 	Sheltered bool
 }
 
 // Insert is one INSERT.
 type Insert struct {
 	Into Name
-	// Columns are empty where the statement names none.
+	// Columns are those that the statement names; empty if it names none.
 	Columns []string
-	// Values are the selected values, one per column, where the statement is a
-	// plain SELECT.
+	// Values are the selected values, one for each column. They are empty unless
+	// the statement is one plain SELECT.
 	Values []Value
-	// From are the tables of the SELECT by alias; simple says that it reads
-	// exactly one table, and filtered that it has WHERE, JOIN or LIMIT.
-	From             map[string]Name
-	Simple, Filtered bool
-	// Fields are the references of the form alias.column.
+	// From are the tables of the SELECT and of those inside it, by their aliases.
+	// The name is empty for a subquery, a function, and a table of the function's
+	// own.
+	From map[string]Name
+	// Sources are the aliases of the tables of which it copies rows.
+	Sources []string
+	// Filtered says that it has a WHERE, JOIN, LIMIT or the like, so that not every
+	// row is copied.
+	Filtered bool
+	// Fields are the references of the form alias.column. Some are something else,
+	// such as schema.table: their alias is not in From.
 	Fields []Value
-	// Settles says that ON CONFLICT is there.
-	Settles   bool
+	// Settles says that it has ON CONFLICT.
+	Settles bool
+	// Sheltered says that an inner block catches a failure.
 	Sheltered bool
+
+	// plain says that it is one SELECT, of which no alias is used twice.
+	plain bool
 }
 
-// Value is one value that an INSERT selects. Only columns are told from others.
+// Simple reports whether the statement is one plain SELECT from one table, or from
+// whatever stands in its place.
+func (i Insert) Simple() bool { return i.plain && len(i.Sources) == 1 }
+
+// Value is one value that an INSERT selects. It is zero unless it is a column or a
+// star.
 type Value struct {
-	// Alias and column name a column; column is empty for other expressions.
-	// Without an alias it may be a variable.
+	// Alias and Column name a column. Without an alias it may be a variable.
 	Alias, Column string
-	// Cast says that the value is converted on the way.
+	// Cast says that the value is converted by ::.
 	Cast bool
-	// Star stands for all columns of alias, or of all tables.
+	// Star says that it stands for all columns of Alias, or of all tables.
 	Star bool
-}
-
-type tokenKind int
-
-const (
-	word tokenKind = iota
-	quotedWord
-	textConstant
-	number
-	symbol
-)
-
-type token struct {
-	kind tokenKind
-	text string // a word in lower case; a quoted word and a text as they are meant
-}
-
-func (t token) is(words ...string) bool { return t.kind == word && slices.Contains(words, t.text) }
-func (t token) sign(s string) bool      { return t.kind == symbol && t.text == s }
-func (t token) named() bool             { return t.kind == word || t.kind == quotedWord }
-
-// tokenize splits SQL into words, constants and signs, without comments.
-func tokenize(source string) []token {
-	var tokens []token
-	text := []rune(source)
-	at := func(i int) rune {
-		if i < len(text) {
-			return text[i]
-		}
-		return 0
-	}
-	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
-		case unicode.IsSpace(c):
-			i++
-		case c == '-' && at(i+1) == '-':
-			for i < len(text) && text[i] != '\n' {
-				i++
-			}
-		case c == '/' && at(i+1) == '*':
-			depth := 1
-			for i += 2; i < len(text) && depth > 0; i++ {
-				switch {
-				case text[i] == '/' && at(i+1) == '*':
-					depth++
-					i++
-				case text[i] == '*' && at(i+1) == '/':
-					depth--
-					i++
-				}
-			}
-		case c == '\'' || (c == 'e' || c == 'E') && at(i+1) == '\'':
-			escapes := c != '\''
-			if escapes {
-				i++
-			}
-			var content strings.Builder
-			for i++; i < len(text); i++ {
-				if text[i] == '\\' && escapes {
-					i++
-				} else if text[i] == '\'' {
-					if at(i+1) != '\'' {
-						break
-					}
-					i++
-				}
-				content.WriteRune(at(i))
-			}
-			i++
-			tokens = append(tokens, token{textConstant, content.String()})
-		case c == '"':
-			var content strings.Builder
-			for i++; i < len(text); i++ {
-				if text[i] == '"' {
-					if at(i+1) != '"' {
-						break
-					}
-					i++
-				}
-				content.WriteRune(text[i])
-			}
-			i++
-			tokens = append(tokens, token{quotedWord, content.String()})
-		case c == '$' && !unicode.IsDigit(at(i+1)):
-			// A text between $tag$ and $tag$.
-			end := i + 1
-			for end < len(text) && (unicode.IsLetter(text[end]) || unicode.IsDigit(text[end]) || text[end] == '_') {
-				end++
-			}
-			if at(end) != '$' {
-				i++
-				break
-			}
-			tag := string(text[i : end+1])
-			rest := string(text[end+1:])
-			content, after, found := strings.Cut(rest, tag)
-			tokens = append(tokens, token{textConstant, content})
-			i = len(text)
-			if found {
-				i -= len([]rune(after))
-			}
-		case unicode.IsLetter(c) || c == '_':
-			from := i
-			for i < len(text) && (unicode.IsLetter(text[i]) || unicode.IsDigit(text[i]) || text[i] == '_' || text[i] == '$') {
-				i++
-			}
-			tokens = append(tokens, token{word, strings.ToLower(string(text[from:i]))})
-		case unicode.IsDigit(c):
-			from := i
-			for i < len(text) && (unicode.IsDigit(text[i]) || unicode.IsLetter(text[i]) || text[i] == '.') {
-				i++
-			}
-			tokens = append(tokens, token{number, string(text[from:i])})
-		case c == ':' && at(i+1) == ':':
-			tokens = append(tokens, token{symbol, "::"})
-			i += 2
-		default:
-			tokens = append(tokens, token{symbol, string(c)})
-			i++
-		}
-	}
-	return tokens
 }
 
 // reader walks over the tokens of one function.
 type reader struct {
 	tokens []token
-	// sheltered tells for each token whether it stands in an inner block with
-	// an exception handler.
+	// sheltered tells for each token whether an inner block with an exception
+	// handler contains it.
 	sheltered []bool
-	// local are names that the function gives to tables of its own: temporary
+	// local are the names that the function gives to tables of its own: temporary
 	// tables and those of WITH.
 	local map[string]bool
-	// variables are the names that DECLARE, FOR and the like introduce.
-	variables map[string]bool
-	found     *Routine
+	found *Routine
 }
 
-// Read reads the text of a function.
-func Read(source string) (Routine, map[string]bool) {
-	found := Routine{Words: map[string]bool{}}
-	r := reader{tokens: tokenize(source), local: map[string]bool{}, variables: map[string]bool{}, found: &found}
+// Read scans the body of a function. It accepts any text.
+func Read(source string) Routine {
+	found := Routine{Words: map[string]bool{}, Variables: map[string]bool{}}
+	r := reader{tokens: tokenize(source), local: map[string]bool{}, found: &found}
 	r.markSheltered()
 	r.collectNames()
 	for i := range r.tokens {
 		r.statement(i)
 	}
-	return found, r.variables
+	return found
 }
 
 func (r *reader) at(i int) token {
@@ -240,8 +130,8 @@ func (r *reader) at(i int) token {
 	return token{kind: symbol, text: ";"}
 }
 
-// markSheltered finds the inner blocks that catch exceptions. The outermost
-// handler ends the function, an inner one lets it go on.
+// markSheltered finds the inner blocks that catch exceptions. After the outermost
+// handler the function ends, after an inner one it goes on.
 func (r *reader) markSheltered() {
 	type block struct {
 		start  int
@@ -287,10 +177,10 @@ func (r *reader) collectNames() {
 		case t.is("begin"):
 			declaring = false
 		case t.is("for", "foreach") && r.at(i+2).is("in", "slice"):
-			r.variables[r.at(i+1).text] = true
+			r.found.Variables[r.at(i+1).text] = true
 		case t.is("as") && (r.at(i+1).sign("(") || r.at(i+1).is("materialized", "not")) && r.at(i-1).named():
 			r.local[r.at(i-1).text] = true // WITH name AS (
-		case t.sign(")") && r.at(i+1).is("as") && r.at(i+2).sign("("):
+		case t.sign(")") && r.at(i+1).is("as") && (r.at(i+2).sign("(") || r.at(i+2).is("materialized", "not")):
 			if j := r.opening(i); r.at(j - 1).named() {
 				r.local[r.at(j-1).text] = true // WITH name (columns) AS (
 			}
@@ -312,7 +202,7 @@ func (r *reader) collectNames() {
 			r.found.NewFields = append(r.found.NewFields, r.at(i+2).text)
 		}
 		if declaring && t.named() && !t.is("declare") && (r.at(i-1).is("declare") || r.at(i-1).sign(";")) {
-			r.variables[t.text] = true
+			r.found.Variables[t.text] = true
 		}
 	}
 }
@@ -348,10 +238,10 @@ func (r *reader) use(n Name, right byte, i int) {
 	if n.Name == "" || n.Schema == "" && r.local[n.Name] {
 		return
 	}
-	r.found.Uses = append(r.found.Uses, tableUse{n, right, r.sheltered[min(i, len(r.sheltered)-1)]})
+	r.found.Uses = append(r.found.Uses, Use{n, right, r.sheltered[min(i, len(r.sheltered)-1)]})
 }
 
-// statement looks at what begins at token i.
+// statement reads the statement that begins at token i, if one does.
 func (r *reader) statement(i int) {
 	t, before := r.at(i), r.at(i-1)
 	switch {
@@ -470,7 +360,7 @@ func (r *reader) closing(i int) int {
 func (r *reader) sources(i int) {
 	for j := i + 1; ; {
 		n, _, after := r.source(j)
-		if n.Name != "" && !r.variables[n.Name] {
+		if n.Name != "" && !r.found.Variables[n.Name] {
 			r.use(n, 'S', i)
 		}
 		if after == j || !r.at(after).sign(",") || r.at(i).is("join") {
@@ -561,31 +451,40 @@ func (r *reader) selection(i, end int, into *Insert) {
 	if from < 0 {
 		return
 	}
-	count := 0
 	for k := from; k < end; k++ {
+		switch t := r.at(k); {
+		case t.sign("("):
+			depth++
+		case t.sign(")"):
+			depth--
+		}
 		if !r.at(k).is("from", "join") || r.at(k-1).is("distinct") || r.inFunctionOfFrom(k) {
 			continue
 		}
 		for j := k + 1; ; {
 			n, alias, after := r.source(j)
-			if _, twice := into.From[alias]; twice {
-				plain = false // which one is meant is not looked into
+			_, twice := into.From[alias]
+			if twice {
+				plain = false // which one is meant is not known
 			}
 			if n.Name != "" && n.Schema == "" && r.local[n.Name] {
 				n = Name{}
 			}
-			into.From[alias] = n
-			count++
+			if !twice || depth == 0 {
+				into.From[alias] = n
+			}
+			if depth == 0 {
+				into.Sources = append(into.Sources, alias)
+			}
 			if after == j || !r.at(after).sign(",") || r.at(k).is("join") {
 				break
 			}
 			j = after + 1
 		}
 	}
-	if !plain {
+	if into.plain = plain; !plain {
 		return
 	}
-	into.Simple = count == 1
 	for k := i; k < end; k++ {
 		if r.at(k).named() && r.at(k+1).sign(".") && r.at(k+2).named() && !r.at(k+3).sign("(") && !r.at(k+3).sign(".") && !r.at(k-1).sign(".") {
 			into.Fields = append(into.Fields, Value{Alias: r.at(k).text, Column: r.at(k + 2).text})

@@ -27,7 +27,7 @@ func TestRead(t *testing.T) {
 		{`begin insert into a values (1) on conflict (id) do update set x = 2; select 1 into n from b for update; end`, "I a, S b"},
 		{`begin begin insert into maybe values (1); exception when others then null; end; insert into a values (case when 1 = 1 then 2 else 3 end); exception when others then insert into log values (1); end`, "I maybe?, I a, I log"},
 	} {
-		found, _ := Read(c.source)
+		found := Read(c.source)
 		var uses []string
 		for _, use := range found.Uses {
 			text := string(use.Right) + " " + use.Table.String()
@@ -52,7 +52,7 @@ func TestRead(t *testing.T) {
 // plain and with aliases, converted, computed and all at once.
 func TestReadInsert(t *testing.T) {
 	t.Parallel()
-	found, variables := Read(`
+	found := Read(`
 		declare generation uuid := gen_random_uuid(); total int;
 		begin
 			insert into copies (backup_id, id, title, tags, score, made)
@@ -66,10 +66,10 @@ func TestReadInsert(t *testing.T) {
 	if !slices.Equal(into.Values, wants) || !slices.Equal(into.Columns, []string{"backup_id", "id", "title", "tags", "score", "made"}) {
 		t.Errorf("got %+v of %v", into.Values, into.Columns)
 	}
-	if !into.Simple || !into.Filtered || !into.Settles || into.From["a"].Name != "articles" {
+	if !into.Simple() || !into.Filtered || !into.Settles || into.From["a"].Name != "articles" {
 		t.Errorf("got %+v", into)
 	}
-	if names := slices.Sorted(maps.Keys(variables)); !slices.Equal(names, []string{"generation", "total"}) {
+	if names := slices.Sorted(maps.Keys(found.Variables)); !slices.Equal(names, []string{"generation", "total"}) {
 		t.Errorf("the variables are %v", names)
 	}
 	for _, source := range []string{
@@ -77,7 +77,7 @@ func TestReadInsert(t *testing.T) {
 		"insert into copies select distinct on (x) x, y from a",
 		"insert into copies values (1, 2)",
 	} {
-		if found, _ := Read(source); len(found.Inserts) != 1 || len(found.Inserts[0].Values) > 0 {
+		if found := Read(source); len(found.Inserts) != 1 || len(found.Inserts[0].Values) > 0 {
 			t.Errorf("%s is understood as %+v", source, found.Inserts)
 		}
 	}

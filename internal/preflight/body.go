@@ -13,9 +13,8 @@ import (
 // body compares the text of the SQL function that makes the backup with the tables.
 type body struct {
 	*checks.Subject
-	routine   facts.Routine
-	text      plsql.Routine
-	variables map[string]bool
+	routine facts.Routine
+	text    plsql.Routine
 	// path is the function's search path.
 	path     []string
 	findings []checks.Finding
@@ -34,9 +33,9 @@ func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
 		b.add("rpc_unread", checks.Warning, tryIt, "is written in %s, so what it needs could not be checked", r.Language)
 		return b.findings, Coverage{}
 	}
-	b.text, b.variables = plsql.Read(r.Source)
+	b.text = plsql.Read(r.Source)
 	for _, out := range r.ResultColumns {
-		b.variables[out] = true
+		b.text.Variables[out] = true
 	}
 	if own, ok := r.Setting("search_path"); ok {
 		b.path = facts.SearchPath(own)
@@ -99,7 +98,7 @@ func (b *body) relations() {
 	var missing, hidden []string
 	severity := checks.Warning
 	for _, use := range b.text.Uses {
-		if b.exists(use.Table, b.path) || b.variables[use.Table.Name] {
+		if b.exists(use.Table, b.path) || b.text.Variables[use.Table.Name] {
 			continue
 		}
 		list := &missing
@@ -192,7 +191,8 @@ func (b *body) coverage() Coverage {
 	targets := map[string]bool{}
 	for _, into := range b.text.Inserts {
 		targets[into.Into.Name] = true
-		for _, from := range into.From {
+		for _, alias := range into.Sources {
+			from := into.From[alias]
 			if from.Name == "" || !b.exists(from, b.path) {
 				continue
 			}

@@ -100,20 +100,19 @@ func (b *body) expand(into plsql.Insert) ([]plsql.Value, bool) {
 			values = append(values, v)
 			continue
 		}
-		if v.Alias == "" && !into.Simple {
-			return nil, false
-		}
-		for alias, from := range into.From {
-			if v.Alias != "" && v.Alias != alias {
-				continue
-			}
-			source, ok := b.table(from)
-			if !ok {
+		alias := v.Alias
+		if alias == "" {
+			if !into.Simple() {
 				return nil, false
 			}
-			for _, c := range source.Columns {
-				values = append(values, plsql.Value{Alias: alias, Column: c.Name})
-			}
+			alias = into.Sources[0]
+		}
+		source, ok := b.table(into.From[alias])
+		if !ok {
+			return nil, false
+		}
+		for _, c := range source.Columns {
+			values = append(values, plsql.Value{Alias: alias, Column: c.Name})
 		}
 	}
 	return values, true
@@ -125,17 +124,16 @@ func (b *body) value(into plsql.Insert, target facts.Table, column string, v pls
 	if !ok || v.Column == "" {
 		return
 	}
-	from, ok := into.From[v.Alias]
-	if v.Alias == "" {
-		if !into.Simple || b.variables[v.Column] {
+	alias := v.Alias
+	if alias == "" {
+		if !into.Simple() || b.text.Variables[v.Column] {
 			return
 		}
-		for _, from = range into.From { // the only one
-			ok = true
-		}
+		alias = into.Sources[0]
 	}
-	source, known := b.table(from)
-	if !ok || !known {
+	from := into.From[alias]
+	source, ok := b.table(from)
+	if !ok {
 		return
 	}
 	c, ok := source.Column(v.Column)
@@ -197,7 +195,7 @@ func assignable(from, to facts.Column) bool {
 
 // unique checks that a table that keeps every backup allows a row more than once.
 func (b *body) unique(into plsql.Insert, target facts.Table, columns []string, values []plsql.Value, severity checks.Severity) {
-	if into.Settles || !into.Simple {
+	if into.Settles || !into.Simple() {
 		return
 	}
 	for _, use := range b.text.Uses {
@@ -208,7 +206,7 @@ func (b *body) unique(into plsql.Insert, target facts.Table, columns []string, v
 	for _, unique := range target.Unique {
 		copied := 0
 		for i, v := range values {
-			isColumn := v.Column != "" && (v.Alias != "" || !b.variables[v.Column])
+			isColumn := v.Column != "" && (v.Alias != "" || !b.text.Variables[v.Column])
 			if isColumn && slices.Contains(unique, columns[i]) {
 				copied++
 			}

@@ -40,9 +40,9 @@ func triggerRisk(s *checks.Subject, t facts.Trigger) string {
 	if t.Language != "plpgsql" {
 		return ""
 	}
-	body, variables := plsql.Read(t.Source)
+	body := plsql.Read(t.Source)
 	for _, use := range body.Uses {
-		if !use.Sheltered && !variables[use.Table.Name] && !exists(s, use.Table.Schema, use.Table.Name, dataAPIPath) {
+		if !use.Sheltered && !body.Variables[use.Table.Name] && !exists(s, use.Table.Schema, use.Table.Name, dataAPIPath) {
 			return fmt.Sprintf("its function uses the table %s, which does not exist", use.Table)
 		}
 	}
