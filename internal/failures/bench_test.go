@@ -13,7 +13,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 )
 
-// coldStartLimit is how long the function may take to its first answer.
+// coldStartLimit is how long the function may take to its first response.
 const coldStartLimit = 250 * time.Millisecond
 
 // BenchmarkColdStart measures how long the function takes from the start of its

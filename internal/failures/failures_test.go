@@ -1,6 +1,6 @@
-// Package failures_test brings about every way in which a backup is known to
-// fail, on the local stack, and shows what is left of each: the table of the
-// guide docs/guides/failures.md.
+// Package failures_test makes a backup fail in every known way, on the local stack,
+// and shows what each failure leaves behind: the table of the guide
+// docs/guides/failures.md.
 package failures_test
 
 import (
@@ -28,10 +28,10 @@ var (
 
 const guide = "../../docs/guides/failures.md"
 
-// sites is how many projects the rows share.
+// sites is the number of projects that the rows share.
 const sites = 3
 
-// result is what came of a row.
+// result is the result of a row.
 type result struct {
 	seen    outcome
 	status  string
@@ -40,13 +40,13 @@ type result struct {
 	took    time.Duration
 }
 
-// TestFailures proves for every known cause of failure, on a real PostgreSQL and
-// with the function in a real Deno: which rows are left; that none of them
-// claims a success that did not happen; that people are told of every incident
-// exactly once, or that it is recorded that they were not; that the status names
-// the cause while it lasts, to whoever may only read; and that a backup succeeds
-// again, shows as healthy without a problem, and ends the incident without another mail, once the cause is
-// gone. It also proves that the guide shows exactly this.
+// TestFailures proves for every known cause of failure, on a real PostgreSQL and with
+// the function in a real Deno: which rows it leaves; that none of them reports a
+// success that did not happen; that every incident is alerted exactly once, or that it
+// is recorded that it was not; that the status names the cause while it persists, also
+// to a read-only user; and that once the cause is gone a backup succeeds, is healthy
+// without a problem, and ends the incident without another mail. It also proves that
+// the guide shows exactly this.
 func TestFailures(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -261,7 +261,7 @@ func guarded(do func()) (err error) {
 	return nil
 }
 
-// run brings the row's cause about and looks at what is left; then it ends the
+// run creates the row's cause and reads what it leaves behind; then it ends the
 // cause and sees whether a backup succeeds again.
 func (r row) run(s *site, begin func(), tick func() error) (got result) {
 	started := time.Now()
@@ -342,10 +342,10 @@ func (r row) countMails(s *site, late int) (wrong []string) {
 	return wrong
 }
 
-// recovers ends the cause and has the next backup run: it succeeds, ends every
-// incident, and nobody gets another mail for it.
+// recovers ends the cause and runs the next backup, which must succeed and end every
+// incident without another mail.
 func (r row) recovers(s *site, at time.Time) (wrong []string) {
-	s.mend()
+	s.repair()
 	s.settle()
 	next := s.due.Add(24 * time.Hour)
 	for !next.After(at) || s.holds(`exists (select from auto_backup.runs where backup = $1 and due_at >= $2)`, s.name, next) {

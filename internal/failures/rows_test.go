@@ -11,51 +11,50 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 )
 
-// row is one cause of failure: how it is brought about, and what is left of it.
-// What a person should do, codes.json says of the first problem of the status;
-// about names another one of them, if the cause is rather that. todo is for what
-// a code cannot know: that nothing is left to be done, or more about the cause.
+// row is one cause of failure: how to create it, and what it leaves behind. What to do
+// is the remedy in codes.json of the status's first problem, or of another one that
+// about names. todo replaces it if a code cannot know what to do, for example nothing.
 type row struct {
 	cause  string
 	about  string
 	todo   string
 	wanted outcome
-	// status is what somebody is told who asks while the cause lasts: at the end
-	// of the row, or early, this long after the due time, before the watchdog looks.
+	// status is the status while the cause persists: at the end of the row, or,
+	// with early, that long after the due time, before the watchdog runs.
 	status string
 	early  time.Duration
 
 	// settings changes the defaults of the backup.
 	settings func(*backup.Settings)
-	// broken brings the cause about, before the backup is due.
+	// broken creates the cause, before the backup is due.
 	broken func(*site)
-	// due is what happens when the backup is due, if not one tick of its job.
+	// due is what happens when the backup is due, instead of one tick of its job.
 	due func(*site)
-	// meanwhile happens while the function has work to do.
+	// meanwhile happens while the function is working.
 	meanwhile func(*site)
-	// between happens before the watchdog looks for the nth time, n from 0.
+	// between happens before the watchdog runs for the nth time, n from 0.
 	between func(s *site, n int)
-	// absent is how long nothing runs from the due time on.
+	// absent is how long nothing runs after the due time.
 	absent time.Duration
 	// rounds is how many e-mails each subscriber gets, if not one for each alert
 	// that was delivered.
 	rounds map[string]int
 	// late is how many more they get once the cause is gone.
 	late int
-	// clock has the real pg_cron make the tick, or fail to, in a project that rows
-	// with the same text share.
+	// clock makes the real pg_cron tick, or fail to, in a project that rows with the
+	// same clock share.
 	clock clock
-	// slow rows wait for a real time limit, and so begin first.
+	// slow rows wait for a real time limit, so they begin first.
 	slow bool
 }
 
-// clock says what the real pg_cron does.
+// clock is what the real pg_cron does.
 type clock string
 
 const (
 	ticking    clock = "ticking"
-	cannotTick clock = "finding no way to the database"
-	standing   clock = "standing still"
+	cannotTick clock = "without a connection"
+	standing   clock = "stopped"
 )
 
 var (
@@ -75,21 +74,21 @@ func (r row) remedy() string {
 	return codes.Lookup(code, statePattern.FindString(r.cause)).Remedy
 }
 
-// watches is how often the watchdog looks, every ten minutes.
+// watches is how often the watchdog runs, every ten minutes.
 const watches = 8
 
 func noTick(*site) {}
 
-// html is a server that knows nothing of the function.
+// html is a server without the function.
 func html(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write([]byte("<!doctype html><title>AIMindset</title>"))
 }
 
-// page is the source of an Edge Function that answers with a page.
+// page is the source of an Edge Function that responds with a web page.
 const page = `Deno.serve(() => new Response("<!doctype html><title>AIMindset</title>", { headers: { "Content-Type": "text/html" } }));`
 
-// answers has the gateway answer requests to a function by itself.
+// answers makes the gateway itself respond to requests to a function.
 func answers(slug string, status int, code string) func(*site) {
 	return func(s *site) {
 		s.intercept("/functions/v1/"+slug, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -101,7 +100,7 @@ func answers(slug string, status int, code string) func(*site) {
 	}
 }
 
-// intercept stands between a path of the project and who asks for it.
+// intercept intercepts requests to a path of the project.
 func (s *site) intercept(prefix string, handle func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
 	s.stack.InterceptProject(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +113,7 @@ func (s *site) intercept(prefix string, handle func(w http.ResponseWriter, r *ht
 	})
 }
 
-// fromFunction stands between the backup function and the Data API.
+// fromFunction intercepts the backup function's requests to the Data API.
 func (s *site) fromFunction(handle func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
 	s.intercept("/rest/v1/", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if strings.HasPrefix(r.UserAgent(), "auto-backup/") {
@@ -125,12 +124,12 @@ func (s *site) fromFunction(handle func(w http.ResponseWriter, r *http.Request, 
 	})
 }
 
-// raises has the application's backup function end in an error of SQL.
+// raises makes the application's backup function end with an SQL error.
 func raises(sqlstate, message string) func(*site) {
 	return func(s *site) { s.rpcIs(`raise exception '` + message + `' using errcode = '` + sqlstate + `';`) }
 }
 
-// tokenIs changes the token in vault.
+// tokenIs changes the token in the vault.
 func tokenIs(value string) func(*site) {
 	return func(s *site) {
 		s.sql(`select vault.update_secret(id, $2) from vault.secrets where name = $1`, s.name.VaultToken(), value)
@@ -146,7 +145,7 @@ var (
 	failing      = raises("P0001", "fora do ar")
 )
 
-// both makes two causes one.
+// both combines causes.
 func both(causes ...func(*site)) func(*site) {
 	return func(s *site) {
 		for _, cause := range causes {
@@ -162,7 +161,7 @@ func alertFunction(source string) func(*site) {
 	}
 }
 
-// deploy puts another function in the place of one, until the row is over.
+// deploy replaces a function until the row is over.
 func (s *site) deploy(slug, source string, verifyJWT bool) {
 	files := s.stack.FunctionFiles(slug)
 	s.must(s.stack.DeployFunction(s.ctx, slug, map[string]string{"index.ts": source}, verifyJWT))
@@ -175,7 +174,7 @@ func (s *site) deploy(slug, source string, verifyJWT bool) {
 	}
 }
 
-// functionStatus has the platform switch a function off until the row is over.
+// functionStatus makes the platform disable a function until the row is over.
 func functionStatus(slug, status string) func(*site) {
 	return func(s *site) {
 		s.must(s.stack.SetFunctionStatus(slug, status))
@@ -183,29 +182,29 @@ func functionStatus(slug, status string) func(*site) {
 	}
 }
 
-// begun is a backup that holds a lock for as long as it takes.
+// begun is a backup that holds a lock while it runs.
 const begun = `perform pg_advisory_xact_lock(4711); perform pg_sleep(60); return null;`
 
-// whenBegun waits until such a backup is under way.
+// whenBegun waits until such a backup is in progress.
 func (s *site) whenBegun() {
 	s.await("the begin of the backup", func() bool {
 		return s.holds(`exists (select from pg_locks where locktype = 'advisory' and objid = 4711)`)
 	})
 }
 
-// url changes the function's address by hand, until the next apply.
+// url changes the function's URL manually, until the next apply.
 func (s *site) url(address string) {
 	s.sql(`update auto_backup.settings set document = jsonb_set(document, '{function,url}', to_jsonb($2::text)) where backup = $1`, s.name, address)
 }
 
-// otherHost starts a host that answers with a page.
+// otherHost starts a host that responds with a web page.
 func (s *site) otherHost() string {
 	server := httptest.NewServer(http.HandlerFunc(html))
 	s.undo = append(s.undo, server.Close)
 	return server.URL
 }
 
-// The words of outcomes that many causes share.
+// The texts of outcomes that many causes share.
 const (
 	noTickAtAll  = "the job did not tick at that time"
 	byWatchdog   = "one, by the watchdog"
@@ -281,25 +280,25 @@ func rows() []row {
 			due: noTick,
 		},
 		{
-			cause: "The real pg_cron finds no connection or worker for its jobs", clock: cannotTick, early: 40 * time.Minute,
+			cause: "The real pg_cron has no free connection or worker for its jobs", clock: cannotTick, early: 40 * time.Minute,
 			status: "`scheduler_down`: `tick_failed`, `watchdog_silent`, `due_missed`",
 			// pg_cron notes the failure without a time.
 			wanted: madeUp(noTickAtAll),
 		},
 		{
-			cause: "The real pg_cron's launcher stands still", clock: standing,
+			cause: "The real pg_cron's launcher is stopped", clock: standing,
 			status: "`scheduler_down`: `watchdog_silent`, `due_missed`",
 			wanted: madeUp(noTickAtAll), broken: (*site).stopLauncher, early: 40 * time.Minute,
 			due: func(s *site) { s.until(s.due.Add(2 * time.Second)) },
 		},
 		{
-			cause: "The project is paused for three days over a due time", todo: "Restore the project and keep it from being paused.",
+			cause: "The project is paused for three days, during a due time", todo: "Restore the project, and prevent it from being paused again.",
 			status: "`scheduler_down`: `watchdog_silent`, `due_missed`, `overdue`",
 			wanted: outcome{"catch_up succeeded (" + noTickAtAll + "); overdue", "`backup_logs`: finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
 			due:    noTick, absent: 72 * time.Hour, early: 72 * time.Hour,
 		},
 		{
-			cause: "The database is read-only over a due time (full disk)", wanted: madeUp(noTickAtAll),
+			cause: "The database is read-only at a due time (full disk)", wanted: madeUp(noTickAtAll),
 			status: "`scheduler_down`: `database_read_only`, `watchdog_silent`",
 			broken: func(s *site) { s.readOnly(true) },
 			due: func(s *site) {
@@ -333,7 +332,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The token is missing in vault when the real pg_cron ticks", clock: ticking,
+			cause: "The token is missing in the vault when the real pg_cron ticks", clock: ticking,
 			status: "`failing`: `vault_token_missing`, `token_missing`, `tick_failed`",
 			wanted: without("token_missing", `its tick failed: ERROR: auto_backup: the vault secret "auto-backup/token" is missing, so no backup can be started`),
 			broken: func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultToken()) },
@@ -341,19 +340,19 @@ func rows() []row {
 
 		// What a request needs.
 		{
-			cause:  "The token is missing in vault",
+			cause:  "The token is missing in the vault",
 			status: "`failing`: `vault_token_missing`, `token_missing`",
 			wanted: without("token_missing", noTickAtAll),
 			broken: func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultToken()) },
 		},
 		{
-			cause:  "The token in vault ends with a line break",
+			cause:  "The token in the vault ends with a line break",
 			status: "`failing`: `token_mismatch`, `token_invalid`",
 			wanted: without("token_invalid", noTickAtAll),
 			broken: tokenIs(anyToken + "\n"),
 		},
 		{
-			cause:  "Vault cannot decrypt the token (restored into another project)",
+			cause:  "The vault cannot decrypt the token (restored into another project)",
 			status: "`failing`: `vault_token_unreadable`, `token_invalid`",
 			wanted: without("token_invalid", noTickAtAll),
 			broken: func(s *site) {
@@ -367,25 +366,25 @@ func rows() []row {
 			broken: func(s *site) { s.sql(`drop extension pg_net cascade`) },
 		},
 		{
-			cause:  "The function's address is empty in the settings",
+			cause:  "The function's URL is empty in the settings",
 			status: "`failing`: `function_url`, `not_dispatched`",
 			wanted: without("not_dispatched", noTickAtAll),
 			broken: func(s *site) { s.url("") },
 		},
 		{
-			cause:  "The function's address has no scheme",
+			cause:  "The function's URL has no scheme",
 			status: "`failing`: `function_url`, `not_dispatched`",
 			wanted: without("not_dispatched", noTickAtAll),
 			broken: func(s *site) { s.url("auto-backup") },
 		},
 		{
-			cause:  "pg_net's worker stands still",
+			cause:  "pg_net's worker is stopped",
 			status: "`failing`: `pg_net_down`, `not_sent`, `alert_not_delivered`",
 			wanted: outcome{"schedule failed `not_sent`, retry failed `not_sent`", watchdogRows, notDelivered},
 			broken: func(s *site) { s.stopNet() }, late: 1,
 		},
 		{
-			cause: "PostgreSQL crashes between request and answer", todo: "Nothing: the watchdog tries again.",
+			cause: "PostgreSQL crashes between request and response", todo: "Nothing: the watchdog retries.",
 			status: "`healthy`",
 			wanted: outcome{"schedule failed `no_answer`, retry succeeded",
 				"`backup_logs`: finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
@@ -398,7 +397,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "pg_net has forgotten the answer (6 h) before the watchdog looks", todo: "Nothing if the retry succeeds; else see the function's logs.",
+			cause: "pg_net has deleted the response (after 6 h) before the watchdog reads it", todo: "Nothing if the retry succeeds; otherwise check the function's logs.",
 			status: "`healthy`",
 			wanted: outcome{"schedule failed `no_answer`, retry succeeded",
 				"`backup_logs`: finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
@@ -406,7 +405,7 @@ func rows() []row {
 			meanwhile: func(s *site) { s.settle(); s.sql(`delete from net._http_response`); s.stack.InterceptProject(nil) },
 		},
 
-		// The way to the function.
+		// The request to the function.
 		{
 			cause: "The function is deleted or was never deployed", wanted: unreached("http_404"),
 			status: "`failing`: `function_missing`, `http_404`",
@@ -423,7 +422,7 @@ func rows() []row {
 			broken: func(s *site) { s.stack.BreakFunction(s.name.Slug(), true) },
 		},
 		{
-			cause: "The platform checks JWTs before the function (`verify_jwt` switched on)", wanted: unreached("http_401"),
+			cause: "The platform checks JWTs before the function (`verify_jwt` enabled)", wanted: unreached("http_401"),
 			status: "`failing`: `function_verify_jwt`, `http_401`",
 			broken: func(s *site) {
 				on := true
@@ -433,12 +432,12 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "Another function stands in its place and answers HTML", wanted: unreached("unexpected_answer"),
+			cause: "Another function replaces it and responds with HTML", wanted: unreached("unexpected_answer"),
 			status: "`failing`: `unexpected_answer`",
 			broken: func(s *site) { s.deploy(s.name.Slug(), page, false) },
 		},
 		{
-			cause: "Another function stands in its place and always answers success", wanted: unreached("unexpected_answer"),
+			cause: "Another function replaces it and always reports success", wanted: unreached("unexpected_answer"),
 			status: "`failing`: `unexpected_answer`",
 			broken: func(s *site) { s.deploy(s.name.Slug(), `Deno.serve(() => Response.json({ success: true }));`, false) },
 		},
@@ -454,12 +453,12 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The function runs out of memory or CPU before it answers", wanted: unreached("http_546"),
+			cause: "The function runs out of memory or CPU before it responds", wanted: unreached("http_546"),
 			status: "`failing`: `http_546`",
 			broken: func(s *site) { answers(s.name.Slug(), 546, "WORKER_LIMIT")(s) },
 		},
 		{
-			cause: "The platform's time limit for an answer passes", wanted: unreached("http_504"),
+			cause: "The platform's time limit for a response is exceeded", wanted: unreached("http_504"),
 			status: "`failing`: `http_504`",
 			broken: func(s *site) { answers(s.name.Slug(), 504, "IDLE_TIMEOUT")(s) },
 		},
@@ -469,12 +468,12 @@ func rows() []row {
 			broken: func(s *site) { answers(s.name.Slug(), 402, "EXCEEDED")(s) },
 		},
 		{
-			cause: "The function's address leads to another host, which answers HTML", wanted: unreached("unexpected_answer"),
+			cause: "The function's URL leads to another host, which responds with HTML", wanted: unreached("unexpected_answer"),
 			status: "`failing`: `function_url`, `unexpected_answer`",
 			broken: func(s *site) { s.url(s.otherHost() + "/functions/v1/auto-backup") },
 		},
 		{
-			cause: "The function's address has a host that does not exist", wanted: unreached("unreachable"),
+			cause: "The function's URL has a host that does not exist", wanted: unreached("unreachable"),
 			status: "`failing`: `function_url`, `unreachable`",
 			broken: func(s *site) { s.url("http://function.invalid/functions/v1/auto-backup") },
 		},
@@ -484,21 +483,21 @@ func rows() []row {
 			broken: func(s *site) { s.url("http://127.0.0.1:9/functions/v1/auto-backup") },
 		},
 		{
-			cause: "The connection to the function is cut before its answer", wanted: unreached("unreachable"),
+			cause: "The connection to the function is cut before the response", wanted: unreached("unreachable"),
 			status: "`failing`: `unreachable`",
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) })
 			},
 		},
 		{
-			cause: "The function does not answer within pg_net's 10 s and never runs", wanted: unreached("timeout"), slow: true,
+			cause: "The function does not respond within pg_net's 10 s and never runs", wanted: unreached("timeout"), slow: true,
 			status: "`failing`: `timeout`",
 			broken: func(s *site) {
 				s.intercept("/functions/v1/"+s.name.Slug(), func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() })
 			},
 		},
 		{
-			cause: "The function's answer comes after pg_net's 10 s, but it runs", todo: "Nothing: its log rows count, not its answer.", slow: true,
+			cause: "The function responds after pg_net's 10 s, but it runs", todo: "Nothing: its log rows count, not its response.", slow: true,
 			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
@@ -509,7 +508,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The same request arrives six times at once", todo: "Nothing: one delivery runs, the others are refused.",
+			cause: "The same request arrives six times at the same time", todo: "Nothing: one delivery runs, and the others are refused.",
 			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) { s.stopNet() },
@@ -527,7 +526,7 @@ func rows() []row {
 
 		// The function's own work.
 		{
-			cause: "The function is killed half-way", todo: "Nothing if the retry succeeds; else look at the function's logs.",
+			cause: "The function is killed during a run", todo: "Nothing if the retry succeeds; otherwise check the function's logs.",
 			status: "`healthy`",
 			wanted: outcome{"schedule failed `interrupted`, retry succeeded",
 				"`backup_logs`: interrupted, finished; `system_logs`: `auto_backup_error` by the watchdog, `auto_backup`", byWatchdog},
@@ -540,7 +539,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The platform stops the function at its time limit", todo: "See why the backup takes so long.",
+			cause: "The platform stops the function at its time limit", todo: "Find out why the backup takes so long.",
 			status: "`healthy`",
 			wanted: outcome{"schedule failed `interrupted`, retry succeeded",
 				"`backup_logs`: interrupted, finished; `system_logs`: `auto_backup_error` by the function, `auto_backup`", byWatchdog},
@@ -565,7 +564,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause:  "The Data API answers HTML with status 200",
+			cause:  "The Data API responds with HTML and status 200",
 			status: "`failing`: `log_unreachable`",
 			wanted: outcome{"schedule failed `log_unreachable`, retry failed `log_unreachable`", watchdogRows, byFunction},
 			broken: func(s *site) {
@@ -636,7 +635,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause:  "`system_logs` refuses the success row alone",
+			cause:  "`system_logs` refuses only the success row",
 			status: "`failing`: `log_refused`, `log_rejected`",
 			wanted: reported("log_rejected"),
 			broken: func(s *site) {
@@ -645,7 +644,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause:  "`backup_logs` refuses to be finalised (trigger)",
+			cause:  "`backup_logs` refuses the final update (trigger)",
 			status: "`failing`: `log_rejected`",
 			wanted: outcome{"schedule failed `log_rejected`, retry failed `log_rejected`", "`backup_logs`: 2 × begun; `system_logs`: 2 × `auto_backup_error` by the function", byFunction},
 			broken: func(s *site) {
@@ -657,7 +656,7 @@ func rows() []row {
 
 		// The backup itself.
 		{
-			cause: "A table is renamed: the backup answers 200 with `success: false`", wanted: reported("backup_failed"),
+			cause: "A table is renamed: the backup responds with 200 and `success: false`", wanted: reported("backup_failed"),
 			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`alter table public.feedbacks rename to feedbacks_old`, `alter table public.feedbacks_old rename to feedbacks`)
@@ -671,14 +670,14 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "An article has `published` NULL (`success: false`)", todo: "Give the article a value, and the column NOT NULL.", wanted: reported("backup_failed"),
+			cause: "An article has NULL as `published` (`success: false`)", todo: "Set a value in the article, and make the column NOT NULL.", wanted: reported("backup_failed"),
 			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.breaks(`update public.articles set published = null where slug = 'artigo-1'`, `update public.articles set published = true where slug = 'artigo-1'`)
 			},
 		},
 		{
-			cause: "A lock is not granted in time (`success: false`)", todo: "Find what holds the lock in `pg_locks`, for example a long dump.", wanted: reported("backup_failed"),
+			cause: "The backup waits too long for a lock (`success: false`)", todo: "Find the holder of the lock in `pg_locks`, for example a long dump.", wanted: reported("backup_failed"),
 			status: "`failing`: `backup_failed`",
 			broken: func(s *site) {
 				s.exec(s.owner, `alter function public.backup_all_data() set lock_timeout = '200ms'`)
@@ -690,24 +689,24 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The backup answers `null`", wanted: reported("backup_empty"),
+			cause: "The backup returns `null`", wanted: reported("backup_empty"),
 			status: "`failing`: `backup_empty`",
 			broken: func(s *site) { s.rpcIs(`return null;`) },
 		},
 		{
-			cause: "The backup answers success without a `backup_id`", wanted: reported("backup_empty"),
+			cause: "The backup reports success without a `backup_id`", wanted: reported("backup_empty"),
 			status: "`failing`: `backup_empty`",
 			broken: func(s *site) { s.rpcIs(`return '{"success": true, "total_records": 12}'::json;`) },
 		},
 		{
-			cause: "The backup answers success as text", wanted: reported("backup_empty"),
+			cause: "The backup reports success as text", wanted: reported("backup_empty"),
 			status: "`failing`: `backup_empty`",
 			broken: func(s *site) {
 				s.rpcIs(`return '{"success": "true", "backup_id": "5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11"}'::json;`)
 			},
 		},
 		{
-			cause: "The backup reports success, but `verify_table` has no row of it", wanted: reported("backup_unverified"),
+			cause: "The backup reports success, but `verify_table` has no rows of it", wanted: reported("backup_unverified"),
 			status:   "`failing`: `backup_unverified`",
 			settings: verify,
 			broken: func(s *site) {
@@ -723,7 +722,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "A DELETE without WHERE in the backup (HTTP 400, 21000)", wanted: reported("rpc_http"),
+			cause: "The backup contains a DELETE without WHERE (HTTP 400, 21000)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_http`",
 			broken: raises("21000", "DELETE requires a WHERE clause"),
 		},
@@ -735,7 +734,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "A CHECK fails in the backup (HTTP 400, 23514)", wanted: reported("rpc_http"),
+			cause: "The backup violates a CHECK (HTTP 400, 23514)", wanted: reported("rpc_http"),
 			status: "`failing`: `rpc_http`",
 			broken: raises("23514", "new row violates check constraint"),
 		},
@@ -765,7 +764,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The gateway before the database gives up (HTTP 504, HTML)", todo: "Find what blocks the database.", wanted: reported("rpc_http"), slow: true,
+			cause: "The gateway in front of the database gives up (HTTP 504, HTML)", todo: "Find out what blocks the database.", wanted: reported("rpc_http"), slow: true,
 			status: "`failing`: `rpc_http`",
 			broken: func(s *site) {
 				s.intercept("/rest/v1/rpc/", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -782,7 +781,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The failure passes before the retry", todo: "Nothing: the retry succeeds.",
+			cause: "The cause is gone before the retry", todo: "Nothing: the retry succeeds.",
 			status: "`healthy`",
 			wanted: outcome{"schedule failed `backup_failed`, retry succeeded",
 				"`backup_logs`: failed, finished; `system_logs`: `auto_backup_error` by the function, `auto_backup`", byFunction},
@@ -798,7 +797,7 @@ func rows() []row {
 			status: "`failing`: `rpc_http`",
 			wanted: outcome{"schedule failed `rpc_http`, retry failed `rpc_http`, schedule failed `rpc_http`, retry failed `rpc_http`; overdue",
 				"`backup_logs`: 4 × failed; `system_logs`: 4 × `auto_backup_error` by the function, `auto_backup_error` by the watchdog",
-				"2 × one, by the function, none more for being overdue"},
+				"2 × one, by the function, no additional one for being overdue"},
 			broken: failing,
 			between: func(s *site, n int) {
 				if n == watches-1 {
@@ -816,13 +815,13 @@ func rows() []row {
 
 		// The alert.
 		{
-			cause: "The alert function is missing, when the backup function failed", about: "alert_function_missing",
+			cause: "The alert function is missing when the backup function fails", about: "alert_function_missing",
 			status: "`failing`: `backup_failed`, `alert_function_missing`, `alert_not_delivered`",
 			wanted: outcome{reported("backup_failed").runs, failedRows, notDelivered},
 			broken: both(func(s *site) { s.rpcIs(`return '{"success": false}'::json;`) }, functionStatus(alerts, "REMOVED")),
 		},
 		{
-			cause: "The alert function is missing, when the watchdog calls it", about: "alert_function_missing",
+			cause: "The alert function is missing when the watchdog calls it", about: "alert_function_missing",
 			status: "`failing`: `token_mismatch`, `unauthorized`, `alert_function_missing`, `alert_not_delivered`",
 			wanted: outcome{unreached("unauthorized").runs, watchdogRows, notDelivered},
 			broken: both(unauthorized, functionStatus(alerts, "REMOVED")),
@@ -834,7 +833,7 @@ func rows() []row {
 			broken: both(unauthorized, func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultAlertKey()) }),
 		},
 		{
-			cause: "The alert function refuses the backup function (401), but not the watchdog", todo: "Keep a legacy key active, or switch `verify_jwt` off for `alert-processor`.",
+			cause: "The alert function refuses the backup function (401), but not the watchdog", todo: "Keep a legacy key active, or disable `verify_jwt` for `alert-processor`.",
 			status: "`failing`: `rpc_http`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, byWatchdog},
 			broken: both(failing, func(s *site) {
@@ -850,7 +849,7 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "The alert function answers 500", about: "alert_not_delivered",
+			cause: "The alert function responds with 500", about: "alert_not_delivered",
 			status: "`failing`: `rpc_http`, `no_subscribers`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
@@ -867,25 +866,25 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "The alert function does not know the alert's type (200, nothing sent)", todo: "Restore the contract of `alert-processor`.",
+			cause: "The alert function does not know the alert's type (200, nothing sent)", todo: "Make `alert-processor` accept the alert's type again.",
 			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, alertFunction(`Deno.serve(() => Response.json({ message: "Alert type not configured for email notifications" }));`)),
 		},
 		{
-			cause: "The alert function answers HTML", todo: "Deploy `alert-processor` again.",
+			cause: "The alert function responds with HTML", todo: "Deploy `alert-processor` again.",
 			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, alertFunction(page)),
 		},
 		{
-			cause: "The mail service refuses every mail (200, all failed)", todo: "Look at the mail service's account and key.",
+			cause: "The mail service refuses every mail (200, all failed)", todo: "Check the account and the key at the mail service.",
 			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) { s.stack.FailEmails(http.StatusTooManyRequests) }),
 		},
 		{
-			cause: "The mail service refuses the mails of one subscriber", todo: "Correct the address; nobody else gets a second mail.",
+			cause: "The mail service refuses the mails of one subscriber", todo: "Correct the address. The other subscribers get no second mail.",
 			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered}, rounds: map[string]int{"admin@aimindset.example": 1},
 			broken: both(failing, func(s *site) {
@@ -912,7 +911,7 @@ func rows() []row {
 			},
 		},
 		{
-			cause: "The alert function is slow, but answers", todo: "Nothing.",
+			cause: "The alert function is slow, but responds", todo: "Nothing.",
 			status: "`failing`: `rpc_http`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, byFunction},
 			broken: both(failing, func(s *site) {
@@ -926,7 +925,7 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "The alert function never answers", about: "alert_not_delivered", slow: true,
+			cause: "The alert function never responds", about: "alert_not_delivered", slow: true,
 			status: "`failing`: `rpc_http`, `alert_not_delivered`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, notDelivered},
 			broken: both(failing, func(s *site) {
@@ -942,14 +941,14 @@ func rows() []row {
 			}),
 		},
 		{
-			cause: "Alerts are switched off", todo: "Set `alert = { enabled = true }`.",
+			cause: "Alerts are disabled", todo: "Set `alert = { enabled = true }`.",
 			status:   "`failing`: `rpc_http`",
 			wanted:   outcome{reported("rpc_http").runs, failedRows, "switched off"},
 			settings: func(settings *backup.Settings) { settings.Alert.Enabled = false },
 			broken:   failing,
 		},
 		{
-			cause: "`cron.job_run_details` grows without end", todo: "Nothing for this backup; other jobs' history is theirs to prune.",
+			cause: "`cron.job_run_details` grows without limit", todo: "Nothing for this backup. The provider does not delete the history of other jobs.",
 			status: "`healthy`",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
 			broken: func(s *site) {
@@ -968,7 +967,7 @@ func rows() []row {
 	}
 }
 
-// verify has the function look for the backup's rows.
+// verify makes the function check the backup's rows.
 func verify(settings *backup.Settings) {
 	table := "backup_articles"
 	settings.Function.VerifyTable = &table

@@ -20,7 +20,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-// past is a run history, and what the watchdog makes of it at several times.
+// past is a run history, and what the watchdog does about it at several times.
 // Times are days of March 2026 and times of day in UTC, such as "2 03:00".
 type past struct {
 	name string
@@ -428,7 +428,7 @@ func cmpZero[T comparable](value, otherwise T) T {
 
 var missedPattern = regexp.MustCompile(`^The schedule (\S+) was due at (\S+),`)
 
-// inPastWords is what a status says, in the words of the table.
+// inPastWords returns what a status says, in the notation of the table.
 func inPastWords(status health.Status) string {
 	var words []string
 	if !status.RetryAt.IsZero() {
@@ -464,7 +464,7 @@ func newestMissed(says string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "missed ") && w != newest }), ", ")
 }
 
-// watchdog is what the watchdog does at a time, in the words of the table.
+// watchdog returns what the watchdog does at a time, in the notation of the table.
 func (c past) watchdog(s *site, at time.Time) string {
 	var words []string
 	rolledBack := func(do func(tx pgx.Tx) error) {

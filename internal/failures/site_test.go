@@ -39,7 +39,7 @@ type site struct {
 	name    backup.Name
 	// due is when the backup of a row is due. All times of a row follow from it.
 	due time.Time
-	// netDown says that pg_net's worker was stopped, so that nobody waits for it.
+	// netDown says that pg_net's worker was stopped and is not waited for.
 	netDown bool
 	// rpc is the application's backup function as it was.
 	rpc string
@@ -47,11 +47,11 @@ type site struct {
 	settings backup.Settings
 	// undo restores what a row broke, last thing first.
 	undo []func()
-	// gone are the runs whose process is killed, so that nobody waits for their end.
+	// gone are the runs whose process was killed, which are not waited for.
 	gone map[string]bool
 	// mails is how many e-mails had been sent when the row began.
 	mails int
-	// status is what the row showed to whoever asked while the cause lasted.
+	// status is the status while the cause persisted.
 	status string
 	// unclear are the faults of what was answered then.
 	unclear []string
@@ -60,7 +60,7 @@ type site struct {
 	ticks bool
 }
 
-// failure is how a step of a row gives up: the row ends, the others go on.
+// failure is the panic with which a step ends its row; other rows continue.
 type failure struct{ error }
 
 func (s *site) failf(format string, args ...any) {
@@ -91,7 +91,7 @@ func newProject(ctx context.Context, ticks bool) (*stack.Stack, error) {
 	return project, nil
 }
 
-// newSite prepares the place of one backup in a project. Nothing is installed yet.
+// newSite prepares one backup in a project, without installing it.
 func newSite(ctx context.Context, project *stack.Stack, name backup.Name, due time.Time) (*site, error) {
 	owner, err := pgxpool.New(ctx, project.DatabaseURL+"&pool_max_conns=3&timezone=UTC")
 	if err != nil {
@@ -119,7 +119,7 @@ func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly b
 	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
-// defaults returns the settings of a backup as somebody who configures nothing has it.
+// defaults returns the settings of a backup without configuration.
 func (s *site) defaults(cron, timezone string) backup.Settings {
 	schedule, err := backup.CompileSchedule(cron, nil, timezone, true, s.due)
 	s.must(err)
@@ -184,8 +184,8 @@ func (s *site) apply() {
 	s.must(err)
 }
 
-// mend undoes what the present row broke in the project, and applies.
-func (s *site) mend() {
+// repair undoes what the current row broke in the project, and applies.
+func (s *site) repair() {
 	for _, undo := range slices.Backward(s.undo) {
 		undo()
 	}
@@ -221,7 +221,7 @@ func (s *site) ask(at time.Time) (string, health.Status) {
 	return inWords(status), status
 }
 
-// inWords returns a status in the words of the table.
+// inWords returns a status in the notation of the table.
 func inWords(status health.Status) string {
 	text, separator := "`"+string(status.Condition)+"`", ": "
 	for _, p := range status.Problems {
@@ -253,7 +253,7 @@ func (s *site) showsStatus(at time.Time) {
 		}
 	}
 	if status.Summary == "" || strings.Contains(status.Summary, "\n") || !strings.HasSuffix(status.Summary, ".") {
-		s.unclear = append(s.unclear, fmt.Sprintf("the summary is no sentence: %q", status.Summary))
+		s.unclear = append(s.unclear, fmt.Sprintf("the summary is not a sentence: %q", status.Summary))
 	}
 	s.summary = status.Summary
 }
@@ -267,13 +267,13 @@ func (s *site) watchdogTicks(on bool) {
 // before it is due.
 func (s *site) begin(settings backup.Settings) {
 	s.settings = settings
-	s.mend()
+	s.repair()
 	s.clear()
 	s.mails = len(s.stack.Emails())
 	s.status, s.unclear = "", nil
 }
 
-// clear removes every trace of runs.
+// clear removes everything about runs.
 func (s *site) clear() {
 	s.sql(`
 		delete from net.http_request_queue;
@@ -294,7 +294,7 @@ func (s *site) exec(db *pgxpool.Pool, sql string, args ...any) {
 	}
 }
 
-// sql is what somebody else does in the database.
+// sql runs SQL outside Terraform.
 func (s *site) sql(sql string, args ...any) { s.exec(s.admin, sql, args...) }
 
 // breaks does something in the database and undoes it when the row is over.
@@ -320,8 +320,8 @@ func (s *site) texts(sql string, args ...any) []string {
 	return values
 }
 
-// await waits until a condition holds. The limit ends what would otherwise hang;
-// it is none that a slow machine could reach.
+// await waits until a condition is true. The limit ends a hanging test; a slow machine
+// does not reach it.
 func (s *site) await(what string, condition func() bool) {
 	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
 	defer cancel()
@@ -336,7 +336,7 @@ func (s *site) await(what string, condition func() bool) {
 	}
 }
 
-// holds asks the database.
+// holds reports the boolean result of a query.
 func (s *site) holds(sql string, args ...any) bool {
 	var answer bool
 	if err := s.admin.QueryRow(s.ctx, "select "+sql, args...).Scan(&answer); err != nil {
@@ -385,8 +385,8 @@ func (s *site) forget() {
 	}
 }
 
-// reachesWallClock has the platform warn the function that its time is over, and
-// kill it when it has left its trace.
+// reachesWallClock makes the platform warn the function that its time is over, and
+// kill it when it has logged that.
 func (s *site) reachesWallClock() {
 	const logged = `select details from public.backup_logs where action_type = 'auto_backup'`
 	before := s.texts(logged)
@@ -403,20 +403,20 @@ func (s *site) reachesWallClock() {
 	<-ended
 }
 
-// ended reports whether the function has said how a run ended.
+// ended reports whether the function has logged how a run ended.
 func (s *site) ended(run string) bool {
 	log := s.stack.FunctionLogs(s.name.Slug())
 	return strings.Contains(log, "run "+run+": succeeded") || strings.Contains(log, "run "+run+": failed")
 }
 
-// outcome is what a row shows, in the words of the table.
+// outcome is what a row leaves behind, in the notation of the table.
 type outcome struct {
 	runs  string
 	rows  string
 	alert string
 }
 
-// look reads what is left of a row, and checks what must hold for every row.
+// look reads what a row leaves behind, and checks what must be true for every row.
 func (s *site) look() (seen outcome, wrong []string) {
 	runs := s.texts(`
 		select r.trigger || ' ' || r.state || coalesce(' `+"`'"+` || r.code || '`+"`'"+`, '')
@@ -467,7 +467,7 @@ func (s *site) look() (seen outcome, wrong []string) {
 			when 'delivered' then 'one, by the ' || i.alerted_by
 			when 'not_delivered' then 'recorded as not delivered'
 			when 'off' then 'switched off'
-			when 'suppressed' then 'none more for being overdue'
+			when 'suppressed' then 'no additional one for being overdue'
 			else i.alert_state
 		end
 		from auto_backup.incidents i where i.backup = $1 order by i.kind, i.incident_id`, s.name)
@@ -547,7 +547,7 @@ func (s *site) readOnly(on bool) {
 	s.owner.Reset()
 }
 
-// stopLauncher has pg_cron's launcher stand still until the row is over.
+// stopLauncher stops pg_cron's launcher until the row is over.
 func (s *site) stopLauncher() {
 	pids := s.texts(`select pid::text from pg_stat_activity where backend_type = 'pg_cron launcher'`)
 	if len(pids) != 1 {

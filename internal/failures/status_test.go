@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// ledgerRuns is how many attempts the ledger holds when a status is measured.
-	ledgerRuns = 10_000
+	// historyRuns is how many attempts the run history has when a status is measured.
+	historyRuns = 10_000
 	// statusLimit is how long a status may take then.
 	statusLimit = 50 * time.Millisecond
 )
 
-// newLedger returns a project whose backup is a year old: one attempt in a hundred
+// newHistory returns a project whose backup is a year old: one attempt in a hundred
 // failed, and there are a generation for each of the last hundred successes and
 // a long history of ticks. Its last backup succeeded.
-func newLedger(ctx context.Context, tb testing.TB) *site {
+func newHistory(ctx context.Context, tb testing.TB) *site {
 	tb.Helper()
 	project, err := newProject(ctx, false)
 	if err != nil {
@@ -52,7 +52,7 @@ func newLedger(ctx context.Context, tb testing.TB) *site {
 				backup_id, records, code, logged_by, alert_state)
 			select 'auto-backup', 'daily', 'schedule', at, 1, case when failed then 'failed' else 'succeeded' end, n, at, at, 202, at, at + interval '3 s',
 				case when not failed then gen_random_uuid() end, 321, case when failed then 'backup_failed' end, 'function', case when failed then 'delivered' end
-			from generate_series(1, $1) n, lateral (select $2::timestamptz - n * interval '50 minutes', n % 100 = 0) t (at, failed)`, ledgerRuns, s.due)
+			from generate_series(1, $1) n, lateral (select $2::timestamptz - n * interval '50 minutes', n % 100 = 0) t (at, failed)`, historyRuns, s.due)
 		s.sql(`
 			insert into auto_backup.incidents (
 				backup, kind, schedule, due_at, run_id, code, opened_at, alert_state, alerted_by, alerted_at, recovered_at, recovered_by)
@@ -68,7 +68,7 @@ func newLedger(ctx context.Context, tb testing.TB) *site {
 		s.sql(`
 			insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)
 			select j.jobid, nextval('cron.runid_seq'), 'postgres', 'postgres', j.command, 'succeeded', $1::timestamptz - n * interval '1 minute', $1::timestamptz
-			from generate_series(1, $2) n, cron.job j where j.jobname = $3`, s.due, 2*ledgerRuns, s.name.Job(backup.WatchdogKey))
+			from generate_series(1, $2) n, cron.job j where j.jobname = $3`, s.due, 2*historyRuns, s.name.Job(backup.WatchdogKey))
 		s.must(s.watch(time.Now()))
 		s.sql(`analyze`)
 	})
@@ -94,7 +94,7 @@ func (c *counted) Exec(ctx context.Context, script string) error {
 	return c.DB.Exec(ctx, script)
 }
 
-// readers returns the two ways in which somebody who may only read asks.
+// readers returns the two ways in which a read-only user reads the status.
 func (s *site) readers(tb testing.TB) map[string]postgres.DB {
 	tb.Helper()
 	direct, err := postgres.Open(s.stack.ReadOnlyDatabaseURL)
@@ -124,7 +124,7 @@ func (s *site) reader(tb testing.TB) *supabase.Client {
 // that nothing of the history is lost on the way.
 func TestStatusCost(t *testing.T) {
 	t.Parallel()
-	s := newLedger(t.Context(), t)
+	s := newHistory(t.Context(), t)
 	for name, db := range s.readers(t) {
 		t.Run(name, func(t *testing.T) {
 			database := &counted{DB: db}
@@ -159,10 +159,10 @@ func TestStatusCost(t *testing.T) {
 	}
 }
 
-// BenchmarkStatus measures a whole status with 10,000 attempts in the ledger. It
+// BenchmarkStatus measures a whole status with 10,000 attempts in the run history. It
 // fails where the median is above the limit.
 func BenchmarkStatus(b *testing.B) {
-	s := newLedger(b.Context(), b)
+	s := newHistory(b.Context(), b)
 	client := s.reader(b)
 	for name, db := range s.readers(b) {
 		b.Run("10,000_runs,_over_"+name, func(b *testing.B) {
@@ -190,13 +190,13 @@ func BenchmarkStatus(b *testing.B) {
 // that would have failed over it yet.
 type broken struct {
 	name string
-	// breaks brings it about; what it registers with undo ends it.
+	// breaks creates the problem, and registers with undo what ends it.
 	breaks func(s *site)
 	// query changes what is asked.
 	query func(*health.Query)
 	// reader is who asks, if not the role that may only read.
 	reader string
-	// status is the answer in the words of the failure table; says is a part of
+	// status is the status in the notation of the failure table; says is a part of
 	// what the first problem says.
 	status, says string
 }
@@ -469,7 +469,7 @@ func orphaned(s *site) {
 	s.await("the scheduler's end", func() bool { return s.holds(`not exists ` + running) })
 }
 
-// anyRun puts a run into the ledger that began some time ago.
+// anyRun inserts a run that began some time ago into the run history.
 func anyRun(state string, ago time.Duration) func(*site) {
 	return func(s *site) {
 		id := s.texts(`insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, posted_at)
