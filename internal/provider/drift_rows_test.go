@@ -128,6 +128,7 @@ func schemaRows() []drift {
 		one("table `runs`", "row level security switched on", "alter table auto_backup.runs enable row level security"),
 		one("table `watchdog`", "dropped", "drop table auto_backup.watchdog"),
 		one("table `leases`", "dropped", "drop table auto_backup.leases"),
+		one("rows of table `codes`", "one changed, one removed", "update auto_backup.codes set advice = 'x' where code = 'http_402'; delete from auto_backup.codes where sqlstate = '57014'"),
 		{object: "table `runs`", mutation: "dropped with all that needs it",
 			tamper: superuser("drop table auto_backup.runs cascade"), uses: "runs", both: true},
 		{object: "column `runs.records`", mutation: "dropped with the view that shows it",
