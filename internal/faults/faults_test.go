@@ -1,5 +1,5 @@
-// Package faults_test has every remote call of every operation fail in every
-// way, on the local stack, and proves that nothing is left half done.
+// Package faults_test makes every remote call of every operation fail in every way, on
+// the local stack, and proves that nothing stays half done.
 package faults_test
 
 import (
@@ -32,22 +32,22 @@ var (
 )
 
 const (
-	// sites is how many projects there are at a time, shards how many share the
+	// sites is the number of projects at a time, shards the number that share the
 	// cells of one operation over one transport.
 	sites  = 6
 	shards = 3
-	// stride is how many cells there are for one that a part of them has.
+	// stride is the interval of the cells that run without faults.all.
 	stride = 17
 )
 
-// operation is what the faults happen to.
+// operation is an operation during which faults happen.
 type operation struct {
 	name string
 	aim  aim
-	// installed says that a backup is there before, foreign that what somebody
-	// else made is.
+	// installed says that a backup exists before, foreign that objects which the
+	// provider does not manage do.
 	installed, foreign bool
-	// partly says that the part of all cells has some of it.
+	// partly says that some of its cells run without faults.all.
 	partly bool
 }
 
@@ -140,20 +140,19 @@ func (g group) String() string {
 	return g.operation.name + " over the Management API"
 }
 
-// result is what came of a cell.
+// result is the result of a cell.
 type result struct {
 	cell
 	wrong []string
 	took  time.Duration
 }
 
-// TestFaults proves with the real Terraform, for every remote call of create,
-// update, rotation, adoption and destroy, from the refresh to the end, over both
-// transports, and for every way in which the call can fail: one more apply, or
-// destroy, makes the project what the configuration says; then the plan is empty,
-// nothing is left over, and the next tick makes exactly one backup; and as far as
-// a schedule worked before, it worked before each single call. The last line says
-// how many cells there were.
+// TestFaults proves with the real Terraform, for every remote call of create, update,
+// rotation, adoption and destroy, from the refresh to the end, over both transports,
+// and for every way in which the call can fail: one more apply, or destroy, brings the
+// project in line with the configuration; then the plan is empty, nothing is left over,
+// and the next tick makes exactly one backup; and a schedule that worked before worked
+// before every single call. The last line has the number of cells.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

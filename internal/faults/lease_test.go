@@ -42,7 +42,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *site)) {
 	}
 }
 
-// must ends the test when something went wrong that it does not look at.
+// must ends the test if something fails that it does not test.
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -50,7 +50,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// whole says which of two configurations the project is, and fails where it is
+// whole returns which of two configurations the project has, and fails if it has
 // neither.
 func (s *site) whole(t *testing.T, among ...aim) aim {
 	t.Helper()
@@ -67,10 +67,10 @@ func (s *site) whole(t *testing.T, among ...aim) aim {
 	return aim{}
 }
 
-// TestTwoAtOnce proves that two applies of different configurations at once,
-// from two processes, with each other in the way at every call, leave one of the
-// two configurations as a whole, and that the one which came too late waited or
-// says why it did not succeed. Creates, updates, rotations and destroys meet.
+// TestTwoAtOnce proves that two applies of different configurations at the same time,
+// from two processes that meet at every call, leave one of the two configurations as a
+// whole, and that the second one waits or says why it did not succeed. Creates, updates,
+// rotations and destroys meet.
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
@@ -131,10 +131,10 @@ func TestTwoAtOnce(t *testing.T) {
 	})
 }
 
-// TestStandstill proves that an apply which stood still in the middle, until
-// another one took the backup over, changes nothing when it goes on, and says
-// who came in between: at every call the process is stopped, another one applies
-// another configuration as a whole, and the first goes on.
+// TestStandstill proves that an apply which was suspended until another one acquired
+// its lease changes nothing when it continues, and names the other one: at every call
+// the process is stopped, another one applies another configuration as a whole, and the
+// first one continues.
 func TestStandstill(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
@@ -166,8 +166,8 @@ func TestStandstill(t *testing.T) {
 			case err := <-ended:
 				t.Fatalf("%s was never made: %v", call, err)
 			}
-			// More than the time of its lease passes, in which what it has asked
-			// for is done, and another apply begins.
+			// More time than that of its lease passes. Its pending requests are carried
+			// out, and another apply begins.
 			s.faulty.Settle()
 			stop := s.expires(p.Process)
 			q := s.place
@@ -201,8 +201,9 @@ func TestStandstill(t *testing.T) {
 	})
 }
 
-// expires ends the leases of a process that cannot renew them, again and again:
-// a statement that it has sent may still arrive. What it returns stops that.
+// expires makes the leases of a process that cannot renew them expire, repeatedly,
+// because a statement that it has sent may still arrive. The returned function stops
+// that.
 func (s *site) expires(process string) (stop func() error) {
 	over, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -228,13 +229,13 @@ func (s *site) expires(process string) (stop func() error) {
 	}
 }
 
-// hears is a log that calls a function at each record with a message.
+// hears is a log that calls a function for each record with a message.
 type hears struct {
 	message string // empty: at none
 	heard   func()
 }
 
-// logger makes a log of it.
+// logger returns a logger for it.
 func (h hears) logger() *slog.Logger { return slog.New(h) }
 
 func (h hears) Enabled(context.Context, slog.Level) bool { return true }
@@ -247,17 +248,16 @@ func (h hears) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// The messages of those who wait.
+// The log messages of waits.
 const (
 	waitsForApply = "waiting for another apply of the backup"
 	waitsForLimit = "waiting for the rate limit of the Management API"
 )
 
-// TestEveryWaitEnds proves that whatever an apply waits for, another apply, the
-// end of a rate limit or an answer, the wait ends with the time that the
-// operation has, and when it is interrupted; and that the error says what was
-// waited for. The time is over, or the interrupt comes, when it waits. A rate
-// limit that lasts longer than the time ends it at once.
+// TestEveryWaitEnds proves that every wait of an apply, for another apply, the end of a
+// rate limit or a response, ends with the operation's timeout and when it is
+// interrupted, and that the error says what it waited for. A rate limit that lasts
+// longer than the timeout ends the apply immediately.
 func TestEveryWaitEnds(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
@@ -329,8 +329,8 @@ func TestEveryWaitEnds(t *testing.T) {
 	})
 }
 
-// TestCrashedHolder proves that an apply waits for one that died, no longer than
-// the dead one's lease lasts, and then makes the project what it wants.
+// TestCrashedHolder proves that an apply waits for one that died no longer than its
+// lease lasts, and is then carried out.
 func TestCrashedHolder(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {
@@ -366,7 +366,7 @@ func TestCrashedHolder(t *testing.T) {
 	})
 }
 
-// waitLog is a log whose first line ends what is waited for.
+// waitLog is a log whose first line ends the wait.
 type waitLog struct {
 	strings.Builder
 	ends func()
@@ -379,8 +379,8 @@ func (l *waitLog) Write(line []byte) (int, error) {
 	return l.Builder.Write(line)
 }
 
-// TestWaitIsSaid proves that an apply which waits for another one says so in the
-// log, once, with who that is and since when, and goes on when the other ends.
+// TestWaitIsSaid proves that an apply which waits for another one logs once for which
+// process and since when, and continues when the other one ends.
 func TestWaitIsSaid(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *site) {

@@ -24,24 +24,24 @@ import (
 
 const name backup.Name = backup.DefaultName
 
-// place is what a process needs to work on the backup. It travels to a process
-// that is to be killed.
+// place is what a process needs to work on the backup. It is passed to a process that
+// will be killed.
 type place struct {
 	APIURL, Token, Ref, ProjectURL string
-	// DatabaseURL is empty where SQL goes through the Management API.
+	// DatabaseURL is empty if SQL goes through the Management API.
 	DatabaseURL string
-	// Process names the process, LeaseTime is how long others wait for it when it
-	// dies; 0 means the provider's default.
+	// Process describes the process. LeaseTime is how long others wait for it when
+	// it dies; 0 means the provider's default.
 	Process   string
 	LeaseTime time.Duration
-	// Log, which a victim does not have, is told what is waited for.
+	// Log receives what is waited for. A victim has none.
 	Log *slog.Logger `json:"-"`
-	// Later is the path of a file; once that is there, the process's clock is two
-	// hours ahead, as after a machine has slept.
+	// Later is the path of a file. Once it exists, the process's clock is two hours
+	// ahead, as after the machine was suspended.
 	Later string
 }
 
-// service opens the backups of a project as a new process does.
+// service returns a new service of a project, like that of a new process.
 func (p place) service() (*install.Service, func(), error) {
 	client, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.Token, UserAgent: "faults", Logger: p.Log})
 	if err != nil {
@@ -71,11 +71,10 @@ func (p place) service() (*install.Service, func(), error) {
 	}, nil
 }
 
-// patience ends a wait that would otherwise hang. It is no limit that a slow
-// machine could reach.
+// patience ends a hanging wait. A slow machine does not reach it.
 const patience = 2 * time.Minute
 
-// removeSecrets removes the backup's extra secrets by hand.
+// removeSecrets removes the backup's additional secrets manually.
 func (p place) removeSecrets(ctx context.Context) error {
 	client, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.Token, UserAgent: "faults"})
 	if err != nil {
@@ -95,15 +94,15 @@ func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly b
 	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
-// An aim is what one operation is to make of the backup.
+// An aim is the intended result of an operation.
 type aim struct {
 	// Gone removes it.
 	Gone bool
 	// Variant is one of two configurations that differ in every part.
 	Variant int
-	// Rotate replaces the token, Adopt takes over what others have made.
+	// Rotate replaces the token, Adopt adopts existing objects.
 	Rotate, Adopt bool
-	// Known says that a state remembers the backup.
+	// Known says that a state has the backup.
 	Known bool
 }
 
@@ -143,7 +142,7 @@ func (a aim) spec(p place) (backup.Spec, error) {
 	}, err
 }
 
-// pursue does one operation as the provider does.
+// pursue performs one operation like the provider.
 func (a aim) pursue(ctx context.Context, p place) error {
 	service, done, err := p.service()
 	if err != nil {
@@ -171,8 +170,8 @@ func (a aim) pursue(ctx context.Context, p place) error {
 	return err
 }
 
-// configuration is what Terraform applies: an aim's configuration, by its
-// variant. What spec makes of it without Terraform is the same.
+// configuration returns the configuration of an aim, which has the same meaning as its
+// spec.
 const configuration = `
 terraform {
   required_providers {
@@ -209,8 +208,7 @@ type site struct {
 	faulty *stack.FaultyStack
 	owner  *pgxpool.Pool // role postgres, as which the jobs run
 	place  place
-	// dir is where Terraform has its state of the project, nil where it has no
-	// part.
+	// dir is Terraform's working directory, nil without Terraform.
 	dir *stack.WorkingDirectory
 	// rotation counts the rotations.
 	rotation int
@@ -218,16 +216,16 @@ type site struct {
 	timeout string
 	// variant is the configuration that is installed.
 	variant int
-	// unclaimed says that somebody has removed what tells the backup's secrets
-	// from adopted ones, which stay when it goes.
+	// unclaimed says that it was removed what distinguishes the backup's secrets
+	// from adopted ones, which a destroy keeps.
 	unclaimed bool
-	// rule is the CHECK of the application's log as it was. Who drops the
-	// schema takes away what would put it back, which is then done by hand.
+	// rule is the original CHECK of the application's log. After the schema was
+	// dropped it must be restored manually.
 	rule    string
 	dropped bool
 
 	mu sync.Mutex
-	// lost is what the first look said at which the schedule did not work.
+	// lost says why the schedule did not work, the first time that it did not.
 	lost string
 }
 
@@ -249,7 +247,7 @@ func (s *site) terraform(command string, a aim) []string {
 	return args
 }
 
-// newSite starts a project whose pg_cron does not tick by itself.
+// newSite starts a project whose pg_cron does not tick.
 func newSite(ctx context.Context, direct bool) (*site, error) {
 	project, err := stack.Start(ctx, stack.Options{Articles: 5, RateLimit: -1})
 	if err != nil {
@@ -293,8 +291,8 @@ func (s *site) close() error {
 	return s.stack.Close()
 }
 
-// sql is what somebody else does in the database. A statement that meets a
-// crash of the database is tried again.
+// sql runs SQL outside Terraform. It retries a statement during which the database
+// crashes.
 func (s *site) sql(sql string, args ...any) error {
 	var err error
 	for range 3 {
@@ -323,13 +321,13 @@ func (s *site) text(sql string, args ...any) (string, error) {
 	return *value, nil
 }
 
-// later ends the lease of an apply that died, as time does.
+// later makes the lease of an apply that died expire.
 func (s *site) later() error {
 	return s.sql(`do $$ begin if to_regclass('auto_backup.leases') is not null then update auto_backup.leases set expires_at = now(); end if; end $$`)
 }
 
-// works says why a tick of the daily job would not make a backup now, or
-// nothing. A job that others made works as long as it stays as it was.
+// works says why a tick of the daily job would not make a backup now; empty if it
+// would. A job that the provider does not manage works as long as it is unchanged.
 func (s *site) works() string {
 	status, verifyJWT := s.stack.FunctionStatus(name.Slug())
 	digests := s.stack.SecretDigests()
@@ -352,7 +350,7 @@ func (s *site) works() string {
 		end`, digests[name.TokenSecret()], digests[name.NextTokenSecret()], status, legacyCommand)
 	switch {
 	case err != nil:
-		// The database is down, which is no operation's doing.
+		// The database is down, which no operation causes.
 		return ""
 	case why == "" && verifyJWT:
 		return "the platform refuses requests without a JWT"
@@ -368,7 +366,7 @@ func (s *site) works() string {
 	return why
 }
 
-// watch looks at each call whether the schedule works.
+// watch checks at each call whether the schedule works.
 func (s *site) watch(call stack.RemoteCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -382,7 +380,7 @@ func (s *site) watch(call stack.RemoteCall) {
 
 const legacyCommand = "select net.http_post(url := 'http://127.0.0.1:9/api/auto-backup', body := '{}')"
 
-// legacy makes what somebody had before: a job and a function of the backup's names.
+// legacy creates what existed before: a job and a function with the backup's names.
 func (s *site) legacy() error {
 	if err := s.stack.DeployFunction(s.ctx, name.Slug(), map[string]string{"index.ts": "Deno.serve(() => new Response('legacy'));"}, false); err != nil {
 		return err
@@ -391,8 +389,8 @@ func (s *site) legacy() error {
 	return err
 }
 
-// tick runs what pg_cron runs when the daily backup is due, and waits until
-// everything that it began has ended. It says what is wrong with the outcome.
+// tick runs what pg_cron runs when the daily backup is due, and waits until everything
+// has ended. It returns what is wrong with the outcome.
 func (s *site) tick() (wrong []string, err error) {
 	s.owner.Reset() // its connections may have met a crash
 	const clear = `
@@ -471,7 +469,7 @@ func (s *site) inventory() (string, error) {
 	return strings.Join(parts, "; "), nil
 }
 
-// check says what is wrong with the project after the last operation, whose aim
+// check returns what is wrong with the project after the last operation, whose aim
 // is given: what differs from the configuration, what is orphaned, and whether
 // the next tick makes exactly one backup.
 func (s *site) check(a aim) (wrong []string, err error) {
@@ -484,7 +482,7 @@ func (s *site) check(a aim) (wrong []string, err error) {
 	return s.tick()
 }
 
-// orphaned says what the project holds beside what it should, or not.
+// orphaned returns what the project has that it should not have, or lacks.
 func (s *site) orphaned(a aim) (wrong []string, err error) {
 	wanted := "; secrets ; functions alert-processor"
 	if !a.Gone {
@@ -520,7 +518,7 @@ func (s *site) orphaned(a aim) (wrong []string, err error) {
 	return wrong, nil
 }
 
-// different says what differs from an aim's configuration.
+// different returns what differs from an aim's configuration.
 func (s *site) different(a aim) (wrong []string, err error) {
 	service, done, err := s.place.service()
 	if err != nil {
