@@ -26,7 +26,7 @@ const (
 )
 
 // newHistory returns a project whose backup is a year old: one attempt in a hundred
-// failed, and there are a generation for each of the last hundred successes and
+// failed, and there are a stored backup for each of the last hundred successes and
 // a long history of ticks. Its last backup succeeded.
 func newHistory(ctx context.Context, tb testing.TB) *site {
 	tb.Helper()
@@ -344,11 +344,11 @@ func brokenProjects() []broken {
 	return []broken{
 		{name: "no view of the history", breaks: renamed("view", "auto_backup.history", "stories"),
 			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.history is missing"},
-		{name: "no ledger", breaks: renamed("table", "auto_backup.runs", "walks"),
+		{name: "no run history", breaks: renamed("table", "auto_backup.runs", "walks"),
 			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.runs is missing"},
 		{name: "no watchdog table", breaks: renamed("table", "auto_backup.watchdog", "cat"),
 			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.watchdog is missing"},
-		{name: "a column of the ledger is gone", breaks: column("auto_backup.runs", "records"),
+		{name: "a column of the run history is gone", breaks: column("auto_backup.runs", "records"),
 			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.runs lacks a column"},
 		{name: "a column of the log is gone", breaks: column("public.backup_logs", "details"),
 			status: "`failing`: `table_altered`", says: "public.backup_logs.details does not exist"},

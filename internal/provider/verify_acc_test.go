@@ -58,14 +58,14 @@ func (p *project) verifyJWT(on bool) {
 	}
 }
 
-// brokenChains are the links of the chain that can break, and what a proof says
-// of each. run says that only a whole backup shows it.
+// brokenChains are the links of the chain that can break, and what a verification
+// says of each. run says that only a whole backup shows it.
 var brokenChains = []struct {
-	name          string
-	breaks, mends func(*project)
-	do, undo      string
-	run           bool
-	says          []string
+	name            string
+	breaks, repairs func(*project)
+	do, undo        string
+	run             bool
+	says            []string
 }{
 	{
 		name: "no request: the token is missing in the vault", do: "update vault.secrets set name = 'elsewhere' where name = 'auto-backup/token'", undo: "update vault.secrets set name = 'auto-backup/token' where name = 'elsewhere'",
@@ -73,7 +73,7 @@ var brokenChains = []struct {
 	},
 	{
 		name: "pg_net's worker is down", breaks: func(p *project) { p.StopNetWorker() },
-		mends: func(p *project) {
+		repairs: func(p *project) {
 			if err := p.StartNetWorker(p.t.Context()); err != nil {
 				p.t.Fatal(err)
 			}
@@ -81,17 +81,17 @@ var brokenChains = []struct {
 		says: []string{"pg_net's worker is not running", "select net.worker_restart()"},
 	},
 	{
-		name: "the host has no address", breaks: callAt("http://nowhere.invalid/functions/v1/auto-backup"), mends: callRight,
+		name: "the host has no address", breaks: callAt("http://nowhere.invalid/functions/v1/auto-backup"), repairs: callRight,
 		says: []string{"cannot find the host of the function's address (DNS)", "project_url"},
 	},
 	{
-		name: "nothing listens", breaks: callAt("http://127.0.0.1:9/functions/v1/auto-backup"), mends: callRight,
+		name: "nothing listens", breaks: callAt("http://127.0.0.1:9/functions/v1/auto-backup"), repairs: callRight,
 		says: []string{"nothing listens at the function's address"},
 	},
 	{
 		name: "the function has another token", breaks: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN", strings.Repeat("x", 43)) },
-		mends: (*project).restoreToken,
-		says:  []string{"the function refused the token", "have different ones", "rotate_token", "HTTP 401"},
+		repairs: (*project).restoreToken,
+		says:    []string{"the function refused the token", "have different ones", "rotate_token", "HTTP 401"},
 	},
 	{
 		name: "the function has no token", breaks: func(p *project) {
@@ -99,35 +99,35 @@ var brokenChains = []struct {
 				p.t.Fatal(err)
 			}
 		},
-		mends: (*project).restoreToken,
-		says:  []string{"the function has no token", "HTTP 503"},
+		repairs: (*project).restoreToken,
+		says:    []string{"the function has no token", "HTTP 503"},
 	},
 	{
-		name: "the platform wants a JWT", breaks: func(p *project) { p.verifyJWT(true) }, mends: func(p *project) { p.verifyJWT(false) },
+		name: "the platform wants a JWT", breaks: func(p *project) { p.verifyJWT(true) }, repairs: func(p *project) { p.verifyJWT(false) },
 		says: []string{"verify_jwt is on", "HTTP 401 UNAUTHORIZED_NO_AUTH_HEADER"},
 	},
 	{
-		name: "the function is not there", breaks: func(p *project) { callAt(p.ProjectURL + "/functions/v1/gone")(p) }, mends: callRight,
+		name: "the function is not there", breaks: func(p *project) { callAt(p.ProjectURL + "/functions/v1/gone")(p) }, repairs: callRight,
 		says: []string{"no function answers at its address", "HTTP 404 NOT_FOUND"},
 	},
 	{
-		name: "the function does not start", breaks: func(p *project) { p.BreakFunction("auto-backup", true) }, mends: func(p *project) { p.BreakFunction("auto-backup", false) },
+		name: "the function does not start", breaks: func(p *project) { p.BreakFunction("auto-backup", true) }, repairs: func(p *project) { p.BreakFunction("auto-backup", false) },
 		says: []string{"the function does not start", "HTTP 503 BOOT_ERROR"},
 	},
 	{
-		name: "the function was stopped at a limit", breaks: answerInstead(546, "application/json", "WORKER_LIMIT", `{"code":"WORKER_LIMIT","message":"Function failed due to not having enough compute resources"}`), mends: answerAgain,
+		name: "the function was stopped at a limit", breaks: answerInstead(546, "application/json", "WORKER_LIMIT", `{"code":"WORKER_LIMIT","message":"Function failed due to not having enough compute resources"}`), repairs: answerAgain,
 		says: []string{"the function exceeded one of the platform's limits", "HTTP 546 WORKER_LIMIT", "compute resources"},
 	},
 	{
-		name: "the project is restricted", breaks: answerInstead(402, "application/json", "", `{"message":"Service for this project is restricted"}`), mends: answerAgain,
+		name: "the project is restricted", breaks: answerInstead(402, "application/json", "", `{"message":"Service for this project is restricted"}`), repairs: answerAgain,
 		says: []string{"the platform has restricted the project", "HTTP 402"},
 	},
 	{
-		name: "a web site answers", breaks: answerInstead(200, "text/html", "", "<html>Welcome</html>"), mends: answerAgain,
+		name: "a web site answers", breaks: answerInstead(200, "text/html", "", "<html>Welcome</html>"), repairs: answerAgain,
 		says: []string{"something other than the backup function answered", "no JSON"},
 	},
 	{
-		name: "a function without the probe answers", breaks: answerInstead(200, "application/json", "", `{"ok":true}`), mends: answerAgain,
+		name: "a function without the probe answers", breaks: answerInstead(200, "application/json", "", `{"ok":true}`), repairs: answerAgain,
 		says: []string{`without "success": true`, "source_dir"},
 	},
 	{
@@ -152,7 +152,7 @@ var brokenChains = []struct {
 	},
 	{
 		name: "nobody could be told either", run: true, do: "alter table public.articles rename column excerpt to summary", undo: "alter table public.articles rename column summary to excerpt",
-		breaks: func(p *project) { p.status("alert-processor", "REMOVED") }, mends: func(p *project) { p.status("alert-processor", "ACTIVE") },
+		breaks: func(p *project) { p.status("alert-processor", "REMOVED") }, repairs: func(p *project) { p.status("alert-processor", "ACTIVE") },
 		says: []string{"failed with backup_failed", "The alert about it was not delivered either", "alert-processor"},
 	},
 }
@@ -163,10 +163,10 @@ func (p *project) restoreToken() {
 	p.overwriteSecret("AUTO_BACKUP_TOKEN", p.value("select decrypted_secret from vault.decrypted_secrets where name = 'auto-backup/token'"))
 }
 
-// TestProofSaysWhy proves that a proof which fails says which link of the chain
+// TestVerificationSaysWhy proves that a verification which fails says which link of the chain
 // broke and what to do, and never merely that time ran out; and that it
 // succeeds when nothing is broken.
-func TestProofSaysWhy(t *testing.T) {
+func TestVerificationSaysWhy(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
 	p.install()
@@ -189,7 +189,7 @@ func TestProofSaysWhy(t *testing.T) {
 	for _, c := range brokenChains {
 		t.Run(c.name, func(t *testing.T) {
 			p := &project{Stack: p.Stack, t: t}
-			defer p.change(c.undo, c.mends)
+			defer p.change(c.undo, c.repairs)
 			p.change(c.do, c.breaks)
 			err := verify(c.run)
 			if !errors.Is(err, install.ErrNotVerified) {
@@ -207,11 +207,11 @@ func TestProofSaysWhy(t *testing.T) {
 	}
 }
 
-// TestProofIsRepeated proves that a proof which failed is not forgotten: the
+// TestVerificationIsRepeated proves that a verification which failed is not forgotten: the
 // apply fails with the reason and with what to do about the taint, the state
 // says so, the next plan is an update in place that proves again, and it keeps
 // the installation with its history.
-func TestProofIsRepeated(t *testing.T) {
+func TestVerificationIsRepeated(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20})
 	config := required + `resource "aimindset_auto_backup" "this" {}`
@@ -231,7 +231,7 @@ func TestProofIsRepeated(t *testing.T) {
 		t.Errorf("the installation was made at %s, and then again at %s", installed, got)
 	}
 
-	// An update that cannot be proved is not forgotten either.
+	// An update that cannot be verified is not forgotten either.
 	boots(p)
 	c.configure(required + `resource "aimindset_auto_backup" "this" { retry = { attempts = 2 } }`)
 	output = c.run(1, "apply", "-auto-approve", "-no-color")
@@ -244,7 +244,7 @@ func TestProofIsRepeated(t *testing.T) {
 }
 
 // TestRepairIsNotHeldUp proves which changes of an installed backup a preflight
-// stops: none that mends something while the SQL function cannot work, but one
+// stops: none that repairs something while the SQL function cannot work, but one
 // that names a function which does not exist, and any while nothing can be
 // written. A plan that changes nothing is not checked at all.
 func TestRepairIsNotHeldUp(t *testing.T) {
