@@ -453,7 +453,7 @@ func (s *site) look() (seen outcome, wrong []string) {
 			select 'system_logs claims a success of a run that is ' || coalesce(r.state, 'unknown')
 			from public.system_logs l left join auto_backup.runs r on r.run_id::text = l.context ->> 'run_id'
 			where l.type = 'auto_backup' and r.state is distinct from 'succeeded'`)...)
-		// A success names a generation that is really there.
+		// A success names a stored backup that is really there.
 		wrong = append(wrong, s.texts(`
 			select 'a success names a backup without rows'
 			from public.system_logs l
