@@ -24,8 +24,8 @@ func (s *Subject) LookAgain(ctx context.Context, db facts.Querier) error {
 		return ctx.Err()
 	case <-timer.C:
 	}
-	var again facts.Document
-	if err := facts.Ask(ctx, db, facts.Request{Parts: []facts.Part{"processes"}}, &again); err != nil {
+	again, err := facts.Ask(ctx, db, facts.Request{Parts: []facts.Part{"processes"}})
+	if err != nil {
 		return err
 	}
 	s.Processes.PgCron = s.Processes.PgCron || again.Processes.PgCron

@@ -171,7 +171,7 @@ type example struct {
 }
 
 // TestHealthy proves that nothing is found in a healthy project, neither by a plan
-// nor for somebody who asks.
+// nor by a status.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	if found := Plan(healthy(t)); len(found) > 0 {
@@ -323,7 +323,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// TestThemes proves that who asks for some themes gets their findings alone.
+// TestThemes proves that a request for some themes has their findings alone.
 func TestThemes(t *testing.T) {
 	t.Parallel()
 	s := healthy(t)

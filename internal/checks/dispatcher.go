@@ -10,7 +10,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
-// readability is the check whether the reader could read what he asks for.
+// readability is the check whether the reader could read everything.
 var readability = []Check{
 	{
 		Code: "not_readable", Theme: Readability, Asked: Healthy,

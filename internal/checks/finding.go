@@ -1,5 +1,5 @@
 // Package checks is the registry of what is checked in a project: when a plan
-// decides whether a backup would work there, and when somebody asks how an
+// decides whether a backup would work there, and when a status says how an
 // installed one is doing. A check looks at facts and returns findings; it reads
 // nothing itself.
 package checks
@@ -17,8 +17,8 @@ type Finding struct {
 	Code string
 	// Severity is how bad the finding is for a plan.
 	Severity Severity
-	// Condition is the one that the finding means for an installed backup, of
-	// which somebody asks. It is Healthy where backups are made nevertheless.
+	// Condition is what the finding means for an installed backup: Healthy if
+	// backups are made nevertheless.
 	Condition Condition
 	// Attribute is the argument that the finding is about, as "function.rpc";
 	// empty when it is about the project as a whole. Only a plan needs it.

@@ -20,9 +20,9 @@ type Check struct {
 	// Planning is the severity of its findings in a plan; 0: a plan has no use
 	// for the check. A finding may have another one of its own.
 	Planning Severity
-	// Asked is what its findings mean for an installed backup; empty: who asks
-	// for its status has no use for the check. A finding may have another one of
-	// its own, and one with the severity Warning means Healthy.
+	// Asked is what its findings mean for an installed backup; empty: a status has
+	// no use for the check. A finding may have another one of its own, and one with
+	// the severity Warning means Healthy.
 	Asked Condition
 	// Facts are the parts that it looks at. It has to cope with their absence.
 	Facts []facts.Part
@@ -87,8 +87,8 @@ type Subject struct {
 	// Edge are the project's Edge Functions, Secrets its function secrets by name.
 	Edge    []supabase.Function
 	Secrets map[string]string
-	// Now is the time as of which somebody asks, and Clock the time on his
-	// machine; zero: not to be compared.
+	// Now is the time of the check, and Clock the time on the reader's machine;
+	// zero: not to be compared.
 	Now, Clock time.Time
 	// FunctionURL is where the function should be called; empty: not compared.
 	FunctionURL string
@@ -118,8 +118,8 @@ func Plan(s *Subject) []Finding {
 	return s.run(func(c Check) bool { return c.Planning != 0 })
 }
 
-// Ask returns what is wrong with an installed backup, or with what some themes
-// are about.
+// Ask returns what is wrong with an installed backup; if themes are named, only
+// what their checks find.
 func Ask(s *Subject, themes ...Theme) []Finding {
 	s.Planning = false
 	return s.run(func(c Check) bool { return c.Asked != "" && (len(themes) == 0 || slices.Contains(themes, c.Theme)) })

@@ -14,7 +14,7 @@ var stored = []Check{
 		Code: "stored_backups_missing", Theme: Stored, Asked: Failing,
 		Facts: []facts.Part{"stored_backups", "last_success", "last_log", "log_checks"},
 		Find: func(s *Subject) []Finding {
-			// A reader who does not see the application's tables cannot miss them.
+			// If the reader does not see the application's tables, it is not known.
 			sees := s.Readable("public.backup_logs") && s.Readable("public.system_logs")
 			if s.LastSuccess == nil || !s.storesBackups() || s.StoredBackups != nil || !sees {
 				return nil

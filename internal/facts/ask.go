@@ -19,27 +19,20 @@ type Request struct {
 	// Parameters are the parts' parameters, each a text or nil. One that a part
 	// uses and that is not there is nil.
 	Parameters map[string]any
-	// Strict asks for an error, where else a part would be left out, if a relation
-	// exists and cannot be read, or lacks a column; and it waits for locks. It is
-	// for whoever must not take what he may not see for missing.
+	// Strict turns into an error what otherwise leaves a part out: a relation that
+	// exists and cannot be read, or lacks a column. It also waits for locks. Use it
+	// where something that may not be read must not count as missing.
 	Strict bool
 }
 
 // repeats is how often a statement is sent again after a deadlock.
 const repeats = 2
 
-// Querier is the part of a Project of which SQL is asked.
-type Querier interface {
-	Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error)
-}
-
-// Ask asks a database for some parts, in one statement that writes nothing. answer
-// is a pointer to a struct with a field for each part, named by its JSON tag.
-// Parts that could not be read are null.
-func Ask(ctx context.Context, db Querier, request Request, answer any) error {
+// Ask asks a database for some parts, in one statement that writes nothing.
+func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
 	s, err := build(request)
 	if err != nil {
-		return err
+		return Document{}, err
 	}
 	names := request.Backups
 	if names == nil {
@@ -47,7 +40,7 @@ func Ask(ctx context.Context, db Querier, request Request, answer any) error {
 	}
 	backups, err := json.Marshal(names)
 	if err != nil {
-		return err
+		return Document{}, err
 	}
 	args := []any{string(backups)}
 	for _, name := range s.parameters {
@@ -62,10 +55,11 @@ func Ask(ctx context.Context, db Querier, request Request, answer any) error {
 		found, err = db.Query(ctx, postgres.ReadOnly, s.sql, args...)
 	}
 	if err != nil {
-		return err
+		return Document{}, err
 	}
-	if err := json.Unmarshal(found, answer); err != nil {
-		return fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	var document Document
+	if err := json.Unmarshal(found, &document); err != nil {
+		return Document{}, fmt.Errorf("the database's answer has an unexpected form: %w", err)
 	}
-	return nil
+	return document, nil
 }

@@ -106,7 +106,7 @@ func (s *server) finds(role string) []string {
 	}
 	defer func() { _ = db.Close(context.WithoutCancel(s.t.Context())) }()
 	subject := checks.Subject{Broken: true}
-	if err := facts.Ask(s.t.Context(), db, facts.Request{Parts: checks.AskedFacts()}, &subject.Document); err != nil {
+	if subject.Document, err = facts.Ask(s.t.Context(), db, facts.Request{Parts: checks.AskedFacts()}); err != nil {
 		s.t.Fatal(err)
 	}
 	var found []string
@@ -160,7 +160,7 @@ func TestReadOnly(t *testing.T) {
 // clocks in it always show UTC from now on, of all zones that the server has and of
 // other spellings. pg_cron has its setting since 1.5; it reads the name as the
 // setting TimeZone does, and schedules by pg_localtime. In 1.4, which runs here,
-// there is no such setting, and what somebody sets under its name means nothing.
+// there is no such setting, and a value under its name means nothing.
 func TestCronTimezone(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

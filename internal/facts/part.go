@@ -21,9 +21,9 @@ import (
 //	--       text: it gives the text of such a query, or no row
 //	-- of: backup, for a part that each backup has its own of
 //	-- needs: schema.table (columns)    one line for each; without it the part is left out
-//	-- wants: schema.table, …           like needs, but the part copes without
+//	-- wants: schema.table, …           like needs, but not required
 //	-- with: the queries in the directory with on which it is based
-//	-- parameters: the names that stand in it as :'name'
+//	-- parameters: the names that it uses as :'name'
 //
 // Other comment lines say what it is about. The rest is one SELECT of one value
 // of type jsonb or text. psql runs it as it is, after \set of its parameters.

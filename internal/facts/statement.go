@@ -79,7 +79,7 @@ func (b *builder) arm(part source) (string, error) {
 		// It may not be evaluated where it would wait.
 		query = "case when " + b.usable(part.needs) + " then (\n" + b.bind(part.sql, part.ofBackup, false) + "\n    ) end"
 	case kindWith:
-		return "", fmt.Errorf("facts: %s is no part", part.name)
+		return "", fmt.Errorf("facts: %s is not a part", part.name)
 	}
 	names := make([]string, len(part.needs))
 	for i, need := range part.needs {

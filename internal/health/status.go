@@ -100,7 +100,7 @@ func Read(ctx context.Context, project facts.Project, q Query) (Status, error) {
 		secrets []supabase.Secret
 	)
 	group, reading := errgroup.WithContext(ctx)
-	group.Go(func() error { return facts.Ask(reading, project, q.request(), &subject.Document) })
+	group.Go(func() (err error) { subject.Document, err = facts.Ask(reading, project, q.request()); return err })
 	group.Go(func() (err error) { subject.Edge, err = project.Functions(reading); return err })
 	group.Go(func() (err error) { secrets, err = project.Secrets(reading); return err })
 	err := group.Wait()

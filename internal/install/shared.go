@@ -109,21 +109,17 @@ func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Obser
 	if err != nil {
 		return nil, err
 	}
-	var found struct {
-		backup.ProjectObservation
-		Each map[backup.Name]backup.OwnObservation `json:"each"`
-	}
-	err = facts.Ask(ctx, s.db, facts.Request{
+	found, err := facts.Ask(ctx, s.db, facts.Request{
 		Parts:   observed,
 		Backups: names, Installed: true, Strict: true,
 		Parameters: map[string]any{"trusted": string(trusted)},
-	}, &found)
+	})
 	if err != nil {
 		return nil, err
 	}
 	all := make(map[backup.Name]backup.Observation, len(found.Each))
 	for name, own := range found.Each {
-		all[name] = backup.Observation{ProjectObservation: found.ProjectObservation, OwnObservation: own}
+		all[name] = backup.Observation{ProjectObservation: found.ProjectObservation, OwnObservation: own.OwnObservation}
 	}
 	for _, name := range names {
 		if _, ok := all[name]; !ok {

@@ -84,8 +84,8 @@ type Insert struct {
 	plain bool
 }
 
-// Simple reports whether the statement is one plain SELECT from one table, or from
-// whatever stands in its place.
+// Simple reports whether the statement is one plain SELECT from one table, subquery
+// or function.
 func (i Insert) Simple() bool { return i.plain && len(i.Sources) == 1 }
 
 // Value is one value that an INSERT selects. It is zero unless it is a column or a

@@ -52,12 +52,11 @@ func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]chec
 // own are the facts for what this package finds itself.
 var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "filled", "nulls", "null_statistics"}
 
-// look reads what the database has to say.
+// look reads the facts of the project's database.
 func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.Document, error) {
-	var found facts.Document
 	zones, err := json.Marshal(foreignZones(spec.Settings))
 	if err != nil {
-		return found, err
+		return facts.Document{}, err
 	}
 	var table any
 	if spec.Settings.Function.VerifyTable != nil {
@@ -65,10 +64,9 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.D
 	}
 	parts := slices.Concat(checks.PlanningFacts(), own)
 	slices.Sort(parts)
-	err = facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Parameters: map[string]any{
+	return facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Parameters: map[string]any{
 		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read",
-	}}, &found)
-	return found, err
+	}})
 }
 
 // foreignZones are the time zones that the database has to know, except those

@@ -1,9 +1,8 @@
 -- name: nulls
 -- Which nullable columns of the tables that the code names do hold a null, where
 -- another of these tables has a column of the name that takes none. A large table
--- is not read for it; there, the planner's statistics tell. Nor is one that the
--- code truncates: whoever reads it would wait for a backup that is under way, or
--- have it wait.
+-- is not read for it: see null_statistics. Nor is one that the code truncates: a
+-- read would wait for a backup that is under way, or make it wait.
 -- kind: text
 -- with: relation
 select

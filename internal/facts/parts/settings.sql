@@ -1,6 +1,6 @@
 -- name: settings
 -- The settings row of a backup. It is read as a document, because a column may be
--- lost. Older installations have no completed_at: whoever made them came to the end.
+-- lost. Older installations have no completed_at; they were finished.
 -- kind: query
 -- of: backup
 -- needs: auto_backup.settings (backup, document, owner, function_id, created_at, updated_at)

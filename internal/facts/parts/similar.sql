@@ -1,5 +1,5 @@
 -- name: similar
--- Functions whose names look like that of a backup, for whoever plans.
+-- Functions whose names look like that of a backup. Only a plan needs them.
 -- kind: value
 -- parameters: code
 select jsonb_agg(distinct p.proname)

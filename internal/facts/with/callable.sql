@@ -1,7 +1,7 @@
 -- name: callable
--- The functions of schema auto_backup that may be called: not one that somebody
--- has changed, or whose rights he has changed. The parameter maps the functions to
--- the SHA-256 of their bodies; without it, any body will do.
+-- The functions of schema auto_backup that may be called: not one whose body or
+-- rights were changed. The parameter maps the functions to the SHA-256 of their
+-- bodies; if it is null, any body will do.
 -- parameters: trusted
 select p.oid, p.proname as name
 from pg_proc p

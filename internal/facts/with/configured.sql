@@ -1,5 +1,5 @@
 -- name: configured
--- What the settings of an installed backup say of its function: for a reader who
+-- What the settings of an installed backup say of its function, for a reader that
 -- does not know them yet.
 -- kind: query
 -- needs: auto_backup.settings (backup, document)
