@@ -37,6 +37,7 @@ import (
 // on a real server, for a long time, what faster tests show.
 var goParts = []goPart{
 	{dir: "internal/backup"},
+	{dir: "internal/checks"},
 	{dir: "internal/codes"},
 	{dir: "internal/health"},
 	{dir: "internal/payload", skip: "^(TestConverge.*|TestUnschedule|TestDispatcherSQL|TestSQL.*)$"},

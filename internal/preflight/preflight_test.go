@@ -172,10 +172,16 @@ func TestBody(t *testing.T) {
 			s.NullStatistics = map[string]map[string]bool{"public.articles": {"views": true}}
 			column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true })
 		}, want: []found{{checks.Error, "NOT NULL", ""}}},
-		"no nulls":           {source: insert("insert into latest (title) select title from articles"), change: func(s *checks.Subject) { column(s, "latest", "title", func(c *facts.Column) { c.NotNull = true }) }},
-		"another type":       {source: insert("insert into latest (id) select views from articles"), want: []found{{checks.Error, "copies articles.views (integer) into latest.id (uuid), which PostgreSQL does not convert", "alter column id type integer"}}},
-		"another type, cast": {source: insert("insert into latest (id) select views::text::uuid from articles")},
-		"a text of any type": {source: insert("insert into latest (title) select views from articles")},
+		"a generated column, of a table that is filled as it is": {source: insert("insert into latest select * from articles"), change: func(s *checks.Subject) { column(s, "latest", "id", func(c *facts.Column) { c.Generated = true }) }},
+		"a column of an unknown alias":                           {source: insert("insert into latest (title) select x.subject from articles a")},
+		"another type, of one of two tables":                     {source: insert("insert into latest (id) select a.views from articles a join copies c on true"), want: []found{{checks.Error, "copies articles.views (integer) into latest.id", ""}}},
+		"unfiltered, where it is allowed by a number":            {source: insert("delete from latest"), change: routine(func(r *facts.Routine) { r.Config = []string{"safeupdate.enabled=0"} })},
+		"unfiltered, where it is refused explicitly":             {source: insert("delete from latest"), change: routine(func(r *facts.Routine) { r.Config = []string{"safeupdate.enabled=on"} }), want: []found{{checks.Warning, "without WHERE", ""}}},
+		"a hidden table, with another path":                      {source: insert("insert into latest select * from articles"), change: routine(func(r *facts.Routine) { r.Config = []string{"search_path=extensions"} }), want: []found{{checks.Error, "search_path (extensions) does not find", ""}}},
+		"no nulls":                                               {source: insert("insert into latest (title) select title from articles"), change: func(s *checks.Subject) { column(s, "latest", "title", func(c *facts.Column) { c.NotNull = true }) }},
+		"another type":                                           {source: insert("insert into latest (id) select views from articles"), want: []found{{checks.Error, "copies articles.views (integer) into latest.id (uuid), which PostgreSQL does not convert", "alter column id type integer"}}},
+		"another type, cast":                                     {source: insert("insert into latest (id) select views::text::uuid from articles")},
+		"a text of any type":                                     {source: insert("insert into latest (title) select views from articles")},
 		"a shorter text": {source: insert("insert into latest (title) select title from articles"), change: func(s *checks.Subject) {
 			column(s, "latest", "title", func(c *facts.Column) { c.Type, c.Length = "character varying(50)", 50 })
 		}, want: []found{{checks.Warning, "copies articles.title (text) into latest.title (character varying(50)): one longer text", "type text"}}},
@@ -195,8 +201,8 @@ func TestBody(t *testing.T) {
 		"a row only once, of a table that is emptied": {source: insert("truncate copies; insert into copies (backup_id, original) select gen_random_uuid(), id from articles"), change: func(s *checks.Subject) {
 			change(s, "copies", func(t *facts.Table) { t.Unique = [][]string{{"original"}} })
 		}},
-		"a table of another schema":                    {source: insert("insert into archive.latest select id, title, views, id from articles"), change: func(s *checks.Subject) { s.NamedRelations = append(s.NamedRelations, [2]string{"archive", "latest"}) }},
-		"two tables, of which nobody knows what comes": {source: insert("insert into latest select * from articles a join copies c on c.original = a.id")},
+		"a table of another schema":                    {source: insert("insert into archive.latest (text) select title from articles"), change: func(s *checks.Subject) { s.NamedRelations = append(s.NamedRelations, [2]string{"archive", "latest"}) }},
+		"two tables, of which nobody knows what comes": {source: insert("insert into latest select * from copies c join articles a on c.original = a.id")},
 		"two tables, with the star of one":             {source: insert("insert into latest select c.* from articles a join copies c on c.original = a.id"), want: []found{{checks.Error, "selects 5 values for the 3 columns of latest", ""}}},
 		"a failure in an inner block does not end it":  {source: insert("begin insert into latest (text) select title from articles; exception when others then null; end"), want: []found{{checks.Warning, "latest.text", ""}}},
 		"the same cause twice is said once":            {source: insert("insert into latest (text) select title from articles; insert into latest (text) select title from articles"), want: []found{{checks.Error, "latest.text", ""}}},
@@ -366,6 +372,7 @@ func TestCheck(t *testing.T) {
 	p := &project{document: string(document), functions: []supabase.Function{{Slug: "alert-processor", Status: backup.StatusActive}}}
 	table, zone := "copies", "America/Coyhaique"
 	s.Spec.ID = s.ID
+	s.Spec.Settings.Alert = backup.AlertSettings{Enabled: true, Function: backup.DefaultAlertFunction}
 	s.Spec.Settings.Function.VerifyTable = &table
 	s.Spec.Settings.Schedules = map[string]backup.Schedule{"a": {Zone: zone}, "b": {Zone: "UTC"}, "c": {Zone: backup.DefaultTimezone}, "d": {Zone: "America/Manaus"}, "e": {Zone: zone}}
 	findings, coverage, err := Check(t.Context(), p, s.Spec)
@@ -380,7 +387,7 @@ func TestCheck(t *testing.T) {
 	has := func(code string) bool {
 		return slices.ContainsFunc(findings, func(f checks.Finding) bool { return f.Code == code })
 	}
-	if !has("extension_unavailable") || !has("table_missing") || !has("rpc_body") || has("alert_mail_key") || len(coverage.Copied) != 1 {
+	if !has("extension_unavailable") || !has("table_missing") || !has("rpc_body") || has("alert_mail_key") || has("alert_function_missing") || len(coverage.Copied) != 1 {
 		t.Errorf("found is %+v, %v", findings, coverage)
 	}
 	s.Spec.OwnSource = true
@@ -391,6 +398,10 @@ func TestCheck(t *testing.T) {
 		if f.Code == "rpc_body" && (f.Severity != checks.Warning || !strings.Contains(f.Message, "source_dir")) || f.Code == "extension_unavailable" && f.Severity != checks.Error {
 			t.Errorf("with a source of one's own, found is %+v", f)
 		}
+	}
+	p.functions = nil
+	if findings, _, err = Check(t.Context(), p, s.Spec); err != nil || !has("alert_function_missing") {
+		t.Errorf("without functions, found is %+v, %v", findings, err)
 	}
 	p.err = errors.New("no secrets")
 	if _, _, err := Check(t.Context(), p, s.Spec); !errors.Is(err, p.err) || !strings.Contains(err.Error(), "check project abcdefghijklmnopqrst") {
