@@ -3,6 +3,7 @@ package codes
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -74,6 +75,76 @@ func TestReplaceTable(t *testing.T) {
 	for _, text := range []string{"", begin, end, end + begin, begin + end + begin + end} {
 		if got, err := replaceTable(text, "a", "new"); err == nil {
 			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+// leastText is the length from which on two equal texts are one that was copied.
+const leastText = 30
+
+// TestOneHome proves that no text of codes.json stands in a source or in a guide
+// as well, but for the tables that are generated.
+func TestOneHome(t *testing.T) {
+	t.Parallel()
+	generated := regexp.MustCompile(`(?s)<!-- \w+ of internal/codes/codes\.json.*?<!-- end of \w+ -->`)
+	seen := 0
+	for _, place := range []string{"docs", "examples", "internal", "README.md"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", place), func(name string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case entry.IsDir() && slices.Contains([]string{"node_modules", "_tests", "testdata"}, entry.Name()):
+				return fs.SkipDir
+			case !slices.Contains([]string{".go", ".sql", ".ts", ".md", ".tf", ".tmpl"}, filepath.Ext(name)),
+				strings.HasSuffix(name, "_test.go"), entry.Name() == "failures.md": // "make failures" writes it
+				return nil
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			seen++
+			for _, copied := range copies(generated.ReplaceAllString(string(text), "")) {
+				t.Errorf("%s says what codes.json says: %s", name, copied)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen < 200 {
+		t.Errorf("only %d files were read", seen)
+	}
+}
+
+// copies are the texts of codes.json that a source has.
+func copies(source string) (found []string) {
+	source = strings.NewReplacer(`\"`, `"`, "` + \"`", "`", "`\" + `", "`").Replace(source)
+	for _, code := range All() {
+		for _, text := range append(slices.Collect(maps.Values(code.SQLStates)), code.Text) {
+			for _, said := range []string{text.Meaning, text.Remedy, text.Reason, text.Advice} {
+				if len(said) >= leastText && strings.Contains(source, strings.TrimSuffix(said, ".")) {
+					found = append(found, said)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// TestCopies proves that a text is found in a source, however that quotes it.
+func TestCopies(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]bool{
+		`x := "The backup began and did not finish (" + y`:                             true,
+		`"Run \"terraform apply\"."`:                                                   false,
+		"s(\"Set `verify = \\\"backup\\\"`, which runs one backup after the apply.\")": true,
+		"select 'a execução começou e não terminou'":                                   true,
+		"The backup began": false,
+	} {
+		if got := copies(source); (len(got) > 0) != want {
+			t.Errorf("%s has %q", source, got)
 		}
 	}
 }

@@ -1,11 +1,13 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
 )
@@ -28,9 +30,8 @@ func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
 		return nil, Coverage{}
 	}
 	b := body{Subject: s, routine: r, path: dataAPIPath}
-	const tryIt = "Set `verify = \"backup\"`, which runs one backup after the apply."
 	if r.Language != "plpgsql" && r.Language != "sql" {
-		b.add("rpc_unread", checks.Warning, tryIt, "is written in %s, so what it needs could not be checked", r.Language)
+		b.add("rpc_unread", checks.Warning, "", "is written in %s, so what it needs could not be checked", r.Language)
 		return b.findings, Coverage{}
 	}
 	b.text = plsql.Read(r.Source)
@@ -41,7 +42,7 @@ func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
 		b.path = facts.SearchPath(own)
 	}
 	if b.text.Dynamic {
-		b.add("rpc_unread", checks.Warning, tryIt, "puts SQL together while it runs, so not all that it needs could be checked")
+		b.add("rpc_unread", checks.Warning, "", "puts SQL together while it runs, so not all that it needs could be checked")
 	}
 	mentions := b.text.Words["backup_id"] || slices.ContainsFunc(b.text.Texts, func(s string) bool { return strings.Contains(s, "backup_id") })
 	if !mentions && len(b.text.Performs) == 0 && len(b.text.Inserts) > 0 {
@@ -58,9 +59,10 @@ func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
 }
 
 // add adds a finding about the function, unless there is the same one already.
+// An empty remedy stands for that of the code.
 func (b *body) add(code string, severity checks.Severity, remedy, format string, args ...any) {
 	f := checks.About(checks.RoutineName(b.routine), format, args...).At(checks.AtRPC)
-	f.Code, f.Severity, f.Remedy = code, severity, remedy
+	f.Code, f.Severity, f.Remedy = code, severity, cmp.Or(remedy, codes.Lookup(code, "").Remedy)
 	if !slices.ContainsFunc(b.findings, func(other checks.Finding) bool { return other.Message == f.Message }) {
 		b.findings = append(b.findings, f)
 	}

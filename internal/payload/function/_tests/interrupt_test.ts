@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import codes from "../codes.json" with { type: "json" };
 import { harness, html, json, REQUEST, RUN_ID } from "./project.ts";
 
 /** A point at which a run is held until the test lets it go on. */
@@ -32,7 +33,7 @@ Deno.test("interrupt: during the backup, a trace in both logs", async () => {
     await rpc.reached;
     await handler.interrupt(reason);
 
-    const details = `Backup automático interrompido: a execução começou e não terminou (${words})`;
+    const details = `Backup automático interrompido: ${codes.interrupted.reason} (${words})`;
     assert.deepEqual(project.runs.map((row) => [row.details, row.success]), [[details, false]]);
     assert.deepEqual(project.events.map((row) => [row.type, row.message]), [
       ["auto_backup_error", details],
