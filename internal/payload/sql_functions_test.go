@@ -8,6 +8,7 @@ func TestSQLFunctions(t *testing.T) {
 	t.Parallel()
 	l := startLedger(t)
 	t.Run("judge", l.testJudge)
+	t.Run("steps", l.testSteps)
 }
 
 // judged is the run of testJudge.
