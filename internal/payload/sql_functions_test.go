@@ -1,6 +1,12 @@
 package payload_test
 
-import "testing"
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
 
 // TestSQLFunctions calls the dispatcher's SQL functions one by one, on one stack.
 // TestDispatcherSQL proves what they do together.
@@ -9,6 +15,9 @@ func TestSQLFunctions(t *testing.T) {
 	l := startLedger(t)
 	t.Run("judge", l.testJudge)
 	t.Run("steps", l.testSteps)
+	t.Run("one asks at a time", l.testOneAsksAtATime)
+	t.Run("constraint of the log", l.testLogConstraint)
+	t.Run("the last leaves", l.testLastLeaves)
 }
 
 // judged is the run of testJudge.
@@ -295,5 +304,153 @@ func (l *ledger) testJudge(t *testing.T) {
 				t.Errorf("the verdict is\n  %s\nwant\n  %s", got, want)
 			}
 		})
+	}
+}
+
+// testOneAsksAtATime proves that somebody who asks for a run waits for another
+// one who is asking, and so finds that one's run.
+func (l *ledger) testOneAsksAtATime(t *testing.T) {
+	ctx := t.Context()
+	s := l.newScenario(t)
+	err := pgx.BeginFunc(ctx, l.owner, func(first pgx.Tx) error {
+		if _, err := first.Exec(ctx, `select auto_backup.run_now($1)`, s.backup); err != nil {
+			return err
+		}
+		return pgx.BeginFunc(ctx, l.owner, func(second pgx.Tx) error {
+			// Waiting ends only by this limit, however slow the machine is.
+			if _, err := second.Exec(ctx, `set local statement_timeout = '300ms'`); err != nil {
+				return err
+			}
+			_, err := second.Exec(ctx, `select auto_backup.run_now($1)`, s.backup)
+			var canceled *pgconn.PgError
+			if !errors.As(err, &canceled) || canceled.Code != "57014" {
+				t.Errorf("the second does not wait for the first: %v", err)
+			}
+			return nil
+		})
+	})
+	if err != nil && !errors.Is(err, pgx.ErrTxCommitRollback) {
+		t.Fatal(err)
+	}
+	if got := one[string](t, l.owner, `select (auto_backup.run_now($1) -> 'joined')::text`, s.backup); got != "true" {
+		t.Error("the second gets a run of its own")
+	}
+	if runs := one[int](t, l.owner, `select count(*) from auto_backup.runs where backup = $1`, s.backup); runs != 1 {
+		t.Errorf("there are %d runs, want 1", runs)
+	}
+}
+
+// What a CHECK of backup_logs says in each state.
+const (
+	narrow      = `CHECK (((action_type)::text = ANY ((ARRAY['backup'::character varying, 'restore'::character varying])::text[])))`
+	wide        = `CHECK ((((action_type)::text = ANY (ARRAY[('backup'::character varying)::text, ('restore'::character varying)::text])) OR ((action_type)::text = 'auto_backup'::text))) NOT VALID`
+	other       = `CHECK (((action_type)::text <> 'auto_backup'::text))`
+	otherWide   = `CHECK ((((action_type)::text <> 'auto_backup'::text) OR ((action_type)::text = 'auto_backup'::text))) NOT VALID`
+	widthOfText = `CHECK ((length(details) < 500))`
+)
+
+// testLogConstraint proves which CHECKs of backup_logs are extended for an
+// installation, into what, and how they are put back.
+func (l *ledger) testLogConstraint(t *testing.T) {
+	const inserted = `insert into public.backup_logs (action_type, records_affected, details, success) values ('auto_backup', 0, 'x', false)`
+	for _, c := range []struct {
+		name     string
+		before   string // statements before the extension
+		refusing string
+		extended string
+		between  string // statements before the restoration
+		unsure   string // what cannot be checked
+		restored string
+	}{
+		{"the application's", "", `["a"]`, "a " + wide, "", "[]", "a " + narrow},
+		{"another name is meant", "", `["b"]`, "a " + narrow, "", "[]", "a " + narrow},
+		{"one of two", `alter table public.backup_logs add constraint b check (action_type <> 'auto_backup')`, `["a"]`, "a " + wide + " | b " + other, "", "[]", "a " + narrow + " | b " + other},
+		{"both", `alter table public.backup_logs add constraint b check (action_type <> 'auto_backup')`, `["a", "b"]`, "a " + wide + " | b " + otherWide, "", "[]", "a " + narrow + " | b " + other},
+		{"one that does not refuse", `alter table public.backup_logs add constraint b check (length(details) < 500)`, `["a", "b"]`, "a " + wide + " | b " + widthOfText, "", "[]", "a " + narrow + " | b " + widthOfText},
+		{"one that is neither true nor false", `alter table public.backup_logs add constraint b check (action_type <> null)`, `["b"]`, "a " + narrow + " | b CHECK (((action_type)::text <> NULL::text))", "", "[]", "a " + narrow + " | b CHECK (((action_type)::text <> NULL::text))"},
+		{"a constraint of another kind", `alter table public.backup_logs add constraint b unique (id, action_type)`, `["b"]`, "a " + narrow + " | b UNIQUE (id, action_type)", "", "[]", "a " + narrow + " | b UNIQUE (id, action_type)"},
+		{"a constraint of another table", `create table public.logs (action_type text constraint b check (action_type <> 'auto_backup'))`, `["b"]`, "a " + narrow, "", "[]", "a " + narrow},
+		{"twice", `select auto_backup.extend_log_constraint('["a"]')`, `["a"]`, "a " + wide, "", "[]", "a " + narrow},
+		{"rows that the old rule refuses", "", `["a"]`, "a " + wide, inserted, `["a"]`, "a " + narrow + " NOT VALID"},
+		{"dropped in between", "", `["a"]`, "a " + wide, `alter table public.backup_logs drop constraint a`, "[]", "a " + narrow},
+		{"the table is gone", "", `["a"]`, "a " + wide, `drop table public.backup_logs cascade`, "[]", "null"},
+		{
+			"a column of another type", `alter table public.backup_logs drop constraint a; alter table public.backup_logs alter column action_type type text; alter table public.backup_logs add constraint a check (action_type in ('backup', 'restore'))`,
+			`["a"]`, "a CHECK (((action_type = ANY (ARRAY['backup'::text, 'restore'::text])) OR (action_type = 'auto_backup'::text))) NOT VALID", "", "[]",
+			"a CHECK ((action_type = ANY (ARRAY['backup'::text, 'restore'::text])))",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := t.Context()
+			tx, err := l.admin.Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(ctx) }()
+			do := func(sql string) {
+				t.Helper()
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					t.Fatalf("%v\nin: %s", err, sql)
+				}
+			}
+			read := func(sql string) string {
+				t.Helper()
+				var got *string
+				if err := tx.QueryRow(ctx, sql).Scan(&got); err != nil {
+					t.Fatalf("%v\nin: %s", err, sql)
+				}
+				if got == nil {
+					return "null"
+				}
+				return *got
+			}
+			const rules = `select string_agg(conname || ' ' || pg_get_constraintdef(oid), ' | ' order by conname) from pg_constraint where conrelid = to_regclass('public.backup_logs') and conname in ('a', 'b')`
+			do(`select auto_backup.restore_log_constraint(); delete from public.backup_logs;
+				alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint a check (action_type in ('backup', 'restore'))`)
+			if c.before != "" {
+				do(c.before)
+			}
+			do(`select auto_backup.extend_log_constraint('` + c.refusing + `')`)
+			if got := read(rules); got != c.extended {
+				t.Errorf("extended it is\n  %s\nwant\n  %s", got, c.extended)
+			}
+			if c.between != "" {
+				do(c.between)
+			}
+			if got := read(`select auto_backup.restore_log_constraint()::text`); got != c.unsure {
+				t.Errorf("what cannot be checked is %s, want %s", got, c.unsure)
+			}
+			if got := read(rules); got != c.restored {
+				t.Errorf("restored it is\n  %s\nwant\n  %s", got, c.restored)
+			}
+			if got := read(`select log_constraint::text from auto_backup.installation`); got != "null" {
+				t.Errorf("remembered is %s", got)
+			}
+		})
+	}
+}
+
+// testLastLeaves proves that the CHECKs are put back when the last backup leaves,
+// and not before.
+func (l *ledger) testLastLeaves(t *testing.T) {
+	ctx := t.Context()
+	tx, err := l.owner.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `
+		delete from auto_backup.settings;
+		insert into auto_backup.settings (backup, document, owner) values ('a', '{}', 'x'), ('b', '{"leaving": false}', 'x')`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ backup, remembered string }{{"a", "true"}, {"a", "true"}, {"b", "false"}} {
+		if _, err := tx.Exec(ctx, `select auto_backup.leave($1)`, c.backup); err != nil {
+			t.Fatal(err)
+		}
+		var remembered string
+		if err := tx.QueryRow(ctx, `select (log_constraint is not null)::text from auto_backup.installation`).Scan(&remembered); err != nil || remembered != c.remembered {
+			t.Errorf("after %s has left, a CHECK is still extended: %s, want %s (%v)", c.backup, remembered, c.remembered, err)
+		}
 	}
 }
