@@ -20,6 +20,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/redact"
 )
 
 // API is what a backup needs of the Management API. *supabase.Client has it.
@@ -187,7 +188,7 @@ func changesOf(deployed source.Source, known backup.Known) map[string]string {
 			applied = known.Content()
 		}
 		if former := applied[file]; source.Digest(former) == digest {
-			if change := source.FirstChange(content, former, supabase.NewRedactor().Redact); change != "" {
+			if change := source.FirstChange(content, former, redact.New().Redact); change != "" {
 				changes[file] = change
 			}
 		}

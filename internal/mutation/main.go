@@ -48,6 +48,8 @@ var goParts = []goPart{
 	{dir: "internal/selfhosted"},
 	{dir: "internal/source"},
 	{dir: "internal/supabase"},
+	{dir: "internal/supabase/ratelimit", tests: "internal/supabase"},
+	{dir: "internal/supabase/redact"},
 }
 
 // options are the command line.

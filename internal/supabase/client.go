@@ -23,6 +23,8 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/supabase/cli/pkg/api"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/ratelimit"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/redact"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -30,31 +32,13 @@ const (
 	// DefaultBaseURL is where Supabase serves the Management API.
 	DefaultBaseURL = "https://api.supabase.com"
 
-	// largestSource, largestRows and largestBody limit, in bytes, the responses
-	// with the source of a function, with rows, and all others; largestFailure
-	// limits failures. Small JSON can become large in memory, and a list of a
-	// project's functions or secrets stays far below its limit.
-	largestSource  = 64 << 20
-	largestRows    = 16 << 20
-	largestBody    = 4 << 20
-	largestFailure = 1 << 20
-
-	// statusUpstreamFailure is the API's own status for a failure of a service
-	// behind it, temporary or permanent.
-	statusUpstreamFailure = 544
-
 	// A call is retried until it has failed so many times: altogether, because
-	// of the rate limit, without a response in time, and with status 500.
-	maxFailures   = 6
-	maxRefusals   = 10
-	maxTimeouts   = 2
-	maxInternal   = 3
+	// of the rate limit, and without a response in time.
+	maxFailures = 6
+	maxRefusals = 10
+	maxTimeouts = 2
+	// shortestDelay is the pause before the second attempt.
 	shortestDelay = 500 * time.Millisecond
-	longestDelay  = 10 * time.Second
-	longestAfter  = time.Minute
-
-	// idleTimeout is how long an unused connection is kept.
-	idleTimeout = 10 * time.Second
 )
 
 // Config configures a Client.
@@ -82,14 +66,18 @@ type Client struct {
 	userAgent string
 	transport http.RoundTripper
 	log       *slog.Logger
-	redactor  *Redactor
-	pacer     *pacer
+	redactor  *redact.Redactor
+	pacer     *ratelimit.Pacer
 }
 
 // ValidateURL reports why requests with an access token may not be sent to an
 // address. The error does not quote it.
 func ValidateURL(address string) error {
 	base, err := url.Parse(address)
+	loopback := func(host string) bool {
+		ip := net.ParseIP(host)
+		return host == "localhost" || ip != nil && ip.IsLoopback()
+	}
 	switch {
 	case err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
 		return fmt.Errorf("the Management API's URL must be like %s, without user, query or fragment", DefaultBaseURL)
@@ -128,26 +116,21 @@ func New(cfg Config) (*Client, error) {
 		userAgent: cfg.UserAgent,
 		transport: cfg.Transport,
 		log:       cfg.Logger,
-		redactor:  NewRedactor(cfg.Token),
+		redactor:  redact.New(cfg.Token),
 	}
 	if c.transport == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		// Terraform works on ten resources at once, with three requests each.
 		transport.MaxIdleConnsPerHost = 32
 		// A provider that serves several runs keeps no connection between them.
-		transport.IdleConnTimeout = idleTimeout
+		transport.IdleConnTimeout = 10 * time.Second
 		c.transport = transport
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.pacer = newPacer(c.log)
+	c.pacer = ratelimit.New(c.log)
 	return c, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Close closes idle connections. The client can still be used.
@@ -186,8 +169,7 @@ type call struct {
 	timeout time.Duration
 	// accept is the wanted media type of the response; JSON if empty.
 	accept string
-	// largest limits, in bytes, the body of a successful response; largestBody
-	// if 0.
+	// largest limits, in bytes, the body of a successful response; 4 MiB if 0.
 	largest int64
 	// sql says that a failure may contain an SQL error.
 	sql bool
@@ -261,7 +243,7 @@ func (k *call) Do(r *http.Request) (*http.Response, error) {
 // whole response.
 func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
-	entered, err := k.client.pacer.enter(ctx, k.endpoint+" "+k.ref)
+	entered, err := k.client.pacer.Enter(ctx, k.endpoint+" "+k.ref)
 	if err != nil {
 		return nil, &heldBackError{err}
 	}
@@ -271,18 +253,19 @@ func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 	response, err := k.client.transport.RoundTrip(r.WithContext(attempt))
 	if err == nil {
-		err = buffer(response, cmp.Or(k.largest, largestBody))
+		// A list of a project's functions or secrets stays far below this limit.
+		err = buffer(response, cmp.Or(k.largest, 4<<20))
 	}
 	if err != nil {
 		if ctx.Err() == nil && errors.Is(context.Cause(attempt), errAttemptTimeout) {
 			err = errAttemptTimeout
 		}
 		k.arrived = k.arrived || !unsent(err)
-		entered.done(nil, 0)
+		entered.Done(nil, 0)
 		k.logAttempt(ctx, start, 0, err)
 		return nil, err
 	}
-	entered.done(response, min(shortestDelay<<min(k.refused+1, 10), usualWindow))
+	entered.Done(response, shortestDelay<<min(k.refused+1, 10))
 	k.logAttempt(ctx, start, response.StatusCode, nil)
 	return response, nil
 }
@@ -302,6 +285,7 @@ func (e *heldBackError) Unwrap() error { return e.error }
 // too large; a successful response that is too large is an error.
 func buffer(response *http.Response, largest int64) error {
 	defer func() { _ = response.Body.Close() }()
+	const largestFailure = 1 << 20
 	limit, success := int64(largestFailure), response.StatusCode >= 200 && response.StatusCode <= 299
 	if success {
 		limit = largest
@@ -334,7 +318,7 @@ func (k *call) logAttempt(ctx context.Context, start time.Time, status int, err 
 	k.client.log.LogAttrs(ctx, slog.LevelDebug, "management API request", attrs...)
 }
 
-func (k *call) redact(text string) string { return k.client.redactor.redact(text, k.hide) }
+func (k *call) redact(text string) string { return k.client.redactor.RedactAlso(text, k.hide) }
 
 // again decides whether to retry a request, and when. A response counts even if
 // the context has ended since.
@@ -395,7 +379,7 @@ func maxAttempts(status int) int {
 	case status == http.StatusRequestTimeout, status >= 502 && status <= 504, status >= 520 && status <= 527, status == 530:
 		return maxFailures
 	case status == http.StatusInternalServerError:
-		return maxInternal
+		return 3
 	}
 	return 1
 }
@@ -409,10 +393,12 @@ func peek(response *http.Response) []byte {
 
 // postpone sets the time to wait before the next attempt.
 func (k *call) postpone(ctx context.Context, response *http.Response) {
+	// longestAfter is the longest pause for which a response may ask.
+	const longestDelay, longestAfter = 10 * time.Second, time.Minute
 	k.wait = min(shortestDelay<<(k.failures-1), longestDelay)
 	k.wait += rand.N(k.wait / 4)
 	if response != nil {
-		if asked, ok := retryAfter(response.Header, time.Now()); ok {
+		if asked, ok := ratelimit.RetryAfter(response.Header, time.Now()); ok {
 			k.wait = max(k.wait, min(asked, longestAfter))
 		}
 	}
@@ -526,20 +512,20 @@ func decode[T any](k *call, body []byte) (T, error) {
 	var value T
 	if err := json.Unmarshal(body, &value); err != nil {
 		var zero T
-		return zero, k.malformed(jsonReason(err))
+		return zero, k.notJSON(err)
 	}
 	return value, nil
 }
 
-// jsonReason says what is wrong with a JSON text without quoting it.
-func jsonReason(err error) string {
+// notJSON says what is wrong with a JSON text without quoting it.
+func (k *call) notJSON(err error) error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind):
-		return fmt.Sprintf("the field %q is a %s", kind.Field, kind.Value)
+		return k.malformed(fmt.Sprintf("the field %q is a %s", kind.Field, kind.Value))
 	case errors.As(err, &syntax):
-		return fmt.Sprintf("it is not valid JSON at byte %d", syntax.Offset)
+		return k.malformed(fmt.Sprintf("it is not valid JSON at byte %d", syntax.Offset))
 	}
-	return "it is not valid JSON"
+	return k.malformed("it is not valid JSON")
 }

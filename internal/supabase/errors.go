@@ -82,33 +82,32 @@ func (e *Error) Error() string {
 	default:
 		b.WriteString(e.Message)
 	}
-	sentence(&b, "Detail", e.Detail)
-	sentence(&b, "Hint", e.Hint)
+	sentence := func(label, text string) {
+		if text == "" {
+			return
+		}
+		if s := b.String(); !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") {
+			b.WriteByte('.')
+		}
+		b.WriteByte(' ')
+		if label != "" {
+			b.WriteString(label + ": ")
+		}
+		b.WriteString(text)
+	}
+	sentence("Detail", e.Detail)
+	sentence("Hint", e.Hint)
 	if e.Attempts > 1 {
-		sentence(&b, "", fmt.Sprintf("Tried %d times", e.Attempts))
+		sentence("", fmt.Sprintf("Tried %d times", e.Attempts))
 	}
 	if e.EventID != "" {
-		sentence(&b, "", "Event "+e.EventID)
+		sentence("", "Event "+e.EventID)
 	}
 	if errors.Is(e, ErrOutcomeUnknown) {
-		sentence(&b, "", "It may have been carried out nevertheless")
+		sentence("", "It may have been carried out nevertheless")
 	}
-	sentence(&b, "", e.Advice)
+	sentence("", e.Advice)
 	return b.String()
-}
-
-func sentence(b *strings.Builder, label, text string) {
-	if text == "" {
-		return
-	}
-	if s := b.String(); !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "!") {
-		b.WriteByte('.')
-	}
-	b.WriteByte(' ')
-	if label != "" {
-		b.WriteString(label + ": ")
-	}
-	b.WriteString(text)
 }
 
 // Unwrap returns the kinds of the error, and the context's error if that is the
@@ -183,7 +182,7 @@ func (e *Error) explain(status int, body []byte, sql bool, permission string, re
 	case status == http.StatusTooManyRequests:
 		e.kinds = append(e.kinds, ErrRateLimited)
 		e.Advice = "Other programs use the same limit. Run again later, or raise `timeouts`."
-	case status == statusUpstreamFailure:
+	case status == 544: // the API's own, for a failure of a service behind it, temporary or permanent
 		e.Advice = "The project may be paused, restoring or starting. Check its status in the dashboard and run again."
 	case status >= 300 && status < 400:
 		e.kinds = append(e.kinds, errUnexpectedResponse)

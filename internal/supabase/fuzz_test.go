@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/redact"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -23,7 +24,7 @@ func FuzzFailure(f *testing.F) {
 		status = 300 + (status%300+300)%300
 		for _, sql := range []bool{false, true} {
 			e := &Error{Op: "try", Resource: "something"}
-			e.explain(status, body, sql, "permission", NewRedactor(testToken).Redact)
+			e.explain(status, body, sql, "permission", redact.New(testToken).Redact)
 			shown := e.Error()
 			if text.Line(shown) != shown || len(shown) > 5*longestMessage || strings.Contains(shown, testToken) {
 				t.Errorf("bad text %q", shown)

@@ -32,6 +32,8 @@ type QueryRequest struct {
 // An error of PostgreSQL is an *Error with SQLState set; nothing was changed
 // then. The API rounds integers above 2^53 in JSON documents.
 func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.RawMessage, error) {
+	// Small JSON can become large in memory.
+	const largestRows = 16 << 20
 	k := &call{
 		op: "run SQL in the database", resource: "project " + ref, ref: ref,
 		endpoint: "POST /database/query", permission: "database_write (OAuth: database:write)",

@@ -29,9 +29,9 @@ import (
 )
 
 const (
-	// maxFiles and longestPath limit the source of a function.
-	maxFiles    = 5000
-	longestPath = 1024
+	// maxFiles and largestSource, in bytes, limit the source of a function.
+	maxFiles      = 5000
+	largestSource = 64 << 20
 )
 
 // A Deployment is a function to deploy.
@@ -240,6 +240,7 @@ var deployedRoot = regexp.MustCompile(`^(?:file://)?(?:/tmp/user_fn_[^/]+/source
 // that leads out of it, or that has control or invisible characters, is an
 // error.
 func deploymentPath(file string) (string, error) {
+	const longestPath = 1024
 	clean := deployedRoot.ReplaceAllString(file, "")
 	clean = strings.TrimLeft(strings.TrimPrefix(clean, "file://"), "/")
 	bad := func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }

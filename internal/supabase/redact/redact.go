@@ -1,4 +1,5 @@
-package supabase
+// Package redact removes secrets from texts that people read.
+package redact
 
 import (
 	"encoding/json"
@@ -45,8 +46,8 @@ type Redactor struct {
 	values map[string]struct{}
 }
 
-// NewRedactor returns a Redactor that hides values.
-func NewRedactor(values ...string) *Redactor {
+// New returns a Redactor that hides values.
+func New(values ...string) *Redactor {
 	r := &Redactor{values: map[string]struct{}{}}
 	r.Add(values...)
 	return r
@@ -66,11 +67,11 @@ func (r *Redactor) Add(values ...string) {
 // Redact returns s as one printable line in which each secret is replaced by
 // "[redacted]".
 func (r *Redactor) Redact(s string) string {
-	return r.redact(s, nil)
+	return r.RedactAlso(s, nil)
 }
 
-// redact is Redact that hides more values, these only where they appear whole.
-func (r *Redactor) redact(s string, also []string) string {
+// RedactAlso is Redact that hides more values, these only where they appear whole.
+func (r *Redactor) RedactAlso(s string, also []string) string {
 	s = text.Line(s)
 	hidden := make([]bool, len(s))
 	r.mu.RLock()

@@ -1,4 +1,4 @@
-package supabase
+package redact
 
 import (
 	"strings"
@@ -8,6 +8,8 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
+const testToken = "sbp_0123456789abcdef0123456789abcdef01234567"
+
 // Secrets are found wherever a server may put them: whole, shortened, in JSON,
 // in URLs, broken up by invisible characters, and by their form alone.
 func TestRedact(t *testing.T) {
@@ -16,7 +18,7 @@ func TestRedact(t *testing.T) {
 		password = `p"ä ss&wörd/0123`
 		key      = "key-material-0123456789-0123456789"
 	)
-	r := NewRedactor(testToken, password, key, "abc", "tiny", "two\nlines of a secret")
+	r := New(testToken, password, key, "abc", "tiny", "two\nlines of a secret")
 	for name, test := range map[string]struct{ text, want string }{
 		"nothing":            {"plain text, äöü", "plain text, äöü"},
 		"token":              {"token " + testToken + " is bad", "token [redacted] is bad"},
@@ -60,7 +62,7 @@ func FuzzRedact(f *testing.F) {
 	f.Add(testToken[:30] + "\x00" + testToken[30:])
 	f.Add("\x1b]0;title\x07\u202e" + strings.Repeat("a", 100))
 	f.Fuzz(func(t *testing.T, s string) {
-		got := NewRedactor(testToken).Redact(s)
+		got := New(testToken).Redact(s)
 		if strings.Contains(got, testToken) || !utf8.ValidString(got) || text.Line(got) != got {
 			t.Errorf("%q became %q", s, got)
 		}
@@ -71,11 +73,11 @@ func FuzzRedact(f *testing.F) {
 // text and secrets repeat themselves, without taking forever.
 func TestRedactManyLongSecrets(t *testing.T) {
 	t.Parallel()
-	r := NewRedactor()
+	r := New()
 	for i := range 100 {
 		r.Add(strings.Repeat(string(rune('a'+i%26)), 24000+i))
 	}
-	if got := r.Redact(strings.Repeat("a", longestText)); got != redacted {
+	if got := r.Redact(strings.Repeat("a", 32<<10)); got != redacted {
 		t.Errorf("got %q", text.Head(got, 100))
 	}
 }

@@ -1,4 +1,6 @@
-package supabase
+// Package ratelimit delays requests to the Management API so that it does not
+// refuse them.
+package ratelimit
 
 import (
 	"context"
@@ -18,7 +20,7 @@ const (
 	usualWindow = time.Minute
 )
 
-// A pacer delays requests so that the API does not refuse them.
+// A Pacer delays requests so that the API does not refuse them.
 //
 // The API counts requests in fixed windows of time, separately for each endpoint
 // of each project. Every response says how many requests are left and when the
@@ -27,7 +29,7 @@ const (
 // Older limits counted all requests of an account together, and a gateway in
 // between may do so too. If several windows get refusals although they had room,
 // all requests share one more window, until the API's numbers contradict that.
-type pacer struct {
+type Pacer struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
@@ -60,9 +62,9 @@ type window struct {
 	told bool
 }
 
-// A pass lets one request through. The caller must call done.
-type pass struct {
-	pacer  *pacer
+// A Pass lets one request through. The caller must call Done.
+type Pass struct {
+	pacer  *Pacer
 	key    string
 	window *window
 	sentAt time.Time
@@ -71,8 +73,9 @@ type pass struct {
 	serial, answered int
 }
 
-func newPacer(log *slog.Logger) *pacer {
-	return &pacer{
+// New returns a Pacer that logs to log what it waits for.
+func New(log *slog.Logger) *Pacer {
+	return &Pacer{
 		log:      log,
 		windows:  map[string]*window{},
 		suspects: map[string]time.Time{},
@@ -80,9 +83,9 @@ func newPacer(log *slog.Logger) *pacer {
 	}
 }
 
-// enter waits until a request that is counted under key may be sent. It fails
+// Enter waits until a request that is counted under key may be sent. It fails
 // immediately if the context's deadline is sooner than that.
-func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
+func (p *Pacer) Enter(ctx context.Context, key string) (*Pass, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -126,7 +129,7 @@ func (p *pacer) enter(ctx context.Context, key string) (*pass, error) {
 
 // blocking returns the window for which a request must wait, or nil. If there are
 // two, it is the one that ends later.
-func (p *pacer) blocking(key string, now time.Time) *window {
+func (p *Pacer) blocking(key string, now time.Time) *window {
 	w := p.windows[key]
 	if w == nil {
 		w = &window{}
@@ -142,13 +145,13 @@ func (p *pacer) blocking(key string, now time.Time) *window {
 	return nil
 }
 
-func (p *pacer) admit(key string, now time.Time) *pass {
+func (p *Pacer) admit(key string, now time.Time) *Pass {
 	w := p.windows[key]
 	for _, w := range []*window{w, &p.account} {
 		w.sent++
 		w.pending++
 	}
-	return &pass{pacer: p, key: key, window: w, sentAt: now, serial: p.account.serial, answered: p.account.answered}
+	return &Pass{pacer: p, key: key, window: w, sentAt: now, serial: p.account.serial, answered: p.account.answered}
 }
 
 // roll closes the window if it is over: the next one has the whole limit.
@@ -239,9 +242,9 @@ func announcementOf(h http.Header) (a announcement, ok bool) {
 	return announcement{limit: limit, left: left, reset: time.Duration(reset) * time.Second}, true
 }
 
-// done ends a request. response is nil if there was none. otherwise is how long
-// to wait after a refusal that does not say.
-func (s *pass) done(response *http.Response, otherwise time.Duration) {
+// Done ends a request. response is nil if there was none. otherwise is how long
+// to wait after a refusal that does not say; a usual window is enough.
+func (s *Pass) Done(response *http.Response, otherwise time.Duration) {
 	p := s.pacer
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -260,12 +263,12 @@ func (s *pass) done(response *http.Response, otherwise time.Duration) {
 	}
 	numbers, announced := announcementOf(response.Header)
 	if response.StatusCode == http.StatusTooManyRequests {
-		wait, ok := retryAfter(response.Header, now)
+		wait, ok := RetryAfter(response.Header, now)
 		if !ok && announced {
 			wait, ok = numbers.reset, true
 		}
 		if !ok {
-			wait = otherwise
+			wait = min(otherwise, usualWindow)
 		}
 		until := now.Add(wait + windowMargin)
 		if announced {
@@ -296,7 +299,7 @@ func (s *pass) done(response *http.Response, otherwise time.Duration) {
 
 // suspect records a refusal and decides whether all requests are counted
 // together.
-func (p *pacer) suspect(s *pass, until time.Time, limit int, now time.Time) {
+func (p *Pacer) suspect(s *Pass, until time.Time, limit int, now time.Time) {
 	if s.window.sent >= limit {
 		return
 	}
@@ -315,8 +318,8 @@ func (p *pacer) suspect(s *pass, until time.Time, limit int, now time.Time) {
 	}
 }
 
-// retryAfter reads the header Retry-After in either of its forms.
-func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+// RetryAfter reads the header Retry-After in either of its forms.
+func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil {
 		return time.Duration(min(max(seconds, 0), 3600)) * time.Second, true
