@@ -154,10 +154,10 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Computed: true,
 				MarkdownDescription: "The worst condition found, in one word: " +
 					"`not_installed`; " +
-					"`scheduler_down`, pg_cron or the watchdog does not tick, so nothing starts a backup and nobody is told; " +
+					"`scheduler_down`, pg_cron or the watchdog does not tick, so no backup is started and no alert is sent; " +
 					"`failing`, the latest attempt failed, or something is broken that will make the next one fail; " +
 					"`late`, a due time passed without a backup, or its job does not start it, so the watchdog has to; " +
-					"`running`, a backup is under way; " +
+					"`running`, a backup is in progress; " +
 					"`never_ran`, no backup has been made yet; " +
 					"`healthy`.",
 			},
@@ -197,7 +197,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"finished_at":      schema.StringAttribute{Computed: true, MarkdownDescription: "When it ended. RFC 3339, UTC."},
 					"age_seconds":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from then to `checked_at`, in seconds, rounded down."},
 					"duration_seconds": schema.Int64Attribute{Computed: true, MarkdownDescription: "Time from the request to the end, in seconds, rounded down; null when not known."},
-					"backup_id":        schema.StringAttribute{Computed: true, MarkdownDescription: "UUID under which the backup tables hold its rows; null when not known."},
+					"backup_id":        schema.StringAttribute{Computed: true, MarkdownDescription: "UUID of its rows in the backup tables; null when not known."},
 					"records":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of rows that were saved; null when not known."},
 					"run_id":           schema.StringAttribute{Computed: true, MarkdownDescription: "UUID of the attempt, also the id of its row in `backup_logs`; null for a legacy job."},
 					"schedule":         schema.StringAttribute{Computed: true, MarkdownDescription: "Key of its schedule, `manual` for a backup that was started manually; null for a legacy job."},
@@ -224,7 +224,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 			},
 			"stored_backups": schema.SingleNestedAttribute{
 				Computed: true,
-				MarkdownDescription: "The backups that the project holds: the distinct `backup_id` in the tables of schema `public` that have the columns `backup_id` and `backup_created_at`. " +
+				MarkdownDescription: "The backups that the project contains: the distinct `backup_id` in the tables of schema `public` that have the columns `backup_id` and `backup_created_at`. " +
 					"Null when there is no such table, or none that the reader may read.",
 				Attributes: map[string]schema.Attribute{
 					"count":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of backups."},

@@ -18,7 +18,7 @@ import (
 
 // addError turns an error of the domain or of a client into a diagnostic: what
 // was tried, what the other side said and what to do next. The errors
-// themselves hold no secret.
+// themselves contain no secret.
 func addError(diags *diag.Diagnostics, summary string, err error) {
 	addErrorAdvice(diags, summary, err, "")
 }

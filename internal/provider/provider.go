@@ -1,6 +1,5 @@
-// Package provider is Terraform's face of the backup: schemas, plans and
-// diagnostics. What a backup is and how it is installed stands in package
-// backup.
+// Package provider contains everything that Terraform sees: schemas, plans, state and
+// diagnostics. Package backup describes a backup, and package install installs it.
 package provider
 
 import (
