@@ -47,9 +47,9 @@ func jobRows() []drift {
 			drift{object: object, mutation: "deactivated", tamper: alter("active := false")},
 			drift{object: object, mutation: "another database", tamper: alter("database := 'template1'")},
 			drift{object: object, mutation: "given to another role", tamper: moved("other"), uses: key, both: true},
-			drift{object: object, mutation: "given to a role that does not exist any more, which stops all of pg_cron", tamper: moved("gone"), uses: key, both: true},
-			drift{object: object, mutation: "a second one of the same name under another role", tamper: copied("service_role"), uses: key},
-			drift{object: object, mutation: "a second one under a role that does not exist any more", tamper: copied("gone"), uses: key},
+			drift{object: object, mutation: "given to a role that no longer exists, which stops all of pg_cron", tamper: moved("gone"), uses: key, both: true},
+			drift{object: object, mutation: "a second one with the same name under another role", tamper: copied("service_role"), uses: key},
+			drift{object: object, mutation: "a second one under a role that no longer exists", tamper: copied("gone"), uses: key},
 		)
 		if key != "nightly" {
 			continue
@@ -57,7 +57,7 @@ func jobRows() []drift {
 		rows = append(rows,
 			drift{object: object, mutation: "a second one under a superuser", tamper: copied("supabase_admin"),
 				refused: `belongs to role supabase_admin, and postgres may not remove it`, statement: "select cron.unschedule(<id>)", both: true},
-			drift{object: object, mutation: "a second one under a missing role of a reserved name", tamper: copied("pg_gone"),
+			drift{object: object, mutation: "a second one under a missing role with a reserved name", tamper: copied("pg_gone"),
 				refused: `pg_cron runs no job at all while this role does not exist`, statement: "delete from cron.job where jobid = <id>"},
 		)
 	}
@@ -73,31 +73,31 @@ func settingsRows() []drift {
 	return []drift{
 		{object: object, mutation: "another time zone", tamper: set("timezone", `"UTC"`), both: true},
 		{object: object, mutation: "another cron expression", tamper: set("schedules,nightly,cron", `"0 4 * * *"`)},
-		{object: object, mutation: "another zone of one schedule", tamper: set("schedules,nightly,timezone", `"UTC"`)},
-		{object: object, mutation: "a schedule switched off", tamper: set("schedules,nightly,enabled", "false")},
+		{object: object, mutation: "another time zone of one schedule", tamper: set("schedules,nightly,timezone", `"UTC"`)},
+		{object: object, mutation: "a schedule disabled", tamper: set("schedules,nightly,enabled", "false")},
 		{object: object, mutation: "a schedule added", tamper: owner("update auto_backup.settings set document = jsonb_set(document, '{schedules,weekly}', document #> '{schedules,nightly}')")},
-		{object: object, mutation: "a schedule taken out", tamper: owner("update auto_backup.settings set document = document #- '{schedules,nightly}'"), uses: "document"},
-		{object: object, mutation: "the compiled hours, while the cron text stays", tamper: set("schedules,nightly,hours", "[4]"), both: true},
-		{object: object, mutation: "the compiled UTC schedule, while the cron text stays", tamper: set("schedules,nightly,utc", `"0 5 * * *"`)},
-		{object: object, mutation: "a schedule that looks guarded", tamper: set("schedules,nightly,guarded", "true")},
+		{object: object, mutation: "a schedule removed", tamper: owner("update auto_backup.settings set document = document #- '{schedules,nightly}'"), uses: "document"},
+		{object: object, mutation: "the compiled hours, with the same cron text", tamper: set("schedules,nightly,hours", "[4]"), both: true},
+		{object: object, mutation: "the compiled UTC schedule, with the same cron text", tamper: set("schedules,nightly,utc", `"0 5 * * *"`)},
+		{object: object, mutation: "a schedule marked as guarded", tamper: set("schedules,nightly,guarded", "true")},
 		{object: object, mutation: "more retries", tamper: set("retry,attempts", "7")},
-		{object: object, mutation: "a shorter pause before the retry", tamper: set("retry,delay_seconds", "60")},
-		{object: object, mutation: "alerts switched off", tamper: set("alert,enabled", "false")},
+		{object: object, mutation: "a shorter delay before the retry", tamper: set("retry,delay_seconds", "60")},
+		{object: object, mutation: "alerts disabled", tamper: set("alert,enabled", "false")},
 		{object: object, mutation: "another alert function", tamper: set("alert,function", `"mine"`)},
-		{object: object, mutation: "another name of the alert's origin", tamper: set("alert,source", `"x"`)},
-		{object: object, mutation: "a later moment at which a backup is overdue", tamper: set("alert,overdue_after_seconds", "3600000")},
+		{object: object, mutation: "another source of the alert", tamper: set("alert,source", `"x"`)},
+		{object: object, mutation: "a longer time until a backup is overdue", tamper: set("alert,overdue_after_seconds", "3600000")},
 		{object: object, mutation: "another SQL function to call", tamper: set("function,rpc", `"mine"`)},
 		{object: object, mutation: "another table to verify", tamper: set("function,verify_table", `"mine"`)},
-		{object: object, mutation: "the address of another project's function, as after a clone or in a branch",
+		{object: object, mutation: "the URL of another project's function, as after a clone or in a branch",
 			tamper: set("function,url", `"https://abcdefghijklmnopqrst.supabase.co/functions/v1/auto-backup"`), warns: `The database calls another project`, both: true},
-		{object: object, mutation: "the address of another project's alert function",
+		{object: object, mutation: "the URL of another project's alert function",
 			tamper: set("alert,url", `"https://abcdefghijklmnopqrst.supabase.co/functions/v1/alert-processor"`), warns: `The database calls another project`},
-		{object: object, mutation: "the names of its secrets taken out", tamper: set("secrets", "[]")},
+		{object: object, mutation: "the names of its secrets removed", tamper: set("secrets", "[]")},
 		{object: object, mutation: "a value of another type", tamper: set("timezone", "7")},
-		{object: object, mutation: "somebody else's ownership marker", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
-		{object: object, mutation: "another Edge Function id", tamper: owner("update auto_backup.settings set function_id = 'x'")},
+		{object: object, mutation: "another ownership marker", tamper: owner("update auto_backup.settings set owner = 'somebody'")},
+		{object: object, mutation: "another Edge Function ID", tamper: owner("update auto_backup.settings set function_id = 'x'")},
 		{object: object, mutation: "removed", tamper: owner("delete from auto_backup.settings"), alone: true, both: true},
-		{object: object, mutation: "no JSON object any more", tamper: owner("update auto_backup.settings set document = '[]'"), alone: true},
+		{object: object, mutation: "no longer a JSON object", tamper: owner("update auto_backup.settings set document = '[]'"), alone: true},
 		{object: "row in `auto_backup.installation`", mutation: "removed",
 			tamper: owner("delete from auto_backup.installation")},
 		{object: "row in `auto_backup.installation`", mutation: "another version", tamper: owner("update auto_backup.installation set version = '0.0+00000000'")},
@@ -125,11 +125,11 @@ func schemaRows() []drift {
 		{object: "table `runs`", mutation: "given to a superuser", tamper: superuser("alter table auto_backup.runs owner to supabase_admin"),
 			refused: "the table auto_backup.runs belongs to role supabase_admin, and postgres may not change it", statement: "alter table auto_backup.runs owner to postgres"},
 		one("table `runs`", "given to another role", "alter table auto_backup.runs owner to other"),
-		one("table `runs`", "row level security switched on", "alter table auto_backup.runs enable row level security"),
+		one("table `runs`", "row level security enabled", "alter table auto_backup.runs enable row level security"),
 		one("table `watchdog`", "dropped", "drop table auto_backup.watchdog"),
 		one("table `leases`", "dropped", "drop table auto_backup.leases"),
 		one("rows of table `codes`", "one changed, one removed", "update auto_backup.codes set advice = 'x' where code = 'http_402'; delete from auto_backup.codes where sqlstate = '57014'"),
-		{object: "table `runs`", mutation: "dropped with all that needs it",
+		{object: "table `runs`", mutation: "dropped with everything that depends on it",
 			tamper: superuser("drop table auto_backup.runs cascade"), uses: "runs", both: true},
 		{object: "column `runs.records`", mutation: "dropped with the view that shows it",
 			tamper: superuser("alter table auto_backup.runs drop column records cascade"), uses: "runs"},
@@ -137,27 +137,27 @@ func schemaRows() []drift {
 		one("column `runs.posted_at`", "dropped", "alter table auto_backup.runs drop column posted_at"),
 		one("column `runs.function_alert`", "another type", "alter table auto_backup.runs alter column function_alert type varchar"),
 		one("column `incidents.logged`", "its default dropped", "alter table auto_backup.incidents alter column logged drop default"),
-		leaving("cost numeric", "column of somebody else", "added so that every new row has to fill it",
+		leaving("cost numeric", "additional column", "added as required in every new row",
 			"alter table auto_backup.runs add column cost numeric not null"),
 		one("constraint `runs_once`", "dropped", "alter table auto_backup.runs drop constraint runs_once"),
 		one("constraint `runs_state_check`", "another rule",
 			"alter table auto_backup.runs drop constraint runs_state_check, add constraint runs_state_check check (state <> 'running')"),
-		one("constraint of somebody else", "added to a table of the dispatcher", "alter table auto_backup.incidents add constraint mine check (alert_attempts < 1)"),
+		one("additional constraint", "added to a table of the dispatcher", "alter table auto_backup.incidents add constraint mine check (alert_attempts < 1)"),
 		{object: "primary key of `settings`", mutation: "dropped with the keys that refer to it", tamper: superuser("alter table auto_backup.settings drop constraint settings_pkey cascade"), uses: "table watchdog"},
 		one("index `runs_by_age`", "dropped", "drop index auto_backup.runs_by_age"),
-		one("index of somebody else", "a unique one added", "create unique index mine on auto_backup.schedules (since)"),
-		one("trigger of somebody else", "added to a table of the dispatcher",
+		one("additional index", "a unique one added", "create unique index mine on auto_backup.schedules (since)"),
+		one("additional trigger", "added to a table of the dispatcher",
 			"create function mine.stop() returns trigger language plpgsql as 'begin return null; end'; create trigger stop before insert on auto_backup.incidents for each row execute function mine.stop()"),
-		one("rule of somebody else", "added to a table of the dispatcher", "create rule stop as on insert to auto_backup.schedules do instead nothing"),
+		one("additional rule", "added to a table of the dispatcher", "create rule stop as on insert to auto_backup.schedules do instead nothing"),
 		one("view `history`", "dropped", "drop view auto_backup.history"),
-		one("view `history`", "replaced by another one", "drop view auto_backup.history; set local role postgres; create view auto_backup.history as select 1 as one"),
+		one("view `history`", "replaced by a different one", "drop view auto_backup.history; set local role postgres; create view auto_backup.history as select 1 as one"),
 		one("function `token`", "another body", hostile+"token(backup text) returns text language plpgsql set search_path = '' as 'begin return ''x''; end'"),
 		one("function `plain`", "dropped", "drop function auto_backup.plain(text, integer)"),
-		one("function `token_digest`", "no longer with its owner's rights", "alter function auto_backup.token_digest(text) security invoker"),
-		one("function `dispatch`", "its search path unset", "alter function "+dispatch+" reset search_path"),
+		one("function `token_digest`", "no longer with its owner's privileges", "alter function auto_backup.token_digest(text) security invoker"),
+		one("function `dispatch`", "its search path reset", "alter function "+dispatch+" reset search_path"),
 		one("function `watch`", "given to a superuser", "alter function auto_backup.watch(text, timestamptz) owner to supabase_admin"),
 		{object: "function `json`", mutation: "another result", tamper: superuser("drop function auto_backup.json(text); set local role postgres; create function auto_backup.json(content text) returns text language sql as 'select $1'")},
-		one("function `dispatch`", "a second one beside it, which the jobs would call", hostile+"dispatch(text, text) returns uuid language sql as 'select null::uuid'"),
+		one("function `dispatch`", "a second one with the same name, which the jobs would call", hostile+"dispatch(text, text) returns uuid language sql as 'select null::uuid'"),
 		one("function `drift`", "silenced", hostile+"drift() returns jsonb language sql as $$ select '{}'::jsonb $$"),
 		one("grants", "`anon` may use the schema and read the token",
 			"grant usage on schema auto_backup to anon; grant execute on function auto_backup.token(text) to anon"),
@@ -171,7 +171,7 @@ func schemaRows() []drift {
 		case "function `drift`: silenced", "schema `auto_backup`: dropped", "schema `auto_backup`: given to a superuser":
 			// Nothing else is seen while the comparison itself is lost.
 			row.alone = true
-		case "view `history`: dropped", "view `history`: replaced by another one", "grants: everybody may read the history":
+		case "view `history`: dropped", "view `history`: replaced by a different one", "grants: everybody may read the history":
 			row.uses = "runs"
 		case "table `watchdog`: dropped":
 			row.uses = "table watchdog"
@@ -233,7 +233,7 @@ func functionRows() []drift {
 		{object: function, mutation: "deleted", tamper: remove, uses: function, both: true},
 		{object: function, mutation: "status REMOVED", tamper: status("REMOVED"), uses: function},
 		{object: function, mutation: "status THROTTLED", tamper: status("THROTTLED"), uses: function},
-		{object: function, mutation: "`verify_jwt` switched on", tamper: func(p *project) {
+		{object: function, mutation: "`verify_jwt` enabled", tamper: func(p *project) {
 			verify := true
 			if _, err := p.client().UpdateFunction(p.t.Context(), p.ProjectRef, "auto-backup", supabase.FunctionUpdate{VerifyJWT: &verify}); err != nil {
 				p.t.Fatal(err)
@@ -256,7 +256,7 @@ func functionRows() []drift {
 		{object: function, mutation: "an import map", tamper: deploy(func(files map[string][]byte) {
 			files["by-hand/deno.json"] = []byte(`{"imports": {}}`)
 		}, "index.ts", "deno.json"), uses: function},
-		{object: function, mutation: "deleted and made anew by hand", tamper: func(p *project) {
+		{object: function, mutation: "deleted and recreated manually", tamper: func(p *project) {
 			files := sourceOf(p)
 			remove(p)
 			if err := p.DeployFunction(p.t.Context(), "auto-backup", files, false); err != nil {
@@ -268,7 +268,7 @@ func functionRows() []drift {
 		{object: "token in the vault", mutation: "removed", tamper: owner("delete from vault.secrets where name = 'auto-backup/token'")},
 		{object: "token in the vault", mutation: "renamed", tamper: vault("new_name := 'renamed'")},
 		{object: "token in the vault", mutation: "its ownership marker overwritten", tamper: vault("new_description := 'mine'"), both: true},
-		{object: "token in the vault", mutation: "not to be decrypted, as after a restore into another project",
+		{object: "token in the vault", mutation: "cannot be decrypted, as after a restore into another project",
 			tamper: superuser("update vault.secrets set secret = encode('\\x00', 'base64') where name = 'auto-backup/token'")},
 		{object: "alert key in the vault", mutation: "removed", tamper: owner("delete from vault.secrets where name = 'auto-backup/alert-key'")},
 		{object: "alert key in the vault", mutation: "its ownership marker overwritten",
@@ -279,17 +279,17 @@ func functionRows() []drift {
 		{object: "secret `AUTO_BACKUP_TOKEN_NEXT`", mutation: "left over",
 			tamper: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN_NEXT", "left-over") }},
 		{object: "both tokens", mutation: "removed", tamper: both(owner("delete from vault.secrets where name = 'auto-backup/token'"), deleteSecrets("AUTO_BACKUP_TOKEN"))},
-		{object: "extra secret", mutation: "another value", tamper: func(p *project) { p.overwriteSecret("OTHER_KEY", "second") }, both: true},
-		{object: "extra secret", mutation: "removed", tamper: deleteSecrets("OTHER_KEY")},
+		{object: "additional secret", mutation: "another value", tamper: func(p *project) { p.overwriteSecret("OTHER_KEY", "second") }, both: true},
+		{object: "additional secret", mutation: "removed", tamper: deleteSecrets("OTHER_KEY")},
 
 		{object: check, mutation: "narrowed again", both: true,
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check " + narrow)},
-		{object: check, mutation: "replaced by a narrow one of another name",
+		{object: check, mutation: "replaced by a narrow one with another name",
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint mine " + narrow)},
 		{object: "extension `pg_net`", mutation: "dropped", tamper: superuser("drop extension pg_net cascade"), uses: "extension"},
-		{object: "extension `pg_cron`", mutation: "dropped, and all jobs with it",
+		{object: "extension `pg_cron`", mutation: "dropped with all jobs",
 			tamper: superuser("drop extension pg_cron cascade"), uses: "extension"},
-		{object: "extension `supabase_vault`", mutation: "dropped, and all its secrets with it",
+		{object: "extension `supabase_vault`", mutation: "dropped with all its secrets",
 			tamper: superuser("drop extension supabase_vault cascade"), uses: "extension"},
 	}
 }
@@ -316,7 +316,7 @@ func steadyRows() []steady {
 	}
 	with := func(more string) string { return driftArguments + "\n" + more }
 	return []steady{
-		{what: "The same source deployed by hand", do: func(p *project) { redeploy(p, "supabase/functions/auto-backup", "auto-backup") }},
+		{what: "The same source deployed manually", do: func(p *project) { redeploy(p, "supabase/functions/auto-backup", "auto-backup") }},
 		{what: "The same source deployed from another directory", do: func(p *project) { redeploy(p, "x", "auto-backup") }},
 		{what: "Another display name of the Edge Function", do: func(p *project) {
 			name := "Nightly"
@@ -324,7 +324,7 @@ func steadyRows() []steady {
 				p.t.Fatal(err)
 			}
 		}},
-		{what: "The function's `version` jumps without a deployment", do: func(p *project) {
+		{what: "The function's `version` changes without a deployment", do: func(p *project) {
 			p.InterceptAPI(func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/functions") {
@@ -348,35 +348,35 @@ func steadyRows() []steady {
 		{what: "Another function secret", do: func(p *project) { p.overwriteSecret("SOMEBODY_ELSES", "value") }},
 		{what: "Another vault secret", do: owner("select vault.create_secret('value', 'somebody-elses', 'theirs')")},
 		{what: "Another job", do: owner("select cron.schedule('another', '0 0 1 1 *', 'select 1')")},
-		{what: "A job of another role, of another name", do: superuser("insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname) values ('0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', 'other', true, 'theirs')")},
+		{what: "A job of another role, with another name", do: superuser("insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname) values ('0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', 'other', true, 'theirs')")},
 		{what: "Old backup jobs deactivated or removed", do: owner("select cron.unschedule('auto-backup-secondary'); select cron.alter_job(jobid, active := false) from cron.job where jobname = 'auto-backup-daily'")},
-		{what: "A job made anew by hand just as it was, under another id", do: owner("select cron.unschedule('auto-backup-nightly'); select cron.schedule('auto-backup-nightly', '0 6 * * *', $$select auto_backup.dispatch('auto-backup', 'nightly')$$)")},
-		{what: "A finished run of the backup, with its rows in the ledger and in the logs", do: func(p *project) {
+		{what: "A job recreated manually with the same properties and another ID", do: owner("select cron.unschedule('auto-backup-nightly'); select cron.schedule('auto-backup-nightly', '0 6 * * *', $$select auto_backup.dispatch('auto-backup', 'nightly')$$)")},
+		{what: "A finished run of the backup, with its rows in the run history and in the logs", do: func(p *project) {
 			p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1); end $$")
 			p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 			p.asPostgres("do $$ begin perform auto_backup.watch('auto-backup'); end $$")
 		}},
 		{what: "Rows of other actions in the application's logs", do: superuser("insert into public.backup_logs (action_type, details) values ('backup', 'manual'); insert into public.system_logs (type, message) values ('x', 'y')")},
-		{what: "Old rows of the ledger pruned", do: owner("delete from auto_backup.incidents; delete from auto_backup.runs")},
-		{what: "The history of pg_cron pruned", do: superuser("delete from cron.job_run_details")},
-		{what: "The answers of pg_net pruned", do: superuser("truncate net._http_response")},
+		{what: "Old rows of the run history deleted", do: owner("delete from auto_backup.incidents; delete from auto_backup.runs")},
+		{what: "The history of pg_cron deleted", do: superuser("delete from cron.job_run_details")},
+		{what: "The responses of pg_net deleted", do: superuser("truncate net._http_response")},
 		{what: "`updated_at` of the settings row", do: owner("update auto_backup.settings set updated_at = now() + interval '1 day'")},
-		{what: "A key in the settings row that nobody reads", do: owner(`update auto_backup.settings set document = document || '{"note": "mine"}'`)},
-		{what: "The CHECK of `backup_logs` made anew from PostgreSQL's own text of it", do: superuser(`do $$ declare rule text := (select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'); begin
+		{what: "An unknown key in the settings row", do: owner(`update auto_backup.settings set document = document || '{"note": "mine"}'`)},
+		{what: "The CHECK of `backup_logs` recreated from PostgreSQL's own text", do: superuser(`do $$ declare rule text := (select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'); begin
 			execute 'alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check ' || rule; end $$`)},
 		{what: "The CHECK of `backup_logs` validated", do: superuser("alter table public.backup_logs validate constraint backup_logs_action_type_check")},
-		{what: "Another CHECK of `backup_logs` that admits the backup's rows", do: superuser("alter table public.backup_logs add constraint mine check (records_affected >= 0) not valid")},
+		{what: "Another CHECK of `backup_logs` that allows the backup's rows", do: superuser("alter table public.backup_logs add constraint mine check (records_affected >= 0) not valid")},
 		{what: "Schema `auto_backup` dumped and restored with its rows", do: dumpAndRestore},
 		{what: "Statistics", do: superuser("analyze")},
 		{what: "VACUUM FULL", do: func(p *project) { p.sql("vacuum full auto_backup.runs") }},
 		{what: "REINDEX", do: func(p *project) { p.sql("reindex schema auto_backup") }},
-		{what: "Comments on objects of both", do: superuser("comment on table auto_backup.runs is 'mine'; comment on function auto_backup.token(text) is 'mine'; comment on table public.backup_logs is 'mine'")},
+		{what: "Comments on objects of the backup and the application", do: superuser("comment on table auto_backup.runs is 'mine'; comment on function auto_backup.token(text) is 'mine'; comment on table public.backup_logs is 'mine'")},
 		{what: "A grant to a role of your own", do: superuser("grant usage on schema auto_backup to other; grant select on auto_backup.history to other")},
 		{what: "A table, a function, a column and an index of your own in schema `auto_backup`", do: owner("create table auto_backup.mine (id int primary key); create function auto_backup.mine() returns int language sql as 'select 1'; alter table auto_backup.runs add column note text; create index mine_by_note on auto_backup.runs (note)")},
 		{what: "A view of your own over the history", do: owner("create view mine.failures as select * from auto_backup.history where state = 'failed'")},
 		{what: "Another version of an extension", do: superuser("update pg_extension set extversion = extversion || '.1' where extname in ('pg_cron', 'pg_net', 'supabase_vault')")},
 		{what: "Another extension", do: superuser("create extension if not exists citext with schema extensions")},
-		{what: "Settings of PostgreSQL, its search path and time zone among them", do: func(p *project) {
+		{what: "Settings of PostgreSQL, including its search path and time zone", do: func(p *project) {
 			for _, setting := range []string{"search_path = auto_backup, public", "timezone = 'Asia/Tokyo'", "datestyle = 'German, DMY'", "quote_all_identifiers = on", "extra_float_digits = 0", "bytea_output = 'escape'", "intervalstyle = 'iso_8601'"} {
 				p.sql("alter role postgres set " + setting)
 			}
@@ -397,7 +397,7 @@ func steadyRows() []steady {
 					cron    = "0 3 * * *"
 				}
 			}`},
-		{what: "Defaults that are written out", arguments: with(`
+		{what: "Defaults written explicitly", arguments: with(`
 			name = "auto-backup"
 			timezone = "America/Sao_Paulo"
 			function = { rpc = "backup_all_data" }
@@ -405,7 +405,7 @@ func steadyRows() []steady {
 			retry = { attempts = 1, delay = "10m" }
 			log_constraint = "extend"
 			adopt_existing = false`)},
-		{what: "A duration written in another way", arguments: with(`
+		{what: "A duration written differently", arguments: with(`
 			retry = { delay = "600s" }
 			alert = { overdue_after = "1560m" }`)},
 	}
