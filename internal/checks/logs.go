@@ -108,7 +108,7 @@ var logs = []Check{
 		}),
 	},
 	{
-		Code: "log_unique", Theme: Logs, Planning: Error, Asked: Failing,
+		Code: "log_unique", Theme: Logs, Planning: Error,
 		Facts: []facts.Part{"tables"},
 		Find: eachLog(func(name string, table facts.Table) (found []Finding) {
 			if name == "backup_logs" && !slices.ContainsFunc(table.Unique, func(columns []string) bool { return slices.Equal(columns, []string{"id"}) }) {
@@ -126,7 +126,7 @@ var logs = []Check{
 		}),
 	},
 	{
-		Code: "log_rule", Theme: Logs, Planning: Error, Asked: Failing,
+		Code: "log_rule", Theme: Logs, Planning: Error,
 		Facts: []facts.Part{"tables"},
 		Find: eachLog(func(name string, table facts.Table) (found []Finding) {
 			for _, rule := range table.Rules {
@@ -160,7 +160,7 @@ var logs = []Check{
 		},
 	},
 	{
-		Code: "log_row_security", Theme: Logs, Planning: Error, Asked: Failing,
+		Code: "log_row_security", Theme: Logs, Planning: Error,
 		Facts: []facts.Part{"tables", "roles"},
 		Find: func(s *Subject) []Finding {
 			service, ok := s.Roles[serviceRole]

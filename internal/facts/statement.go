@@ -32,17 +32,29 @@ func build(request Request) (statement, error) {
 	if len(request.Parts) == 0 {
 		return statement{}, errors.New("facts: no part is asked for")
 	}
-	var arms []string
+	var shared, own []string
 	for _, name := range request.Parts {
 		part, ok := b.parts[string(name)]
 		if !ok {
 			return statement{}, fmt.Errorf("facts: there is no part %q", name)
 		}
-		arm, err := b.arm(part)
+		row, err := b.row(part)
 		if err != nil {
 			return statement{}, err
 		}
-		arms = append(arms, arm)
+		if part.ofBackup {
+			own = append(own, row)
+		} else {
+			shared = append(shared, row)
+		}
+	}
+	// The planner takes rows of VALUES for less than as many SELECTs.
+	var parts []string
+	if len(shared) > 0 {
+		parts = append(parts, "select null::text, p.* from (values "+strings.Join(shared, ",\n    ")+") as p")
+	}
+	if len(own) > 0 {
+		parts = append(parts, "select asked.name, p.* from asked cross join lateral (values "+strings.Join(own, ",\n    ")+") as p")
 	}
 	installed := ""
 	if request.Installed {
@@ -53,22 +65,17 @@ func build(request Request) (statement, error) {
 	}
 	return statement{strings.NewReplacer(
 		"@needed@", b.needed(), "@usable@", b.condition(), "@installed@", installed, "@with@", strings.Join(b.with, ""),
-		"@parts@", strings.Join(arms, "\n    union all\n    "), "@read p.query@", b.reading("p.query"),
+		"@parts@", strings.Join(parts, "\n    union all\n    "), "@read p.query@", b.reading("p.query"),
 	).Replace(b.wrapper), b.order}, nil
 }
 
-// arm is the SELECT that gives one part to the wrapper: backup, name, needs, value,
-// query.
-func (b *builder) arm(part source) (string, error) {
+// row is what the wrapper is told of a part: name, needs, value, query.
+func (b *builder) row(part source) (string, error) {
 	if err := b.include(part.with); err != nil {
 		return "", err
 	}
 	b.probe(part.needs)
 	b.probe(part.wants)
-	owner, from := "null::text", ""
-	if part.ofBackup {
-		owner, from = "asked.name", " from asked"
-	}
 	value, query := "null::jsonb", "null::text"
 	switch part.kind {
 	case kindValue:
@@ -85,7 +92,7 @@ func (b *builder) arm(part source) (string, error) {
 	for i, need := range part.needs {
 		names[i] = need.name
 	}
-	return fmt.Sprintf("select %s, '%s', '{%s}'::text[], %s, %s%s", owner, part.name, strings.Join(names, ","), value, query, from), nil
+	return fmt.Sprintf("('%s', '{%s}'::text[], %s, %s)", part.name, strings.Join(names, ","), value, query), nil
 }
 
 // include puts in the with-queries on which something is based, once each.

@@ -1,7 +1,9 @@
 -- name: tables
--- The log tables and every table of schema public that the code names.
+-- The log tables and every table of schema public that the code names. Without code,
+-- what only a plan looks at is left out.
 -- kind: value
 -- with: relation, person, routine
+-- parameters: code
 select jsonb_object_agg(r.relname, jsonb_build_object(
     'kind', r.relkind, 'owner', o.rolname, 'rls', r.relrowsecurity, 'force_rls', r.relforcerowsecurity,
     'altered_by_postgres', pg_has_role(p.oid, r.relowner, 'usage'),
@@ -11,13 +13,13 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
             'length', case when a.atttypmod > 4 and t.typname in ('varchar', 'bpchar') then a.atttypmod - 4 end,
             'not_null', a.attnotnull or t.typnotnull, 'default', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
             'generated', a.attgenerated <> '' or a.attidentity = 'a',
-            'sequence_closed', exists (
+            'sequence_closed', case when :'code' is not null then exists (
                 select from pg_depend d
                 inner join pg_attrdef x on x.oid = d.objid and d.classid = 'pg_attrdef'::regclass
                 inner join pg_class q on q.oid = d.refobjid and d.refclassid = 'pg_class'::regclass
                 where x.adrelid = r.oid and x.adnum = a.attnum
                 and case when q.relkind = 'S' then not has_sequence_privilege(s.oid, q.oid, 'usage') else false end
-            ),
+            ) end,
             'rights', concat(
                 case when has_column_privilege(s.oid, r.oid, a.attnum, 'select') then 'S' end,
                 case when has_column_privilege(s.oid, r.oid, a.attnum, 'insert') then 'I' end,
@@ -28,7 +30,7 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
         inner join pg_type t on t.oid = a.atttypid
         where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     ),
-    'unique', (
+    'unique', case when :'code' is not null then (
         select jsonb_agg(u.columns)
         from (
             select (
@@ -38,7 +40,7 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
             from pg_index i
             where i.indrelid = r.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
         ) as u
-    ),
+    ) end,
     -- By role: S, I, U, D and T for truncate. The function's owner is
     -- "owner" where it works with its owner's rights.
     'rights', (
@@ -56,15 +58,15 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
         ) as w
     ),
     -- For which commands a policy lets service_role through at all.
-    'policies', (
+    'policies', case when :'code' is not null then (
         select string_agg(distinct y.polcmd::text, '')
         from pg_policy y
         where y.polrelid = r.oid and y.polpermissive
         and (y.polroles = '{0}' or s.oid = any(y.polroles))
-    ),
-    'rules', (
+    ) end,
+    'rules', case when :'code' is not null then (
         select jsonb_agg(w.rulename) from pg_rewrite w where w.ev_class = r.oid and w.ev_type in ('2', '3') and r.relkind in ('r', 'p')
-    )
+    ) end
 ))
 from relation r
 inner join pg_roles o on o.oid = r.relowner
