@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/install":             {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/source", "internal/supabase", "internal/supabase/redact"},
 	"internal/install/queries":     {},
-	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text"},
+	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/plsql", "internal/schedule", "internal/supabase", "internal/text"},
 	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/plsql", "internal/supabase"},
 	"internal/checks":              {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text"},
 	"internal/plsql":               {},

@@ -60,9 +60,9 @@ else
 	quote "$work/changes"
 fi
 if [ "$healthy" = true ]; then
-	say '## ✅ The last backup was made' ''
+	say '## ✅ The backup is healthy' ''
 else
-	say '## ❌ The last backup is not healthy' ''
+	say '## ❌ The backup is not healthy' ''
 fi
 cat "$work/log" >>"$summary"
 say ''

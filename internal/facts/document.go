@@ -230,6 +230,23 @@ func (r Routine) Name() string {
 	return r.Signature[strings.LastIndex(r.Signature, ".")+1:]
 }
 
+// DataAPIPath is the search path of the Data API.
+var DataAPIPath = []string{"public", "extensions"}
+
+// Named reports whether a relation is there, for code that names it with a schema
+// or finds it in one of path.
+func (d Document) Named(schema, name string, path []string) bool {
+	return slices.ContainsFunc(d.NamedRelations, func(r [2]string) bool {
+		switch {
+		case r[1] != name:
+			return false
+		case schema != "":
+			return r[0] == schema
+		}
+		return r[0] == "pg_catalog" || slices.Contains(path, r[0])
+	})
+}
+
 // SearchPath splits a list of schemas as a setting has it.
 func SearchPath(value string) []string {
 	path := []string{}

@@ -144,6 +144,7 @@ func (a *assessment) provider(entries int, broken error) {
 	}
 	a.Problems = append(a.Problems, checks.Ask(s)...)
 	if !s.Broken {
+		a.Coverage = a.coverage()
 		plans := a.plans()
 		a.nextRuns(plans)
 		a.runs(plans)

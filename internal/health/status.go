@@ -58,13 +58,17 @@ type Status struct {
 	// StoredBackups is nil when there are no tables with backups, or none that the
 	// reader may read.
 	StoredBackups *facts.StoredBackups
+	// Coverage is nil when the SQL function's text could not be read.
+	Coverage *Coverage
 	// History are the newest attempts and incidents, newest first.
 	History []history.Run
 }
 
 // Healthy reports whether backups are made as they should be.
 func (s Status) Healthy() bool {
-	return s.Condition == checks.Healthy || s.Condition == checks.Running
+	// A backup that is still to be due is not late.
+	fresh := s.Condition == checks.NeverRan && s.Installation == InstallationProvider
+	return s.Condition == checks.Healthy || s.Condition == checks.Running || fresh
 }
 
 // NextRun is a due time to come.
@@ -120,10 +124,10 @@ var ownFacts = []facts.Part{
 }
 
 func (q Query) request() facts.Request {
-	parts := slices.Concat(checks.AskedFacts(), ownFacts)
+	parts := slices.Concat(checks.AskedFacts(), ownFacts, coverageFacts)
 	slices.Sort(parts)
 	return facts.Request{
 		Parts: slices.Compact(parts), Backups: []backup.Name{q.ID.Name},
-		Parameters: map[string]any{"history": strconv.Itoa(max(q.History, 0)), "settings_of": string(q.ID.Name)},
+		Parameters: map[string]any{"history": strconv.Itoa(max(q.History, 0)), "settings_of": string(q.ID.Name), "code": "read"},
 	}
 }

@@ -22,17 +22,16 @@ type body struct {
 	findings []checks.Finding
 }
 
-// readBody looks at what the text of the SQL function needs of the tables, and at
-// what it copies.
-func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
+// readBody looks at what the text of the SQL function needs of the tables.
+func readBody(s *checks.Subject) []checks.Finding {
 	r, ok := s.Callee()
 	if !ok {
-		return nil, Coverage{}
+		return nil
 	}
-	b := body{Subject: s, routine: r, path: dataAPIPath}
+	b := body{Subject: s, routine: r, path: facts.DataAPIPath}
 	if r.Language != "plpgsql" && r.Language != "sql" {
 		b.add("rpc_unread", checks.Warning, "", "is written in %s, so what it needs could not be checked", r.Language)
-		return b.findings, Coverage{}
+		return b.findings
 	}
 	b.text = plsql.Read(r.Source)
 	for _, out := range r.ResultColumns {
@@ -55,7 +54,7 @@ func readBody(s *checks.Subject) ([]checks.Finding, Coverage) {
 	}
 	b.performs()
 	b.unfiltered()
-	return b.findings, b.coverage()
+	return b.findings
 }
 
 // add adds a finding about the function, unless there is the same one already.
@@ -83,7 +82,7 @@ func (b *body) severity(sheltered bool) checks.Severity {
 
 // exists reports whether a relation that the text names is there.
 func (b *body) exists(n plsql.Name, path []string) bool {
-	return exists(b.Subject, n.Schema, n.Name, path)
+	return b.Named(n.Schema, n.Name, path)
 }
 
 // table is the definition of a table of schema public that the text names.
@@ -185,33 +184,4 @@ func (b *body) unfiltered() {
 	}
 	b.complain(severity, "Write `where true`, or truncate: in the Data API, DELETE and UPDATE need a WHERE clause (21000). In SQL editors the function works, as pg-safeupdate is loaded for role authenticator only.",
 		"deletes or updates without WHERE (%s), which pg-safeupdate refuses in the Data API", strings.Join(tables, ", "))
-}
-
-// coverage says what is copied, and what is never named.
-func (b *body) coverage() Coverage {
-	var c Coverage
-	targets := map[string]bool{}
-	for _, into := range b.text.Inserts {
-		targets[into.Into.Name] = true
-		for _, alias := range into.Sources {
-			from := into.From[alias]
-			if from.Name == "" || !b.exists(from, b.path) {
-				continue
-			}
-			schema := from.Schema
-			if schema == "" {
-				schema = "public"
-			}
-			c.Copied = append(c.Copied, schema+"."+from.Name)
-		}
-	}
-	for _, table := range b.Filled {
-		schema, name, _ := strings.Cut(table, ".")
-		if (schema != "public" || !b.text.Words[name]) && !slices.Contains(c.Copied, table) && !targets[name] {
-			c.NotCopied = append(c.NotCopied, table)
-		}
-	}
-	slices.Sort(c.Copied)
-	c.Copied = slices.Compact(c.Copied)
-	return c
 }

@@ -18,18 +18,11 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-// Coverage is what the SQL function's text says of what a backup holds.
-type Coverage struct {
-	// Copied are the tables that it copies from, and NotCopied those with rows
-	// that it never names; both with their schemas.
-	Copied, NotCopied []string
-}
-
 // Check reports what keeps a backup from being installed in the project, or from
 // working there. It makes one read-only statement, and another one if a process
 // seems to be missing, and uses the lists of functions and secrets that a plan
 // reads anyway. It writes nothing.
-func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]checks.Finding, Coverage, error) {
+func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]checks.Finding, error) {
 	subject := checks.Subject{Planning: true, ID: spec.ID, Spec: spec, Secrets: map[string]string{}}
 	var secrets []supabase.Secret
 	group, reading := errgroup.WithContext(ctx)
@@ -37,20 +30,19 @@ func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]chec
 	group.Go(func() (err error) { subject.Edge, err = project.Functions(reading); return err })
 	group.Go(func() (err error) { secrets, err = project.Secrets(reading); return err })
 	if err := group.Wait(); err != nil {
-		return nil, Coverage{}, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
+		return nil, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
 	}
 	if err := subject.LookAgain(ctx, project); err != nil {
-		return nil, Coverage{}, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
+		return nil, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
 	}
 	for _, secret := range secrets {
 		subject.Secrets[secret.Name] = secret.Digest
 	}
-	findings, coverage := evaluate(&subject)
-	return findings, coverage, nil
+	return evaluate(&subject), nil
 }
 
 // own are the facts for what this package finds itself.
-var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "filled", "nulls", "null_statistics"}
+var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "nulls", "null_statistics"}
 
 // look reads the facts of the project's database.
 func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.Document, error) {
@@ -82,11 +74,11 @@ func foreignZones(settings backup.Settings) []string {
 	return zones
 }
 
-// evaluate returns what is found in a project, and what a backup will hold. It
-// reads nothing; a project in which everything is as it should be has no finding.
-func evaluate(s *checks.Subject) ([]checks.Finding, Coverage) {
+// evaluate returns what is found in a project. It reads nothing; a project in
+// which everything is as it should be has no finding.
+func evaluate(s *checks.Subject) []checks.Finding {
 	findings := checks.Plan(s)
-	body, coverage := readBody(s)
+	body := readBody(s)
 	for _, f := range slices.Concat(logTriggers(s), body) {
 		// What the user's own function calls and writes is not known.
 		if s.Spec.OwnSource {
@@ -94,22 +86,5 @@ func evaluate(s *checks.Subject) ([]checks.Finding, Coverage) {
 		}
 		findings = append(findings, f)
 	}
-	return findings, coverage
+	return findings
 }
-
-// exists reports whether a relation is there, for code that names it with a schema
-// or finds it in one of path.
-func exists(s *checks.Subject, schema, name string, path []string) bool {
-	return slices.ContainsFunc(s.NamedRelations, func(r [2]string) bool {
-		switch {
-		case r[1] != name:
-			return false
-		case schema != "":
-			return r[0] == schema
-		}
-		return r[0] == "pg_catalog" || slices.Contains(path, r[0])
-	})
-}
-
-// dataAPIPath is the search path of the Data API.
-var dataAPIPath = []string{"public", "extensions"}

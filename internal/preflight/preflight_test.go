@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -223,7 +222,7 @@ func TestBody(t *testing.T) {
 			if c.change != nil {
 				c.change(s)
 			}
-			body, _ := readBody(s)
+			body := readBody(s)
 			if s.Spec.OwnSource {
 				for i := range body {
 					body[i] = body[i].Unsure()
@@ -262,23 +261,6 @@ func TestAssignable(t *testing.T) {
 		if got := assignable(kinds[pair[0]], kinds[pair[1]]); got != want {
 			t.Errorf("%s to %s is %t", pair[0], pair[1], got)
 		}
-	}
-}
-
-// TestCoverage proves which tables count as copied, and which as left out: those
-// with rows that the function neither copies nor fills nor names.
-func TestCoverage(t *testing.T) {
-	t.Parallel()
-	s := subject(t, sound)
-	_, coverage := readBody(s)
-	if want := "{[public.articles] [auth.users public.notes]}"; fmt.Sprint(coverage) != want {
-		t.Errorf("the coverage is %v, not %s", coverage, want)
-	}
-	s = subject(t, strings.Replace(sound, "return", "if exists (select from notes) then null; end if; insert into latest select * from auth.users; return", 1))
-	s.NamedRelations = append(s.NamedRelations, [2]string{"auth", "users"}, [2]string{"public", "notes"})
-	_, coverage = readBody(s)
-	if want := "{[auth.users public.articles] []}"; fmt.Sprint(coverage) != want {
-		t.Errorf("the coverage is %v, not %s", coverage, want)
 	}
 }
 
@@ -375,7 +357,7 @@ func TestCheck(t *testing.T) {
 	s.Spec.Settings.Alert = backup.AlertSettings{Enabled: true, Function: backup.DefaultAlertFunction}
 	s.Spec.Settings.Function.VerifyTable = &table
 	s.Spec.Settings.Schedules = map[string]backup.Schedule{"a": {Zone: zone}, "b": {Zone: "UTC"}, "c": {Zone: backup.DefaultTimezone}, "d": {Zone: "America/Manaus"}, "e": {Zone: zone}}
-	findings, coverage, err := Check(t.Context(), p, s.Spec)
+	findings, err := Check(t.Context(), p, s.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,11 +369,11 @@ func TestCheck(t *testing.T) {
 	has := func(code string) bool {
 		return slices.ContainsFunc(findings, func(f checks.Finding) bool { return f.Code == code })
 	}
-	if !has("extension_unavailable") || !has("table_missing") || !has("rpc_body") || has("alert_mail_key") || has("alert_function_missing") || len(coverage.Copied) != 1 {
-		t.Errorf("found is %+v, %v", findings, coverage)
+	if !has("extension_unavailable") || !has("table_missing") || !has("rpc_body") || has("alert_mail_key") || has("alert_function_missing") {
+		t.Errorf("found is %+v", findings)
 	}
 	s.Spec.OwnSource = true
-	if findings, _, err = Check(t.Context(), p, s.Spec); err != nil {
+	if findings, err = Check(t.Context(), p, s.Spec); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range findings {
@@ -400,11 +382,11 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	p.functions = nil
-	if findings, _, err = Check(t.Context(), p, s.Spec); err != nil || !has("alert_function_missing") {
+	if findings, err = Check(t.Context(), p, s.Spec); err != nil || !has("alert_function_missing") {
 		t.Errorf("without functions, found is %+v, %v", findings, err)
 	}
 	p.err = errors.New("no secrets")
-	if _, _, err := Check(t.Context(), p, s.Spec); !errors.Is(err, p.err) || !strings.Contains(err.Error(), "check project abcdefghijklmnopqrst") {
+	if _, err := Check(t.Context(), p, s.Spec); !errors.Is(err, p.err) || !strings.Contains(err.Error(), "check project abcdefghijklmnopqrst") {
 		t.Errorf("without secrets, it ends with %v", err)
 	}
 }

@@ -42,7 +42,7 @@ func triggerRisk(s *checks.Subject, t facts.Trigger) string {
 	}
 	body := plsql.Read(t.Source)
 	for _, use := range body.Uses {
-		if !use.Sheltered && !body.Variables[use.Table.Name] && !exists(s, use.Table.Schema, use.Table.Name, dataAPIPath) {
+		if !use.Sheltered && !body.Variables[use.Table.Name] && !s.Named(use.Table.Schema, use.Table.Name, facts.DataAPIPath) {
 			return fmt.Sprintf("its function uses the table %s, which does not exist", use.Table)
 		}
 	}

@@ -155,9 +155,14 @@ func TestStatus(t *testing.T) {
 					ConfigStateChecks: []statecheck.StateCheck{
 						shows(text("provider"), "installation"),
 						shows(text("never_ran"), "state"),
-						shows(knownvalue.Bool(false), "healthy"),
+						shows(knownvalue.Bool(true), "healthy"),
 						shows(knownvalue.ListSizeExact(1), "problems"),
 						shows(text("never_ran"), "problems", 0, "code"),
+						shows(text("warning"), "problems", 0, "severity"),
+						shows(knownvalue.ListExact([]knownvalue.Check{
+							text("public.app_logs"), text("public.articles"), text("public.backend_logs"), text("public.comments"), text("public.feedbacks"), text("public.system_logs"),
+						}), "coverage", "copied"),
+						shows(knownvalue.ListExact([]knownvalue.Check{text("public.admin_users"), text("public.alert_subscriptions")}), "coverage", "not_copied"),
 						shows(text("daily"), "next_runs", 0, "schedule"),
 						shows(knownvalue.StringRegexp(regexp.MustCompile(`T03:00:00-03:00$`)), "next_runs", 0, "due_at"),
 						shows(knownvalue.Null(), "last_success"),

@@ -57,6 +57,7 @@ type statusModel struct {
 	RetryAt             *string        `tfsdk:"retry_at"`
 	NextRuns            []nextRunModel `tfsdk:"next_runs"`
 	StoredBackups       *storedModel   `tfsdk:"stored_backups"`
+	Coverage            *coverageModel `tfsdk:"coverage"`
 	History             []runModel     `tfsdk:"history"`
 }
 
@@ -105,6 +106,11 @@ type runModel struct {
 type nextRunModel struct {
 	Schedule string `tfsdk:"schedule"`
 	DueAt    string `tfsdk:"due_at"`
+}
+
+type coverageModel struct {
+	Copied    []string `tfsdk:"copied"`
+	NotCopied []string `tfsdk:"not_copied"`
 }
 
 type storedModel struct {
@@ -162,7 +168,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"`healthy`.",
 			},
 			"healthy": schema.BoolAttribute{
-				Computed: true, MarkdownDescription: "Whether backups are made as they should be: `state` is `healthy` or `running`, and no problem is an `error`.",
+				Computed: true, MarkdownDescription: "Whether backups are made as they should be: `state` is `healthy` or `running`, or `never_ran` before the first due time of this provider's backup; then no problem is an `error`.",
 			},
 			"summary": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "The state in one sentence, with the first problem or the age of the last success. For use in `error_message`.",
@@ -233,6 +239,15 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"oldest_at":  schema.StringAttribute{Computed: true, MarkdownDescription: "When the oldest one was made. RFC 3339, UTC; null when there is none."},
 					"size_bytes": schema.Int64Attribute{Computed: true, MarkdownDescription: "Size of the tables on disk in bytes, with their indexes."},
 					"tables":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "The tables that were counted."},
+				},
+			},
+			"coverage": schema.SingleNestedAttribute{
+				Computed: true,
+				MarkdownDescription: "What a backup holds and what it does not, as far as the text of the SQL function reveals it. Null when the text cannot be read. " +
+					"The copies are in the database that they are copies of: they help against a mistake in a table, not against the loss of the project.",
+				Attributes: map[string]schema.Attribute{
+					"copied":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables from which the SQL function copies."},
+					"not_copied": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables with rows that the SQL function never names: those of schema `public`, the users (`auth.users`) and the files (`storage.objects`)."},
 				},
 			},
 			"history": schema.ListNestedAttribute{
@@ -330,7 +345,7 @@ func (m *statusModel) fill(s health.Status) {
 	m.Problems = []problemModel{}
 	for _, p := range s.Problems {
 		severity := severityError
-		if p.Remark() {
+		if p.Remark() || s.Healthy() {
 			severity = severityWarning
 		}
 		m.Problems = append(m.Problems, problemModel{p.Code, severity, p.Message, p.Remedy})
@@ -352,6 +367,9 @@ func (m *statusModel) fill(s health.Status) {
 	}
 	if g := s.StoredBackups; g != nil {
 		m.StoredBackups = &storedModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
+	}
+	if c := s.Coverage; c != nil {
+		m.Coverage = &coverageModel{c.Copied, c.NotCopied}
 	}
 	m.History = []runModel{}
 	for _, r := range s.History {

@@ -55,6 +55,7 @@ func TestStatusModel(t *testing.T) {
 		LastRun: &model, ConsecutiveFailures: 3, RetryAt: ptr("2026-11-23T06:00:40Z"),
 		NextRuns:      []nextRunModel{{"noon", "2026-11-23T03:00:50-03:00"}, {"daily", "2026-11-23T03:00:55-03:00"}},
 		StoredBackups: &storedModel{4, ptr("newest"), ptr("2026-11-23T05:59:19Z"), ptr("2026-11-23T05:58:20Z"), 8192, []string{"public.a", "public.b"}},
+		Coverage:      &coverageModel{[]string{"public.a"}, []string{"auth.users"}},
 		History:       []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
 	}
 	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit}
@@ -68,12 +69,13 @@ func TestStatusModel(t *testing.T) {
 		CheckedAt: at(30), WatchedAt: at(20), LastSuccess: &success, LastRun: &run, Failures: 3, RetryAt: at(40),
 		NextRuns:      []health.NextRun{{Schedule: "noon", DueAt: at(50)}, {Schedule: "daily", DueAt: at(55)}},
 		StoredBackups: &facts.StoredBackups{Count: 4, NewestID: "newest", Newest: at(-41), Oldest: at(-100), Bytes: 8192, Tables: []string{"public.a", "public.b"}},
+		Coverage:      &health.Coverage{Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}},
 		History:       []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
 	})
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
 	}
-	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, got.Problems[0], got.NextRuns[0]} {
+	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, got.Problems[0], got.NextRuns[0]} {
 		value := reflect.ValueOf(filled)
 		for i := range value.NumField() {
 			if field := value.Type().Field(i); value.Field(i).IsZero() && field.Name != "Healthy" {
@@ -106,7 +108,7 @@ func TestStatusModelFitsSchema(t *testing.T) {
 	newAutoBackupStatus().Schema(t.Context(), datasource.SchemaRequest{}, &response)
 	state := tfsdk.State{Schema: response.Schema, Raw: tftypes.NewValue(response.Schema.Type().TerraformType(t.Context()), nil)}
 	model := statusModel{
-		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{},
+		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{}, Coverage: &coverageModel{},
 		Problems: []problemModel{{}}, NextRuns: []nextRunModel{{}}, History: []runModel{{}},
 	}
 	if diags := state.Set(t.Context(), &model); diags.HasError() {

@@ -31,7 +31,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 		return
 	}
 	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
-	findings, _, err := preflight.Check(ctx, service, spec)
+	findings, err := preflight.Check(ctx, service, spec)
 	if err != nil {
 		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
