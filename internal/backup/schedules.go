@@ -119,36 +119,35 @@ func OverdueAfter(schedules map[string]Schedule) (time.Duration, error) {
 	return schedule.LongestGap(slices.Collect(maps.Values(timed))) + OverdueMargin, nil
 }
 
-// Crowding says that runs come too close to each other.
-type Crowding struct {
-	// Keys are one schedule that runs too often, or two that meet.
-	Keys []string
-	// Gap is the shortest time between two of their runs.
-	Gap time.Duration
+// Gap is the shortest time between two runs.
+type Gap struct {
+	// Keys are the schedule of both runs, or the two schedules.
+	Keys   []string
+	Length time.Duration
 }
 
-// Crowded finds schedules that run more often than hourly, and pairs of
+// ShortGaps finds schedules that run more often than hourly, and pairs of
 // schedules of which one may start while the other still runs. Schedules that are
 // not enabled do not count. The error names the schedule that cannot be read.
-func Crowded(schedules map[string]Schedule) ([]Crowding, error) {
+func ShortGaps(schedules map[string]Schedule) ([]Gap, error) {
 	timed, err := enabled(schedules)
 	if err != nil {
 		return nil, err
 	}
 	// A run may take as long as the function may live, and its retry as long again.
 	const runWindow = 15 * time.Minute
-	var found []Crowding
+	var found []Gap
 	keys := slices.Sorted(maps.Keys(timed))
 	for _, key := range keys {
 		if gap, _, _ := schedule.Closest([]schedule.Timed{timed[key]}); gap < time.Hour {
-			found = append(found, Crowding{Keys: []string{key}, Gap: gap})
+			found = append(found, Gap{Keys: []string{key}, Length: gap})
 		}
 	}
 	for i, one := range keys {
 		for _, other := range keys[i+1:] {
 			gap, first, second := schedule.Closest([]schedule.Timed{timed[one], timed[other]})
 			if first != second && gap < runWindow {
-				found = append(found, Crowding{Keys: []string{one, other}, Gap: gap})
+				found = append(found, Gap{Keys: []string{one, other}, Length: gap})
 			}
 		}
 	}

@@ -133,34 +133,34 @@ func TestOverdueAfter(t *testing.T) {
 	}
 }
 
-// TestCrowded proves which schedules come too close to each other, and how close.
-func TestCrowded(t *testing.T) {
+// TestShortGaps proves which schedules come too close to each other, and how close.
+func TestShortGaps(t *testing.T) {
 	t.Parallel()
 	at := func(cron string) Schedule { return compiled(t, cron, "UTC") }
 	for what, c := range map[string]struct {
 		schedules map[string]Schedule
-		want      []Crowding
+		want      []Gap
 	}{
 		"daily":                     {map[string]Schedule{"a": at("0 3 * * *")}, nil},
 		"hourly":                    {map[string]Schedule{"a": at("@hourly")}, nil},
-		"every half hour":           {map[string]Schedule{"a": at("*/30 * * * *")}, []Crowding{{[]string{"a"}, 30 * time.Minute}}},
+		"every half hour":           {map[string]Schedule{"a": at("*/30 * * * *")}, []Gap{{[]string{"a"}, 30 * time.Minute}}},
 		"every half hour, but off":  {map[string]Schedule{"a": disabled(at("*/30 * * * *"))}, nil},
 		"twelve hours apart":        {map[string]Schedule{"a": at("0 3 * * *"), "b": at("0 15 * * *")}, nil},
 		"fifteen minutes apart":     {map[string]Schedule{"a": at("0 3 * * *"), "b": at("15 3 * * *")}, nil},
-		"fourteen minutes apart":    {map[string]Schedule{"a": at("0 3 * * *"), "b": at("14 3 * * *")}, []Crowding{{[]string{"a", "b"}, 14 * time.Minute}}},
+		"fourteen minutes apart":    {map[string]Schedule{"a": at("0 3 * * *"), "b": at("14 3 * * *")}, []Gap{{[]string{"a", "b"}, 14 * time.Minute}}},
 		"one of the two is off":     {map[string]Schedule{"a": at("0 3 * * *"), "b": disabled(at("14 3 * * *"))}, nil},
-		"as read from the database": {map[string]Schedule{"a": read(t, at("0 3 * * *")), "b": read(t, at("5 3 * * 1"))}, []Crowding{{[]string{"a", "b"}, 5 * time.Minute}}},
-		"the same in two zones":     {map[string]Schedule{"a": compiled(t, "0 3 * * *", "America/Sao_Paulo"), "b": at("0 6 * * *")}, []Crowding{{[]string{"a", "b"}, 0}}},
+		"as read from the database": {map[string]Schedule{"a": read(t, at("0 3 * * *")), "b": read(t, at("5 3 * * 1"))}, []Gap{{[]string{"a", "b"}, 5 * time.Minute}}},
+		"the same in two zones":     {map[string]Schedule{"a": compiled(t, "0 3 * * *", "America/Sao_Paulo"), "b": at("0 6 * * *")}, []Gap{{[]string{"a", "b"}, 0}}},
 		"three": {
 			map[string]Schedule{"a": at("0 3 * * *"), "b": at("0 9 * * *"), "c": at("1 9 * * *"), "d": at("2 3 * * *")},
-			[]Crowding{{[]string{"a", "d"}, 2 * time.Minute}, {[]string{"b", "c"}, time.Minute}},
+			[]Gap{{[]string{"a", "d"}, 2 * time.Minute}, {[]string{"b", "c"}, time.Minute}},
 		},
 		"one too often, beside another": {
 			map[string]Schedule{"a": at("0 3 * * *"), "b": at("*/20 4 * * *")},
-			[]Crowding{{[]string{"b"}, 20 * time.Minute}},
+			[]Gap{{[]string{"b"}, 20 * time.Minute}},
 		},
 	} {
-		got, err := Crowded(c.schedules)
+		got, err := ShortGaps(c.schedules)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -188,7 +188,7 @@ func TestBrokenSchedules(t *testing.T) {
 		overdue, err := OverdueAfter(schedules)
 		says(t, what, err, c.want+reason.Error())
 		equal(t, what, overdue, 0)
-		crowded, err := Crowded(schedules)
+		crowded, err := ShortGaps(schedules)
 		says(t, what, err, c.want+reason.Error())
 		equal(t, what, crowded, nil)
 	}

@@ -15,6 +15,9 @@ type Spec struct {
 	Source source.Source
 	// OwnSource says that Source is not the built-in function's.
 	OwnSource bool
+	// KeepsSchedules says that the installed backup has the same schedules, about
+	// which an earlier plan has said everything.
+	KeepsSchedules bool
 	// Secrets are the values of the extra function secrets by name. They are
 	// known only during an apply.
 	Secrets map[string]string

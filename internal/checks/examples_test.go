@@ -93,6 +93,20 @@ func failedTick(key string, at time.Time) func(*Subject) {
 
 func silent(s *Subject) { s.Watchdog.At = now.Add(-31 * time.Minute) }
 
+// schedulesAt plans schedules "a", "b" and so on.
+func schedulesAt(crons ...string) func(*Subject) {
+	return func(s *Subject) {
+		s.Spec.Settings.Schedules = map[string]backup.Schedule{}
+		for i, cron := range crons {
+			schedule, err := backup.CompileSchedule(cron, nil, "UTC", true, now)
+			if err != nil {
+				panic(err)
+			}
+			s.Spec.Settings.Schedules[string(rune('a'+i))] = schedule
+		}
+	}
+}
+
 func policies(commands string) func(*Subject) {
 	return func(s *Subject) {
 		s.Roles["service_role"] = facts.Role{UsesPublic: true}
@@ -125,7 +139,7 @@ func examples() map[string][]example {
 		},
 		"server_old": {
 			{what: "14", change: func(s *Subject) { s.Server.Version = 140_019 }, says: "is PostgreSQL 14", remedy: "Upgrade"},
-			{what: "the oldest", change: func(s *Subject) { s.Server.Version = oldestServer }},
+			{what: "the oldest", change: func(s *Subject) { s.Server.Version = 150_000 }},
 		},
 		"role_missing": {
 			{what: "postgres", change: func(s *Subject) { delete(s.Roles, "postgres") }, says: "The role postgres does not exist", remedy: "create role postgres"},
@@ -237,6 +251,18 @@ func examples() map[string][]example {
 			{what: "one is left", change: all(parameter("cron.use_background_workers", "on"), func(s *Subject) { s.Processes.BackgroundWorkers = 7 })},
 			{what: "connections", change: func(s *Subject) { s.Processes.BackgroundWorkers = 8 }},
 			{what: "not seen", change: all(parameter("cron.use_background_workers", "on"), func(s *Subject) { s.Processes.BackgroundWorkers, s.Server.SeesProcesses = 8, false })},
+		},
+		"schedule_frequent": {
+			{what: "hourly", change: schedulesAt("0 * * * *")},
+			{what: "every half hour", change: schedulesAt("*/30 * * * *"), says: "Schedule \"a\" runs twice within 30 min.", attribute: "schedules.a", remedy: "less often"},
+			{what: "it was so before", change: all(schedulesAt("*/30 * * * *"), func(s *Subject) { s.Spec.KeepsSchedules = true })},
+			{what: "two", change: schedulesAt("0 3 * * *", "5 3 * * *")},
+		},
+		"schedules_close": {
+			{what: "fifteen minutes", change: schedulesAt("0 3 * * *", "15 3 * * *")},
+			{what: "five minutes", change: schedulesAt("0 3 * * *", "5 3 * * *"), says: "Schedule \"a\" starts within 5 min of schedule \"b\"", attribute: "schedules.a", remedy: "remove one"},
+			{what: "the same time", change: schedulesAt("0 3 * * *", "0 3 * * *"), says: "starts at the same time as schedule \"b\"", attribute: "schedules.a"},
+			{what: "one alone", change: schedulesAt("*/30 * * * *")},
 		},
 		"zone_unknown": {
 			{what: "the backup's", change: func(s *Subject) { s.UnknownZones = []string{kyiv} }, says: "America/Coyhaique is not known", attribute: atTimezone, remedy: "pg_timezone_names"},

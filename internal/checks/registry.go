@@ -65,7 +65,7 @@ func (t Theme) needsSettings() bool {
 // Registry returns all checks, in the order of their findings.
 func Registry() []Check {
 	return slices.Concat(
-		readability, server, extensions, dispatcher, scheduler, network, jobs, token, function, logs, rpc, stored, alert, clock,
+		readability, server, extensions, dispatcher, scheduler, network, schedules, jobs, token, function, logs, rpc, stored, alert, clock,
 	)
 }
 

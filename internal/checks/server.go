@@ -8,9 +8,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 )
 
-// oldestServer is the oldest PostgreSQL that the installed SQL is tested with.
-const oldestServer = 150_000
-
 // server are the checks of the database as a whole, its roles and the connection.
 var server = []Check{
 	{
@@ -33,10 +30,11 @@ var server = []Check{
 		Code: "server_old", Theme: Server, Planning: Warning,
 		Facts: []facts.Part{"server"},
 		Find: func(s *Subject) []Finding {
-			if s.Server.Version >= oldestServer {
+			const oldest = 150_000 // that the installed SQL is tested with
+			if s.Server.Version >= oldest {
 				return nil
 			}
-			return one(About(theDatabase, "is PostgreSQL %d, and the installed SQL is tested with PostgreSQL %d and newer", s.Server.Version/10_000, oldestServer/10_000))
+			return one(About(theDatabase, "is PostgreSQL %d, and the installed SQL is tested with PostgreSQL %d and newer", s.Server.Version/10_000, oldest/10_000))
 		},
 	},
 	{

@@ -92,7 +92,6 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		r.planOnce(spec.ID, makes, &resp.Diagnostics)
 	}
 	if state == nil || !plan.Schedules.Equal(state.Schedules) {
-		warnCrowding(wanted.Settings, &resp.Diagnostics)
 		warnDayFields(wanted.Settings.Schedules, time.Now(), &resp.Diagnostics)
 	}
 	if state != nil {
@@ -359,25 +358,6 @@ func warnClone(spec backup.Spec, found backup.Settings, diags *diag.Diagnostics)
 					spec.ID, address[1], address[0]))
 			return
 		}
-	}
-}
-
-// warnCrowding warns about schedules that are too close to each other.
-func warnCrowding(settings backup.Settings, diags *diag.Diagnostics) {
-	crowded, err := backup.Crowded(settings.Schedules)
-	if err != nil {
-		addError(diags, "Invalid schedule", err)
-		return
-	}
-	for _, c := range crowded {
-		at := path.Root("schedules").AtMapKey(c.Keys[0])
-		if len(c.Keys) == 1 {
-			diags.AddAttributeWarning(at, "The backup runs more often than hourly",
-				fmt.Sprintf("Two runs of %q are only %s apart. Every run copies all tables into the same database, which grows by their size.", c.Keys[0], formatDuration(c.Gap)))
-			continue
-		}
-		diags.AddAttributeWarning(at, "Two schedules are close to each other",
-			fmt.Sprintf("A run of %q and one of %q are only %s apart, so one may start while the other is still running. Change or remove one of them.", c.Keys[0], c.Keys[1], formatDuration(c.Gap)))
 	}
 }
 

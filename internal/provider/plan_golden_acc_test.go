@@ -89,6 +89,7 @@ func TestPlanText(t *testing.T) {
 		apply(standard)
 	}
 	plan("change-schedule", standard+"\n schedules = { daily = { cron = \"30 2 * * *\" } }", 40)
+	plan("change-schedules-close", standard+"\n schedules = { daily = { cron = \"0 3 * * *\" }, evening = { cron = \"10 3 * * *\" }, often = { cron = \"*/30 12 * * *\" } }", 40)
 	plan("change-rotation", standard+"\n rotate_token = \"2026-11\"", 40)
 	dir := filepath.Join(t.TempDir(), "function")
 	if err := os.CopyFS(dir, os.DirFS("../../examples/own-function-source/function")); err != nil {

@@ -13,14 +13,12 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/preflight"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-const (
-	cannotWork = "The backup cannot work in this project"
-	mayNotWork = "The backup may not work in this project"
-)
+const cannotWork = "The backup cannot work in this project"
 
 // preflight adds a diagnostic for everything that would keep the backup from working
 // in the project, before anything is written. state is nil if the backup is to be
@@ -31,6 +29,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 		return
 	}
 	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
+	spec.KeepsSchedules = state != nil && plan.Schedules.Equal(state.Schedules)
 	findings, err := preflight.Check(ctx, service, spec)
 	if err != nil {
 		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
@@ -48,10 +47,11 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 			diags.AddError(cannotWork, text)
 		case severity == checks.Error:
 			diags.AddAttributeError(findingPath(finding.Attribute), cannotWork, text)
+		// Terraform shows one of several warnings with the same heading.
 		case finding.Attribute == "":
-			diags.AddWarning(mayNotWork, text)
+			diags.AddWarning(codes.Lookup(finding.Code, "").Meaning, text)
 		default:
-			diags.AddAttributeWarning(findingPath(finding.Attribute), mayNotWork, text)
+			diags.AddAttributeWarning(findingPath(finding.Attribute), codes.Lookup(finding.Code, "").Meaning, text)
 		}
 	}
 }
