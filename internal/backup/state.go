@@ -161,6 +161,14 @@ func (s State) UnmarkedVault() []string {
 	return names
 }
 
+// NeedsAlertKey reports whether the apply of spec has to write the key with which the
+// watchdog calls the alert function. A rotation reads it again, because the project's
+// keys may have been rotated too.
+func (s State) NeedsAlertKey(spec Spec) bool {
+	marked := s.VaultMarkers[s.ID.Name.VaultAlertKey()] == s.ID.Name.VaultMarker()
+	return spec.Settings.NeedsKey() && (spec.RotateToken || !marked)
+}
+
 // SurplusVault are the vault secrets that carry the backup's ownership marker
 // under a name that it does not use, because somebody has renamed one, sorted.
 func (s State) SurplusVault() []string {

@@ -47,8 +47,8 @@ func (e *PartError) Unwrap() error { return e.Err }
 //
 // Applying the same spec again after an interruption continues where that
 // stopped. An installation without differences is not written to. The errors are
-// a *backup.ForeignError, a *BusyError, a *PartError, and ErrInstalledMeanwhile or
-// ErrLeaseLost, which may be wrapped.
+// a *backup.ForeignError, a *RightsError, a *BusyError, a *PartError, and
+// ErrInstalledMeanwhile or ErrLeaseLost, which may be wrapped.
 //
 // If it succeeds, the settings in the result are those that the project has
 // afterwards.
@@ -63,6 +63,9 @@ func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.Stat
 	}
 	if len(backup.Diff(spec.Completed(found), found)) == 0 {
 		return result, nil
+	}
+	if err := s.checkRights(ctx, spec.ID, rightsToApply(spec.Completed(found), found)); err != nil {
+		return result, err
 	}
 	err := s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) error {
 		if now.Supersedes(found) || found.Settings == nil && now.Marked && !now.Unfinished && !spec.Adopt {
@@ -270,8 +273,7 @@ func (l *lease) drain(ctx context.Context) error {
 // it again, because the project's keys may have been rotated too.
 func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
-	present := found.VaultMarkers[name.VaultAlertKey()] == name.VaultMarker()
-	if !spec.Settings.NeedsKey() || present && !spec.RotateToken {
+	if !found.NeedsAlertKey(spec) {
 		return nil
 	}
 	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)
@@ -406,11 +408,14 @@ func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
 // Remove takes a backup out of its project, in the reverse order of Apply. It
 // removes only what carries the provider's ownership marker; what is already gone
 // is not an error. The application's tables, its log rows and its backups stay. It
-// returns remarks for a person. The errors are a *BusyError, a *PartError, and
-// ErrLeaseLost, which may be wrapped.
+// returns remarks for a person. The errors are a *RightsError, a *BusyError, a
+// *PartError, and ErrLeaseLost, which may be wrapped.
 func (s *Service) Remove(ctx context.Context, found backup.State) (remarks []string, err error) {
 	if !found.Installed() {
 		return nil, nil
+	}
+	if err := s.checkRights(ctx, found.ID, rightsToRemove(found)); err != nil {
+		return nil, err
 	}
 	err = s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) (err error) {
 		if now.Supersedes(found) {
@@ -485,7 +490,7 @@ func (l *lease) removeJobs(ctx context.Context, found backup.State) error {
 	for _, part := range []struct {
 		statement string
 		ids       []int64
-	}{{queries.Unschedule, own}, {queries.UnscheduleOthers, others}} {
+	}{{queries.UnscheduleOthers, others}, {queries.Unschedule, own}} { // what may be refused comes first
 		if len(part.ids) == 0 {
 			continue
 		}

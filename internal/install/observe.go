@@ -34,6 +34,10 @@ type API interface {
 	SetSecrets(ctx context.Context, ref string, values map[string]string) error
 	DeleteSecrets(ctx context.Context, ref string, names []string) error
 	APIKeys(ctx context.Context, ref string) ([]supabase.APIKey, error)
+	// MayWriteFunctions and MayWriteSecrets return an error if the token may not
+	// change the project's functions or secrets. They change nothing.
+	MayWriteFunctions(ctx context.Context, ref string) error
+	MayWriteSecrets(ctx context.Context, ref string) error
 }
 
 // Service observes, installs and removes backups in one project. It is safe

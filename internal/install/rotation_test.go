@@ -43,7 +43,8 @@ func (s *steps) serve(next http.Handler, answer http.ResponseWriter, r *http.Req
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	changes := r.Method != http.MethodGet && (strings.HasSuffix(r.URL.Path, "/secrets") || bytes.Contains(body, []byte("vault.update_secret")))
+	// An empty list of secrets only asks whether the token may write secrets.
+	changes := string(body) != "[]" && r.Method != http.MethodGet && (strings.HasSuffix(r.URL.Path, "/secrets") || bytes.Contains(body, []byte("vault.update_secret")))
 	if !changes || s.seen.Add(1) != s.refuse.Load() {
 		next.ServeHTTP(answer, r)
 		return

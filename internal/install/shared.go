@@ -201,6 +201,14 @@ func (w watchedAPI) APIKeys(ctx context.Context, ref string) ([]supabase.APIKey,
 	return w.shared.api.APIKeys(ctx, ref)
 }
 
+func (w watchedAPI) MayWriteFunctions(ctx context.Context, ref string) error {
+	return w.shared.api.MayWriteFunctions(ctx, ref)
+}
+
+func (w watchedAPI) MayWriteSecrets(ctx context.Context, ref string) error {
+	return w.shared.api.MayWriteSecrets(ctx, ref)
+}
+
 // Writes.
 
 func (w watchedAPI) DeployFunction(ctx context.Context, ref string, d supabase.Deployment) (supabase.Function, error) {

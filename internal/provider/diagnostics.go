@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,16 @@ func addErrorAdvice(diags *diag.Diagnostics, summary string, err error, last str
 func adviceFor(err error) string {
 	var foreign *backup.ForeignError
 	var busy *install.BusyError
+	var rights *install.RightsError
 	switch {
+	case errors.As(err, &rights):
+		var advice []string
+		for _, missing := range rights.Missing {
+			if one := adviceFor(missing); one != "" && !slices.Contains(advice, one) {
+				advice = append(advice, one)
+			}
+		}
+		return strings.Join(advice, " ")
 	case errors.As(err, &busy):
 		return fmt.Sprintf("Wait for the other apply to finish and apply again, or raise `timeouts`. If the other one died, its lease expires within %s.", formatDuration(max(busy.Expires, time.Second).Round(time.Second)))
 	case errors.Is(err, install.ErrLeaseLost):
@@ -59,7 +69,7 @@ func adviceFor(err error) string {
 		return fmt.Sprintf("The project is that of `project_ref`, in the resource or in the provider block, or else of the environment variable %s.", envProjectRef)
 	case errors.Is(err, supabase.ErrUnauthorized), errors.Is(err, supabase.ErrForbidden):
 		return fmt.Sprintf("The token is that of `access_token` in the provider block, or else of the environment variable %s.", envAccessToken)
-	case errors.Is(err, postgres.ErrUnavailable):
+	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, install.ErrDatabaseRole):
 		return fmt.Sprintf("The database URL is that of `database_url` in the provider block, or else of the environment variable %s.", envDatabaseURL)
 	}
 	return ""

@@ -4,4 +4,6 @@ package selfhosted
 
 import "errors"
 
+func mayWrite(string) error { return nil }
+
 func exchange(string, string) error { return errors.ErrUnsupported }

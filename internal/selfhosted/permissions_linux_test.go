@@ -120,6 +120,46 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
+// TestMayWrite proves that a directory which this user may not write is found by
+// looking, and that the error names its argument.
+func TestMayWrite(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can make files that the tests themselves may not touch")
+	}
+	for _, c := range []struct {
+		functions, env    fs.FileMode
+		function, secrets string
+	}{
+		{0o777, 0o777, "", ""},
+		{0o755, 0o777, "`functions_dir`", "`functions_dir`"},
+		{0o777, 0o755, "", "`env_file`"},
+	} {
+		p, dir := deployed(t)
+		reachable(t, dir)
+		before := tree(t, dir)
+		if err := errors.Join(os.Chmod(filepath.Join(dir, "functions"), c.functions), os.Chmod(dir, c.env)); err != nil {
+			t.Fatal(err)
+		}
+		var function, secrets error
+		unprivileged(t, func() {
+			function, secrets = p.MayWriteFunctions(t.Context(), ""), p.MayWriteSecrets(t.Context(), "")
+		})
+		refused := func(got error, argument string) bool {
+			if argument == "" {
+				return got == nil
+			}
+			return errors.Is(got, fs.ErrPermission) && strings.Contains(got.Error(), argument)
+		}
+		if !refused(function, c.function) || !refused(secrets, c.secrets) {
+			t.Errorf("functions %o, env %o: %v and %v", c.functions, c.env, function, secrets)
+		}
+		if after := tree(t, dir); !maps.Equal(after, before) {
+			t.Errorf("it left %v of %v", after, before)
+		}
+	}
+}
+
 // TestOwnerCannotBeKept proves that a file of another user is not replaced by
 // one of this user's, and that one which differs in its group alone is.
 func TestOwnerCannotBeKept(t *testing.T) {

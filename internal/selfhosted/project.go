@@ -19,7 +19,9 @@ package selfhosted
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -115,6 +117,30 @@ func CheckFile(file string) error {
 }
 
 func (p *Project) dir(slug string) string { return filepath.Join(p.config.FunctionsDir, slug) }
+
+// MayWriteFunctions returns an error that wraps fs.ErrPermission if this process may
+// not write to the directory of the functions. It writes nothing.
+func (p *Project) MayWriteFunctions(context.Context, string) error {
+	return writable("functions_dir", p.config.FunctionsDir)
+}
+
+// MayWriteSecrets is MayWriteFunctions for the places of tokens and secrets.
+func (p *Project) MayWriteSecrets(context.Context, string) error {
+	err := writable("functions_dir", p.config.FunctionsDir)
+	if p.config.EnvFile != "" {
+		err = errors.Join(err, writable("env_file", filepath.Dir(p.config.EnvFile)))
+	}
+	return err
+}
+
+// writable returns an error if files may not be created in a directory, which the
+// argument of self_hosted names.
+func writable(argument, dir string) error {
+	if err := mayWrite(dir); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("`%s` in `self_hosted`: this user may not write to the directory %s: %w", argument, dir, err)
+	}
+	return nil
+}
 
 // APIKeys returns the configured key. Only the runtime has the others.
 func (p *Project) APIKeys(context.Context, string) ([]supabase.APIKey, error) {

@@ -9,12 +9,6 @@ import (
 	"github.com/supabase/cli/pkg/api"
 )
 
-// The permissions that a token needs, in the words of the API's documentation.
-const (
-	mayReadFunctions  = "edge_functions_read (OAuth: edge_functions:read)"
-	mayWriteFunctions = "edge_functions_write (OAuth: edge_functions:write)"
-)
-
 // A Function is an Edge Function without its source.
 type Function struct {
 	// ID does not change when the function is deployed again.
@@ -69,7 +63,7 @@ var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 func functionCall(op, ref, slug, endpoint string) *call {
 	return &call{
 		op: op, resource: "function " + slug + " of project " + ref, ref: ref,
-		endpoint: endpoint, permission: mayReadFunctions, timeout: 30 * time.Second,
+		endpoint: endpoint, permission: may.readFunctions, timeout: 30 * time.Second,
 	}
 }
 
@@ -78,7 +72,7 @@ func functionCall(op, ref, slug, endpoint string) *call {
 func (c *Client) ListFunctions(ctx context.Context, ref string) ([]Function, error) {
 	k := &call{
 		op: "list the functions", resource: "project " + ref, ref: ref,
-		endpoint: "GET /functions", permission: mayReadFunctions, timeout: 30 * time.Second,
+		endpoint: "GET /functions", permission: may.readFunctions, timeout: 30 * time.Second,
 	}
 	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1ListAllFunctions(ctx, ref)
@@ -129,7 +123,7 @@ func (c *Client) function(ctx context.Context, k *call, slug string, request fun
 // returns it.
 func (c *Client) DeployFunction(ctx context.Context, ref string, d Deployment) (Function, error) {
 	k := functionCall("deploy the source", ref, d.Slug, "POST /functions/deploy")
-	k.permission, k.effect, k.timeout = mayWriteFunctions, overwrites, 5*time.Minute
+	k.permission, k.effect, k.timeout = may.writeFunctions, overwrites, 5*time.Minute
 	if why := d.problem(); why != "" {
 		return Function{}, k.invalid(why)
 	}
@@ -147,7 +141,7 @@ func (c *Client) DeployFunction(ctx context.Context, ref string, d Deployment) (
 // UpdateFunction changes properties of a function, not its source.
 func (c *Client) UpdateFunction(ctx context.Context, ref, slug string, u FunctionUpdate) (Function, error) {
 	k := functionCall("change the properties", ref, slug, "PATCH /functions/{slug}")
-	k.permission, k.effect = mayWriteFunctions, overwrites
+	k.permission, k.effect = may.writeFunctions, overwrites
 	return c.function(ctx, k, slug, func(client *api.Client) (*http.Response, error) {
 		return client.V1UpdateAFunction(ctx, ref, slug, nil, api.V1UpdateAFunctionJSONRequestBody{Name: u.Name, VerifyJwt: u.VerifyJWT})
 	})
@@ -156,7 +150,7 @@ func (c *Client) UpdateFunction(ctx context.Context, ref, slug string, u Functio
 // DeleteFunction deletes a function. The error is ErrNotFound if there is none.
 func (c *Client) DeleteFunction(ctx context.Context, ref, slug string) error {
 	k := functionCall("delete the deployment", ref, slug, "DELETE /functions/{slug}")
-	k.permission, k.effect = mayWriteFunctions, overwrites
+	k.permission, k.effect = may.writeFunctions, overwrites
 	if !slugPattern.MatchString(slug) {
 		return k.invalid("a function's slug must have letters, digits, - and _ only, and begin with a letter")
 	}

@@ -28,7 +28,7 @@ type APIKey struct {
 func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
 	k := &call{
 		op: "list the API keys", resource: "project " + ref, ref: ref,
-		endpoint: "GET /api-keys", permission: "api_gateway_keys_read (OAuth: secrets:read)", timeout: 30 * time.Second,
+		endpoint: "GET /api-keys", permission: may.readKeys, timeout: 30 * time.Second,
 	}
 	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1GetProjectApiKeys(ctx, ref, nil)
@@ -68,7 +68,7 @@ type Project struct {
 func (c *Client) Projects(ctx context.Context) ([]Project, error) {
 	k := &call{
 		op: "list the projects", resource: "the account", account: true,
-		endpoint: "GET /v1/projects", permission: "projects_read (OAuth: projects:read)", timeout: 30 * time.Second,
+		endpoint: "GET /v1/projects", permission: may.readProjects, timeout: 30 * time.Second,
 	}
 	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1ListAllProjects(ctx)
@@ -100,7 +100,7 @@ func projectOf(p api.V1ProjectWithDatabaseResponse) Project {
 func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 	k := &call{
 		op: "read the properties", resource: "project " + ref, ref: ref,
-		endpoint: "GET /", permission: "project_admin_read (OAuth: projects:read)", timeout: 30 * time.Second,
+		endpoint: "GET /", permission: may.readProject, timeout: 30 * time.Second,
 	}
 	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1GetProject(ctx, ref)

@@ -36,12 +36,12 @@ func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.Ra
 	const largestRows = 16 << 20
 	k := &call{
 		op: "run SQL in the database", resource: "project " + ref, ref: ref,
-		endpoint: "POST /database/query", permission: "database_write (OAuth: database:write)",
+		endpoint: "POST /database/query", permission: may.writeDatabase,
 		effect: adds, timeout: 2 * time.Minute, sql: true, largest: largestRows,
 	}
 	if q.ReadOnly {
 		k.endpoint, k.effect = "POST /database/query/read-only", reads
-		k.permission = "database_read (OAuth: database:read)"
+		k.permission = may.readDatabase
 	}
 	var args *[]any
 	if len(q.Args) > 0 {

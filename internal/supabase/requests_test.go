@@ -51,6 +51,15 @@ func TestRequests(t *testing.T) {
 			answer: `{"id":"1","slug":"f","name":"new name","status":"ACTIVE","version":1,"created_at":1,"updated_at":2,"verify_jwt":true}`,
 			check:  func(got any) bool { return got.(Function).Name == name && got.(Function).VerifyJWT },
 		},
+		"may write functions": {
+			run:    func(ctx context.Context, c *Client) (any, error) { return nil, c.MayWriteFunctions(ctx, testRef) },
+			method: "PATCH", path: project + "/functions/terraform-provider-aimindset-has-no-such-function", body: `{}`, status: 404,
+			answer: `{"message":"Function not found"}`,
+		},
+		"may write secrets": {
+			run:    func(ctx context.Context, c *Client) (any, error) { return nil, c.MayWriteSecrets(ctx, testRef) },
+			method: "POST", path: project + "/secrets", body: `[]`, status: 201,
+		},
 		"delete function": {
 			run:    func(ctx context.Context, c *Client) (any, error) { return nil, c.DeleteFunction(ctx, testRef, "f") },
 			method: "DELETE", path: project + "/functions/f", status: 200, answer: `{"message":"ok"}`,

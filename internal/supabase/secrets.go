@@ -14,11 +14,6 @@ import (
 	"github.com/supabase/cli/pkg/api"
 )
 
-const (
-	mayReadSecrets  = "edge_functions_secrets_read (OAuth: secrets:read)"
-	mayWriteSecrets = "edge_functions_secrets_write (OAuth: secrets:write)"
-)
-
 // A Secret is a secret of a project's Edge Functions, without its value.
 type Secret struct {
 	Name string
@@ -38,7 +33,7 @@ func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) {
 	k := &call{
 		op: "list the secrets", resource: "project " + ref, ref: ref,
-		endpoint: "GET /secrets", permission: mayReadSecrets, timeout: 30 * time.Second,
+		endpoint: "GET /secrets", permission: may.readSecrets, timeout: 30 * time.Second,
 	}
 	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1ListAllSecrets(ctx, ref)
@@ -68,7 +63,7 @@ func (c *Client) SetSecrets(ctx context.Context, ref string, values map[string]s
 	}
 	k := &call{
 		op: "set the secrets " + strings.Join(slices.Sorted(maps.Keys(values)), ", "), resource: "project " + ref, ref: ref,
-		endpoint: "POST /secrets", permission: mayWriteSecrets, effect: overwrites, timeout: time.Minute,
+		endpoint: "POST /secrets", permission: may.writeSecrets, effect: overwrites, timeout: time.Minute,
 	}
 	body := make(api.V1BulkCreateSecretsJSONRequestBody, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -114,7 +109,7 @@ func (c *Client) DeleteSecrets(ctx context.Context, ref string, names []string) 
 func (c *Client) deleteSecrets(ctx context.Context, ref string, names []string) error {
 	k := &call{
 		op: "delete the secrets " + strings.Join(names, ", "), resource: "project " + ref, ref: ref,
-		endpoint: "DELETE /secrets", permission: mayWriteSecrets, effect: overwrites, timeout: time.Minute,
+		endpoint: "DELETE /secrets", permission: may.writeSecrets, effect: overwrites, timeout: time.Minute,
 	}
 	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1BulkDeleteSecrets(ctx, ref, names)

@@ -222,6 +222,24 @@ func TestAgainstTheStack(t *testing.T) {
 		if err := reader.SetSecrets(ctx, ref, map[string]string{"A": "b"}); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "edge_functions_secrets_write") {
 			t.Errorf("got %v", err)
 		}
+		for permission, try := range map[string]func(*Client) error{
+			"Edge Functions: Read-write":        func(c *Client) error { return c.MayWriteFunctions(ctx, ref) },
+			"Edge Function Secrets: Read-write": func(c *Client) error { return c.MayWriteSecrets(ctx, ref) },
+		} {
+			if err := try(c); err != nil {
+				t.Errorf("%s, with all permissions: %v", permission, err)
+			}
+			if err := try(reader); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), permission) {
+				t.Errorf("%s, with a reading token: %v", permission, err)
+			}
+			if err := try(stranger); !errors.Is(err, ErrUnauthorized) {
+				t.Errorf("%s, with a token that is not accepted: %v", permission, err)
+			}
+		}
+		functions, err := c.ListFunctions(ctx, ref)
+		if made := func(f Function) bool { return strings.Contains(f.Slug, "terraform") }; err != nil || slices.ContainsFunc(functions, made) {
+			t.Errorf("to look for rights made a function: %v, %v", functions, err)
+		}
 		if _, err := stranger.ListSecrets(ctx, ref); !errors.Is(err, ErrUnauthorized) {
 			t.Errorf("got %v", err)
 		}

@@ -21,6 +21,12 @@ var (
 	Release string
 )
 
+// What the database role may do.
+var (
+	//go:embed rights.sql
+	Rights string
+)
+
 // Installation.
 var (
 	//go:embed extensions.sql
