@@ -42,6 +42,7 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 		now = q.At
 	}
 	own := document.Each[q.ID.Name]
+	countOutcomes(&own)
 	a := &assessment{
 		Status: Status{ID: q.ID, CheckedAt: now, StoredBackups: own.StoredBackups},
 		subject: checks.Subject{

@@ -1505,6 +1505,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("contract", l.testContract)
 	t.Run("reasons of missed ticks", l.testMissedTicks)
 	t.Run("history in plain words", l.testHistory)
+	t.Run("outcomes in the logs", l.testOutcomes)
 	t.Run("pruning", l.testPruning)
 	t.Run("closed to everybody else", l.testClosed)
 	t.Run("logs missing", l.testBrokenLogs)
@@ -1967,7 +1968,7 @@ func (l *ledger) testClosed(t *testing.T) {
 		`insert into auto_backup.settings (backup, document, owner) values ('x', '{}', 'x')`,
 		`select auto_backup.watch('` + s.backup + `')`, `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
 		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`,
-		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.plain('x')`,
+		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.plain('x')`, `select auto_backup.outcomes()`,
 	}
 	for _, role := range []string{"anon", "authenticated", "service_role", "authenticator"} {
 		for _, call := range calls {
@@ -1978,15 +1979,15 @@ func (l *ledger) testClosed(t *testing.T) {
 	}
 	for i, call := range calls {
 		err := as("supabase_read_only_user", call)
-		if readable := i < 4 || strings.Contains(call, "token_digest"); readable != (err == nil) {
+		if readable := i < 4 || strings.Contains(call, "token_digest") || strings.Contains(call, "outcomes"); readable != (err == nil) {
 			t.Errorf("supabase_read_only_user: %s: %v", call, err)
 		}
 	}
 	open := column[string](t, s.admin, `
 		select p.proname::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 		where p.pronamespace = 'auto_backup'::regnamespace and a.grantee <> p.proowner order by 1`)
-	if !slices.Equal(open, []string{"catalog", "drift", "token_digest"}) {
-		t.Errorf("functions open to somebody else: %v, want what a plan reads alone", open)
+	if !slices.Equal(open, []string{"catalog", "drift", "outcomes", "token_digest"}) {
+		t.Errorf("functions open to somebody else: %v, want what a plan and the view history read alone", open)
 	}
 	unpinned := column[string](t, s.admin, `
 		select proname::text from pg_proc

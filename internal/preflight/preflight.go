@@ -57,7 +57,7 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.D
 	parts := slices.Concat(checks.PlanningFacts(), own)
 	slices.Sort(parts)
 	return facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Parameters: map[string]any{
-		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read",
+		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read", "planning": "yes",
 	}})
 }
 

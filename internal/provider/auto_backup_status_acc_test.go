@@ -111,8 +111,17 @@ func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly b
 	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
-// backUp has the daily job tick, as if it were due, and waits for the end.
+// backUp lets the daily job tick, as if it were due, waits for the end, and lets
+// the watchdog look.
 func (p *project) backUp(state string) {
+	p.t.Helper()
+	p.runDaily(state)
+	p.asPostgres("do $$ begin perform auto_backup.watch('auto-backup'); end $$")
+}
+
+// runDaily lets the daily job tick, as if it were due, and waits until the function
+// has logged the outcome.
+func (p *project) runDaily(state string) {
 	p.t.Helper()
 	p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'daily', 'schedule', now(), 1); end $$")
 	p.await("0", "select count(*) from net.http_request_queue")
@@ -122,7 +131,46 @@ func (p *project) backUp(state string) {
 		p.await("delivered", `select l.context #>> '{alert,state}' from public.system_logs l
 			inner join auto_backup.runs r on r.run_id::text = l.context ->> 'run_id' where l.type = 'auto_backup_error' order by r.requested_at desc limit 1`)
 	}
-	p.asPostgres("do $$ begin perform auto_backup.watch('auto-backup'); end $$")
+}
+
+// TestOutcomeBeforeTheWatchdog proves that the status knows how a run ended as soon
+// as the function has logged it, with the role that may only read.
+func TestOutcomeBeforeTheWatchdog(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 5})
+	p.install()
+	p.asPostgres("select cron.alter_job(jobid, active := false) from cron.job where jobname = 'auto-backup-watchdog'")
+	p.runDaily("succeeded")
+	const open = "select count(*) from auto_backup.runs where state in ('requested', 'running')"
+	if got := p.value(open); got != "1" {
+		t.Fatalf("%s runs are recorded as being under way, so this test proves nothing", got)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{
+				Config: p.statusConfig(""),
+				ConfigStateChecks: []statecheck.StateCheck{
+					shows(text("succeeded"), "last_run", "state"), shows(text("succeeded"), "history", 0, "state"),
+					shows(text(p.value("select id from public.backup_logs where action_type = 'auto_backup' order by created_at desc limit 1")), "last_success", "run_id"),
+				},
+			},
+			{
+				PreConfig: func() {
+					p.sql("alter function public.backup_all_data() rename to gone")
+					p.runDaily("failed")
+				},
+				Config: p.statusConfig(""),
+				ConfigStateChecks: []statecheck.StateCheck{
+					shows(knownvalue.Bool(false), "healthy"), shows(text("failed"), "last_run", "state"), shows(text("failed"), "history", 0, "state"),
+					shows(text("delivered by the function"), "history", 0, "alert"), shows(knownvalue.Int64Exact(1), "consecutive_failures"),
+				},
+			},
+		},
+	})
+	if got := p.value(open); got != "2" {
+		t.Errorf("%s runs are recorded as being under way; a status writes nothing", got)
+	}
 }
 
 // TestStatus proves that the data source tells every stage in the life of a

@@ -1,9 +1,9 @@
 -- name: tables
--- The log tables and every table of schema public that the code names. Without code,
--- what only a plan looks at is left out.
+-- The log tables, and for a plan every table of schema public that the code names,
+-- with what only a plan looks at.
 -- kind: value
 -- with: relation, person, routine
--- parameters: code
+-- parameters: planning
 select jsonb_object_agg(r.relname, jsonb_build_object(
     'kind', r.relkind, 'owner', o.rolname, 'rls', r.relrowsecurity, 'force_rls', r.relforcerowsecurity,
     'altered_by_postgres', pg_has_role(p.oid, r.relowner, 'usage'),
@@ -13,7 +13,7 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
             'length', case when a.atttypmod > 4 and t.typname in ('varchar', 'bpchar') then a.atttypmod - 4 end,
             'not_null', a.attnotnull or t.typnotnull, 'default', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
             'generated', a.attgenerated <> '' or a.attidentity = 'a',
-            'sequence_closed', case when :'code' is not null then exists (
+            'sequence_closed', case when :'planning' is not null then exists (
                 select from pg_depend d
                 inner join pg_attrdef x on x.oid = d.objid and d.classid = 'pg_attrdef'::regclass
                 inner join pg_class q on q.oid = d.refobjid and d.refclassid = 'pg_class'::regclass
@@ -30,7 +30,7 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
         inner join pg_type t on t.oid = a.atttypid
         where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     ),
-    'unique', case when :'code' is not null then (
+    'unique', case when :'planning' is not null then (
         select jsonb_agg(u.columns)
         from (
             select (
@@ -58,13 +58,13 @@ select jsonb_object_agg(r.relname, jsonb_build_object(
         ) as w
     ),
     -- For which commands a policy lets service_role through at all.
-    'policies', case when :'code' is not null then (
+    'policies', case when :'planning' is not null then (
         select string_agg(distinct y.polcmd::text, '')
         from pg_policy y
         where y.polrelid = r.oid and y.polpermissive
         and (y.polroles = '{0}' or s.oid = any(y.polroles))
     ) end,
-    'rules', case when :'code' is not null then (
+    'rules', case when :'planning' is not null then (
         select jsonb_agg(w.rulename) from pg_rewrite w where w.ev_class = r.oid and w.ev_type in ('2', '3') and r.relkind in ('r', 'p')
     ) end
 ))

@@ -13,6 +13,7 @@ begin
     -- another result, other arguments or of another kind. Other functions with the
     -- same name are dropped, because a call could mean them.
     if found -> 'view history' -> 'columns' <> wanted -> 'view history' -> 'columns'
+        or found -> 'function outcomes()' -> 'result' <> wanted -> 'function outcomes()' -> 'result'
         or exists (
             select from jsonb_each(wanted) w
             where w.key like 'column %' and found -> w.key -> 'type' <> w.value -> 'type'

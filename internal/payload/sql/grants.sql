@@ -6,6 +6,11 @@ revoke all on all tables in schema auto_backup from public cascade;
 revoke all on all sequences in schema auto_backup from public cascade;
 revoke all on all functions in schema auto_backup from public cascade;
 
+-- The view history calls this with the rights of the role that reads the view. Only
+-- roles that may use the schema can call it themselves, and it says no more than the
+-- view.
+grant execute on function auto_backup.outcomes() to public;
+
 do $do$
 declare
     role name;

@@ -1,15 +1,38 @@
--- The run history for people. It comes after the tables, because they may just have
--- been repaired.
+-- The run history for people. It comes after the tables and the functions, because
+-- they may just have been repaired.
 
 create or replace view auto_backup.history as
-with event as (
+with run as (
+    select
+        r.backup, r.schedule, r.due_at, r.attempt, r.run_id, r.trigger, r.tick, r.state,
+        r.request_id, r.requested_at, r.http_status, r.http_error, r.answered_at, r.finished_at,
+        r.backup_id, r.records, r.code, r.sqlstate, r.error, r.logged_by, r.function_alert,
+        r.alert_state
+    from auto_backup.runs r
+    where r.state not in ('requested', 'running')
+    union all
+    select
+        o.backup, o.schedule, o.due_at, o.attempt, o.run_id, o.trigger, o.tick, o.state,
+        o.request_id, o.requested_at, o.http_status, o.http_error, o.answered_at, o.finished_at,
+        o.backup_id, o.records, o.code, o.sqlstate, o.error, o.logged_by, o.function_alert,
+        o.alert_state
+    from jsonb_to_recordset(auto_backup.outcomes()) as o (
+        backup text, schedule text, due_at timestamptz, attempt integer, run_id uuid, trigger text,
+        tick text, state text, request_id bigint, requested_at timestamptz, http_status integer,
+        http_error text, answered_at timestamptz, finished_at timestamptz, backup_id uuid,
+        records bigint, code text, sqlstate text, error text, logged_by text, function_alert text,
+        alert_state text
+    )
+),
+
+event as (
     select
         r.backup, r.schedule, r.due_at, r.attempt, r.run_id, r.trigger, r.tick as tick_problem, r.state,
         r.request_id, r.requested_at, r.http_status, r.http_error, r.answered_at, r.finished_at,
-        r.backup_id, r.records, r.code, r.sqlstate, r.error, r.logged_by, r.alert_state as run_alert,
+        r.backup_id, r.records, r.code, r.sqlstate, r.error, r.logged_by, r.alert_state as run_alert, r.function_alert,
         i.incident_id, i.run_id as first_failure, i.alert_state, i.alerted_by, i.alerted_at,
         i.alert_attempts, i.alert_error, i.recovered_at, i.recovered_by
-    from auto_backup.runs r
+    from run r
     left join auto_backup.incidents i
         on i.backup = r.backup and i.kind = 'failed' and i.schedule = r.schedule and i.due_at = r.due_at
         and (r.state = 'failed' or i.run_id = r.run_id)
@@ -17,7 +40,7 @@ with event as (
     select
         i.backup, null, i.due_at, null, null, null, null, 'overdue',
         null, i.opened_at, null, null, null, null,
-        null, null, i.code, null, i.error, case when i.logged then 'watchdog' end, i.alert_state,
+        null, null, i.code, null, i.error, case when i.logged then 'watchdog' end, i.alert_state, null,
         i.incident_id, null, i.alert_state, i.alerted_by, i.alerted_at,
         i.alert_attempts, i.alert_error, i.recovered_at, i.recovered_by
     from auto_backup.incidents i
@@ -70,6 +93,8 @@ select
     end as log,
     case when e.state not in ('requested', 'running') then coalesce(e.logged_by, 'unwritten') end as log_state,
     case
+        -- The watchdog has not seen the failure yet.
+        when e.incident_id is null and e.state = 'failed' and e.function_alert = 'delivered' then 'delivered by the function'
         when e.incident_id is null then null
         when e.run_id is distinct from e.first_failure then 'none: there is one about the first failure of this due time'
         when e.alert_state = 'delivered' then 'delivered by the ' || e.alerted_by
@@ -100,7 +125,7 @@ select
     e.recovered_at,
     e.recovered_by
 from event e
--- Like auto_backup.lookup; a view cannot depend on a function that may be replaced.
+-- Like auto_backup.lookup, which would be called for each run.
 left join lateral (
     select t.meaning, t.remedy
     from auto_backup.codes t

@@ -1,0 +1,94 @@
+package payload_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// testOutcomes proves that the history shows what the function has logged of a run
+// before the watchdog has looked; that it shows what is recorded where nothing is
+// logged or the logs cannot be read; that whoever may read the view needs no other
+// right; and that nothing is written.
+func (l *ledger) testOutcomes(t *testing.T) {
+	const line = `select concat_ws(' | ', state, what_happened, records, backup_id, log, log_state, alert, alert_state) from auto_backup.history where run_id = $1::uuid`
+	const made = "succeeded | The backup was made: 321 records. | 321 | " + backupID + " | written by the function | function"
+	const asked, taken = "requested | The request is made; there is no answer yet.", "running | The function has taken the run and is working."
+	for name, c := range map[string]struct {
+		does func(s *scenario, run string)
+		want string
+	}{
+		"nothing":      {func(*scenario, string) {}, asked},
+		"lost":         {func(s *scenario, run string) { s.lose(run) }, asked},
+		"accepted":     {func(s *scenario, run string) { s.accept(run) }, asked},
+		"refused":      {func(s *scenario, run string) { s.respond(run, reply{status: 401, headers: ours()}) }, asked},
+		"success":      {func(s *scenario, run string) { s.accept(run); s.succeed(run) }, made},
+		// The times are long past: the function has been stopped in between.
+		"half-written": {func(s *scenario, run string) { s.accept(run); s.logSuccess(run) }, made},
+		"failure, alerted": {func(s *scenario, run string) {
+			s.accept(run)
+			s.fail(run, "rpc_timeout", `{"state": "delivered"}`)
+		}, "failed | The SQL function did not answer in time, and no backup was found afterwards (motivo). | written by the function | function | delivered by the function"},
+		"failure, not alerted": {func(s *scenario, run string) {
+			s.accept(run)
+			s.fail(run, "rpc_timeout", `{"state": "failed"}`)
+		}, "failed | The SQL function did not answer in time, and no backup was found afterwards (motivo). | written by the function | function"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := l.newScenario(t)
+			run := s.dispatch("2 06:00")
+			c.does(s, run)
+			if got := one[string](t, s.owner, line, run); got != c.want {
+				t.Errorf("the history says\n%s\nwant\n%s", got, c.want)
+			}
+			if got := one[string](t, s.owner, `select state from auto_backup.runs where run_id = $1::uuid`, run); got != "requested" {
+				t.Errorf("the recorded state is %s", got)
+			}
+			s.exec(t, s.owner, `delete from auto_backup.runs where run_id = $1::uuid`, run)
+		})
+	}
+
+	s := l.newScenario(t)
+	run := s.dispatch("2 06:00")
+	s.accept(run)
+	s.watch("2 06:01")
+	s.succeed(run)
+	s.exec(t, s.admin, `create role history_reader; grant usage on schema auto_backup to history_reader; grant select on auto_backup.history to history_reader`)
+	defer s.exec(t, s.admin, `drop owned by history_reader; drop role history_reader`)
+	as := func(setup string) string {
+		t.Helper()
+		tx, err := s.admin.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }()
+		if _, err := tx.Exec(t.Context(), setup); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := tx.QueryRow(t.Context(), line, run).Scan(&got); err != nil {
+			t.Fatalf("%s: %v", setup, err)
+		}
+		return got
+	}
+	if got := as(`set local role history_reader; set transaction read only`); got != made {
+		t.Errorf("a reader of the view sees\n%s\nwant\n%s", got, made)
+	}
+	for _, table := range []string{"backup_logs", "system_logs"} {
+		if got := as(fmt.Sprintf(`alter table public.%s rename to gone`, table)); !strings.HasPrefix(got, "running") && got != made {
+			t.Errorf("without %s, the history says\n%s", table, got)
+		}
+	}
+	// A migration holds the table: the view does not wait for its end.
+	lock, err := s.admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(t.Context()) }()
+	if _, err := lock.Exec(t.Context(), `lock table public.backup_logs, public.system_logs in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](t, s.owner, line, run); got != taken {
+		t.Errorf("while the logs are locked, the history says\n%s\nwant\n%s", got, taken)
+	}
+}
