@@ -18,7 +18,7 @@ func TestRedact(t *testing.T) {
 		password = `p"ä ss&wörd/0123`
 		key      = "key-material-0123456789-0123456789"
 	)
-	r := New(testToken, password, key, "abc", "tiny", "two\nlines of a secret")
+	r := New(testToken, password, key, "abc", `ab"`, "xy\n\n\n", "tiny", "thirteenbytes", "two\nlines of a secret")
 	for name, test := range map[string]struct{ text, want string }{
 		"nothing":            {"plain text, äöü", "plain text, äöü"},
 		"token":              {"token " + testToken + " is bad", "token [redacted] is bad"},
@@ -32,6 +32,11 @@ func TestRedact(t *testing.T) {
 		"several lines":      {"it is two\r\nlines of a secret", "it is [redacted]"},
 		"short is ignored":   {"abc", "abc"},
 		"four bytes count":   {"a tiny thing", "a [redacted] thing"},
+		"at the beginning":   {"tiny thing", "[redacted] thing"},
+		"short, escaped":     {`it is ab\" here`, `it is ab\" here`},
+		"short as a line":    {"xyz", "xyz"},
+		"its end":            {"hirteenbytes!", "[redacted]!"},
+		"at the end":         {"it begins with thirteenbyte", "it begins with [redacted]"},
 		"foreign token":      {"sbp_ffffffffffffffffffffffffffffffffffffffff!", "[redacted]!"},
 		"foreign oauth":      {"sbp_oauth_ffffffffffffffffffffffffffffffffffffffff", "[redacted]"},
 		"secret key":         {"key sb_secret_AbC-dEf_0123", "key [redacted]"},
