@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,16 +18,11 @@ import (
 	"strings"
 )
 
-// goPart is the Go code of one package, measured by the package's own tests, or by
-// those of the one package for which it exists.
+// goPart is the Go code of one package, measured by the package's own tests.
 type goPart struct {
-	dir   string // relative to the repository
-	tests string // the package with the tests, if it is another
-	skip  string // tests that are not run
+	dir  string // relative to the repository
+	skip string // tests that are not run
 }
-
-// tested is the directory of the package with the tests.
-func (g goPart) tested() string { return cmp.Or(g.tests, g.dir) }
 
 func (g goPart) name() string { return g.dir }
 
@@ -76,7 +70,7 @@ func (g goPart) measure(ctx context.Context, o *options) (*result, error) {
 		return nil, err
 	}
 	t := trial{
-		dir: filepath.Join(o.root, filepath.FromSlash(g.tested())), env: []string{activeEnv + "=-1"},
+		dir: filepath.Join(o.root, filepath.FromSlash(g.dir)), env: []string{activeEnv + "=-1"},
 		args: []string{binary, "-test.failfast", "-test.count=1"},
 	}
 	if g.skip != "" {
@@ -160,11 +154,11 @@ func exportImporter(exports map[string]string) types.Importer {
 // profile runs the tests once with the coverage measured.
 func (g goPart) profile(ctx context.Context, o *options, dir string) (covered, error) {
 	file := filepath.Join(dir, "cover.out")
-	args := []string{"test", "-count=1", "-coverprofile=" + file, "-coverpkg=./" + g.dir}
+	args := []string{"test", "-count=1", "-coverprofile=" + file}
 	if g.skip != "" {
 		args = append(args, "-skip="+g.skip)
 	}
-	if _, err := command(ctx, o.root, "go", append(args, "./"+g.tested())...); err != nil {
+	if _, err := command(ctx, o.root, "go", append(args, "./"+g.dir)...); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(file)
@@ -199,7 +193,7 @@ func (g goPart) compile(ctx context.Context, o *options, dir string, p *goPackag
 	if err := put(filepath.Join(filepath.Dir(p.files[0].path), activeFile), []byte(p.active())); err != nil {
 		return "", err
 	}
-	return compileTests(ctx, o, dir, "./"+g.tested(), replace)
+	return compileTests(ctx, o, dir, "./"+g.dir, replace)
 }
 
 // compileTests builds the tests of a package with files replaced, and returns

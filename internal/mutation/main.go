@@ -48,7 +48,7 @@ var goParts = []goPart{
 	{dir: "internal/selfhosted"},
 	{dir: "internal/source"},
 	{dir: "internal/supabase"},
-	{dir: "internal/supabase/ratelimit", tests: "internal/supabase"},
+	{dir: "internal/supabase/ratelimit"},
 	{dir: "internal/supabase/redact"},
 }
 
