@@ -238,7 +238,7 @@ func readTypeScript(_, text string, found origins) error {
 			switch {
 			case len(code) == 1 && code[0].string:
 				found.add(code[0].text, Refusal)
-			case written(code) != "read.code":
+			case written(code) != "read.code" && written(code) != "body.code":
 				return fmt.Errorf("the code of a refusal is %q, not a literal", written(code))
 			}
 		case t.is("code") && tokens[at+1].is(":") && at+2 < len(tokens) && tokens[at+2].string:

@@ -2,6 +2,9 @@ package failures_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,13 +14,14 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
 // coldStartLimit is how long the function may take to its first response.
 const coldStartLimit = 250 * time.Millisecond
 
 // BenchmarkColdStart measures how long the function takes from the start of its
-// process to its answer: 401 to a wrong token, and 202 to a run, which it has
+// process to its answer: 401 to a wrong signature, and 202 to a run, which it has
 // claimed in the database by then. It fails where the median is above the limit.
 func BenchmarkColdStart(b *testing.B) {
 	ctx := context.Background()
@@ -52,13 +56,15 @@ func BenchmarkColdStart(b *testing.B) {
 			for n := 0; b.Loop(); n++ {
 				b.StopTimer()
 				s.stack.KillFunction(s.name.Slug())
-				body := fmt.Sprintf(`{"run_id":"5b1c2a52-9f9e-4f0e-8a57-%04d%08d","backup":"auto-backup","schedule":"daily","due_at":"2026-03-02T06:00:00Z","attempt":1}`, b.N%10000, n)
+				body := fmt.Sprintf(`{"run_id":"5b1c2a52-9f9e-4f0e-8a57-%04d%08d","backup":"auto-backup","schedule":"daily","due_at":"2026-03-02T06:00:00Z","attempt":1,"sent_at":%q}`, b.N%10000, n, time.Now().UTC().Format(time.RFC3339))
 				request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.settings.Function.URL, strings.NewReader(body))
 				if err != nil {
 					b.Fatal(err)
 				}
 				request.Header.Set("Content-Type", "application/json")
-				request.Header.Set("X-Backup-Token", c.token)
+				mac := hmac.New(sha256.New, []byte(c.token))
+				_, _ = mac.Write([]byte(body))
+				request.Header.Set(payload.LoadContract().SignatureHeader, hex.EncodeToString(mac.Sum(nil)))
 				begin := time.Now()
 				b.StartTimer()
 				response, err := http.DefaultClient.Do(request)

@@ -145,6 +145,22 @@ var (
 	failing      = raises("P0001", "fora do ar")
 )
 
+// signedLate signs every request as if the database's clock were slow, or pg_net.
+func signedLate(s *site) {
+	s.breaks(`create function public.late() returns trigger language plpgsql security definer set search_path = '' as $$
+		begin
+			if new.headers ? 'X-Backup-Signature' then
+				new.body := convert_to((convert_from(new.body, 'UTF8')::jsonb || jsonb_build_object(
+					'sent_at', auto_backup.rfc3339(now() - interval '16 minutes')))::text, 'UTF8');
+				new.headers := new.headers || jsonb_build_object('X-Backup-Signature', encode(auto_backup.hmac(
+					new.body, convert_to(auto_backup.token('`+string(s.name)+`'), 'UTF8')), 'hex'));
+			end if;
+			return new;
+		end $$;
+		create trigger late before insert on net.http_request_queue for each row execute function public.late()`,
+		`drop trigger late on net.http_request_queue; drop function public.late()`)
+}
+
 // both combines causes.
 func both(causes ...func(*site)) func(*site) {
 	return func(s *site) {
@@ -444,6 +460,11 @@ func rows() []row {
 		{
 			cause: "The token differs from the function's", wanted: unreached("unauthorized"), broken: unauthorized,
 			status: "`failing`: `token_mismatch`, `unauthorized`",
+		},
+		{
+			cause: "The request reaches the function too late, or the database's clock is wrong", wanted: unreached("request_expired"),
+			status: "`failing`: `request_expired`",
+			broken: signedLate,
 		},
 		{
 			cause: "The function has no token", wanted: unreached("token_not_configured"),

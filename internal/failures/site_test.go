@@ -523,7 +523,7 @@ func cmpOr(text, otherwise string) string {
 }
 
 // personal matches what must not be in a text that anybody can read.
-var personal = regexp.MustCompile(`eyJ[\w-]+\.|sb_secret_|\bat \S+\.ts:\d+|X-Backup-Token|[?&]apikey=`)
+var personal = regexp.MustCompile(`eyJ[\w-]+\.|sb_secret_|\bat \S+\.ts:\d+|X-Backup-Signature|[?&]apikey=`)
 
 // stopNet stops pg_net's worker: requests stay in its queue.
 func (s *site) stopNet() {

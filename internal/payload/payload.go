@@ -29,15 +29,15 @@ var sqlFiles embed.FS
 // Owner is the ownership marker that everything installed carries.
 const Owner = "terraform-provider-aimindset"
 
-// TokensFile is the file beside the entry point with the SHA-256 digests of the tokens
-// that a function of a self-hosted project accepts, by the names of their secrets. Its
-// source is an empty JSON object.
+// TokensFile is the file beside the entry point with the tokens that a function of a
+// self-hosted project accepts, by the names of their secrets. Its source is an empty
+// JSON object.
 const TokensFile = "tokens.json"
 
 // Contract is the part of function/contract.json that Go needs.
 type Contract struct {
 	FunctionVersion string `json:"function_version"`
-	TokenHeader     string `json:"token_header"`
+	SignatureHeader string `json:"signature_header"`
 }
 
 // LoadContract returns the constants shared with the Edge Function.

@@ -103,7 +103,7 @@ func TestDispatcher(t *testing.T) {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	c := payload.LoadContract()
-	if c.FunctionVersion == "" || c.TokenHeader == "" {
+	if c.FunctionVersion == "" || c.SignatureHeader == "" {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -1503,6 +1503,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("texts lost", l.testTextsLost)
 	t.Run("SQLSTATE", l.testSQLState)
 	t.Run("contract", l.testContract)
+	t.Run("signatures", l.testSignatures)
 	t.Run("reasons of missed ticks", l.testMissedTicks)
 	t.Run("history in plain words", l.testHistory)
 	t.Run("outcomes in the logs", l.testOutcomes)
@@ -1633,10 +1634,11 @@ func (l *ledger) testRequests(t *testing.T) {
 		Headers map[string]string
 		Body    map[string]any
 		Timeout int
+		Text    string `json:"-"` // the body as it is sent
 	}
 	requests := func() []request {
 		rows := query(t, s.admin, `
-			select url, headers, convert_from(body, 'UTF8')::jsonb as body, timeout_milliseconds from net.http_request_queue
+			select url, headers, convert_from(body, 'UTF8')::jsonb as body, timeout_milliseconds, convert_from(body, 'UTF8') from net.http_request_queue
 			where convert_from(body, 'UTF8')::jsonb ->> 'backup' = $1 or convert_from(body, 'UTF8')::jsonb #>> '{details,backup}' = $1 order by id`, s.backup)
 		sent, err := pgx.CollectRows(rows, pgx.RowToStructByPos[request])
 		if err != nil {
@@ -1652,7 +1654,6 @@ func (l *ledger) testRequests(t *testing.T) {
 			t.Errorf("sent\n  %s\nwant\n  %s", g, w)
 		}
 	}
-	toFunction := map[string]string{"Content-Type": "application/json", "X-Backup-Token": token}
 	functionURL := "http://127.0.0.1:9/functions/v1/auto-backup"
 
 	run := s.dispatch("2 06:00:01")
@@ -1662,15 +1663,27 @@ func (l *ledger) testRequests(t *testing.T) {
 	if len(sent) != 3 {
 		t.Fatalf("%d requests, want 3", len(sent))
 	}
-	check(sent[0], request{functionURL, toFunction, map[string]any{
+	for _, r := range sent {
+		at, err := time.Parse(time.RFC3339, fmt.Sprint(r.Body["sent_at"]))
+		if age := time.Since(at); err != nil || age < 0 || age > time.Minute {
+			t.Errorf("a request says that it was sent at %v: %v", r.Body["sent_at"], err)
+		}
+		delete(r.Body, "sent_at")
+		if r.Headers["X-Backup-Signature"] != signature(token, r.Text) {
+			t.Errorf("the signature of %s is %s", r.Text, r.Headers["X-Backup-Signature"])
+		}
+		delete(r.Headers, "X-Backup-Signature")
+	}
+	toFunction := map[string]string{"Content-Type": "application/json"}
+	check(sent[0], request{URL: functionURL, Headers: toFunction, Body: map[string]any{
 		"run_id": run, "backup": s.backup, "schedule": "daily", "due_at": "2026-03-02T06:00:00Z", "attempt": 1,
-	}, 10000})
-	check(sent[1], request{functionURL, toFunction, map[string]any{
+	}, Timeout: 10000})
+	check(sent[1], request{URL: functionURL, Headers: toFunction, Body: map[string]any{
 		"run_id": manual, "backup": s.backup, "schedule": "manual", "due_at": "2026-03-02T06:01:00.250000Z", "attempt": 1, "wait": true,
-	}, 150000})
-	check(sent[2], request{functionURL, toFunction, map[string]any{
+	}, Timeout: 150000})
+	check(sent[2], request{URL: functionURL, Headers: toFunction, Body: map[string]any{
 		"action": "probe", "run_id": sent[2].Body["run_id"], "backup": s.backup,
-	}, 30000})
+	}, Timeout: 30000})
 	if runs := one[int](t, s.owner, `select count(*) from auto_backup.runs where backup = $1`, s.backup); runs != 2 {
 		t.Errorf("%d runs, want 2: a probe is none", runs)
 	}
@@ -1706,6 +1719,7 @@ func (l *ledger) testRequests(t *testing.T) {
 		`select count(*) from auto_backup.history h where h::text like '%' || $1 || '%'`,
 		`select count(*) from public.system_logs l where l::text like '%' || $1 || '%'`,
 		`select count(*) from pg_proc p where p.prosrc like '%' || $1 || '%'`,
+		`select count(*) from net.http_request_queue q where q::text || convert_from(coalesce(q.body, ''), 'UTF8') like '%' || $1 || '%'`,
 	} {
 		if found := one[int](t, s.admin, place, token); found != 0 {
 			t.Errorf("the token stands in %d rows of: %s", found, place)
@@ -1720,7 +1734,7 @@ type contract struct {
 	Suffixes map[string]string `json:"details_suffixes"`
 	Refusals map[string]int    `json:"refusals"`
 	States   map[string]any    `json:"alert_states"`
-	Header   string            `json:"token_header"`
+	Header   string            `json:"signature_header"`
 	Version  string            `json:"version_header"`
 	Fields   map[string]any    `json:"request_fields"`
 }
@@ -1743,8 +1757,7 @@ func (l *ledger) testContract(t *testing.T) {
 	c := readContract(t)
 	success, failure := "'"+c.LogTypes["success"]+"'", "'"+c.LogTypes["failure"]+"'"
 	for function, words := range map[string][]string{
-		"start":    {"'" + c.Header + "'"},
-		"probe":    {"'" + c.Header + "'"},
+		"post":     {"'" + c.Header + "'"},
 		"answer":   {"'" + strings.ToLower(c.Version) + "'"},
 		"evidence": {success, failure},
 		"report":   {failure},
@@ -1770,7 +1783,7 @@ func (l *ledger) testContract(t *testing.T) {
 	}
 	// What the function insists on, and refuses beyond, is what testRequests sees sent.
 	known := slices.Sorted(maps.Keys(c.Fields))
-	if want := []string{"action", "alert", "attempt", "backup", "due_at", "run_id", "schedule", "wait"}; !slices.Equal(known, want) {
+	if want := []string{"action", "alert", "attempt", "backup", "due_at", "run_id", "schedule", "sent_at", "wait"}; !slices.Equal(known, want) {
 		t.Errorf("contract.json has the request fields %v, the dispatcher sends %v", known, want)
 	}
 }

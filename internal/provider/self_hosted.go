@@ -83,7 +83,7 @@ func selfHostedAttribute() schema.Attribute {
 			"token_store": schema.StringAttribute{
 				Optional:   true,
 				Validators: []validator.String{stringvalidator.OneOf(tokensInFunctionsDir, tokensInEnvFile)},
-				MarkdownDescription: "Where a function finds its invocation token. `" + tokensInFunctionsDir + "`: as a SHA-256 digest in `" + payload.TokensFile + "` beside the code. The digest is not secret, and a change takes effect without a restart. " +
+				MarkdownDescription: "Where a function finds its invocation token. `" + tokensInFunctionsDir + "`: in `" + payload.TokensFile + "` beside the code, which only the file's owner can read. A change takes effect without a restart. " +
 					"`" + tokensInEnvFile + "`: in an environment variable of the runtime, for your own sources that read one. Default: `" + tokensInFunctionsDir + "`.",
 			},
 			"env_file": schema.StringAttribute{

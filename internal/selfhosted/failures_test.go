@@ -66,7 +66,7 @@ func deployed(t *testing.T) (*Project, string) {
 	if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "entry", "lib/a.ts": "a"})); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err != nil {
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne); err != nil {
 		t.Fatal(err)
 	}
 	return p, dir
@@ -102,7 +102,7 @@ func TestCanceled(t *testing.T) {
 	p, _ := setup(t, Config{TokensInEnvironment: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.SetToken(ctx, "auto-backup", "AUTO_BACKUP_TOKEN", "one"); !errors.Is(err, context.Canceled) {
+	if err := p.SetToken(ctx, "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne); !errors.Is(err, context.Canceled) {
 		t.Errorf("setting a token in the environment: %v", err)
 	}
 }
@@ -345,8 +345,8 @@ func TestHalfDeployed(t *testing.T) {
 }
 
 // TestLaidOut proves what a deployment puts into its directory: a marker with
-// the files in order, files that another user can read, and no token's source
-// where there was none.
+// the files in order, files that another user can read apart from the tokens, and no
+// token's source where there was none.
 func TestLaidOut(t *testing.T) {
 	t.Parallel()
 	p, dir := setup(t, Config{})
@@ -375,10 +375,10 @@ func TestLaidOut(t *testing.T) {
 	if !slices.Equal(got, files) || written["id"] != f.ID || written["managed_by"] != payload.Owner || len(written) != 4 {
 		t.Errorf("the marker is %s", text)
 	}
-	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err != nil {
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.SetToken(t.Context(), "later", "LATER_TOKEN", "one"); err != nil {
+	if err := p.SetToken(t.Context(), "later", "LATER_TOKEN", tokenOne); err != nil {
 		t.Fatal(err)
 	}
 	name := "another"
@@ -395,6 +395,12 @@ func TestLaidOut(t *testing.T) {
 				return err
 			}
 			mode := info.Mode().Perm()
+			if entry.Name() == payload.TokensFile {
+				if mode != 0o600 {
+					t.Errorf("%s has the mode %v", name, mode)
+				}
+				return nil
+			}
 			if entry.IsDir() && mode&0o555 != 0o555 || !entry.IsDir() && (mode&0o444 != 0o444 || mode&0o111 != 0) {
 				t.Errorf("%s has the mode %v", name, mode)
 			}
@@ -467,7 +473,7 @@ func TestForeignMarkers(t *testing.T) {
 	if err := p.DeleteFunction(t.Context(), "", "main"); err == nil {
 		t.Error("the router is deleted")
 	}
-	if err := p.SetToken(t.Context(), "main", "MAIN_TOKEN", "one"); err == nil {
+	if err := p.SetToken(t.Context(), "main", "MAIN_TOKEN", tokenOne); err == nil {
 		t.Error("the router gets a token")
 	}
 	if after := tree(t, dir); !maps.Equal(after, before) {
@@ -475,8 +481,9 @@ func TestForeignMarkers(t *testing.T) {
 	}
 }
 
-// TestSpoiltTokens proves that only digests count as tokens, and only those
-// beside a function: what a killed deletion left does not count.
+// TestSpoiltTokens proves that only what has the form of a token counts as one, such as
+// no digest of one, and only beside a function: what a killed deletion left does not
+// count.
 func TestSpoiltTokens(t *testing.T) {
 	t.Parallel()
 	p, dir := deployed(t)
@@ -487,9 +494,9 @@ func TestSpoiltTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put("auto-backup", `{"A_TOKEN":"`+digestOne+`","B_TOKEN":"one","C_TOKEN":1,"D_TOKEN":"`+digestOne+`0"}`)
-	put(".auto-backup.old", `{"E_TOKEN":"`+digestOne+`"}`)
-	put("hello", `{"HELLO":"`+digestTwo+`","_TOKEN":"`+digestTwo+`"}`)
+	put("auto-backup", `{"A_TOKEN":"`+tokenOne+`","B_TOKEN":"one","C_TOKEN":1,"D_TOKEN":"`+digestOne+`","F_TOKEN":"`+tokenOne+`0"}`)
+	put(".auto-backup.old", `{"E_TOKEN":"`+tokenOne+`"}`)
+	put("hello", `{"HELLO":"`+tokenTwo+`","_TOKEN":"`+tokenTwo+`"}`)
 	got := digests(t, p)
 	delete(got, "OTHER")
 	if want := map[string]string{"A_TOKEN": digestOne, "HELLO": digestTwo, "_TOKEN": digestTwo}; !maps.Equal(got, want) {
@@ -513,7 +520,7 @@ func TestSpoiltTokens(t *testing.T) {
 func TestTokenInBothHomes(t *testing.T) {
 	t.Parallel()
 	p, dir := deployed(t)
-	if err := os.WriteFile(filepath.Join(dir, "functions.env"), []byte("AUTO_BACKUP_TOKEN=two\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "functions.env"), []byte("AUTO_BACKUP_TOKEN="+tokenTwo+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := digests(t, p); !maps.Equal(got, map[string]string{"AUTO_BACKUP_TOKEN": digestOne}) {
@@ -547,7 +554,7 @@ func TestNothingToWrite(t *testing.T) {
 	_, err := p.UpdateFunction(t.Context(), "", "auto-backup", supabase.FunctionUpdate{Name: &name})
 	if err := errors.Join(
 		err,
-		p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"),
+		p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne),
 		p.SetSecrets(t.Context(), "", map[string]string{"OTHER": "1"}),
 		p.DeleteSecrets(t.Context(), "", []string{"NOWHERE", "NOWHERE_TOKEN"}),
 	); err != nil {
@@ -583,7 +590,7 @@ func TestWriteEnvironmentFails(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	}
-	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err == nil {
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne); err == nil {
 		t.Error("a token is set in an env file that cannot be written")
 	}
 	if p.Unsettled() {

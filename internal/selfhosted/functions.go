@@ -241,9 +241,18 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 	files[payload.TokensFile] = encode(tokens)
 	files[markerFile] = encode(m)
 	for name, content := range files {
-		if err := writeNew(filepath.Join(fresh, filepath.FromSlash(name)), content); err != nil {
+		mode := fs.FileMode(0o644)
+		if name == payload.TokensFile {
+			mode = tokensMode
+		}
+		if err := writeNew(filepath.Join(fresh, filepath.FromSlash(name)), content, mode); err != nil {
 			return supabase.Function{}, err
 		}
+	}
+	if former := filepath.Join(p.dir(d.Slug), payload.TokensFile); !isFile(former) {
+		p.giveToRuntime(filepath.Join(fresh, payload.TokensFile))
+	} else if err := keepOwner(former, filepath.Join(fresh, payload.TokensFile)); err != nil {
+		return supabase.Function{}, fmt.Errorf("%s belongs to another user, and writing it would change its owner: %w", former, err)
 	}
 	if err := replaceDirectory(p.dir(d.Slug), fresh, aside); err != nil {
 		return supabase.Function{}, err
@@ -254,12 +263,13 @@ func (p *Project) deploy(d supabase.Deployment) (_ supabase.Function, err error)
 	}, nil
 }
 
-// writeNew writes a file that the runtime, which runs as another user, can read.
-func writeNew(name string, content []byte) error {
+// writeNew writes a file into directories that the runtime, which runs as another
+// user, can read.
+func writeNew(name string, content []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil { //nolint:gosec // the runtime reads it
 		return err
 	}
-	return os.WriteFile(name, content, 0o644) //nolint:gosec // the runtime reads it; code and digests are not secret
+	return os.WriteFile(name, content, mode)
 }
 
 // encode returns value as indented JSON. It must be one that can be encoded.

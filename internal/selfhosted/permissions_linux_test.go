@@ -95,7 +95,7 @@ func TestForbidden(t *testing.T) {
 		{"what a killed run left of a new function", leftover(".auto-backup.new"), "DeployFunction", ".auto-backup.new"},
 		{"what a killed run left of a former function", leftover(".auto-backup.old"), "DeployFunction", ".auto-backup.old"},
 		{"what a killed run left of a deletion", leftover(".auto-backup.old"), "DeleteFunction", ".auto-backup.old"},
-		{"the tokens", chmod(0o600, "auto-backup/"+payload.TokensFile), "ListSecrets", payload.TokensFile},
+		{"the tokens", chmod(0, "auto-backup/"+payload.TokensFile), "ListSecrets", payload.TokensFile},
 		{"the function's directory", chmod(0o755, "auto-backup"), "UpdateFunction", markerFile},
 		{"the function's directory", chmod(0o755, "auto-backup"), "SetToken", payload.TokensFile},
 		{"the marker", chmod(0o600, "auto-backup/"+markerFile), "UpdateFunction", "read the function"},
@@ -106,6 +106,9 @@ func TestForbidden(t *testing.T) {
 			reachable(t, dir)
 			chmod(0o755, ".")(t, filepath.Join(dir, "functions"))
 			chmod(0o644, "../functions.env")(t, filepath.Join(dir, "functions"))
+			if err := os.Chown(filepath.Join(dir, "functions", "auto-backup", payload.TokensFile), nobody, nobody); err != nil {
+				t.Fatal(err)
+			}
 			c.arrange(t, filepath.Join(dir, "functions"))
 			before := tree(t, dir)
 			var err error
@@ -187,6 +190,54 @@ func TestOwnerCannotBeKept(t *testing.T) {
 			t.Errorf("the directory holds %v: %v", entries, err)
 		}
 	}
+}
+
+// TestTokensOwner proves that a new file of tokens belongs to the user who owns the
+// functions directory, as whom the runtime may run, and that one which was given to
+// another user stays that user's, through a new token and a new deployment.
+func TestTokensOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	p, dir := setup(t, Config{})
+	functions := filepath.Join(dir, "functions")
+	if err := os.Chown(functions, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(functions, "auto-backup", payload.TokensFile)
+	check := func(after string, uid uint32) {
+		t.Helper()
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != uid || info.Mode().Perm() != 0o600 {
+			t.Errorf("after %s the tokens belong to %d, and the mode is %v", after, stat.Uid, info.Mode())
+		}
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	deploy := func() error {
+		_, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "x", payload.TokensFile: "{}\n"}))
+		return err
+	}
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne))
+	check("the first token", nobody)
+	do(deploy())
+	check("the first deployment", nobody)
+	do(os.Chown(file, 1234, 1234))
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenTwo))
+	check("another token", 1234)
+	do(deploy())
+	check("another deployment", 1234)
+	do(p.DeleteFunction(t.Context(), "", "auto-backup"))
+	do(deploy())
+	check("a deployment without a token", nobody)
 }
 
 // TestMissingParts proves what is said of a function that is not there, that is

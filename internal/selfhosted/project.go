@@ -12,9 +12,9 @@
 //     belongs to this provider.
 //   - New code takes effect when the last instance of the old code has ended, a
 //     new environment when the runtime is recreated. Settle takes care of both.
-//   - A function finds the SHA-256 of its token in tokens.json beside the code,
-//     which needs no restart, unless the configuration keeps tokens in the
-//     environment.
+//   - A function finds its token in tokens.json beside the code, which only the
+//     file's owner can read and which needs no restart, unless the configuration
+//     keeps tokens in the environment.
 package selfhosted
 
 import (

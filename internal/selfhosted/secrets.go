@@ -20,8 +20,11 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
-// tokens reads the digests of the tokens that a function accepts, by the names
-// of their secrets.
+// tokensMode is the mode of the file with a function's tokens: who can read it can
+// start backups. The runtime of Supabase's Docker setup is root, which can read it.
+const tokensMode = 0o600
+
+// tokens reads the tokens that a function accepts, by the names of their secrets.
 func (p *Project) tokens(slug string) (map[string]string, error) {
 	text, err := os.ReadFile(filepath.Join(p.dir(slug), payload.TokensFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -33,14 +36,15 @@ func (p *Project) tokens(slug string) (map[string]string, error) {
 		return tokens, nil //nolint:nilerr // damaged, so the function accepts none
 	}
 	for name, value := range found {
-		if digest, ok := value.(string); ok && digestPattern.MatchString(digest) {
-			tokens[name] = digest
+		if token, ok := value.(string); ok && tokenPattern.MatchString(token) {
+			tokens[name] = token
 		}
 	}
 	return tokens, nil
 }
 
-var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// tokenPattern is the form of backup.NewToken's tokens, which the function checks too.
+var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
 // changeTokens rewrites a function's tokens. They are the only file of its
 // directory until the function is deployed for the first time. The caller holds
@@ -56,7 +60,7 @@ func (p *Project) changeTokens(slug string, change func(tokens map[string]string
 		return nil
 	}
 	known := slices.Collect(maps.Values(before))
-	gained := slices.ContainsFunc(slices.Collect(maps.Values(tokens)), func(digest string) bool { return !slices.Contains(known, digest) })
+	gained := slices.ContainsFunc(slices.Collect(maps.Values(tokens)), func(token string) bool { return !slices.Contains(known, token) })
 	existed := isFile(filepath.Join(p.dir(slug), source.Entrypoint))
 	if err := os.Mkdir(p.dir(slug), 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // the runtime reads it
 		return fmt.Errorf("write the tokens of function %s: %w", slug, err)
@@ -66,7 +70,11 @@ func (p *Project) changeTokens(slug string, change func(tokens map[string]string
 		err = os.Remove(file)
 		_ = os.Remove(p.dir(slug)) // fails if it contains anything else
 	} else {
-		err = replaceFile(file, encode(tokens), 0o644)
+		created := !isFile(file)
+		err = replaceFile(file, encode(tokens), tokensMode)
+		if err == nil && created {
+			p.giveToRuntime(file)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("write the tokens of function %s: %w", slug, err)
@@ -94,10 +102,9 @@ func (p *Project) SetToken(ctx context.Context, slug, name, token string) error 
 	if err := CheckSlug(slug); err != nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(token))
 	p.files.Lock()
 	defer p.files.Unlock()
-	if err := p.changeTokens(slug, func(tokens map[string]string) { tokens[name] = hex.EncodeToString(sum[:]) }); err != nil {
+	if err := p.changeTokens(slug, func(tokens map[string]string) { tokens[name] = token }); err != nil {
 		return err
 	}
 	return p.changeEnvironment(func(e *environment) bool { return e.remove(name) })
@@ -133,8 +140,7 @@ func (p *Project) ListSecrets(ctx context.Context, _ string) ([]supabase.Secret,
 			return nil, err
 		}
 		for name, value := range e.values() {
-			sum := sha256.Sum256([]byte(value))
-			variables[name] = hex.EncodeToString(sum[:])
+			variables[name] = sha256Of(value)
 		}
 	}
 	entries, err := os.ReadDir(p.config.FunctionsDir)
@@ -149,7 +155,9 @@ func (p *Project) ListSecrets(ctx context.Context, _ string) ([]supabase.Secret,
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(tokens, found)
+		for name, token := range found {
+			tokens[name] = sha256Of(token)
+		}
 	}
 	if p.config.TokensInEnvironment {
 		maps.Copy(tokens, variables)
@@ -163,6 +171,16 @@ func (p *Project) ListSecrets(ctx context.Context, _ string) ([]supabase.Secret,
 	}
 	return secrets, nil
 }
+
+func sha256Of(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return hex.EncodeToString(sum[:])
+}
+
+// giveToRuntime gives a new file that only its owner can read to the owner of the
+// functions directory, where this process may do that. The runtime may run as that
+// user.
+func (p *Project) giveToRuntime(file string) { _ = keepOwner(p.config.FunctionsDir, file) }
 
 // ErrNoEnvFile is the error of setting secrets without an env file.
 var ErrNoEnvFile = errors.New("functions get secrets only from their environment; set `env_file` in `self_hosted`")

@@ -94,10 +94,12 @@ func digests(t *testing.T, p *Project) map[string]string {
 	return found
 }
 
-// The SHA-256 digests of "one" and "two".
+// Two tokens and their SHA-256 digests.
 const (
-	digestOne = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
-	digestTwo = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+	tokenOne  = "one-kJ3vQ0x8Zl5mN2bR7cT4wY9uE1aS6dF-gH_iO0p"
+	tokenTwo  = "two-Zx81NsPqTfVbYcWd-RmLk2JhGu6_EoIa0Q3t7B9"
+	digestOne = "563e8440e99abc15c00d222d109777f05ad8fe4aad78b908a5f9de9fd0980e28"
+	digestTwo = "c3045c2ff562044efb23979c46dc09fa3fda3543b94952b196a5d8f30c789519"
 )
 
 // TestDeployment proves the life of a function: its files are written with an
@@ -110,7 +112,7 @@ func TestDeployment(t *testing.T) {
 	p, dir := setup(t, Config{})
 	before := tree(t, dir)
 	source := map[string]string{"index.ts": "entry", "lib/a.ts": "a", payload.TokensFile: "{}\n"}
-	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err != nil {
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne); err != nil {
 		t.Fatal(err)
 	}
 	if f := backupFunction(t, p); f.Slug != "" {
@@ -124,7 +126,7 @@ func TestDeployment(t *testing.T) {
 		t.Errorf("listed is %+v, deployed was %+v", f, first)
 	}
 	files := tree(t, filepath.Join(dir, "functions", "auto-backup"))
-	if files["index.ts"] != "entry" || files["lib/a.ts"] != "a" || !strings.Contains(files[payload.TokensFile], digestOne) || len(files) != 4 {
+	if files["index.ts"] != "entry" || files["lib/a.ts"] != "a" || !strings.Contains(files[payload.TokensFile], tokenOne) || len(files) != 4 {
 		t.Errorf("the files are %v", files)
 	}
 	read := func() map[string]string {
@@ -168,8 +170,11 @@ func TestDeployment(t *testing.T) {
 	if err != nil || second != first {
 		t.Errorf("deployed again it is %+v and was %+v: %v", second, first, err)
 	}
-	if files := tree(t, function); len(files) != 4 || !strings.Contains(files[payload.TokensFile], digestOne) {
+	if files := tree(t, function); len(files) != 4 || !strings.Contains(files[payload.TokensFile], tokenOne) {
 		t.Errorf("after deploying again the files are %v", files)
+	}
+	if info, err := os.Stat(filepath.Join(function, payload.TokensFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("after deploying again others can read the tokens: %v, %v", info.Mode(), err)
 	}
 	if err := p.DeleteFunction(t.Context(), "", "auto-backup"); err != nil {
 		t.Fatal(err)
@@ -249,9 +254,10 @@ func TestInterruptedDeployment(t *testing.T) {
 	}
 }
 
-// TestTokens proves the two places of a token: beside the code there is only its
-// digest, in the environment it is a variable; a token that moves is removed from
-// its former place; and a secret whose name looks like a token's is a variable.
+// TestTokens proves the two places of a token: beside the code it is in a file that
+// only its owner can read, in the environment it is a variable; a token that moves is
+// removed from its former place; and a secret whose name looks like a token's is a
+// variable.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	p, dir := setup(t, Config{})
@@ -261,19 +267,17 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
-	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT", "two"))
-	do(p.SetSecrets(t.Context(), "", map[string]string{"GITHUB_TOKEN": "two"}))
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne))
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT", tokenTwo))
+	do(p.SetSecrets(t.Context(), "", map[string]string{"GITHUB_TOKEN": tokenTwo}))
 	want := map[string]string{"AUTO_BACKUP_TOKEN": digestOne, "AUTO_BACKUP_TOKEN_NEXT": digestTwo, "GITHUB_TOKEN": digestTwo}
 	got := digests(t, p)
 	delete(got, "OTHER")
 	if !maps.Equal(got, want) {
 		t.Errorf("listed are %v", got)
 	}
-	for name, content := range tree(t, filepath.Join(dir, "functions", "auto-backup")) {
-		if strings.Contains(content, `"one"`) || strings.Contains(content, `"two"`) {
-			t.Errorf("%s holds a token: %s", name, content)
-		}
+	if info, err := os.Stat(filepath.Join(dir, "functions", "auto-backup", payload.TokensFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others can read the tokens: %v, %v", info.Mode(), err)
 	}
 	do(p.DeleteToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT"))
 
@@ -281,14 +285,14 @@ func TestTokens(t *testing.T) {
 	if got := digests(t, environment)["AUTO_BACKUP_TOKEN"]; got != digestOne {
 		t.Errorf("a token in the other place is listed as %q", got)
 	}
-	do(environment.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "two"))
-	if text := tree(t, dir)["functions.env"]; text != "OTHER=1\nGITHUB_TOKEN=two\nAUTO_BACKUP_TOKEN=two\n" {
+	do(environment.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenTwo))
+	if text := tree(t, dir)["functions.env"]; text != "OTHER=1\nGITHUB_TOKEN="+tokenTwo+"\nAUTO_BACKUP_TOKEN="+tokenTwo+"\n" {
 		t.Errorf("the env file holds %q", text)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "functions", "auto-backup")); err == nil {
 		t.Error("the token's former place is left")
 	}
-	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
+	do(p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne))
 	do(p.DeleteSecrets(t.Context(), "", []string{"AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT", "GITHUB_TOKEN", "NOWHERE"}))
 	if text := tree(t, dir); len(text) != 4 || text["functions.env"] != "OTHER=1\n" {
 		t.Errorf("what is left is %v", text)
@@ -297,7 +301,7 @@ func TestTokens(t *testing.T) {
 	if err := bare.SetSecrets(t.Context(), "", map[string]string{"X": "canary"}); !errors.Is(err, ErrNoEnvFile) || strings.Contains(err.Error(), "canary") {
 		t.Errorf("without an env file: %v", err)
 	}
-	do(bare.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"))
+	do(bare.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne))
 	do(bare.DeleteSecrets(t.Context(), "", []string{"AUTO_BACKUP_TOKEN", "X"}))
 }
 
@@ -312,7 +316,7 @@ func TestParallelWrites(t *testing.T) {
 			if err := p.SetSecrets(t.Context(), "", map[string]string{fmt.Sprintf("SECRET_%d", i): "one"}); err != nil {
 				t.Error(err)
 			}
-			if err := p.SetToken(t.Context(), "auto-backup", fmt.Sprintf("T%d_TOKEN", i), "two"); err != nil {
+			if err := p.SetToken(t.Context(), "auto-backup", fmt.Sprintf("T%d_TOKEN", i), tokenTwo); err != nil {
 				t.Error(err)
 			}
 		})
@@ -353,13 +357,13 @@ func TestSettleWaits(t *testing.T) {
 			}
 		}
 		settle("nothing", 0)
-		token("AUTO_BACKUP_TOKEN", "one")
+		token("AUTO_BACKUP_TOKEN", tokenOne)
 		deploy("first")
 		settle("a first deployment", 0)
-		token("AUTO_BACKUP_TOKEN_NEXT", "two")
+		token("AUTO_BACKUP_TOKEN_NEXT", tokenTwo)
 		time.Sleep(20 * time.Second)
 		settle("a new token, 20 s ago", 40*time.Second)
-		token("AUTO_BACKUP_TOKEN", "two")
+		token("AUTO_BACKUP_TOKEN", tokenTwo)
 		if err := p.DeleteToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN_NEXT"); err != nil {
 			t.Fatal(err)
 		}
@@ -458,7 +462,7 @@ func TestNoDirectory(t *testing.T) {
 	if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": "x"})); err == nil {
 		t.Error("it is deployed")
 	}
-	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", "one"); err == nil {
+	if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", tokenOne); err == nil {
 		t.Error("a token is set")
 	}
 	if _, err := os.Stat(missing); err == nil {

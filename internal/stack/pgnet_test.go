@@ -187,8 +187,8 @@ func TestNetRequests(t *testing.T) {
 			method: "POST", url: "/p?a=1&b%20c=%C3%A7%26", body: `{"k": [1, "ã\"\\"]}`, contentType: "application/json",
 		},
 		"content type is added": {
-			call:   `net.http_post('%s', headers => '{"X-Backup-Token": "abc"}')`,
-			method: "POST", url: "/", body: "{}", contentType: "application/json", present: []string{"X-Backup-Token"},
+			call:   `net.http_post('%s', headers => '{"X-Signature": "abc"}')`,
+			method: "POST", url: "/", body: "{}", contentType: "application/json", present: []string{"X-Signature"},
 		},
 		"no headers": {
 			call:   `net.http_post('%s', headers => null)`,

@@ -1,7 +1,9 @@
-// An Edge Function for aimindset_auto_backup. The database calls it with POST
-// and the token in the header X-Backup-Token. The function has to
+// An Edge Function for aimindset_auto_backup. The database calls it with POST,
+// and signs the body with the token that the function has in its secret
+// AUTO_BACKUP_TOKEN. The function has to
 //
-//   1. refuse any other token with 401;
+//   1. refuse a wrong signature, and a request that is older than 15 minutes,
+//      with 401; signature.ts does that;
 //   2. respond to {"action": "probe"} with {"success": true} if it could work;
 //   3. claim the run by inserting a row with id = run_id into backup_logs, and
 //      respond to a second delivery of the same run with 409;
@@ -14,23 +16,15 @@
 // The watchdog does the rest: alerts, retries, and runs that were interrupted.
 
 import { Project } from "./project.ts";
+import { type Order, verify } from "./signature.ts";
 
 declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void };
 
-interface Order {
-  run_id: string;
-  schedule: string;
-  due_at: string;
-  attempt: number;
-  wait?: boolean;
-  action?: "backup" | "probe";
-}
-
 Deno.serve(async (request) => {
-  if (!await authorized(request.headers.get("X-Backup-Token"))) {
-    return Response.json({ success: false, code: "unauthorized" }, { status: 401 });
-  }
-  const order: Order = await request.json();
+  // During a rotation there is a second token.
+  const tokens = ["AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT"].map((name) => Deno.env.get(name));
+  const order = await verify(request, tokens);
+  if (order instanceof Response) return order;
   const project = new Project();
   if (order.action === "probe") {
     const readable = await project.canRead("backup_logs");
@@ -94,21 +88,4 @@ async function run(project: Project, order: Order) {
     });
     return { success: false, code, error: reason, run_id };
   }
-}
-
-// authorized accepts the token and, during a rotation, its successor. It compares
-// digests, so its duration reveals nothing about the token.
-async function authorized(presented: string | null): Promise<boolean> {
-  const guess = await sha256(presented ?? "");
-  let known = false;
-  for (const name of ["AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT"]) {
-    const token = Deno.env.get(name);
-    if (token && presented !== null && guess === await sha256(token)) known = true;
-  }
-  return known;
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -5,17 +5,17 @@ import { parseConfig } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
 import type { Limits, Sleep } from "./log.ts";
 import { probe } from "./probe.ts";
-import { type BackupRequest, readRequest } from "./request.ts";
+import { type BackupRequest, readBody, readRequest } from "./request.ts";
 import { type Result, Run, type RunContext } from "./run.ts";
 import { type Fetch, readProject, Supabase, type Timer } from "./supabase.ts";
 import { type Code, reasons } from "./texts.ts";
-import { acceptedTokens, type Env, matchToken } from "./token.ts";
+import { acceptedTokens, type Env, isSignature, matchSignature } from "./token.ts";
 
 /** What the function needs from the platform. */
 export interface Dependencies {
   /** The content of config.json. */
   readonly config: unknown;
-  /** The content of tokens.json: digests of accepted tokens, by the names of their secrets. */
+  /** The content of tokens.json: accepted tokens, by the names of their secrets. */
   readonly tokens?: unknown;
   readonly env: Env;
   readonly fetch: Fetch;
@@ -57,11 +57,15 @@ export function createHandler(deps: Dependencies): Handler {
     if (tokens.length === 0) {
       return refuse("token_not_configured", `the secret ${config.tokenSecret} is not set`);
     }
-    const token = await matchToken(request.headers.get(contract.token_header), tokens);
-    if (token === null) {
-      return refuse("unauthorized", `the header ${contract.token_header} is missing or wrong`);
-    }
-    const read = await readRequest(request);
+    const unsigned = `the header ${contract.signature_header} is missing or wrong`;
+    const signature = request.headers.get(contract.signature_header);
+    if (!isSignature(signature)) return refuse("unauthorized", unsigned);
+    const body = await readBody(request, deps.timer, limits);
+    if ("code" in body) return refuse(body.code, body.message);
+    const token = await matchSignature(signature, body, tokens);
+    if (token === null) return refuse("unauthorized", unsigned);
+    const contentType = request.headers.get("content-type");
+    const read = readRequest(contentType, body, deps.now(), limits);
     if ("code" in read) return refuse(read.code, read.message);
     if (read.backup !== null && read.backup !== config.backup) {
       return refuse("wrong_backup", `this function runs the backup ${config.backup}`);
@@ -92,10 +96,10 @@ export function createHandler(deps: Dependencies): Handler {
       token: { ok: true, secret: token.secret },
       ...await probe(config, project, supabase, limits),
     };
-    const body = { run_id: read.runId, checks };
+    const result = { run_id: read.runId, checks };
     const failing = Object.entries(checks).filter(([, check]) => !check.ok).map(([name]) => name);
-    if (failing.length > 0) return refuse("probe_failed", `failed: ${failing.join(", ")}`, body);
-    return respond(200, { success: true, ...body });
+    if (failing.length > 0) return refuse("probe_failed", `failed: ${failing.join(", ")}`, result);
+    return respond(200, { success: true, ...result });
   }
 
   async function runBackup(request: BackupRequest, context: RunContext): Promise<Response> {

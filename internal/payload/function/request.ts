@@ -2,6 +2,8 @@
 
 import { isInteger, isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
+import type { Limits } from "./log.ts";
+import type { Timer } from "./supabase.ts";
 
 /** One run of the backup, requested by the dispatcher. */
 export interface BackupRequest {
@@ -44,17 +46,34 @@ interface Field {
 
 const FIELDS = new Map<string, Field>(Object.entries(contract.request_fields));
 
-/** Reads and validates the body of a request. */
-export async function readRequest(
+/**
+ * Reads the body of a request. Anybody can send one, and only the body tells whether it is signed, so
+ * its size and its time are limited.
+ */
+export async function readBody(
   request: Request,
-): Promise<BackupRequest | ProbeRequest | Refusal> {
-  if (!/^application\/json\s*(;|$)/i.test(request.headers.get("content-type") ?? "")) {
-    return refuse("bad_request", "Content-Type must be application/json");
+  timer: Timer,
+  limits: Limits,
+): Promise<Uint8Array<ArrayBuffer> | Refusal> {
+  const { request_bytes: size, request_timeout_ms: ms } = limits;
+  const late = new AbortController();
+  const stop = timer(ms, () => late.abort());
+  const bytes = await readBytes(request.body, size, late.signal).finally(stop);
+  if (late.signal.aborted) {
+    return refuse("bad_request", `the body did not arrive within ${ms / 1000} s`);
   }
-  const limit = contract.limits.request_bytes;
-  const bytes = await readBytes(request.body, limit);
-  if (bytes === null) {
-    return refuse("request_too_large", `the body is larger than ${limit} bytes`);
+  return bytes ?? refuse("request_too_large", `the body is larger than ${size} bytes`);
+}
+
+/** Validates a request whose signature is right. */
+export function readRequest(
+  contentType: string | null,
+  bytes: Uint8Array,
+  now: Date,
+  limits: Limits,
+): BackupRequest | ProbeRequest | Refusal {
+  if (!/^application\/json\s*(;|$)/i.test(contentType ?? "")) {
+    return refuse("bad_request", "Content-Type must be application/json");
   }
   if (bytes.length === 0) return refuse("bad_request", "the body is empty");
   let body: unknown;
@@ -72,13 +91,29 @@ export async function readRequest(
   for (const [name, field] of FIELDS) {
     const value = body[name];
     if (value === undefined) {
-      if (field.required && !probe) return refuse("bad_request", `${name} is missing`);
+      if (field.required && (!probe || name === "sent_at")) {
+        return refuse("bad_request", `${name} is missing`);
+      }
     } else if (!fits(value, field)) {
       return refuse("bad_request", `${name} is not valid`);
     }
   }
-  if (typeof body.due_at === "string" && !isInstant(body.due_at)) {
-    return refuse("bad_request", "due_at is not a real date and time");
+  for (const name of ["due_at", "sent_at"]) {
+    const value = body[name];
+    if (typeof value === "string" && !isInstant(value)) {
+      return refuse("bad_request", `${name} is not a real date and time`);
+    }
+  }
+  // A request that somebody has read in pg_net's queue is useless soon, and one that names the
+  // future is not useful for longer.
+  const age = now.getTime() - Date.parse(body.sent_at as string);
+  if (Math.abs(age) > limits.request_age_ms) {
+    const limit = limits.request_age_ms / 60_000;
+    const when = `${Math.round(Math.abs(age) / 1000)} s ${age > 0 ? "ago" : "in the future"}`;
+    return refuse(
+      "request_expired",
+      `it was signed ${when} by the function's clock, and the limit is ${limit} minutes`,
+    );
   }
 
   const runId = typeof body.run_id === "string" ? body.run_id.toLowerCase() : null;
@@ -101,14 +136,16 @@ export async function readRequest(
   };
 }
 
-/** Reads a body up to a limit. Returns null if it is larger. */
+/** Reads a body up to a limit, or until a signal. Returns null if it is larger. */
 export async function readBytes(
   body: ReadableStream<Uint8Array> | null,
   limit: number,
-): Promise<Uint8Array | null> {
+  signal?: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer> | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = body?.getReader();
+  signal?.addEventListener("abort", () => void reader?.cancel().catch(() => {}));
   for (;;) {
     const { value, done } = await reader?.read() ?? { value: undefined, done: true };
     if (done || value === undefined) break;

@@ -1,4 +1,4 @@
-/** The invocation token, which authorizes a request to run a backup. */
+/** The invocation token, with which the database signs its requests. It is never sent. */
 
 import { isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
@@ -6,62 +6,57 @@ import contract from "./contract.json" with { type: "json" };
 /** Reads one environment variable. */
 export type Env = (name: string) => string | undefined;
 
-/** A token that the function accepts, and the secret that it was found in. */
+/** A token whose signatures the function accepts, and the secret that it was found in. */
 export interface AcceptedToken {
   readonly secret: string;
-  /** The token itself, or empty if only its digest is known. */
   readonly value: string;
-  /** SHA-256 of the token in lower-case hexadecimal, if tokens.json contains it. */
-  readonly digest?: string;
 }
+
+const TOKEN = /^[\w-]{43}$/;
+const SIGNATURE = /^[0-9a-f]{64}$/;
 
 /**
  * Lists the accepted tokens: that of the configured secret and, during a rotation, its successor.
- * Values are not trimmed; one with a stray newline matches no header.
+ * Values are not trimmed; one with a stray newline verifies no signature.
  *
  * In a self-hosted project, where the environment is fixed when the runtime starts, tokens.json
- * beside the function contains the tokens' digests by the names of the secrets. A token has 256
- * random bits, so its digest reveals nothing. On the platform the file is empty.
+ * beside the function contains the tokens by the names of the secrets. On the platform the file is
+ * empty.
  */
-export function acceptedTokens(env: Env, secret: string, digests: unknown = {}): AcceptedToken[] {
-  const known: Record<string, unknown> = isRecord(digests) ? digests : {};
+export function acceptedTokens(env: Env, secret: string, stored: unknown = {}): AcceptedToken[] {
+  const known: Record<string, unknown> = isRecord(stored) ? stored : {};
   return [secret, secret + contract.next_token_suffix].flatMap((name) => {
     const tokens: AcceptedToken[] = [];
     const value = env(name) ?? "";
     if (value !== "") tokens.push({ secret: name, value });
-    const digest = known[name];
-    if (typeof digest === "string" && /^[0-9a-f]{64}$/.test(digest)) {
-      tokens.push({ secret: name, value: "", digest });
-    }
+    const token = known[name];
+    if (typeof token === "string" && TOKEN.test(token)) tokens.push({ secret: name, value: token });
     return tokens;
   });
 }
 
+/** Whether a text has the form of a signature. */
+export function isSignature(text: string | null): text is string {
+  return text !== null && SIGNATURE.test(text);
+}
+
 /**
- * Finds the token of a request. The time that this takes does not depend on how much of a guess is
- * right: the digest is compared in full with that of every accepted token.
+ * Finds the token with which a text was signed: HMAC-SHA256 in lower-case hexadecimal. The time that
+ * this takes does not depend on how much of a signature is right, or on which token verifies it.
  */
-export async function matchToken(
-  presented: string | null,
+export async function matchSignature(
+  signature: string,
+  signed: Uint8Array<ArrayBuffer>,
   accepted: readonly AcceptedToken[],
 ): Promise<AcceptedToken | null> {
-  const guess = await digest(presented ?? "");
+  if (!isSignature(signature)) return null;
+  const bytes = Uint8Array.from(signature.match(/../g) ?? [], (pair) => parseInt(pair, 16));
   let match: AcceptedToken | null = null;
   for (const token of accepted) {
-    const wanted = token.digest ?? await digest(token.value);
-    if (sameText(guess, wanted) && presented !== null) match = token;
+    const key = new TextEncoder().encode(token.value);
+    const algorithm = { name: "HMAC", hash: "SHA-256" };
+    const hmac = await crypto.subtle.importKey("raw", key, algorithm, false, ["verify"]);
+    if (await crypto.subtle.verify("HMAC", hmac, bytes, signed)) match = token;
   }
   return match;
-}
-
-async function digest(text: string): Promise<string> {
-  const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Compares two digests in a time that does not depend on where they differ. */
-function sameText(a: string, b: string): boolean {
-  let difference = a.length ^ b.length;
-  for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i);
-  return difference === 0;
 }

@@ -12,7 +12,7 @@ for (
     [`key ${SECRET_KEY}!`, "key [removido]!"],
     ["sb_publishable_abcDEF1", "[removido]"],
     ["re_sample_0123456789", "[removido]"],
-    [`X-Backup-Token ${TOKEN}`, "X-Backup-Token [removido]"],
+    [`the token ${TOKEN}`, "the token [removido]"],
     ["basic dXNlcjpwYXNz", "basic [removido]"],
     ["password=hunter2 host=x", "password= [removido] host=x"],
     ['{"apikey":"abc","b":1}', '{"apikey": [removido],"b":1}'],

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import sample from "../config.json" with { type: "json" };
-import { FakeProject, json, REQUEST, SECRET_KEY, SERVICE_JWT, TOKEN } from "./project.ts";
+import { FakeProject, json, SECRET_KEY, SERVICE_JWT, signed, TOKEN } from "./project.ts";
 
 const SOURCE = new URL("../", import.meta.url);
 
@@ -88,11 +88,7 @@ function environment(project: { port: number }): Record<string, string> {
 }
 
 function post(url: string, change: Record<string, unknown> = {}): Promise<Response> {
-  return fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-Backup-Token": TOKEN },
-    body: JSON.stringify({ ...REQUEST, ...change }),
-  });
+  return fetch(url, signed(change, new Date()));
 }
 
 // A night, a bad night and a stranger, in one process over real HTTP.

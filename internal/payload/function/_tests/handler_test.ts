@@ -11,6 +11,7 @@ import {
   RUN_ID,
   SECRET_KEY,
   SERVICE_JWT,
+  signed,
   silence,
   TOKEN,
 } from "./project.ts";
@@ -150,11 +151,17 @@ Deno.test("refusals: method, token, body, backup", async () => {
     assert.equal(response.headers.get("allow"), "POST");
     assert.deepEqual([response.status, (await response.json()).code], [405, "method_not_allowed"]);
   }
-  assert.deepEqual(await codes(post({}, { "X-Backup-Token": "wrong" })), [401, "unauthorized"]);
-  assert.deepEqual(await codes(post({ bad: 1 }, { "X-Backup-Token": "" })), [401, "unauthorized"]);
-  // A project key is public knowledge as far as the backup is concerned.
-  const headers = { "X-Backup-Token": SECRET_KEY, "Authorization": `Bearer ${SERVICE_JWT}` };
-  assert.deepEqual(await codes(post({}, headers)), [401, "unauthorized"]);
+  const sign = (text: string) => ({ "X-Backup-Signature": text });
+  assert.deepEqual(await codes(post({}, sign("wrong"))), [401, "unauthorized"]);
+  assert.deepEqual(await codes(post({ bad: 1 }, sign(""))), [401, "unauthorized"]);
+  assert.deepEqual(await codes(post({}, {}, NEXT_TOKEN)), [401, "unauthorized"]);
+  // The token itself opens nothing, in whatever header; and a project key is public knowledge as far
+  // as the backup is concerned.
+  for (const secret of [TOKEN, SECRET_KEY]) {
+    const headers = { "X-Backup-Token": secret, "Authorization": `Bearer ${SERVICE_JWT}` };
+    assert.deepEqual(await codes(post({}, { ...headers, ...sign(secret) })), [401, "unauthorized"]);
+    assert.deepEqual(await codes(post({}, { ...headers, ...sign("") })), [401, "unauthorized"]);
+  }
   assert.deepEqual(await codes(post({ attempt: 0 })), [400, "bad_request"]);
   assert.deepEqual(await codes(post({ backup: "other" })), [400, "wrong_backup"]);
   assert.deepEqual(await codes(post({ backup: "other", action: "probe" })), [400, "wrong_backup"]);
@@ -162,11 +169,98 @@ Deno.test("refusals: method, token, body, backup", async () => {
   assert.deepEqual(project.calls, []);
 });
 
-// A function without its secret refuses everybody, also those who send no token.
+// Who sees a request in pg_net's queue cannot change it, and cannot use it for long.
+Deno.test("refusals: a captured request", async () => {
+  const { handler, post, project, idle } = harness();
+  const captured = signed({}, project.now());
+  const send = (init: RequestInit) => handler.handle(new Request("http://x/", init));
+  const code = async (response: Response) => [response.status, (await response.json()).code];
+
+  const body = String(captured.body);
+  for (const changed of [body.replace("daily", "hourly"), body + " ", body.replace(",", " ,")]) {
+    assert.deepEqual(await code(await send({ ...captured, body: changed })), [401, "unauthorized"]);
+  }
+  assert.deepEqual(project.calls, []);
+
+  // Its run can be started once, whoever delivers it.
+  assert.equal((await send(captured)).status, 202);
+  await idle();
+  assert.deepEqual(await code(await send(captured)), [409, "duplicate"]);
+
+  await project.sleep(15 * 60_000);
+  const before = project.calls.length;
+  const answer = await send(captured);
+  const { code: late, message } = await answer.json();
+  assert.deepEqual([answer.status, late], [401, "request_expired"]);
+  assert.match(
+    message,
+    /^it was signed 90\d s ago by the function's clock, and the limit is 15 minutes$/,
+  );
+  assert.equal(project.calls.length, before);
+  assert.equal((await post({ run_id: crypto.randomUUID() })).status, 202);
+});
+
+// The limit holds on both sides to the millisecond, for probes too, and no time is not a time.
+Deno.test("refusals: the age of a request", async () => {
+  const { post, project } = harness();
+  const limit = contract.limits.request_age_ms;
+  assert.equal(limit, 15 * 60_000);
+  for (const [ms, ok] of [[limit, true], [limit + 1, false]] as const) {
+    for (const sign of [1, -1]) {
+      const sent_at = new Date(project.now().getTime() + sign * ms).toISOString();
+      const answer = await post({ action: "probe", sent_at });
+      const { code, message } = await answer.json();
+      assert.equal(code, ok ? undefined : "request_expired", `${sign * ms}`);
+      if (!ok) assert.match(message, sign > 0 ? / 900 s in the future by / : / 900 s ago by /);
+    }
+  }
+  for (const action of ["probe", "backup"]) {
+    const answer = await post({ action, sent_at: undefined });
+    assert.deepEqual([answer.status, (await answer.json()).message], [400, "sent_at is missing"]);
+  }
+});
+
+// A body that never ends is not waited for: anybody can send one, and each costs memory.
+Deno.test("refusals: a body that does not arrive", async () => {
+  const { project, handler } = harness();
+  let cancelled = false;
+  let late = () => {};
+  const deps = {
+    timer: (ms: number, callback: () => void) => {
+      assert.equal(ms, contract.limits.request_timeout_ms);
+      late = callback;
+      return () => {};
+    },
+  };
+  const slow = harness({ deps });
+  const stream = new ReadableStream<Uint8Array>({
+    pull: () => late(),
+    cancel: () => {
+      cancelled = true;
+    },
+  }, { highWaterMark: 0 });
+  const headers = { "X-Backup-Signature": "0".repeat(64) };
+  const answer = await slow.handler.handle(
+    new Request("http://x/", { method: "POST", headers, body: stream }),
+  );
+  const { code, message } = await answer.json();
+  assert.deepEqual([answer.status, code, cancelled], [400, "bad_request", true]);
+  assert.equal(message, "the body did not arrive within 10 s");
+  assert.deepEqual(project.calls, []);
+
+  // Without a signature it is not even begun.
+  const unread = new ReadableStream<Uint8Array>({
+    pull: () => assert.fail("the body was read"),
+  }, { highWaterMark: 0 });
+  const refused = await handler.handle(new Request("http://x/", { method: "POST", body: unread }));
+  assert.equal(refused.status, 401);
+});
+
+// A function without its secret refuses everybody, also those who send no signature.
 Deno.test("refusals: no token secret", async () => {
   for (const AUTO_BACKUP_TOKEN of [undefined, ""]) {
     const { post } = harness({ env: { AUTO_BACKUP_TOKEN } });
-    const response = await post({}, { "X-Backup-Token": "" });
+    const response = await post({}, { "X-Backup-Signature": "" });
     assert.deepEqual([response.status, (await response.json()).code], [
       503,
       "token_not_configured",
@@ -185,9 +279,9 @@ Deno.test("rotation: the old and the new token are accepted", async () => {
   const { post, project } = harness({ env: { AUTO_BACKUP_TOKEN_NEXT: NEXT_TOKEN } });
   assert.equal((await post({ wait: true })).status, 200);
   const next = { run_id: crypto.randomUUID(), wait: true };
-  assert.equal((await post(next, { "X-Backup-Token": NEXT_TOKEN })).status, 200);
+  assert.equal((await post(next, {}, NEXT_TOKEN)).status, 200);
   assert.equal(project.runs.length, 2);
-  assert.equal((await post({}, { "X-Backup-Token": TOKEN + NEXT_TOKEN })).status, 401);
+  assert.equal((await post({}, {}, TOKEN + NEXT_TOKEN)).status, 401);
 });
 
 // A broken configuration lets the function boot and say so, whatever the request.

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FakeProject, json, REQUEST, RUN_ID, SECRET_KEY, TOKEN } from "./project.ts";
+import { FakeProject, json, RUN_ID, SECRET_KEY, signed, TOKEN } from "./project.ts";
 
 // The entry point, in this process: it serves the handler, takes the environment and the network
 // from the platform, gives the platform its background work, and reacts to its notice.
@@ -36,11 +36,7 @@ Deno.test("index: joins the handler to the platform", async () => {
       return json(200, null);
     };
     const response = await serve(
-      new Request("http://x/", {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-Backup-Token": TOKEN },
-        body: JSON.stringify(REQUEST),
-      }),
+      new Request("http://x/", signed({}, new Date())),
     );
     assert.equal(response.status, 202);
     assert.equal(background.length, 1);

@@ -14,7 +14,7 @@ import {
   harness,
   html,
   json,
-  REQUEST,
+  signed,
   silence,
 } from "./project.ts";
 
@@ -224,7 +224,7 @@ Deno.test("limits: a lost backup is looked for every two seconds, for ten", asyn
 
 Deno.test("limits: a request of 16 KiB is read, and an answer of 1 MiB", async () => {
   const { post, project } = timed();
-  const size = JSON.stringify({ ...REQUEST, wait: true, more: "" }).length;
+  const size = String(signed({ wait: true, more: "" }, project.now()).body).length;
   const padded = (bytes: number) => post({ wait: true, more: "x".repeat(bytes - size) });
   assert.equal((await padded(16 * 1024 + 1)).status, 413);
   for (const [bytes, success] of [[1024 * 1024, true], [1024 * 1024 + 1, false]] as const) {

@@ -4,6 +4,7 @@
  * put in front of it, call by call.
  */
 
+import { createHmac } from "node:crypto";
 import { createHandler, type Dependencies, type Handler } from "../handler.ts";
 import type { Row, Timer } from "../supabase.ts";
 import sample from "../config.json" with { type: "json" };
@@ -319,8 +320,8 @@ export interface Harness {
   readonly project: FakeProject;
   readonly handler: Handler;
   readonly log: string[];
-  /** Sends the dispatcher's request, or a variation of it. */
-  post(change?: Row, headers?: Record<string, string>): Promise<Response>;
+  /** Sends the dispatcher's request, or a variation of it, with a signature that fits it. */
+  post(change?: Row, headers?: Record<string, string>, token?: string): Promise<Response>;
   /** Waits until all work behind the answers is done. */
   idle(): Promise<void>;
 }
@@ -332,7 +333,7 @@ export interface Setting {
   deps?: Partial<Dependencies>;
 }
 
-/** The dispatcher's request. */
+/** The dispatcher's request, apart from the time at which it is sent. */
 export const REQUEST: Readonly<Row> = {
   run_id: RUN_ID,
   backup: "auto-backup",
@@ -340,6 +341,26 @@ export const REQUEST: Readonly<Row> = {
   due_at: "2025-03-01T06:00:00+00:00",
   attempt: 1,
 };
+
+/** What signs a text, in lower-case hexadecimal. It shares no code with the function. */
+export function signature(text: string | Uint8Array, token: string = TOKEN): string {
+  return createHmac("sha256", token).update(text).digest("hex");
+}
+
+/** A signed POST of the dispatcher's request, or of a variation of it. */
+export function signed(change: Row, sentAt: Date, token: string = TOKEN): RequestInit & {
+  readonly headers: Readonly<Record<string, string>>;
+} {
+  const body = JSON.stringify({ ...REQUEST, sent_at: sentAt.toISOString(), ...change });
+  return {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/json",
+      "X-Backup-Signature": signature(body, token),
+    },
+    body,
+  };
+}
 
 /** Sets up the function with the project's clock. */
 export function harness({ config = {}, env = {}, deps = {} }: Setting = {}): Harness {
@@ -368,14 +389,12 @@ export function harness({ config = {}, env = {}, deps = {} }: Setting = {}): Har
     project,
     handler,
     log,
-    post: (change = {}, headers = {}) =>
-      handler.handle(
-        new Request("http://function.test/", {
-          method: "POST",
-          headers: { "Content-Type": "application/json", "X-Backup-Token": TOKEN, ...headers },
-          body: JSON.stringify({ ...REQUEST, ...change }),
-        }),
-      ),
+    post: (change = {}, headers = {}, token = TOKEN) => {
+      const init = signed(change, project.now(), token);
+      return handler.handle(
+        new Request("http://function.test/", { ...init, headers: { ...init.headers, ...headers } }),
+      );
+    },
     idle: async () => {
       await Promise.all(background);
     },

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { readRequest } from "../request.ts";
-import { REQUEST, RUN_ID } from "./project.ts";
+import contract from "../contract.json" with { type: "json" };
+import { readBody, readRequest } from "../request.ts";
+import { REQUEST as ORDER, RUN_ID } from "./project.ts";
 
-function send(body: BodyInit | null, type = "application/json") {
-  return readRequest(
-    new Request("http://x/", { method: "POST", headers: { "Content-Type": type }, body }),
-  );
+const NOW = new Date("2025-03-01T06:00:01Z");
+const REQUEST = { ...ORDER, sent_at: "2025-03-01T06:00:00.123456Z" };
+
+async function send(body: BodyInit | null, type: string | null = "application/json") {
+  const request = new Request("http://x/", { method: "POST", body });
+  const bytes = await readBody(request, () => () => {}, contract.limits);
+  return "code" in bytes ? bytes : readRequest(type, bytes, NOW, contract.limits);
 }
 
 // The dispatcher's request, in every notation of a time that PostgreSQL may choose.
@@ -47,8 +51,9 @@ Deno.test("request: optional fields and upper case", async () => {
 });
 
 // A probe needs no run; what it does name is checked all the same.
-Deno.test("request: a probe needs only its action", async () => {
-  assert.deepEqual(await send('{"action":"probe"}'), {
+Deno.test("request: a probe needs only its action and its time", async () => {
+  const { sent_at } = REQUEST;
+  assert.deepEqual(await send(JSON.stringify({ action: "probe", sent_at })), {
     action: "probe",
     runId: null,
     backup: null,
@@ -58,7 +63,7 @@ Deno.test("request: a probe needs only its action", async () => {
     runId: RUN_ID,
     backup: "auto-backup",
   });
-  const bad = await send('{"action":"probe","run_id":"1"}');
+  const bad = await send(JSON.stringify({ action: "probe", sent_at, run_id: "1" }));
   assert("code" in bad && bad.message === "run_id is not valid");
 });
 
@@ -81,6 +86,11 @@ for (
     ["due_at", "2025-03-01T24:00:00Z"],
     ["due_at", "2025-13-01T06:00:00Z"],
     ["due_at", 1740808800],
+    ["sent_at", undefined],
+    ["sent_at", null],
+    ["sent_at", 1740808800],
+    ["sent_at", "2025-03-01T06:00:00"],
+    ["sent_at", "2025-02-30T06:00:00Z"],
     ["attempt", undefined],
     ["attempt", 0],
     ["attempt", 101],
@@ -101,7 +111,7 @@ for (
 
 // Bodies that are no request at all.
 Deno.test("request: refuses what is no JSON object", async () => {
-  const bodies: [BodyInit | null, string][] = [
+  const bodies: [BodyInit | null, string | null][] = [
     [null, "application/json"],
     ["", "application/json"],
     ["{", "application/json"],
@@ -109,6 +119,7 @@ Deno.test("request: refuses what is no JSON object", async () => {
     ["[]", "application/json"],
     [JSON.stringify({ ...REQUEST, extra: 1 }), "application/json"],
     [JSON.stringify({ ...REQUEST, ["__proto__x"]: 1 }), "application/json"],
+    [JSON.stringify(REQUEST), null],
     [JSON.stringify(REQUEST), "text/plain"],
     [JSON.stringify(REQUEST), "application/jsonp"],
   ];

@@ -1,6 +1,5 @@
--- The invocation token of a backup, from the vault. It raises an error if there is no
--- token that a header can contain: pg_net silently drops a null header, and a line
--- break in a header ends the request's headers.
+-- The invocation token of a backup, from the vault, with which requests are signed. It
+-- raises an error if the vault has no intact one.
 create or replace function auto_backup.token(backup text)
 returns text
 language plpgsql
