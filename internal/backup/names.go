@@ -20,6 +20,9 @@ const (
 	// WatchdogKey is the key of the watchdog among the jobs of a backup. No
 	// schedule may use it.
 	WatchdogKey = "watchdog"
+	// ManualKey is the schedule of runs that somebody has started, in the run
+	// history. No schedule may use it.
+	ManualKey = "manual"
 	// WatchdogSchedule is the pg_cron schedule of the watchdog.
 	WatchdogSchedule = "*/10 * * * *"
 
@@ -111,6 +114,8 @@ func ValidateKey(key string) error {
 	switch {
 	case key == WatchdogKey:
 		return errors.New(`the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
+	case key == ManualKey:
+		return errors.New(`the key "manual" is that of the runs that somebody starts; choose another key, for example "daily"`)
 	case len(key) > maxLength:
 		return fmt.Errorf("the key %q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key", key, len(key), maxLength)
 	case !patterns.key.MatchString(key):

@@ -70,7 +70,7 @@ func TestDerivedNames(t *testing.T) {
 	}
 }
 
-// TestValidateKey proves that a key can neither hide the watchdog nor make two
+// TestValidateKey proves that a key can neither hide the watchdog or manual runs nor make two
 // backups share a job.
 func TestValidateKey(t *testing.T) {
 	t.Parallel()
@@ -80,6 +80,7 @@ func TestValidateKey(t *testing.T) {
 	for _, key := range []string{"", "Daily", "two-words", "a b", "1st", "_a", "a@b"} {
 		says(t, key, ValidateKey(key), `the key "`+key+`" becomes part of a job name; use lower-case letters, digits and underscores, beginning with a letter, for example "daily"`)
 	}
+	says(t, "manual", ValidateKey("manual"), `the key "manual" is that of the runs that somebody starts; choose another key, for example "daily"`)
 	says(t, "watchdog", ValidateKey("watchdog"), `the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
 	long := strings.Repeat("k", 21)
 	says(t, "a long key", ValidateKey(long), `the key "`+long+`" has 21 characters, the limit is 20: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key`)
