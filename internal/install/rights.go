@@ -110,21 +110,44 @@ func (s *Service) checkRights(ctx context.Context, id backup.ID, need rights) er
 	return nil
 }
 
-// databaseRights returns an error for each right that the database role lacks.
-func (s *Service) databaseRights(ctx context.Context, need rights) []error {
-	answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Rights)
+// databaseRole is what decides whether the database role may make a change.
+type databaseRole struct {
+	User        string `json:"user"`
+	ReadOnly    bool   `json:"read_only"`
+	SchemaOwner string `json:"schema_owner"`
+	LogOwner    string `json:"log_owner"`
+	LogWidened  bool   `json:"log_widened"`
+}
+
+func (s *shared) readRole(ctx context.Context) (role databaseRole, err error) {
+	// It is the role that writes, but nothing is written that shared reads would have
+	// to be forgotten for.
+	answer, err := s.db.Query(ctx, postgres.ReadWrite, queries.Rights)
 	if err != nil {
-		return []error{err}
-	}
-	var role struct {
-		User        string `json:"user"`
-		ReadOnly    bool   `json:"read_only"`
-		SchemaOwner string `json:"schema_owner"`
-		LogOwner    string `json:"log_owner"`
-		LogWidened  bool   `json:"log_widened"`
+		return role, err
 	}
 	if err := json.Unmarshal(answer, &role); err != nil {
-		return []error{fmt.Errorf("the database's answer has an unexpected form: %w", err)}
+		return role, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	return role, nil
+}
+
+// readRoleOnce reads the role once for all applies of a run: what they look at does not depend on
+// what this process writes. A removal also looks at the log, which an apply changes.
+func (s *shared) readRoleOnce(ctx context.Context) (databaseRole, error) {
+	r, err := join(ctx, s, &s.role, s.readRole)
+	return r.value, err
+}
+
+// databaseRights returns an error for each right that the database role lacks.
+func (s *Service) databaseRights(ctx context.Context, need rights) []error {
+	read := s.shared.readRoleOnce
+	if need.removal {
+		read = s.shared.readRole
+	}
+	role, err := read(ctx)
+	if err != nil {
+		return []error{err}
 	}
 	var missing []error
 	lacks := func(text string, args ...any) {

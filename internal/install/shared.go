@@ -39,6 +39,10 @@ type shared struct {
 	functions *reading[[]supabase.Function]
 	secrets   *reading[[]supabase.Secret]
 	database  *reading[map[backup.Name]backup.Observation]
+	// What the token and the role may do is not forgotten: it does not depend on what
+	// is written.
+	mayWriteFunctions, mayWriteSecrets *reading[struct{}]
+	role                               *reading[databaseRole]
 	// asked are the names of all backups that were asked for.
 	asked map[backup.Name]bool
 }
@@ -183,7 +187,7 @@ func join[T any](ctx context.Context, s *shared, slot **reading[T], read func(co
 // writes here.
 type watchedAPI struct{ shared *shared }
 
-// Reads that are not shared.
+// Reads of which only the rights are shared.
 
 func (w watchedAPI) ListFunctions(ctx context.Context, ref string) ([]supabase.Function, error) {
 	return w.shared.api.ListFunctions(ctx, ref)
@@ -202,11 +206,17 @@ func (w watchedAPI) APIKeys(ctx context.Context, ref string) ([]supabase.APIKey,
 }
 
 func (w watchedAPI) MayWriteFunctions(ctx context.Context, ref string) error {
-	return w.shared.api.MayWriteFunctions(ctx, ref)
+	_, err := join(ctx, w.shared, &w.shared.mayWriteFunctions, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, w.shared.api.MayWriteFunctions(ctx, ref)
+	})
+	return err
 }
 
 func (w watchedAPI) MayWriteSecrets(ctx context.Context, ref string) error {
-	return w.shared.api.MayWriteSecrets(ctx, ref)
+	_, err := join(ctx, w.shared, &w.shared.mayWriteSecrets, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, w.shared.api.MayWriteSecrets(ctx, ref)
+	})
+	return err
 }
 
 // Writes.
