@@ -160,8 +160,13 @@ func (d *differ) token() {
 // vault compares the ownership markers of the vault's secrets, and the alert key.
 func (d *differ) vault() {
 	name := d.spec.ID.Name
-	if _, ok := d.found.VaultMarkers[name.VaultAlertKey()]; !ok && d.spec.Settings.NeedsKey() {
-		d.add(PartToken, "vault secret "+name.VaultAlertKey(), "is missing")
+	if d.spec.Settings.NeedsKey() {
+		key := "vault secret " + name.VaultAlertKey()
+		if _, ok := d.found.VaultMarkers[name.VaultAlertKey()]; !ok {
+			d.add(PartToken, key, "is missing")
+		} else if problem := d.found.alertKeyProblem(); problem != "" {
+			d.add(PartToken, key, "%s", problem)
+		}
 	}
 	for _, secret := range d.found.UnmarkedVault() {
 		d.add(PartToken, "vault secret "+secret, lacksMarker)

@@ -51,9 +51,9 @@ type ProjectObservation struct {
 	Jobs []Job `json:"jobs"`
 }
 
-// TokenDigest is the answer of auto_backup.token_digest.
+// TokenDigest is the answer of auto_backup.token_digest and auto_backup.key_digest.
 type TokenDigest struct {
-	// Digest is empty when the vault has no token.
+	// Digest is empty when the vault has no secret that it can decrypt.
 	Digest string `json:"digest"`
 }
 
@@ -75,6 +75,8 @@ type OwnObservation struct {
 	Vault map[string]string `json:"vault"`
 	// TokenDigest is null when the digest could not be asked for.
 	TokenDigest *TokenDigest `json:"token_digest"`
+	// KeyDigest is the same for the watchdog's key.
+	KeyDigest *TokenDigest `json:"key_digest"`
 }
 
 // Fill puts what the database answered into a state with an ID. known is what the
@@ -90,10 +92,16 @@ func (o Observation) Fill(state *State, known Known) {
 			state.LogConstraints = append(state.LogConstraints, c)
 		}
 	}
+	_, hasToken := o.Vault[name.VaultToken()]
 	if o.TokenDigest != nil {
 		state.Token.Vault = o.TokenDigest.Digest
+		state.Token.Undecryptable = hasToken && state.Token.Vault == ""
 	} else {
-		_, state.Token.Unreadable = o.Vault[name.VaultToken()]
+		state.Token.Unreadable = hasToken
+	}
+	if _, hasKey := o.Vault[name.VaultAlertKey()]; hasKey && o.KeyDigest != nil {
+		state.AlertKey.Vault = o.KeyDigest.Digest
+		state.AlertKey.Undecryptable = o.KeyDigest.Digest == ""
 	}
 	if o.Installation != nil {
 		state.DispatcherVersion = o.Installation.Version

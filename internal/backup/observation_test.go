@@ -19,6 +19,17 @@ func fill(t *testing.T, document string, known Known) State {
 	return state
 }
 
+// alertKey is what is known of the watchdog's key of a project whose own keys are not
+// known.
+func alertKey(digest string, undecryptable bool) (key struct {
+	Vault         string
+	Undecryptable bool
+	Project       []string
+}) {
+	key.Vault, key.Undecryptable = digest, undecryptable
+	return key
+}
+
 // TestFill proves what each part of the database's answer becomes in a state, and
 // that parts that are missing leave theirs empty.
 func TestFill(t *testing.T) {
@@ -53,7 +64,17 @@ func TestFill(t *testing.T) {
 		"the vault, readable": {`{"vault": {"auto-backup/token": "m"}, "token_digest": {"digest": "d"}}`, Known{}, State{
 			VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Vault: "d"},
 		}},
-		"the vault, unreadable":        {`{"vault": {"auto-backup/token": "m"}}`, Known{}, State{VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Unreadable: true}}},
+		"the vault, unreadable": {`{"vault": {"auto-backup/token": "m"}}`, Known{}, State{VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Unreadable: true}}},
+		"a token that the vault cannot decrypt": {`{"vault": {"auto-backup/token": "m"}, "token_digest": {"digest": null}}`, Known{}, State{
+			VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Undecryptable: true},
+		}},
+		"a key that the vault cannot decrypt": {`{"vault": {"auto-backup/alert-key": "m"}, "key_digest": {"digest": null}}`, Known{}, State{
+			VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}, AlertKey: alertKey("", true),
+		}},
+		"a key": {`{"vault": {"auto-backup/alert-key": "m"}, "key_digest": {"digest": "d"}}`, Known{}, State{
+			VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}, AlertKey: alertKey("d", false),
+		}},
+		"no key, as the digest says":   {`{"key_digest": {"digest": null}}`, Known{}, State{}},
 		"the vault without a token":    {`{"vault": {"auto-backup/alert-key": "m"}}`, Known{}, State{VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}}},
 		"no token, as the digest says": {`{"token_digest": {"digest": ""}}`, Known{}, State{}},
 		"a token, as the digest says":  {`{"token_digest": {"digest": "d"}}`, Known{}, State{Token: TokenState{Vault: "d"}}},

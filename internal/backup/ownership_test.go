@@ -252,6 +252,8 @@ func TestTokenState(t *testing.T) {
 	for token, want := range map[TokenState]string{
 		{}:                                     "is missing in the vault and in the function's secrets",
 		{Function: "a", Unreadable: true}:      "cannot be compared, because auto_backup.token_digest is not as it was installed",
+		{Function: "a", Undecryptable: true}:   "cannot be decrypted by the vault, as after a restore into another project",
+		{Undecryptable: true}:                  "cannot be decrypted by the vault, as after a restore into another project",
 		{Function: "a"}:                        "is missing in the vault",
 		{Vault: "a"}:                           "is missing in the function's secrets",
 		{Vault: "a", Function: "b"}:            "differs between the vault and the function's secrets",

@@ -101,6 +101,18 @@ type State struct {
 	// provider has. See MakesBackup.
 	OtherJobs []Job
 	Token     TokenState
+	// AlertKey says of the key with which the watchdog calls the alert function
+	// whether it is one of the project's. The key itself is never read.
+	AlertKey struct {
+		// Vault is the digest of the vault's key, empty when there is none or it
+		// could not be read.
+		Vault string
+		// Undecryptable says that the vault has a key that it cannot decrypt.
+		Undecryptable bool
+		// Project are the digests of the project's public keys; nil when they are
+		// not known.
+		Project []string
+	}
 	// VaultMarkers maps vault secrets to their descriptions, which are their
 	// ownership markers: those of the backup's names, and those that carry the
 	// backup's marker.
@@ -163,10 +175,24 @@ func (s State) UnmarkedVault() []string {
 
 // NeedsAlertKey reports whether the apply of spec has to write the key with which the
 // watchdog calls the alert function. A rotation reads it again, because the project's
-// keys may have been rotated too.
+// keys may have been rotated too, and what is preferred of them may have changed.
 func (s State) NeedsAlertKey(spec Spec) bool {
 	marked := s.VaultMarkers[s.ID.Name.VaultAlertKey()] == s.ID.Name.VaultMarker()
-	return spec.Settings.NeedsKey() && (spec.RotateToken || !marked)
+	return spec.Settings.NeedsKey() && (spec.RotateToken || !marked || s.alertKeyProblem() != "")
+}
+
+// alertKeyProblem says what is wrong with the watchdog's key, in the words that
+// follow its name; it is empty if nothing is known to be.
+func (s State) alertKeyProblem() string {
+	key := s.AlertKey
+	switch {
+	case key.Undecryptable:
+		_, problem := TokenState{Undecryptable: true}.Digest()
+		return problem
+	case key.Vault != "" && key.Project != nil && !slices.Contains(key.Project, key.Vault):
+		return "is not a public key of this project: it was replaced there, or the database is a copy of another project's"
+	}
+	return ""
 }
 
 // SurplusVault are the vault secrets that carry the backup's ownership marker

@@ -20,6 +20,8 @@ type TokenState struct {
 	// Unreadable says that the vault has a token that could not be compared,
 	// because auto_backup.token_digest was changed or may not be executed.
 	Unreadable bool
+	// Undecryptable says that the vault has a token that it cannot decrypt.
+	Undecryptable bool
 }
 
 // Digest is the digest of the token if it is intact; else problem says what is
@@ -29,6 +31,8 @@ func (t TokenState) Digest() (digest, problem string) {
 	switch {
 	case t.Unreadable:
 		return "", "cannot be compared, because auto_backup.token_digest is not as it was installed"
+	case t.Undecryptable:
+		return "", "cannot be decrypted by the vault, as after a restore into another project"
 	case t.Vault == "" && t.Function == "":
 		return "", "is missing in the vault and in the function's secrets"
 	case t.Vault == "":

@@ -187,7 +187,7 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
 		return err
 	}
-	if err := l.applyMarkers(ctx, found); err != nil {
+	if err := l.applyMarkers(ctx, spec, found); err != nil {
 		return err
 	}
 	switch {
@@ -212,7 +212,7 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 			return err
 		}
 	}
-	if _, err := l.write(ctx, queries.PutVaultSecret, name.VaultToken(), token, name.VaultMarker(), string(name), l.holder); err != nil {
+	if err := l.putVaultSecret(ctx, found, name.VaultToken(), token, found.Token.Vault != ""); err != nil {
 		return err
 	}
 	if found.Token.Vault != "" {
@@ -232,11 +232,25 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 	return nil
 }
 
+// putVaultSecret writes a secret of the backup into the vault. An existing one is
+// replaced by a new one unless it is known that the vault can decrypt it.
+func (l *lease) putVaultSecret(ctx context.Context, found backup.State, name, value string, decrypts bool) error {
+	statement := queries.PutVaultSecret
+	if _, exists := found.VaultMarkers[name]; exists && !decrypts {
+		statement = queries.ReplaceVaultSecret
+	}
+	_, err := l.write(ctx, statement, name, value, l.name.VaultMarker(), string(l.name), l.holder)
+	return err
+}
+
 // applyMarkers puts the ownership marker back on the backup's vault secrets, and removes
 // what carries it under another name.
-func (l *lease) applyMarkers(ctx context.Context, found backup.State) error {
+func (l *lease) applyMarkers(ctx context.Context, spec backup.Spec, found backup.State) error {
 	marker := l.name.VaultMarker()
 	for _, name := range found.UnmarkedVault() {
+		if name == l.name.VaultToken() && found.Token.Vault == "" || name == l.name.VaultAlertKey() && found.NeedsAlertKey(spec) {
+			continue // it is written again, with its marker
+		}
 		if _, err := l.write(ctx, queries.PutVaultSecret, name, nil, marker, string(l.name), l.holder); err != nil {
 			return err
 		}
@@ -267,10 +281,25 @@ func (l *lease) drain(ctx context.Context) error {
 	return err
 }
 
+// publicKeys are the keys with which the watchdog may call the alert function, the
+// preferred one first: the legacy anon key is a JWT, which a function that verifies
+// JWTs requires. They are public by design.
+func publicKeys(keys []supabase.APIKey) []string {
+	var anon, publishable []string
+	for _, k := range keys {
+		switch {
+		case k.Key == "":
+		case k.Type == "legacy" && k.Name == "anon":
+			anon = append(anon, k.Key)
+		case k.Type == "publishable":
+			publishable = append(publishable, k.Key)
+		}
+	}
+	return slices.Concat(anon, publishable)
+}
+
 // applyAlertKey gives the watchdog a key with which it may call the alert
-// function by itself. The legacy anon key is preferred: it is a JWT, which a
-// function that verifies JWTs requires. It is public by design. A rotation reads
-// it again, because the project's keys may have been rotated too.
+// function by itself.
 func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
 	if !found.NeedsAlertKey(spec) {
@@ -280,20 +309,11 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	if err != nil {
 		return err
 	}
-	var key string
-	for _, k := range keys {
-		switch {
-		case k.Type == "legacy" && k.Name == "anon":
-			key = k.Key
-		case k.Type == "publishable" && key == "":
-			key = k.Key
-		}
-	}
-	if key == "" {
+	public := publicKeys(keys)
+	if len(public) == 0 {
 		return errors.New("the project has neither a legacy anon key nor a publishable key, so the watchdog could not call the alert function; create a publishable key in the project's API settings, or set alert = { enabled = false }")
 	}
-	_, err = l.write(ctx, queries.PutVaultSecret, name.VaultAlertKey(), key, name.VaultMarker(), string(name), l.holder)
-	return err
+	return l.putVaultSecret(ctx, found, name.VaultAlertKey(), public[0], found.AlertKey.Vault != "")
 }
 
 func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {

@@ -74,8 +74,9 @@ func NewService(ref string, api API, db postgres.DB) *Service {
 }
 
 // Observe reads one backup as it is in the project now: one SQL statement and
-// two API reads, made at the same time, and a third read of the function's
-// source when it was deployed since it was last known. Nothing is written.
+// two API reads, made at the same time; then the project's API keys, if the vault has
+// the watchdog's key; and the function's source when it was deployed since it was last
+// known. Nothing is written.
 //
 // Call it before a write, and to see what others wrote.
 func (s *Service) Observe(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
@@ -84,7 +85,7 @@ func (s *Service) Observe(ctx context.Context, name backup.Name, known backup.Kn
 }
 
 // ObserveCached is Observe for a refresh and for a plan: it may return what this
-// run has already read. All its callers for one project share two API reads and
+// run has already read. All its callers for one project share three API reads and
 // one SQL statement, until this process writes to the project.
 func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
 	var (
@@ -109,6 +110,12 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 	}
 	state.Token.Function = state.Secrets[name.TokenSecret()]
 	state.Token.Next = state.Secrets[name.NextTokenSecret()]
+
+	if state.AlertKey.Vault != "" {
+		if state.AlertKey.Project, err = s.shared.PublicKeys(ctx); err != nil {
+			return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+		}
+	}
 
 	served := func(f supabase.Function) bool { return f.Slug == name.Slug() && f.Status != "REMOVED" }
 	at := slices.IndexFunc(functions, served)

@@ -38,6 +38,7 @@ type shared struct {
 	mu        sync.Mutex
 	functions *reading[[]supabase.Function]
 	secrets   *reading[[]supabase.Secret]
+	keys      *reading[[]string]
 	database  *reading[map[backup.Name]backup.Observation]
 	// What the token and the role may do is not forgotten: it does not depend on what
 	// is written.
@@ -72,6 +73,23 @@ func (s *shared) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 	return r.value, err
 }
 
+// PublicKeys are the digests of the project's public keys, as backup.KeyState has
+// them: nil if the token may not read them, which a plan does not need.
+func (s *shared) PublicKeys(ctx context.Context) ([]string, error) {
+	r, err := join(ctx, s, &s.keys, func(ctx context.Context) ([]string, error) {
+		keys, err := s.api.APIKeys(ctx, s.ref)
+		if errors.Is(err, supabase.ErrForbidden) {
+			return nil, nil
+		}
+		digests := []string{}
+		for _, key := range publicKeys(keys) {
+			digests = append(digests, backup.DigestOf(key))
+		}
+		return digests, err
+	})
+	return r.value, err
+}
+
 // Database is the database's part of one backup. One statement answers for
 // everybody who asked before it was sent, and for every backup that has a
 // settings row.
@@ -100,7 +118,7 @@ func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observa
 // observed are the parts of an observation. What they read has to be readable: a
 // job that one may not see must not count as missing.
 var observed = []facts.Part{
-	"extensions", "installation", "backups", "functions", "drift", "log_checks", "jobs", "settings", "vault", "token_digest",
+	"extensions", "installation", "backups", "functions", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest",
 }
 
 // readDatabase reads the database's part of all backups that are installed or were
@@ -137,7 +155,7 @@ func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Obser
 func (s *shared) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.functions, s.secrets, s.database = nil, nil, nil
+	s.functions, s.secrets, s.keys, s.database = nil, nil, nil, nil
 }
 
 // writing is called before a write to the project; what it returns, after it.

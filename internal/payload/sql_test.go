@@ -1980,7 +1980,7 @@ func (l *ledger) testClosed(t *testing.T) {
 		`select * from auto_backup.settings`, `select * from auto_backup.runs`, `select * from auto_backup.history`, `select * from auto_backup.codes`,
 		`insert into auto_backup.settings (backup, document, owner) values ('x', '{}', 'x')`,
 		`select auto_backup.watch('` + s.backup + `')`, `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
-		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`,
+		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`, `select auto_backup.key_digest('` + s.backup + `')`,
 		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.plain('x')`, `select auto_backup.outcomes()`,
 	}
 	for _, role := range []string{"anon", "authenticated", "service_role", "authenticator"} {
@@ -1992,14 +1992,14 @@ func (l *ledger) testClosed(t *testing.T) {
 	}
 	for i, call := range calls {
 		err := as("supabase_read_only_user", call)
-		if readable := i < 4 || strings.Contains(call, "token_digest") || strings.Contains(call, "outcomes"); readable != (err == nil) {
+		if readable := i < 4 || strings.Contains(call, "_digest(") || strings.Contains(call, "outcomes"); readable != (err == nil) {
 			t.Errorf("supabase_read_only_user: %s: %v", call, err)
 		}
 	}
 	open := column[string](t, s.admin, `
 		select p.proname::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 		where p.pronamespace = 'auto_backup'::regnamespace and a.grantee <> p.proowner order by 1`)
-	if !slices.Equal(open, []string{"catalog", "drift", "outcomes", "token_digest"}) {
+	if !slices.Equal(open, []string{"catalog", "drift", "key_digest", "outcomes", "token_digest"}) {
 		t.Errorf("functions open to somebody else: %v, want what a plan and the view history read alone", open)
 	}
 	unpinned := column[string](t, s.admin, `
@@ -2014,6 +2014,17 @@ func (l *ledger) testClosed(t *testing.T) {
 	}
 	if got := one[*string](t, s.owner, `select auto_backup.token_digest('nobody')`); got != nil {
 		t.Errorf("token_digest of nobody is %s, want null", *got)
+	}
+	s.exec(t, s.owner, `select vault.create_secret('sb_publishable_x', $1 || '/alert-key') where not exists (select from vault.secrets where name = $1 || '/alert-key')`, s.backup)
+	want = one[string](t, s.owner, `select encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = $1 || '/alert-key'`, s.backup)
+	if got := one[string](t, s.owner, `select auto_backup.key_digest($1)`, s.backup); got != want {
+		t.Errorf("key_digest is %s, want %s", got, want)
+	}
+	s.exec(t, s.admin, `update vault.secrets set secret = encode('\x00', 'base64') where name = $1 || '/alert-key'`, s.backup)
+	for _, name := range []string{s.backup, "nobody"} {
+		if got := one[*string](t, s.owner, `select auto_backup.key_digest($1)`, name); got != nil {
+			t.Errorf("key_digest of %s is %s, want null", name, *got)
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func TestFailedRotation(t *testing.T) {
 					p.InterceptAPI(refusing(http.MethodPost, "/secrets"))
 				},
 				Config:      p.config(`rotate_token = "now"`),
-				ExpectError: regexp.MustCompile("403"),
+				ExpectError: regexp.MustCompile("400"),
 			},
 			{
 				PreConfig:        func() { p.InterceptAPI(nil) },
@@ -301,12 +301,12 @@ func TestRefreshEnds(t *testing.T) {
 	installed.run(0, "plan", "-detailed-exitcode", "-no-color")
 }
 
-// refusing answers 403 to requests of one method and path, which ends with tail.
+// refusing answers 400 to requests of one method and path, which ends with tail.
 func refusing(method, tail string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == method && strings.HasSuffix(r.URL.Path, tail) {
-				w.WriteHeader(http.StatusForbidden)
+				w.WriteHeader(http.StatusBadRequest)
 				return
 			}
 			next.ServeHTTP(w, r)

@@ -298,7 +298,10 @@ func TestVault(t *testing.T) {
 		t.Fatal(err)
 	}
 	try(t, conn, map[string]attempt{
-		"another root key":          {sql: `select decrypted_secret from vault.decrypted_secrets where name = 'two'`, state: "XX000", message: "invalid ciphertext"},
+		"another root key":          {sql: `select decrypted_secret from vault.decrypted_secrets where name = 'two'`, state: "22000", message: "invalid ciphertext"},
+		"which cannot be updated":   {sql: `select vault.update_secret(id, 'x') from vault.secrets where name = 'two'`, state: "22000", message: "invalid ciphertext"},
+		"nor described":             {sql: `select vault.update_secret(id, new_description := 'x') from vault.secrets where name = 'two'`, state: "22000", message: "invalid ciphertext"},
+		"but can be deleted":        {sql: `delete from vault.secrets where name = 'two'`},
 		"names still can be seen":   {sql: `select name from vault.decrypted_secrets`},
 		"new secrets have that key": {sql: `select vault.create_secret('x', 'new'); select decrypted_secret from vault.decrypted_secrets where name = 'new'`},
 	})

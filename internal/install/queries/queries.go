@@ -39,6 +39,8 @@ var (
 	Configure string
 	//go:embed put_vault_secret.sql
 	PutVaultSecret string
+	//go:embed replace_vault_secret.sql
+	ReplaceVaultSecret string
 	//go:embed drained.sql
 	Drained string
 	//go:embed extend_log_constraint.sql

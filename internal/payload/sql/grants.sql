@@ -29,7 +29,7 @@ begin
     if pg_catalog.to_regrole('supabase_read_only_user') is not null then
         grant usage on schema auto_backup to supabase_read_only_user;
         grant execute on function
-            auto_backup.token_digest(text), auto_backup.drift(), auto_backup.catalog(text)
+            auto_backup.token_digest(text), auto_backup.key_digest(text), auto_backup.drift(), auto_backup.catalog(text)
         to supabase_read_only_user;
     end if;
 end

@@ -50,7 +50,7 @@ begin
   if tag is distinct from
      extensions.hmac(nonce || additional || ciphertext, vault._root_key('authentication'), 'sha256') then
     raise exception using
-      errcode = 'XX000',
+      errcode = '22000',
       message = 'pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext';
   end if;
   return extensions.decrypt_iv(ciphertext, vault._root_key('encryption'), nonce, 'aes');
@@ -112,11 +112,15 @@ begin
 end
 $$;
 
+-- Decrypts the old value first, as the original, even if it is to be replaced: a
+-- secret of another root key cannot be updated, only deleted.
 create function vault.update_secret(
   secret_id uuid, new_secret text = null, new_name text = null, new_description text = null, new_key_id uuid = null
 ) returns void
   language plpgsql security definer set search_path = ''
   as $$
+declare
+  decrypted_secret text := (select d.decrypted_secret from vault.decrypted_secrets d where d.id = secret_id);
 begin
   update vault.secrets s
   set
