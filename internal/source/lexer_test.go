@@ -30,23 +30,30 @@ func TestSpecifiers(t *testing.T) {
 		"bare":                     {`import "lodash"; import { z } from "zod/v4"`, "lodash zod/v4"},
 		"sorted, each once":        {`import "./b.ts"; import "./a.ts"; import("./b.ts")`, "./a.ts ./b.ts"},
 		"escapes":                  {`import "./\u0061.ts"; import "./\x62.ts"; import("./\u{64}.json"); import "./\e.ts"`, "./a.ts ./b.ts ./d.json ./e.ts"},
+		"an escaped letter":        {`import "./\é.ts"`, "./é.ts"},
 		"an escaped quote":         {`import "./a\".ts"; import './b\'.ts'`, `./a".ts ./b'.ts`},
 		"dynamic":                  {`const a = await import("./a.ts"); import ( './b.ts' , { with: {} } )`, "./a.ts ./b.ts"},
 		"dynamic over lines":       {"await import(\n  // why\n  \"./a.ts\",\n)", "./a.ts"},
 		"dynamic template":         {"await import(`./a.ts`)", "./a.ts"},
 		"in a template":            {"const s = `${await import(\"./a.ts\")} and ${`${await import('./b.ts')}`}`", "./a.ts ./b.ts"},
 		"braces in a template":     {"const s = `${[1].map((x) => { return { x }; })}`; import(\"./a.ts\")", "./a.ts"},
+		"an object in a template":  {"const s = `${{ x: 1 }.x + await import(\"./a.ts\")}`", "./a.ts"},
+		"a regexp in a template":   {"const s = tag`${/\"/.test(x)}`; import(\"./a.ts\")", "./a.ts"},
 		"an escape in a template":  {"const s = `\\``; import(\"./a.ts\")", "./a.ts"},
 		"after a backquote":        {"const re = /`/; import(\"./a.ts\"); const s = '`'", "./a.ts"},
 		"after a regexp":           {`const re = /["']/g, c = /[/"]/; import("./a.ts")`, "./a.ts"},
 		"after an escaped regexp":  {`const re = /\/"/; import("./a.ts"); const s = '"'`, "./a.ts"},
 		"a regexp first":           {`/"/.test(x); import("./a.ts")`, "./a.ts"},
+		"a regexp in a group":      {`(/"/).test(x); import("./a.ts")`, "./a.ts"},
+		"a regexp for an element":  {`a[0]=/"/; import("./a.ts")`, "./a.ts"},
 		"a regexp after a comment": {"x = /* \" */ /'/; import(\"./a.ts\")", "./a.ts"},
 		"after a division":         {"const x = a / b; import(\"./a.ts\"); const y = c / d", "./a.ts"},
 		"division by a group":      {"const x = (a + b) / 2, s = \"./gone.ts\"; import(\"./a.ts\"); x / 3", "./a.ts"},
 		"division of an element":   {"const x = a[0] / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
 		"division of a text":       {"const x = \"4\" / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
 		"division of a template":   {"const x = `4` / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
+		"division of a filled one": {"const x = `${4}` / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
+		"division of a regexp":     {"const x = /4/ / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
 		"division of a property":   {"const x = o.return / 2; import(\"./a.ts\"); y / 3", "./a.ts"},
 		"a lone slash":             {"const x = a\n/ b; import(\"./a.ts\")", "./a.ts"},
 		"after return":             {"function f() { return /import \"x\"/ }\nimport(\"./a.ts\")", "./a.ts"},
@@ -81,6 +88,45 @@ func TestSpecifiers(t *testing.T) {
 	}
 }
 
+// TestCode proves, by the whole result, what the lexer makes of each kind of
+// text. Anything that it skipped or kept in excess would show.
+func TestCode(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		text, code string
+		quoted     string // separated by bars
+	}{
+		"literals":                  {`f("a", 'b\'', "")`, `f("0", "1", "2")`, `a|b\'|`},
+		"templates":                 {"a = `b` + `\\``;", "a = `0` + `1`;", "b|\\`"},
+		"substitutions":             {"a = `b${c + \"d\"}e${f}g`;", `a = (c + "0")(f)0;`, "d"},
+		"a template in a template":  {"`a${`b${c}d`}e` + `f`", "((c)0)0 + `0`", "f"},
+		"braces":                    {"`${{ a: {} }}` + {}", "({ a: {} })0 + {}", ""},
+		"comments":                  {"a// b\nc/* d\n */e", "a\nc e", ""},
+		"the end in a comment":      {"a /* b", "a  ", ""},
+		"regular expressions":       {`a = /b"/g; c = [/[/]/, /\//];`, `a = 0g; c = [0, 0];`, ""},
+		"divisions":                 {"a = b / c / 2;", "a = b / c / 2;", ""},
+		"two lines":                 {"a = b /\nc / d", "a = b /\nc / d", ""},
+		"after keywords":            {"return /a/; case /b/: throw  /c/; o.in /d/ 2", "return 0; case 0: throw  0; o.in /d/ 2", ""},
+		"after a longer word":       {"returns /a/ 2; $in /b/ 2; in1 /c/ 2", "returns /a/ 2; $in /b/ 2; in1 /c/ 2", ""},
+		"apostrophes in JSX":        {"<p>it's</p>\n'a'", "<p>it's</p>\n\"0\"", "a"},
+		"a literal over lines":      {"\"a\\\nb\" + c", `"0" + c`, "a\\\nb"},
+		"the end in a literal":      {`a = "b`, `a = "b`, ""},
+		"a single quote":            {`'`, `'`, ""},
+		"the end in a template":     {"a = `b", "a = `0`", "b"},
+		"the end in an escape":      {"`a\\", "`0`", "a\\"},
+		"the end in a substitution": {"`a${b", "(b)0", ""},
+	} {
+		l := lexer{text: c.text}
+		l.run(false)
+		if got := l.code.String(); got != c.code {
+			t.Errorf("%s: the code is %q, want %q", what, got, c.code)
+		}
+		if got := strings.Join(l.quoted, "|"); got != c.quoted {
+			t.Errorf("%s: the literals are %q, want %q", what, got, c.quoted)
+		}
+	}
+}
+
 // TestPlainJSON proves what is left of the JSON that Deno accepts: strings
 // untouched, no comments, no trailing commas.
 func TestPlainJSON(t *testing.T) {
@@ -93,6 +139,9 @@ func TestPlainJSON(t *testing.T) {
 		"// first\n{}":                "\n{}",
 		"{/* a */}":                   `{ }`,
 		"{/*/ a */}":                  `{ }`,
+		"{/**/}":                      `{ }`,
+		"[1,/**/]":                    `[1]`,
+		"/*":                          " ",
 		`{"//x": "/* y */"}`:          `{"//x": "/* y */"}`,
 		`{"a\"//": 1}`:                `{"a\"//": 1}`,
 		"[1,]":                        `[1]`,
