@@ -88,10 +88,7 @@ func TestBuiltInSource(t *testing.T) {
 		"a lifetime of 60s": {with(func(s *Settings) { s.Function.Lifetime = time.Minute }), config("40000", "null", "null")},
 		"a short lifetime":  {with(func(s *Settings) { s.Function.Lifetime = time.Second }), config("1000", "null", "null")},
 	} {
-		code, err := BuiltInSource(DefaultName, c.settings)
-		if err != nil {
-			t.Fatal(err)
-		}
+		code := BuiltInSource(DefaultName, c.settings)
 		var got, want any
 		if json.Unmarshal(code.Files["config.json"], &got) != nil || json.Unmarshal([]byte(c.want), &want) != nil {
 			t.Fatalf("%s: %s", what, code.Files["config.json"])

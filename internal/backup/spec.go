@@ -85,7 +85,7 @@ func (s Spec) WantsJob(key string) bool {
 
 // BuiltInSource returns the source of the provider's own Edge Function for a
 // backup, with the backup's settings in its config.json.
-func BuiltInSource(name Name, settings Settings) (source.Source, error) {
+func BuiltInSource(name Name, settings Settings) source.Source {
 	config := payload.FunctionConfig{
 		ManagedBy:    Owner,
 		Backup:       string(name),

@@ -149,8 +149,7 @@ var patience = map[string]map[string]any{
 
 // source returns the provider's function with shorter limits.
 func (s *site) source() source.Source {
-	source, err := backup.BuiltInSource(s.name, s.settings)
-	s.must(err)
+	source := backup.BuiltInSource(s.name, s.settings)
 	source.Files = maps.Clone(source.Files)
 	for file, limits := range patience {
 		var document map[string]any

@@ -135,11 +135,10 @@ func (a aim) spec(p place) (backup.Spec, error) {
 		Retry:   backup.RetrySettings{Attempts: int64(a.Variant), DelaySeconds: 600},
 		Secrets: slices.Sorted(maps.Keys(secrets)),
 	}
-	function, err := backup.BuiltInSource(name, settings)
 	return backup.Spec{
-		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: function, Secrets: secrets,
+		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: backup.BuiltInSource(name, settings), Secrets: secrets,
 		ExtendLogConstraint: true, Adopt: a.Adopt, RotateToken: a.Rotate,
-	}, err
+	}, nil
 }
 
 // pursue performs one operation like the provider.

@@ -2,7 +2,6 @@ package payload
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -17,14 +16,10 @@ const codesFile = "codes.json"
 // functionCodes are the codes that the built-in function reports, as its
 // codesFile. Other codes are left out: a new text for one of them is no reason
 // to deploy the function again.
-func functionCodes() ([]byte, error) {
+func functionCodes() []byte {
 	own := codes.All()
 	maps.DeleteFunc(own, func(_ string, code codes.Code) bool { return !code.ArisesAt(codes.Function) })
-	text, err := json.MarshalIndent(own, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write the function's %s: %w", codesFile, err)
-	}
-	return append(text, '\n'), nil
+	return encode(own)
 }
 
 // codeRow is a row of the table auto_backup.codes.
@@ -51,9 +46,5 @@ func codeRows() []byte {
 			rows = append(rows, codeRow{Code: name, SQLState: state, Text: code.SQLStates[state], Arises: code.Arises})
 		}
 	}
-	text, err := json.Marshal(rows)
-	if err != nil {
-		panic(fmt.Sprintf("payload: the rows of auto_backup.codes cannot be written: %v", err))
-	}
-	return text
+	return must(json.Marshal(rows))
 }

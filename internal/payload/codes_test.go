@@ -19,10 +19,7 @@ import (
 // deployed again for other codes.
 func TestFunctionCodes(t *testing.T) {
 	t.Parallel()
-	source, err := payload.Function(payload.FunctionConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := payload.Function(payload.FunctionConfig{})
 	var deployed map[string]codes.Code
 	if err := json.Unmarshal(source.Files["codes.json"], &deployed); err != nil {
 		t.Fatal(err)

@@ -42,16 +42,18 @@ type Contract struct {
 
 // LoadContract returns the constants shared with the Edge Function.
 var LoadContract = sync.OnceValue(func() Contract {
-	var c Contract
-	text, err := functionFiles.ReadFile("function/contract.json")
-	if err == nil {
-		err = json.Unmarshal(text, &c)
-	}
-	if err != nil {
-		panic(fmt.Sprintf("payload: the embedded contract.json is broken: %v", err))
-	}
-	return c
+	c := new(Contract)
+	return *must(c, json.Unmarshal(must(functionFiles.ReadFile("function/contract.json")), c))
 })
+
+// must returns value. An error would be one of the build: the files that are read
+// are embedded, and what is written has fixed types.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(fmt.Sprintf("payload: the embedded files are broken: %v", err))
+	}
+	return value
+}
 
 // AlertConfig configures how the Edge Function reports a failed backup.
 type AlertConfig struct {
@@ -76,29 +78,18 @@ type FunctionConfig struct {
 
 // Function returns the built-in Edge Function with its configuration and the
 // codes that it reports.
-func Function(config FunctionConfig) (source.Source, error) {
+func Function(config FunctionConfig) source.Source {
 	files := map[string][]byte{}
-	entries, err := fs.ReadDir(functionFiles, "function")
-	if err != nil {
-		return source.Source{}, fmt.Errorf("read the built-in function: %w", err)
+	for _, entry := range must(fs.ReadDir(functionFiles, "function")) {
+		files[entry.Name()] = must(functionFiles.ReadFile(path.Join("function", entry.Name())))
 	}
-	for _, entry := range entries {
-		content, err := functionFiles.ReadFile(path.Join("function", entry.Name()))
-		if err != nil {
-			return source.Source{}, fmt.Errorf("read the built-in function: %w", err)
-		}
-		files[entry.Name()] = content
-	}
-	if files[codesFile], err = functionCodes(); err != nil {
-		return source.Source{}, err
-	}
-	text, err := json.MarshalIndent(config, "", "  ")
-	if err != nil {
-		return source.Source{}, fmt.Errorf("write the function's config.json: %w", err)
-	}
-	files["config.json"] = append(text, '\n')
-	return source.Source{Files: files}, nil
+	files[codesFile] = functionCodes()
+	files["config.json"] = encode(config)
+	return source.Source{Files: files}
 }
+
+// encode writes a file of the function as JSON.
+func encode(value any) []byte { return append(must(json.MarshalIndent(value, "", "  ")), '\n') }
 
 // Dispatcher is the SQL part of an installation.
 type Dispatcher struct {
@@ -127,22 +118,11 @@ var functionBody = regexp.MustCompile(`(?s)\$body\$(.*)\$body\$`)
 
 // LoadDispatcher returns the dispatcher's SQL.
 var LoadDispatcher = sync.OnceValue(func() Dispatcher {
-	read := func(name string) string {
-		text, err := sqlFiles.ReadFile(path.Join("sql", name))
-		if err != nil {
-			panic(fmt.Sprintf("payload: the embedded SQL is incomplete: %v", err))
-		}
-		return string(text)
-	}
-	entries, err := fs.ReadDir(sqlFiles, "sql/functions")
-	if err != nil {
-		panic(fmt.Sprintf("payload: the embedded SQL is incomplete: %v", err))
-	}
-	names := make([]string, 0, len(entries))
-	for _, entry := range entries {
+	read := func(name string) string { return string(must(sqlFiles.ReadFile(path.Join("sql", name)))) }
+	var names []string
+	for _, entry := range must(fs.ReadDir(sqlFiles, "sql/functions")) {
 		names = append(names, strings.TrimSuffix(entry.Name(), ".sql"))
 	}
-	slices.Sort(names)
 
 	d := Dispatcher{Lock: read("lock.sql"), Functions: map[string]string{}}
 	d.Remove = d.Lock + read("remove.sql")

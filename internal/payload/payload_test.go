@@ -23,10 +23,7 @@ func TestFunction(t *testing.T) {
 		RPC: "backup_all_data", RPCTimeoutMS: 100_000, VerifyTable: &table,
 		Alert: &payload.AlertConfig{Function: "alert-processor", Source: "Backup"},
 	}
-	function, err := payload.Function(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	function := payload.Function(config)
 	dir := t.TempDir()
 	for name, content := range function.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {

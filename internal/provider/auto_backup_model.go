@@ -199,11 +199,7 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) r
 		return unknown[source.Source]()
 	}
 	if function.SourceDir.IsNull() {
-		code, err := backup.BuiltInSource(backup.Name(m.Name.ValueString()), settings)
-		if err != nil {
-			diags.AddError("Broken built-in function", err.Error())
-		}
-		return readingOf(code, diags)
+		return readingOf(backup.BuiltInSource(backup.Name(m.Name.ValueString()), settings), diags)
 	}
 	if len(function.SourceDir.ValueString()) > maxText {
 		return unknown[source.Source]() // its validator reports that

@@ -72,15 +72,11 @@ func (p *project) install() {
 		},
 		Retry: backup.RetrySettings{Attempts: 1, DelaySeconds: 600}, Secrets: []string{},
 	}
-	source, err := backup.BuiltInSource(id.Name, settings)
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	found, err := s.Observe(p.t.Context(), id.Name, backup.Known{})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	spec := backup.Spec{ID: id, Settings: settings, Source: source, ExtendLogConstraint: true}
+	spec := backup.Spec{ID: id, Settings: settings, Source: backup.BuiltInSource(id.Name, settings), ExtendLogConstraint: true}
 	if _, err := s.Apply(p.t.Context(), spec, found, func(backup.Part) {}); err != nil {
 		p.t.Fatal(err)
 	}
