@@ -77,28 +77,28 @@ func textCases() (cases [][2]string) {
 // testTexts proves that the database says of every code what codes.json says, in
 // its functions and in the history; that what reaches the panel or an e-mail is
 // one clean line in Portuguese; and that nothing foreign gets into HTML.
-func (l *ledger) testTexts(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testTexts(t *testing.T) {
+	s := tdb.newScenario(t)
 	dirty := regexp.MustCompile(`[<>&\x00-\x1f]`)
 	for n, c := range textCases() {
 		code, state := c[0], c[1]
 		want := codes.Lookup(code, state)
-		got := one[map[string]string](t, l.owner, `select to_jsonb(c) - 'arises' from auto_backup.lookup($1, $2) c`, code, state)
+		got := one[map[string]string](t, tdb.owner, `select to_jsonb(c) - 'arises' from auto_backup.lookup($1, $2) c`, code, state)
 		if (codes.Text{Meaning: got["meaning"], Remedy: got["remedy"], Reason: got["reason"], Advice: got["advice"]}) != want {
 			t.Errorf("the database says of %v %v, want %+v", c, got, want)
 		}
-		seen := one[[]string](t, l.owner, `
+		seen := one[[]string](t, tdb.owner, `
 			with run as (
 				insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, finished_at, code, sqlstate)
 				values ($1, 'texts', 'manual', now(), $2, 'failed', now(), now(), $3, nullif($4, '')) returning run_id
 			)
 			select array[run_id::text] from run`, s.backup, n+1, code, state)
-		history := one[[]string](t, l.owner, `select array[what_happened, what_to_do] from auto_backup.history where run_id = $1::uuid`, seen[0])
+		history := one[[]string](t, tdb.owner, `select array[what_happened, what_to_do] from auto_backup.history where run_id = $1::uuid`, seen[0])
 		if !slices.Equal(history, []string{want.Meaning + ".", want.Remedy}) {
 			t.Errorf("the history says of %v %q, want %+v", c, history, want)
 		}
 		for _, error := range []string{"", "motivo"} {
-			reason := one[string](t, l.owner, `select auto_backup.reason($1, $2, $3)`, code, state, error)
+			reason := one[string](t, tdb.owner, `select auto_backup.reason($1, $2, $3)`, code, state, error)
 			entry, known := codes.Find(code)
 			wanted := want.Reason
 			switch {
@@ -115,27 +115,27 @@ func (l *ledger) testTexts(t *testing.T) {
 		}
 	}
 	foreign := "<script>alert('&')</script>\r\nX: y\x00"
-	if got, want := one[string](t, l.owner, `select auto_backup.plain($1)`, strings.TrimRight(foreign, "\x00")), "‹script›alert('＆')‹/script› X: y"; got != want {
+	if got, want := one[string](t, tdb.owner, `select auto_backup.plain($1)`, strings.TrimRight(foreign, "\x00")), "‹script›alert('＆')‹/script› X: y"; got != want {
 		t.Errorf("plain makes %q, want %q", got, want)
 	}
-	if got := one[string](t, l.owner, `select auto_backup.reason('backup_failed', null, $1)`, "a<b>\nc"); got != "a‹b› c" {
+	if got := one[string](t, tdb.owner, `select auto_backup.reason('backup_failed', null, $1)`, "a<b>\nc"); got != "a‹b› c" {
 		t.Errorf("a foreign error becomes %q", got)
 	}
-	if got := one[string](t, l.owner, `select auto_backup.plain(repeat('é', 500))`); len([]rune(got)) != 200 {
+	if got := one[string](t, tdb.owner, `select auto_backup.plain(repeat('é', 500))`); len([]rune(got)) != 200 {
 		t.Errorf("plain leaves %d characters, want 200", len([]rune(got)))
 	}
-	if got, want := one[string](t, l.owner, `select auto_backup.local_time('2026-03-02T06:00:00Z', 'Nowhere/Else')`), "02/03/2026 às 06:00 (UTC)"; got != want {
+	if got, want := one[string](t, tdb.owner, `select auto_backup.local_time('2026-03-02T06:00:00Z', 'Nowhere/Else')`), "02/03/2026 às 06:00 (UTC)"; got != want {
 		t.Errorf("an unknown zone gives %q, want %q", got, want)
 	}
-	if got, want := one[int](t, l.owner, `select count(*) from auto_backup.codes`), one[int](t, l.owner, `select count(*) from jsonb_object_keys((select objects -> 'codes' from auto_backup.installation))`); got != want || got < 30 {
+	if got, want := one[int](t, tdb.owner, `select count(*) from auto_backup.codes`), one[int](t, tdb.owner, `select count(*) from jsonb_object_keys((select objects -> 'codes' from auto_backup.installation))`); got != want || got < 30 {
 		t.Errorf("%d rows are there, %d are noted", got, want)
 	}
 }
 
 // testTextsLost proves that a failure is recorded and told to people also where
 // somebody has emptied the table of the texts.
-func (l *ledger) testTextsLost(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testTextsLost(t *testing.T) {
+	s := tdb.newScenario(t)
 	s.change(installed, retrySetting("attempts", 0))
 	s.exec(t, s.owner, `create table public.kept_codes as table auto_backup.codes; delete from auto_backup.codes`)
 	defer s.exec(t, s.owner, `insert into auto_backup.codes table public.kept_codes; drop table public.kept_codes`)
@@ -154,9 +154,9 @@ func (l *ledger) testTextsLost(t *testing.T) {
 
 // testSQLState proves that the SQLSTATE that the function logged decides what
 // people are told, and that nothing else in its place is kept.
-func (l *ledger) testSQLState(t *testing.T) {
+func (tdb *testDatabase) testSQLState(t *testing.T) {
 	for state, want := range map[string]string{"57014": "57014", "PGRST202": "PGRST202", "<b>": "", "570140": ""} {
-		s := l.newScenario(t)
+		s := tdb.newScenario(t)
 		s.change(installed, retrySetting("attempts", 0))
 		run := s.dispatch("2 06:00")
 		s.accept(run)

@@ -16,12 +16,12 @@ import (
 // exactly what a first one does, and that rows stay.
 func TestConverge(t *testing.T) {
 	t.Parallel()
-	l := startLedger(t)
+	tdb := startDatabase(t)
 	drift := `select coalesce(string_agg(d.key || ': ' || d.value, ' | ' order by d.key), '') from jsonb_each_text(auto_backup.drift()) d`
-	if got := one[string](t, l.owner, drift); got != "" {
+	if got := one[string](t, tdb.owner, drift); got != "" {
 		t.Fatalf("after an installation: %s", got)
 	}
-	l.exec(t, l.admin, `
+	tdb.exec(t, tdb.admin, `
 		create role other nologin;
 		insert into auto_backup.settings (backup, document, owner) values ('kept', '{}', 'x');
 		insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now());
@@ -85,25 +85,25 @@ func TestConverge(t *testing.T) {
 		{"create rule keep as on delete to auto_backup.codes do instead nothing", "rule codes.keep: does not belong there", all},
 		{"drop table auto_backup.codes cascade", "function lookup(text, text): is missing | table codes: is missing | view history: is missing", all},
 	} {
-		l.exec(t, l.admin, "begin; "+c.tamper+"; commit")
-		if got := one[string](t, l.owner, drift); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+		tdb.exec(t, tdb.admin, "begin; "+c.tamper+"; commit")
+		if got := one[string](t, tdb.owner, drift); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.tamper, got, c.want)
 		}
-		if _, err := l.owner.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
+		if _, err := tdb.owner.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
 			t.Fatalf("%s: %v", c.tamper, err)
 		}
-		if got := one[string](t, l.owner, drift); got != "" {
+		if got := one[string](t, tdb.owner, drift); got != "" {
 			t.Errorf("%s: left are %s", c.tamper, got)
 		}
-		if got := one[string](t, l.owner, `select format('%s settings, %s runs, %s incidents',
+		if got := one[string](t, tdb.owner, `select format('%s settings, %s runs, %s incidents',
 			(select count(*) from auto_backup.settings), (select count(*) from auto_backup.runs), (select count(*) from auto_backup.incidents))`); got != c.rows {
 			t.Errorf("%s: left are %s", c.tamper, got)
 		}
-		if got := one[string](t, l.owner, `select coalesce(string_agg(r.rolname, ', '), '') from pg_auth_members m inner join pg_roles r on r.oid = m.roleid where m.member = 'postgres'::regrole and r.rolname = 'other'`); got != "" {
+		if got := one[string](t, tdb.owner, `select coalesce(string_agg(r.rolname, ', '), '') from pg_auth_members m inner join pg_roles r on r.oid = m.roleid where m.member = 'postgres'::regrole and r.rolname = 'other'`); got != "" {
 			t.Errorf("%s: postgres stays a member of %s", c.tamper, got)
 		}
 		if c.rows != all {
-			l.exec(t, l.owner, `insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now())`)
+			tdb.exec(t, tdb.owner, `insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now())`)
 		}
 	}
 }
@@ -112,20 +112,20 @@ func TestConverge(t *testing.T) {
 // refused with the statement that has to be run, and that nothing is changed.
 func TestConvergeNeedsSuperuser(t *testing.T) {
 	t.Parallel()
-	l := startLedger(t)
+	tdb := startDatabase(t)
 	for tamper, statement := range map[string]string{
 		"alter table auto_backup.runs owner to supabase_admin": "alter table auto_backup.runs owner to postgres",
 		"alter schema auto_backup owner to supabase_admin":     "alter schema auto_backup owner to postgres",
 	} {
-		l.exec(t, l.admin, tamper)
-		_, err := l.owner.Exec(t.Context(), payload.LoadDispatcher().Install)
+		tdb.exec(t, tdb.admin, tamper)
+		_, err := tdb.owner.Exec(t.Context(), payload.LoadDispatcher().Install)
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || !strings.Contains(refused.Message, "supabase_admin") || !strings.HasSuffix(refused.Hint, "run: "+statement) {
 			t.Errorf("%s: %v", tamper, err)
 		}
-		l.exec(t, l.admin, statement)
+		tdb.exec(t, tdb.admin, statement)
 	}
-	l.install(t)
+	tdb.install(t)
 }
 
 // TestUnschedule proves that a job of another role is removed, whether the role
@@ -134,29 +134,29 @@ func TestConvergeNeedsSuperuser(t *testing.T) {
 // that has to be run.
 func TestUnschedule(t *testing.T) {
 	t.Parallel()
-	l := startLedger(t)
-	l.exec(t, l.admin, `
+	tdb := startDatabase(t)
+	tdb.exec(t, tdb.admin, `
 		create role "Other one" nologin;
 		insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname)
 		select '0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', u, false, 'duplicate'
 		from unnest(array['Other one', 'service_role', 'nobody there', 'postgres', 'supabase_admin']) u`)
 	roles := `select string_agg(r.rolname || '>' || coalesce(m.member::regrole::text, ''), ',' order by r.rolname, m.member::regrole::text) || (select nspacl::text from pg_namespace where nspname = 'cron') from pg_roles r left join pg_auth_members m on m.roleid = r.oid`
-	before := one[string](t, l.admin, roles)
+	before := one[string](t, tdb.admin, roles)
 	remove := `select auto_backup.unschedule((select jsonb_agg(j.jobid) from cron.job j where j.jobname = 'duplicate' and j.username <> $1))`
-	l.exec(t, l.owner, remove, "supabase_admin")
-	if got := one[string](t, l.admin, `select string_agg(username, ',') from cron.job where jobname = 'duplicate'`); got != "supabase_admin" {
+	tdb.exec(t, tdb.owner, remove, "supabase_admin")
+	if got := one[string](t, tdb.admin, `select string_agg(username, ',') from cron.job where jobname = 'duplicate'`); got != "supabase_admin" {
 		t.Errorf("left are the jobs of %s", got)
 	}
-	if after := one[string](t, l.admin, roles); after != before {
+	if after := one[string](t, tdb.admin, roles); after != before {
 		t.Errorf("the roles were\n%s\nand are\n%s", before, after)
 	}
-	id := one[int64](t, l.admin, `select jobid from cron.job where jobname = 'duplicate'`)
-	_, err := l.owner.Exec(t.Context(), remove, "")
+	id := one[int64](t, tdb.admin, `select jobid from cron.job where jobname = 'duplicate'`)
+	_, err := tdb.owner.Exec(t.Context(), remove, "")
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "belongs to role supabase_admin") || !strings.HasSuffix(refused.Hint, fmt.Sprintf("run: select cron.unschedule(%d)", id)) {
 		t.Errorf("a superuser's job: %v", err)
 	}
-	if user := one[string](t, l.owner, "select current_user::text"); user != "postgres" {
+	if user := one[string](t, tdb.owner, "select current_user::text"); user != "postgres" {
 		t.Errorf("the session goes on as %s", user)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // before the watchdog has looked; that it shows what is recorded where nothing is
 // logged or the logs cannot be read; that whoever may read the view needs no other
 // right; and that nothing is written.
-func (l *ledger) testOutcomes(t *testing.T) {
+func (tdb *testDatabase) testOutcomes(t *testing.T) {
 	const line = `select concat_ws(' | ', state, what_happened, records, backup_id, log, log_state, alert, alert_state) from auto_backup.history where run_id = $1::uuid`
 	const made = "succeeded | The backup was made: 321 records. | 321 | " + backupID + " | written by the function | function"
 	const asked, taken = "requested | The request is made; there is no answer yet.", "running | The function has taken the run and is working."
@@ -18,11 +18,11 @@ func (l *ledger) testOutcomes(t *testing.T) {
 		does func(s *scenario, run string)
 		want string
 	}{
-		"nothing":      {func(*scenario, string) {}, asked},
-		"lost":         {func(s *scenario, run string) { s.lose(run) }, asked},
-		"accepted":     {func(s *scenario, run string) { s.accept(run) }, asked},
-		"refused":      {func(s *scenario, run string) { s.respond(run, reply{status: 401, headers: ours()}) }, asked},
-		"success":      {func(s *scenario, run string) { s.accept(run); s.succeed(run) }, made},
+		"nothing":  {func(*scenario, string) {}, asked},
+		"lost":     {func(s *scenario, run string) { s.lose(run) }, asked},
+		"accepted": {func(s *scenario, run string) { s.accept(run) }, asked},
+		"refused":  {func(s *scenario, run string) { s.respond(run, reply{status: 401, headers: ours()}) }, asked},
+		"success":  {func(s *scenario, run string) { s.accept(run); s.succeed(run) }, made},
 		// The times are long past: the function has been stopped in between.
 		"half-written": {func(s *scenario, run string) { s.accept(run); s.logSuccess(run) }, made},
 		"failure, alerted": {func(s *scenario, run string) {
@@ -35,7 +35,7 @@ func (l *ledger) testOutcomes(t *testing.T) {
 		}, "failed | The SQL function did not answer in time, and no backup was found afterwards (motivo). | written by the function | function"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := l.newScenario(t)
+			s := tdb.newScenario(t)
 			run := s.dispatch("2 06:00")
 			c.does(s, run)
 			if got := one[string](t, s.owner, line, run); got != c.want {
@@ -48,7 +48,7 @@ func (l *ledger) testOutcomes(t *testing.T) {
 		})
 	}
 
-	s := l.newScenario(t)
+	s := tdb.newScenario(t)
 	run := s.dispatch("2 06:00")
 	s.accept(run)
 	s.watch("2 06:01")

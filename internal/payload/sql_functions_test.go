@@ -12,12 +12,12 @@ import (
 // TestDispatcherSQL proves what they do together.
 func TestSQLFunctions(t *testing.T) {
 	t.Parallel()
-	l := startLedger(t)
-	t.Run("judge", l.testJudge)
-	t.Run("steps", l.testSteps)
-	t.Run("one asks at a time", l.testOneAsksAtATime)
-	t.Run("constraint of the log", l.testLogConstraint)
-	t.Run("the last leaves", l.testLastLeaves)
+	tdb := startDatabase(t)
+	t.Run("judge", tdb.testJudge)
+	t.Run("steps", tdb.testSteps)
+	t.Run("one asks at a time", tdb.testOneAsksAtATime)
+	t.Run("constraint of the log", tdb.testLogConstraint)
+	t.Run("the last leaves", tdb.testLastLeaves)
 }
 
 // judged is the run of testJudge.
@@ -277,7 +277,7 @@ var judgeCases = []struct {
 
 // testJudge proves what each state of answer and logs means for a run, on both
 // sides of every limit of time and number.
-func (l *ledger) testJudge(t *testing.T) {
+func (tdb *testDatabase) testJudge(t *testing.T) {
 	orNull := func(text string) *string {
 		if text == "" {
 			return nil
@@ -294,12 +294,12 @@ func (l *ledger) testJudge(t *testing.T) {
 			if c.answer == "" {
 				c.answer = `{"state":"gone"}`
 			}
-			got := one[string](t, l.owner, `
+			got := one[string](t, tdb.owner, `
 				select jsonb_strip_nulls(auto_backup.judge(
 					jsonb_populate_record(null::auto_backup.runs, $1::text::jsonb || $2::text::jsonb), $3::text::jsonb, $4::text::jsonb, $5::text::jsonb, $6, $7
 				))::text`,
 				run, c.run, c.answer, orNull(c.logRow), orNull(c.events), !c.unreadable, moment(t, c.at))
-			want := one[string](t, l.owner, `select jsonb_strip_nulls($1::text::jsonb)::text`, c.want)
+			want := one[string](t, tdb.owner, `select jsonb_strip_nulls($1::text::jsonb)::text`, c.want)
 			if got != want {
 				t.Errorf("the verdict is\n  %s\nwant\n  %s", got, want)
 			}
@@ -309,14 +309,14 @@ func (l *ledger) testJudge(t *testing.T) {
 
 // testOneAsksAtATime proves that somebody who asks for a run waits for another
 // one who is asking, and so finds that one's run.
-func (l *ledger) testOneAsksAtATime(t *testing.T) {
+func (tdb *testDatabase) testOneAsksAtATime(t *testing.T) {
 	ctx := t.Context()
-	s := l.newScenario(t)
-	err := pgx.BeginFunc(ctx, l.owner, func(first pgx.Tx) error {
+	s := tdb.newScenario(t)
+	err := pgx.BeginFunc(ctx, tdb.owner, func(first pgx.Tx) error {
 		if _, err := first.Exec(ctx, `select auto_backup.run_now($1)`, s.backup); err != nil {
 			return err
 		}
-		return pgx.BeginFunc(ctx, l.owner, func(second pgx.Tx) error {
+		return pgx.BeginFunc(ctx, tdb.owner, func(second pgx.Tx) error {
 			// Waiting ends only by this limit, however slow the machine is.
 			if _, err := second.Exec(ctx, `set local statement_timeout = '300ms'`); err != nil {
 				return err
@@ -332,10 +332,10 @@ func (l *ledger) testOneAsksAtATime(t *testing.T) {
 	if err != nil && !errors.Is(err, pgx.ErrTxCommitRollback) {
 		t.Fatal(err)
 	}
-	if got := one[string](t, l.owner, `select (auto_backup.run_now($1) -> 'joined')::text`, s.backup); got != "true" {
+	if got := one[string](t, tdb.owner, `select (auto_backup.run_now($1) -> 'joined')::text`, s.backup); got != "true" {
 		t.Error("the second gets a run of its own")
 	}
-	if runs := one[int](t, l.owner, `select count(*) from auto_backup.runs where backup = $1`, s.backup); runs != 1 {
+	if runs := one[int](t, tdb.owner, `select count(*) from auto_backup.runs where backup = $1`, s.backup); runs != 1 {
 		t.Errorf("there are %d runs, want 1", runs)
 	}
 }
@@ -351,7 +351,7 @@ const (
 
 // testLogConstraint proves which CHECKs of backup_logs are extended for an
 // installation, into what, and how they are put back.
-func (l *ledger) testLogConstraint(t *testing.T) {
+func (tdb *testDatabase) testLogConstraint(t *testing.T) {
 	const inserted = `insert into public.backup_logs (action_type, records_affected, details, success) values ('auto_backup', 0, 'x', false)`
 	for _, c := range []struct {
 		name     string
@@ -382,7 +382,7 @@ func (l *ledger) testLogConstraint(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx := t.Context()
-			tx, err := l.admin.Begin(ctx)
+			tx, err := tdb.admin.Begin(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -432,9 +432,9 @@ func (l *ledger) testLogConstraint(t *testing.T) {
 
 // testLastLeaves proves that the CHECKs are put back when the last backup leaves,
 // and not before.
-func (l *ledger) testLastLeaves(t *testing.T) {
+func (tdb *testDatabase) testLastLeaves(t *testing.T) {
 	ctx := t.Context()
-	tx, err := l.owner.Begin(ctx)
+	tx, err := tdb.owner.Begin(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

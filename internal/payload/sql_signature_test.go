@@ -20,26 +20,26 @@ func signature(token, body string) string {
 // testSignatures proves that the database makes the HMAC that everybody else makes,
 // for keys around the length of a block, and that whoever can read pg_net's queue
 // does not find the token there.
-func (l *ledger) testSignatures(t *testing.T) {
+func (tdb *testDatabase) testSignatures(t *testing.T) {
 	for _, length := range []int{0, 1, 43, 63, 64, 65, 131} {
 		for _, message := range []string{"", "Hi There", strings.Repeat("ação\n", 100)} {
 			key := strings.Repeat("k\x7fé", 50)[:length]
-			got := one[string](t, l.owner, `select encode(auto_backup.hmac($1::bytea, $2::bytea), 'hex')`, []byte(message), []byte(key))
+			got := one[string](t, tdb.owner, `select encode(auto_backup.hmac($1::bytea, $2::bytea), 'hex')`, []byte(message), []byte(key))
 			if want := signature(key, message); got != want {
 				t.Errorf("a key of %d bytes signs %q with %s, want %s", length, message, got, want)
 			}
 		}
 	}
 	// RFC 4231, test case 2.
-	if got, want := one[string](t, l.owner, `select encode(auto_backup.hmac('what do ya want for nothing?', 'Jefe'), 'hex')`), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"; got != want {
+	if got, want := one[string](t, tdb.owner, `select encode(auto_backup.hmac('what do ya want for nothing?', 'Jefe'), 'hex')`), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"; got != want {
 		t.Errorf("RFC 4231 has %s, the database %s", want, got)
 	}
 
-	s := l.newScenario(t)
+	s := tdb.newScenario(t)
 	s.dispatch("2 06:00:01")
 	one[int64](t, s.owner, `select auto_backup.probe($1)`, s.backup)
 	for _, role := range []string{"anon", "authenticated", "service_role", "supabase_read_only_user"} {
-		conn, err := l.admin.Acquire(context.Background())
+		conn, err := tdb.admin.Acquire(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,9 +77,9 @@ func (s *scenario) unique() string {
 }
 
 // run takes one step.
-func (l *ledger) run(t *testing.T, c step) {
+func (tdb *testDatabase) run(t *testing.T, c step) {
 	t.Helper()
-	s := l.newScenario(t)
+	s := tdb.newScenario(t)
 	counts := map[string]int{}
 	for _, line := range strings.Split(c.rows, "\n") {
 		line = strings.TrimSpace(line)
@@ -124,7 +124,7 @@ func (l *ledger) run(t *testing.T, c step) {
 
 // testSteps proves of every function what it does at the edge of each of its
 // conditions.
-func (l *ledger) testSteps(t *testing.T) {
+func (tdb *testDatabase) testSteps(t *testing.T) {
 	for _, group := range []struct {
 		name  string
 		steps []step
@@ -148,7 +148,7 @@ func (l *ledger) testSteps(t *testing.T) {
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.steps {
-				t.Run(c.name, func(t *testing.T) { l.run(t, c) })
+				t.Run(c.name, func(t *testing.T) { tdb.run(t, c) })
 			}
 		})
 	}

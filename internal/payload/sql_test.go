@@ -28,16 +28,16 @@ import (
 // write, the tests write: so each case decides what arrives, and when. Every
 // case is a backup of its own, and so the cases do not see each other.
 
-// ledger is the database under test.
-type ledger struct {
+// testDatabase is the database under test.
+type testDatabase struct {
 	stack *stack.Stack
 	owner *pgxpool.Pool // role postgres, as which jobs run
 	admin *pgxpool.Pool // superuser
 	cases atomic.Int64
 }
 
-// startLedger starts a stack without pg_net's worker and installs the dispatcher.
-func startLedger(t testing.TB) *ledger {
+// startDatabase starts a stack without pg_net's worker and installs the dispatcher.
+func startDatabase(t testing.TB) *testDatabase {
 	t.Helper()
 	ctx := context.Background()
 	s, err := stack.Start(ctx, stack.Options{Parts: stack.Database, Articles: 1})
@@ -55,19 +55,19 @@ func startLedger(t testing.TB) *ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(owner.Close)
-	l := &ledger{stack: s, owner: owner, admin: s.Admin()}
-	l.install(t)
-	l.exec(t, l.owner, `select auto_backup.extend_log_constraint('["backup_logs_action_type_check"]')`)
-	return l
+	tdb := &testDatabase{stack: s, owner: owner, admin: s.Admin()}
+	tdb.install(t)
+	tdb.exec(t, tdb.owner, `select auto_backup.extend_log_constraint('["backup_logs_action_type_check"]')`)
+	return tdb
 }
 
-func (l *ledger) install(t testing.TB) {
+func (tdb *testDatabase) install(t testing.TB) {
 	t.Helper()
-	l.exec(t, l.owner, payload.LoadDispatcher().Install)
+	tdb.exec(t, tdb.owner, payload.LoadDispatcher().Install)
 }
 
 // exec runs one statement, or a script if there are no arguments.
-func (l *ledger) exec(t testing.TB, db *pgxpool.Pool, sql string, args ...any) {
+func (tdb *testDatabase) exec(t testing.TB, db *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(context.Background(), sql, args...); err != nil {
 		t.Fatalf("%v\nin: %.300s", err, sql)
@@ -156,18 +156,18 @@ func settings() map[string]any {
 // scenario is one backup and what happens to it.
 type scenario struct {
 	*testing.T
-	*ledger
+	*testDatabase
 	backup   string
 	document map[string]any
 }
 
 // newScenario installs a backup of its own at the time installed.
-func (l *ledger) newScenario(t *testing.T) *scenario {
+func (tdb *testDatabase) newScenario(t *testing.T) *scenario {
 	t.Helper()
-	s := &scenario{T: t, ledger: l, backup: fmt.Sprintf("case-%d", l.cases.Add(1)), document: settings()}
-	s.exec(t, l.owner, `select vault.create_secret($1, $2 || '/token', 'managed')`, token, s.backup)
-	s.exec(t, l.owner, `select vault.create_secret($1, $2 || '/alert-key', 'managed')`, l.stack.AnonKey, s.backup)
-	s.exec(t, l.owner, `
+	s := &scenario{T: t, testDatabase: tdb, backup: fmt.Sprintf("case-%d", tdb.cases.Add(1)), document: settings()}
+	s.exec(t, tdb.owner, `select vault.create_secret($1, $2 || '/token', 'managed')`, token, s.backup)
+	s.exec(t, tdb.owner, `select vault.create_secret($1, $2 || '/alert-key', 'managed')`, tdb.stack.AnonKey, s.backup)
+	s.exec(t, tdb.owner, `
 		insert into auto_backup.settings (backup, document, owner, created_at, updated_at) values ($1, $2, 'test', $3, $3)`,
 		s.backup, s.document, moment(t, installed))
 	return s
@@ -408,9 +408,9 @@ func (s *scenario) want(lines ...string) {
 	}
 }
 
-// ledgerCases are the life of single runs and incidents. Each is one story and
+// runCases are the life of single runs and incidents. Each is one story and
 // the complete state that it must leave behind.
-var ledgerCases = []struct {
+var runCases = []struct {
 	name   string
 	proves string
 	do     func(s *scenario)
@@ -675,7 +675,7 @@ var ledgerCases = []struct {
 	},
 	{
 		"answer with the result",
-		"a caller that waits gets the result in the answer, and the ledger takes it from there when the logs have vanished",
+		"a caller that waits gets the result in the answer, and the run history takes it from there when the logs have vanished",
 		func(s *scenario) {
 			run := s.start("1 13:00", true)
 			s.respond(run, reply{status: 200, headers: ours(), body: fmt.Sprintf(`{"success":true,"message":"ok","run_id":%q,"backup_id":%q,"total_records":7}`, run, backupID)})
@@ -1416,7 +1416,8 @@ func (s *scenario) refuseDispatch(at, reason string) {
 	}
 }
 
-// httpCases are answers that are no backup, and what the ledger makes of them.
+// httpCases are responses that do not report a backup, and what the run history
+// records for each.
 var httpCases = []struct {
 	name   string
 	reply  reply
@@ -1459,12 +1460,12 @@ var httpCases = []struct {
 // have for itself, then what concerns the whole database.
 func TestDispatcherSQL(t *testing.T) {
 	t.Parallel()
-	l := startLedger(t)
+	tdb := startDatabase(t)
 
 	// Proves for each story that exactly the rows are left which it should leave.
-	for _, c := range ledgerCases {
+	for _, c := range runCases {
 		t.Run(c.name, func(t *testing.T) {
-			s := l.newScenario(t)
+			s := tdb.newScenario(t)
 			c.do(s)
 			s.want(c.want...)
 			if t.Failed() {
@@ -1478,7 +1479,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("answers", func(t *testing.T) {
 		for _, c := range httpCases {
 			t.Run(c.name, func(t *testing.T) {
-				s := l.newScenario(t)
+				s := tdb.newScenario(t)
 				s.change(installed, retrySetting("attempts", 0))
 				run := s.dispatch("2 06:00")
 				s.respond(run, c.reply)
@@ -1496,29 +1497,29 @@ func TestDispatcherSQL(t *testing.T) {
 		}
 	})
 
-	t.Run("ticks", l.testTicks)
-	t.Run("two at once", l.testTwoAtOnce)
-	t.Run("requests", l.testRequests)
-	t.Run("texts", l.testTexts)
-	t.Run("texts lost", l.testTextsLost)
-	t.Run("SQLSTATE", l.testSQLState)
-	t.Run("contract", l.testContract)
-	t.Run("signatures", l.testSignatures)
-	t.Run("reasons of missed ticks", l.testMissedTicks)
-	t.Run("history in plain words", l.testHistory)
-	t.Run("outcomes in the logs", l.testOutcomes)
-	t.Run("pruning", l.testPruning)
-	t.Run("closed to everybody else", l.testClosed)
-	t.Run("logs missing", l.testBrokenLogs)
-	t.Run("pg_net missing", l.testBrokenNet)
-	t.Run("crash of PostgreSQL", l.testCrash)
-	t.Run("lease", l.testLease)
-	t.Run("upgrade", l.testUpgrade)
-	t.Run("install again and remove", l.testInstallAgainAndRemove)
+	t.Run("ticks", tdb.testTicks)
+	t.Run("two at once", tdb.testTwoAtOnce)
+	t.Run("requests", tdb.testRequests)
+	t.Run("texts", tdb.testTexts)
+	t.Run("texts lost", tdb.testTextsLost)
+	t.Run("SQLSTATE", tdb.testSQLState)
+	t.Run("contract", tdb.testContract)
+	t.Run("signatures", tdb.testSignatures)
+	t.Run("reasons of missed ticks", tdb.testMissedTicks)
+	t.Run("history in plain words", tdb.testHistory)
+	t.Run("outcomes in the logs", tdb.testOutcomes)
+	t.Run("pruning", tdb.testPruning)
+	t.Run("closed to everybody else", tdb.testClosed)
+	t.Run("logs missing", tdb.testBrokenLogs)
+	t.Run("pg_net missing", tdb.testBrokenNet)
+	t.Run("crash of PostgreSQL", tdb.testCrash)
+	t.Run("lease", tdb.testLease)
+	t.Run("upgrade", tdb.testUpgrade)
+	t.Run("install again and remove", tdb.testInstallAgainAndRemove)
 }
 
 // testTicks proves which ticks start a run and for which due time.
-func (l *ledger) testTicks(t *testing.T) {
+func (tdb *testDatabase) testTicks(t *testing.T) {
 	guarded := func(document map[string]any) { schedule("guarded", true)(document) }
 	for _, c := range []struct {
 		name string
@@ -1537,7 +1538,7 @@ func (l *ledger) testTicks(t *testing.T) {
 		{"unreadable, but never ticks otherwise", schedule("zone", "Nowhere/Else"), "2 06:00:00", "2026-03-02 06:00:00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := l.newScenario(t)
+			s := tdb.newScenario(t)
 			s.change(installed, c.edit)
 			s.dispatch(c.at)
 			due := strings.Join(column[string](t, s.owner, `
@@ -1552,7 +1553,7 @@ func (l *ledger) testTicks(t *testing.T) {
 	}
 
 	t.Run("unknown", func(t *testing.T) {
-		s := l.newScenario(t)
+		s := tdb.newScenario(t)
 		for call, reason := range map[string]string{
 			`select auto_backup.dispatch('nobody', 'daily')`:              `no backup "nobody" is installed`,
 			`select auto_backup.watch('nobody')`:                          `no backup "nobody" is installed`,
@@ -1568,7 +1569,7 @@ func (l *ledger) testTicks(t *testing.T) {
 	})
 
 	t.Run("guarded and unreadable", func(t *testing.T) {
-		s := l.newScenario(t)
+		s := tdb.newScenario(t)
 		s.change(installed, func(document map[string]any) { guarded(document); schedule("zone", "Nowhere/Else")(document) })
 		s.refuseDispatch("2 06:00", "Nowhere/Else")
 	})
@@ -1576,7 +1577,7 @@ func (l *ledger) testTicks(t *testing.T) {
 
 // testTwoAtOnce proves that neither two ticks of a job nor two watchdogs at the
 // same time do anything twice.
-func (l *ledger) testTwoAtOnce(t *testing.T) {
+func (tdb *testDatabase) testTwoAtOnce(t *testing.T) {
 	const many = 6
 	ctx := context.Background()
 	together := func(s *scenario, sql string, at string) {
@@ -1591,7 +1592,7 @@ func (l *ledger) testTwoAtOnce(t *testing.T) {
 		group.Wait()
 	}
 
-	s := l.newScenario(t)
+	s := tdb.newScenario(t)
 	together(s, `select auto_backup.dispatch($1, 'daily', $2)`, "2 06:00")
 	s.want("run 2 06:00 #1 schedule requested log:- alert:-", "unsent run #1")
 
@@ -1615,7 +1616,7 @@ func (l *ledger) testTwoAtOnce(t *testing.T) {
 		if second := s.watch("2 06:30"); second["skipped"] == nil {
 			t.Errorf("the second watchdog did %v", second)
 		}
-		if other := l.newScenario(t); other.watch("2 06:30")["skipped"] != nil {
+		if other := tdb.newScenario(t); other.watch("2 06:30")["skipped"] != nil {
 			t.Error("the watchdog of another backup had to stand back")
 		}
 		return nil
@@ -1625,10 +1626,10 @@ func (l *ledger) testTwoAtOnce(t *testing.T) {
 	}
 }
 
-// testRequests proves what exactly is sent, and that no SQL text or ledger holds
-// a secret.
-func (l *ledger) testRequests(t *testing.T) {
-	s := l.newScenario(t)
+// testRequests proves what exactly is sent, and that neither an SQL text nor the
+// run history contains a secret.
+func (tdb *testDatabase) testRequests(t *testing.T) {
+	s := tdb.newScenario(t)
 	type request struct {
 		URL     string
 		Headers map[string]string
@@ -1691,7 +1692,7 @@ func (l *ledger) testRequests(t *testing.T) {
 	s.respond(run, reply{status: 404, headers: map[string]string{"sb-error-code": "NOT_FOUND"}})
 	s.watch("2 06:02")
 	alert := requests()[2]
-	check(alert.Headers, map[string]string{"Content-Type": "application/json", "apikey": l.stack.AnonKey, "Authorization": "Bearer " + l.stack.AnonKey})
+	check(alert.Headers, map[string]string{"Content-Type": "application/json", "apikey": tdb.stack.AnonKey, "Authorization": "Bearer " + tdb.stack.AnonKey})
 	check(alert.Body, map[string]any{
 		"type": "critical", "source": "Falha no Backup Automático", "timestamp": "2026-03-02T06:02:00Z",
 		"message": "O backup automático " + s.backup + " (agendamento daily, tentativa 1), previsto para 02/03/2026 às 03:00 (America/Sao_Paulo), falhou. " +
@@ -1753,7 +1754,7 @@ func readContract(t *testing.T) contract {
 }
 
 // testContract proves that the SQL uses the names that the Edge Function uses.
-func (l *ledger) testContract(t *testing.T) {
+func (tdb *testDatabase) testContract(t *testing.T) {
 	c := readContract(t)
 	success, failure := "'"+c.LogTypes["success"]+"'", "'"+c.LogTypes["failure"]+"'"
 	for function, words := range map[string][]string{
@@ -1768,7 +1769,7 @@ func (l *ledger) testContract(t *testing.T) {
 		"close":  {"'" + c.Prefixes["failed"] + "'", "'" + c.Prefixes["interrupted"] + "'", "'" + c.Prefixes["success"], "'" + c.Prefixes["started"] + "%"},
 		"alerts": {"'pending'", "'delivered'"},
 	} {
-		source := one[string](t, l.owner, `
+		source := one[string](t, tdb.owner, `
 			select prosrc from pg_proc where pronamespace = 'auto_backup'::regnamespace and proname = $1`, function)
 		for _, word := range words {
 			if !strings.Contains(source, word) {
@@ -1790,7 +1791,7 @@ func (l *ledger) testContract(t *testing.T) {
 
 // testMissedTicks proves that a run that was made up for says why its job did
 // not start it.
-func (l *ledger) testMissedTicks(t *testing.T) {
+func (tdb *testDatabase) testMissedTicks(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {
 		name string
@@ -1811,7 +1812,7 @@ func (l *ledger) testMissedTicks(t *testing.T) {
 		{"no tick", func(s *scenario) { s.schedule(s.owner) }, "the job did not tick at that time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := l.newScenario(t)
+			s := tdb.newScenario(t)
 			c.job(s)
 			t.Cleanup(func() {
 				_, err := s.admin.Exec(ctx, `delete from cron.job where jobname = $1`, s.backup+"-daily")
@@ -1838,8 +1839,8 @@ func (s *scenario) schedule(as *pgxpool.Pool) int64 {
 }
 
 // testHistory proves that a DBA can read from one view what happened to each run.
-func (l *ledger) testHistory(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testHistory(t *testing.T) {
+	s := tdb.newScenario(t)
 	s.change(installed, alertSetting("overdue_after_seconds", 48*3600))
 	run := s.dispatch("2 06:00")
 	s.accept(run)
@@ -1890,11 +1891,11 @@ func (l *ledger) testHistory(t *testing.T) {
 	}
 }
 
-// testPruning proves that the watchdog removes old rows of its own jobs and
-// ledger, once a day, a bounded number at a time, and nobody else's.
-func (l *ledger) testPruning(t *testing.T) {
+// testPruning proves that the watchdog removes old rows of its own jobs and run
+// history, once a day, a bounded number at a time, and no other rows.
+func (tdb *testDatabase) testPruning(t *testing.T) {
 	ctx := context.Background()
-	s := l.newScenario(t)
+	s := tdb.newScenario(t)
 	own := s.schedule(s.owner)
 	watchdog := one[int64](t, s.owner, `select cron.schedule($1, '0 0 31 2 *', 'select 1')`, s.backup+"-watchdog")
 	foreign := one[int64](t, s.owner, `select cron.schedule($1, '0 0 31 2 *', 'select 1')`, s.backup+"-secondary")
@@ -1941,7 +1942,7 @@ func (l *ledger) testPruning(t *testing.T) {
 	}
 	if runs, incidents := one[int](t, s.owner, `select count(*) from auto_backup.runs where backup = $1 and requested_at < $2`, s.backup, moment(t, "20 00:00")),
 		one[int](t, s.owner, `select count(*) from auto_backup.incidents where backup = $1 and kind = 'overdue'`, s.backup); runs != 1 || incidents != 1 {
-		t.Errorf("left in the ledger: %d runs and %d incidents, want 1 and 1", runs, incidents)
+		t.Errorf("left in the history: %d runs and %d incidents, want 1 and 1", runs, incidents)
 	}
 	details(own, "postgres", "15 days", 1)
 	s.watch("20 12:00")
@@ -1955,11 +1956,11 @@ func (l *ledger) testPruning(t *testing.T) {
 }
 
 // testClosed proves that no role of the API can see or call anything, that the
-// role of a plan can read the ledger and compare the token's digest, and that it
+// role of a plan can read the run history and compare the token's digest, and that it
 // cannot read the token or start anything.
-func (l *ledger) testClosed(t *testing.T) {
+func (tdb *testDatabase) testClosed(t *testing.T) {
 	ctx := context.Background()
-	s := l.newScenario(t)
+	s := tdb.newScenario(t)
 	as := func(role, sql string) error {
 		tx, err := s.admin.Begin(ctx)
 		if err != nil {
@@ -2031,8 +2032,8 @@ func (l *ledger) testClosed(t *testing.T) {
 // testBrokenLogs proves that the watchdog survives log tables that are missing
 // or altered: the run is closed, people are told, and what could not be logged
 // is logged when the table is back.
-func (l *ledger) testBrokenLogs(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testBrokenLogs(t *testing.T) {
+	s := tdb.newScenario(t)
 	s.change(installed, retrySetting("attempts", 0))
 	run := s.dispatch("2 06:00")
 	s.accept(run)
@@ -2062,8 +2063,8 @@ func (l *ledger) testBrokenLogs(t *testing.T) {
 
 // testBrokenNet proves that the watchdog survives without pg_net: it records
 // what happened, and that nobody could be told.
-func (l *ledger) testBrokenNet(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testBrokenNet(t *testing.T) {
+	s := tdb.newScenario(t)
 	s.change(installed, retrySetting("attempts", 0))
 	s.dispatch("2 06:00")
 	s.exec(t, s.admin, `alter schema net rename to net_gone`)
@@ -2084,15 +2085,15 @@ func (l *ledger) testBrokenNet(t *testing.T) {
 
 // testCrash proves with a real crash that a request that PostgreSQL lost is
 // found and tried again, although the ids of pg_net begin anew.
-func (l *ledger) testCrash(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testCrash(t *testing.T) {
+	s := tdb.newScenario(t)
 	lost := s.dispatch("2 06:00")
 	before := one[int64](t, s.owner, `select request_id from auto_backup.runs where run_id = $1::uuid`, lost)
-	if err := l.stack.RestartPostgres(context.Background(), true); err != nil {
+	if err := tdb.stack.RestartPostgres(context.Background(), true); err != nil {
 		t.Fatal(err)
 	}
-	l.owner.Reset()
-	l.admin.Reset()
+	tdb.owner.Reset()
+	tdb.admin.Reset()
 	s.watch("2 06:10")
 	s.watch("2 06:20")
 	retry := s.latest()
@@ -2117,9 +2118,9 @@ type leaseState struct {
 	Seconds  float64 `json:"seconds"`
 }
 
-func (l *ledger) acquire(t testing.TB, backup, holder string, term time.Duration) (got leaseState) {
+func (tdb *testDatabase) acquire(t testing.TB, backup, holder string, term time.Duration) (got leaseState) {
 	t.Helper()
-	text := one[string](t, l.owner, `select auto_backup.acquire($1, $2, 'user of ' || $2, $3)::text`, backup, holder, term)
+	text := one[string](t, tdb.owner, `select auto_backup.acquire($1, $2, 'user of ' || $2, $3)::text`, backup, holder, term)
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -2129,10 +2130,10 @@ func (l *ledger) acquire(t testing.TB, backup, holder string, term time.Duration
 // testLease proves that a backup has one holder at a time, and that others learn
 // which process it is; that a lease that has expired can be acquired, and renewed
 // when nobody has acquired it; and that a former holder cannot renew it.
-func (l *ledger) testLease(t *testing.T) {
+func (tdb *testDatabase) testLease(t *testing.T) {
 	const backup = "leased"
 	renew := func(holder string) (code string) {
-		_, err := l.owner.Exec(context.Background(), `select auto_backup.renew($1, $2)`, backup, holder)
+		_, err := tdb.owner.Exec(context.Background(), `select auto_backup.renew($1, $2)`, backup, holder)
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) {
 			code = refused.Code + " " + refused.Detail
@@ -2142,30 +2143,30 @@ func (l *ledger) testLease(t *testing.T) {
 		return code
 	}
 	expire := func() {
-		l.exec(t, l.owner, `update auto_backup.leases set expires_at = clock_timestamp() where backup = $1`, backup)
+		tdb.exec(t, tdb.owner, `update auto_backup.leases set expires_at = clock_timestamp() where backup = $1`, backup)
 	}
 	if code := renew("a"); !strings.HasPrefix(code, "AB004 Nobody holds") {
 		t.Errorf("a lease that nobody holds was renewed: %q", code)
 	}
-	first := l.acquire(t, backup, "a", time.Minute)
+	first := tdb.acquire(t, backup, "a", time.Minute)
 	if !first.Acquired || first.Process != "user of a" || first.Seconds < 30 || first.Seconds > 60 {
 		t.Errorf("the first gets %+v", first)
 	}
-	if other := l.acquire(t, backup, "b", time.Minute); other.Acquired || other.Process != "user of a" || other.Since != first.Since {
+	if other := tdb.acquire(t, backup, "b", time.Minute); other.Acquired || other.Process != "user of a" || other.Since != first.Since {
 		t.Errorf("the second gets %+v", other)
 	}
-	if again := l.acquire(t, backup, "a", time.Hour); !again.Acquired || again.Seconds < 3000 {
+	if again := tdb.acquire(t, backup, "a", time.Hour); !again.Acquired || again.Seconds < 3000 {
 		t.Errorf("the holder gets %+v when it asks again", again)
 	}
 	expire()
 	if code := renew("a"); code != "" {
 		t.Errorf("an expired lease that nobody else acquired was not renewed: %s", code)
 	}
-	if other := l.acquire(t, backup, "b", time.Minute); other.Acquired {
+	if other := tdb.acquire(t, backup, "b", time.Minute); other.Acquired {
 		t.Error("the lease was not renewed for its term")
 	}
 	expire()
-	if other := l.acquire(t, backup, "b", time.Minute); !other.Acquired || other.Process != "user of b" {
+	if other := tdb.acquire(t, backup, "b", time.Minute); !other.Acquired || other.Process != "user of b" {
 		t.Errorf("an expired lease cannot be acquired: %+v", other)
 	}
 	if code := renew("a"); !strings.HasPrefix(code, `AB004 "user of b" acquired it`) {
@@ -2176,16 +2177,16 @@ func (l *ledger) testLease(t *testing.T) {
 // testUpgrade proves that an installation of a version that did not note the
 // end of installations counts as finished after an upgrade, and one that was
 // interrupted does not.
-func (l *ledger) testUpgrade(t *testing.T) {
-	s := l.newScenario(t)
-	l.exec(t, l.owner, `alter table auto_backup.settings drop column completed_at`)
-	l.install(t)
-	if !one[bool](t, l.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, s.backup) {
+func (tdb *testDatabase) testUpgrade(t *testing.T) {
+	s := tdb.newScenario(t)
+	tdb.exec(t, tdb.owner, `alter table auto_backup.settings drop column completed_at`)
+	tdb.install(t)
+	if !one[bool](t, tdb.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, s.backup) {
 		t.Error("an old installation counts as unfinished")
 	}
-	young := l.newScenario(t)
-	l.install(t)
-	if one[bool](t, l.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, young.backup) {
+	young := tdb.newScenario(t)
+	tdb.install(t)
+	if one[bool](t, tdb.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, young.backup) {
 		t.Error("an interrupted installation counts as finished")
 	}
 }
@@ -2194,8 +2195,8 @@ func (l *ledger) testUpgrade(t *testing.T) {
 // at work without losing a row or a grant, that it is not removed as long as a
 // backup or an apply needs it, and that nothing is left in the database when it
 // is removed.
-func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
-	s := l.newScenario(t)
+func (tdb *testDatabase) testInstallAgainAndRemove(t *testing.T) {
+	s := tdb.newScenario(t)
 	s.lose(s.dispatch("2 06:00"))
 	s.watch("2 06:10")
 	image := func() string {
@@ -2210,7 +2211,7 @@ func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
 			) lines (line)`)
 	}
 	before := image()
-	l.install(t)
+	tdb.install(t)
 	if image() != before {
 		t.Error("installing again changed something")
 	}
@@ -2231,17 +2232,17 @@ func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
 		{"an apply", "update auto_backup.leases set expires_at = now()"},
 	} {
 		if needed.by == "an apply" {
-			l.acquire(t, "another", "somebody", time.Minute)
+			tdb.acquire(t, "another", "somebody", time.Minute)
 		}
-		l.exec(t, l.owner, remove)
-		if one[int](t, l.admin, `select count(*) from pg_namespace where nspname = 'auto_backup'`) != 1 {
+		tdb.exec(t, tdb.owner, remove)
+		if one[int](t, tdb.admin, `select count(*) from pg_namespace where nspname = 'auto_backup'`) != 1 {
 			t.Fatalf("what %s needs is removed", needed.by)
 		}
-		l.exec(t, l.owner, needed.end)
+		tdb.exec(t, tdb.owner, needed.end)
 	}
-	l.exec(t, l.owner, remove)
-	l.exec(t, l.owner, remove)
-	left := one[int](t, l.admin, `
+	tdb.exec(t, tdb.owner, remove)
+	tdb.exec(t, tdb.owner, remove)
+	left := one[int](t, tdb.admin, `
 		select (select count(*) from pg_namespace where nspname = 'auto_backup')
 			+ (select count(*) from pg_class c where c.relname ~ 'auto_backup')
 			+ (select count(*) from pg_proc p where p.prosrc ~ 'auto_backup\.')
@@ -2250,49 +2251,49 @@ func (l *ledger) testInstallAgainAndRemove(t *testing.T) {
 	if left != 0 {
 		t.Errorf("%d objects are left after the removal", left)
 	}
-	l.install(t)
+	tdb.install(t)
 }
 
-// The ledger of these benchmarks: a run a day would take 27 years to get there.
+// The run history of these benchmarks: a run a day would take 27 years to get there.
 const benchmarkRuns = 10_000
 
 // benchmarkLimit is what a call may cost.
 const benchmarkLimit = 10 * time.Millisecond
 
-// BenchmarkDispatcherSQL measures dispatch and watch with a full ledger and full
+// BenchmarkDispatcherSQL measures dispatch and watch with a full run history and full
 // logs, in a session that has called them before and, as pg_cron does, in a new
 // one, where most of the time goes into filling the session's caches. It fails
 // where even the fastest quarter of the calls in a warm session is above the
 // limit: the rest tells more about what else the machine does.
 func BenchmarkDispatcherSQL(b *testing.B) {
-	l := startLedger(b)
+	tdb := startDatabase(b)
 	ctx := context.Background()
-	l.exec(b, l.owner, `select vault.create_secret($1, 'bench/token'), vault.create_secret($1, 'bench/alert-key')`, token)
-	l.exec(b, l.owner, `
+	tdb.exec(b, tdb.owner, `select vault.create_secret($1, 'bench/token'), vault.create_secret($1, 'bench/alert-key')`, token)
+	tdb.exec(b, tdb.owner, `
 		insert into auto_backup.settings (backup, document, owner, created_at, updated_at) values ('bench', $1, 'test', '2025-03-01', '2025-03-01')`, settings())
 	// Every 50 minutes for the last 350 days; one in a hundred has failed.
-	l.exec(b, l.owner, `
+	tdb.exec(b, tdb.owner, `
 		insert into auto_backup.runs (
 			backup, schedule, trigger, due_at, attempt, state, request_id, requested_at, posted_at, http_status, answered_at, finished_at,
 			records, code, logged_by, alert_state)
 		select 'bench', 'daily', 'schedule', at, 1, case when n % 100 = 0 then 'failed' else 'succeeded' end, n, at, at, 202, at, at,
 			321, case when n % 100 = 0 then 'backup_failed' end, 'function', case when n % 100 = 0 then 'delivered' end
 		from generate_series(1, $1) n, lateral (select timestamptz '2026-03-02 05:59Z' - n * interval '50 minutes') t (at)`, benchmarkRuns)
-	l.exec(b, l.owner, `
+	tdb.exec(b, tdb.owner, `
 		insert into auto_backup.incidents (
 			backup, kind, schedule, due_at, run_id, code, opened_at, alert_state, alerted_by, alerted_at, recovered_at, recovered_by)
 		select backup, 'failed', schedule, due_at, run_id, code, finished_at, 'delivered', 'function', finished_at, finished_at, run_id
 		from auto_backup.runs where state = 'failed'`)
-	l.exec(b, l.owner, `
+	tdb.exec(b, tdb.owner, `
 		insert into public.backup_logs (id, action_type, created_at, records_affected, details, success)
 		select run_id, 'auto_backup', posted_at, 321, 'Backup automático ID: x', state = 'succeeded' from auto_backup.runs where backup = 'bench'`)
-	l.exec(b, l.owner, `
+	tdb.exec(b, tdb.owner, `
 		insert into public.system_logs (type, message, context, created_at)
 		select 'auto_backup', 'm', jsonb_build_object('run_id', run_id), posted_at from auto_backup.runs where backup = 'bench'`)
-	l.exec(b, l.admin, `
+	tdb.exec(b, tdb.admin, `
 		insert into net._http_response (id, status_code, content, created)
 		select n, 200, '{}', now() - n * interval '2 seconds' from generate_series(1, 10000) n`)
-	l.exec(b, l.admin, `analyze`)
+	tdb.exec(b, tdb.admin, `analyze`)
 	at := moment(b, "2 06:00")
 
 	type call struct {
@@ -2305,7 +2306,7 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		{"watch, a run under way", `select auto_backup.watch('bench', $1)`, func(n int) []any {
 			if n == 0 {
 				// Many rows of the logs are newer than the request, as in a busy application.
-				l.exec(b, l.owner, `
+				tdb.exec(b, tdb.owner, `
 					insert into auto_backup.runs (run_id, backup, schedule, trigger, due_at, attempt, state, request_id, requested_at, posted_at)
 					values ($1::uuid, 'bench', 'daily', 'manual', $2, 1, 'running', 1, $2, '2020-01-01') on conflict do nothing`, backupID, at)
 			}
@@ -2335,7 +2336,7 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		}
 	}
 	connect := func(b *testing.B) *pgx.Conn {
-		conn, err := pgx.Connect(ctx, l.stack.DatabaseURL)
+		conn, err := pgx.Connect(ctx, tdb.stack.DatabaseURL)
 		if err != nil {
 			b.Fatal(err)
 		}
