@@ -23,7 +23,7 @@ type edit struct {
 }
 
 // changes are what is done most often to this repository, each with the files
-// that somebody has to edit for it by hand. An entry of codes.json is one of a new
+// that somebody has to edit for it. An entry of codes.json is one of a new
 // code, whoever gives that.
 var changes = []struct {
 	what  string

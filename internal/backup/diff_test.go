@@ -156,7 +156,7 @@ func TestShown(t *testing.T) {
 	}
 }
 
-// TestDiffLeavesOthersAlone proves that what belongs to others is no difference.
+// TestDiffLeavesOthersAlone proves that what belongs to others is not a difference.
 func TestDiffLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	for what, change := range map[string]func(*State){

@@ -179,13 +179,13 @@ func (r *goReader) codesOf(expression ast.Expr, place string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a code is no literal")
+	return fmt.Errorf("a code is not a literal")
 }
 
 func (r *goReader) note(code, place string) error {
 	switch {
 	case code == "":
-		return nil // what is no problem
+		return nil // not a problem
 	case place == "":
 		return fmt.Errorf("the code %s is given outside a check", code)
 	}
@@ -217,8 +217,8 @@ func TestReadGo(t *testing.T) {
 		{"", `func f() { x.Code = c.Code }`, ""},
 		{"", `var x = Finding{Code: "l"}`, "a code is given neither to a plan nor to a status"},
 		{"", `func f() { x.Code = "m" }`, "the code m is given outside a check"},
-		{Status, `func f() { x.Code = codeOf(y) }`, "a code is no literal"},
-		{Status, `func add(code string) {}; func f(kind string) { add(kind) }`, "a code is no literal"},
+		{Status, `func f() { x.Code = codeOf(y) }`, "a code is not a literal"},
+		{Status, `func add(code string) {}; func f(kind string) { add(kind) }`, "a code is not a literal"},
 	} {
 		got := readAll(func(_, text string, found origins) error {
 			return readPackage(map[string]string{"x.go": strings.Replace(text, "x ", "package x; ", 1)}, c.place, found)
@@ -243,7 +243,7 @@ func TestGoPackages(t *testing.T) {
 			continue
 		}
 		found := origins{}
-		if err := readGo(directory, Status, found); err != nil && !strings.HasSuffix(err.Error(), "a code is no literal") {
+		if err := readGo(directory, Status, found); err != nil && !strings.HasSuffix(err.Error(), "a code is not a literal") {
 			t.Fatal(err)
 		}
 		for code := range found {

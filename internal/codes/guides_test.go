@@ -82,7 +82,7 @@ func TestReplaceTable(t *testing.T) {
 // leastText is the length from which on two equal texts are one that was copied.
 const leastText = 30
 
-// TestOneHome proves that no text of codes.json stands in a source or in a guide
+// TestOneHome proves that no text of codes.json is repeated in a source or in a guide
 // as well, but for the tables that are generated.
 func TestOneHome(t *testing.T) {
 	t.Parallel()

@@ -489,7 +489,7 @@ func imports(u *user, s *stack.Stack, text, script string) {
 	} else {
 		out := there.run(0, "terraform plan -input=false -no-color -generate-config-out=generated.tf")
 		if !strings.Contains(out, "1 to import, 0 to add, 0 to change, 0 to destroy") {
-			u.t.Errorf("the import is no mere import: %s\n%s", out, there.run(0, "cat generated.tf"))
+			u.t.Errorf("the import changes something: %s\n%s", out, there.run(0, "cat generated.tf"))
 		}
 		there.run(0, "terraform apply -input=false -auto-approve")
 	}

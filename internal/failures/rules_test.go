@@ -518,7 +518,7 @@ func (c past) watchdog(s *site, at time.Time) string {
 }
 
 // firstRetry goes through the next three hours minute by minute: jobs tick when
-// they are due, and the watchdog looks every ten minutes. It answers with the time
+// they are due, and the watchdog looks every ten minutes. It returns the time
 // at which an attempt is repeated; whatever else is started succeeds at once.
 const firstRetry = `
 create function pg_temp.first_retry(backup text, at timestamptz) returns timestamptz language plpgsql as $$

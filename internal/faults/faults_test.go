@@ -288,7 +288,7 @@ func (g group) run(ctx context.Context, progress func()) (results []result, err 
 	return results, nil
 }
 
-// builtProvider builds the provider once, and answers with the directory that
+// builtProvider builds the provider once, and returns the directory that
 // holds it.
 var builtProvider = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(scratch, "provider")
@@ -313,7 +313,7 @@ func (g group) cells(planned, applied []stack.RemoteCall) []cell {
 	return cells
 }
 
-// begin brings the project into the state before an operation and answers with
+// begin brings the project into the state before an operation and returns
 // the operation's aim.
 func (s *site) begin(o *operation) (aim, error) {
 	a := o.aim
@@ -367,7 +367,7 @@ func (s *site) clean() error {
 	return err
 }
 
-// watching answers with what looks at the schedule before each call, where it
+// watching returns what looks at the schedule before each call, where it
 // has to work all the time.
 func (s *site) watching(o *operation) func(stack.RemoteCall) {
 	s.lost = ""

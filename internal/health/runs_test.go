@@ -202,7 +202,7 @@ func TestRemarks(t *testing.T) {
 		{name: "no log row", change: last(func(r *history.Run) { r.LogState = "unwritten" }), want: func(s *Status) {
 			s.Problems = []checks.Finding{problemOf("log_not_written", checks.Healthy, "The backup due at 2026-11-23T06:00:00Z succeeded, but its log rows could not be written.")}
 		}},
-		{name: "an incident is no attempt", change: func(p *project) {
+		{name: "an incident is not an attempt", change: func(p *project) {
 			p.happened(history.Run{State: history.Overdue, DueAt: at("05:00"), RequestedAt: at("11:00"), LogState: "unwritten"}, byJob("r2", "06:00", history.Succeeded))
 		}},
 	})

@@ -180,7 +180,7 @@ func TestObserveCachedNewNames(t *testing.T) {
 
 // TestObserveCachedAfterWrites proves that nothing read before or during a write of
 // this process is an answer after it, whichever way the write went and whether
-// or not it succeeded; and that Observe reads anew without any write.
+// or not it succeeded; and that Observe reads again without any write.
 func TestObserveCachedAfterWrites(t *testing.T) {
 	t.Parallel()
 	for what, write := range map[string]func(*Service, context.Context) error{

@@ -292,7 +292,7 @@ func (v *goVisitor) replaceStatement(n ast.Stmt, replacement string) {
 	}
 }
 
-// operators are what may stand in the place of an operator.
+// operators are what may replace an operator.
 var operators = map[token.Token][]token.Token{
 	token.EQL: {token.NEQ}, token.NEQ: {token.EQL},
 	token.LSS: {token.LEQ, token.GEQ}, token.LEQ: {token.LSS, token.GTR},

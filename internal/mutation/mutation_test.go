@@ -433,7 +433,7 @@ func TestTrial(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := try(t.Context(), mutant{}, trial{dir: "/does/not/exist", args: []string{"true"}}, time.Minute); err == nil {
-		t.Error("a trial that cannot start is no error")
+		t.Error("a trial that cannot start is not an error")
 	}
 }
 
@@ -454,7 +454,7 @@ func TestParts(t *testing.T) {
 		t.Error("a part that does not exist is measured")
 	}
 	if _, err := run(t.Context(), []string{"nothing"}); err == nil {
-		t.Error("a part that does not exist is no error")
+		t.Error("a part that does not exist is not an error")
 	}
 	printTable(io.Discard, nil, 85)
 }

@@ -100,7 +100,7 @@ func lexSQL(source []byte, start, end int) (lexemes, error) {
 	return list.withDepth(), nil
 }
 
-// sqlMutants lists the changes of one function, which stands in $body$.
+// sqlMutants lists the changes of one function, whose body is between $body$.
 func sqlMutants(file string, source []byte) ([]mutant, error) {
 	quote := []byte("$body$")
 	start := bytes.Index(source, quote)
@@ -212,7 +212,7 @@ func (m *sqlMutator) caller(i int) string {
 	return ""
 }
 
-// inList reports whether a token stands in the list of "in (…)".
+// inList reports whether a token is in the list of "in (…)".
 func (m *sqlMutator) inList(i int) bool { return m.caller(i) == "in" }
 
 // between reports whether the "and" is that of "between … and".

@@ -79,7 +79,7 @@ func lexTypeScript(source []byte, start int, inTemplate bool) (lexemes, int, err
 	return list, at, nil
 }
 
-// lexTemplate reads a template string and returns what stands in its ${…}.
+// lexTemplate reads a template string and returns what is in its ${…}.
 func lexTemplate(source []byte, start int) (lexemes, int, error) {
 	var list lexemes
 	for at := start + 1; at < len(source); at++ {

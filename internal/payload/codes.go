@@ -14,7 +14,7 @@ import (
 const codesFile = "codes.json"
 
 // functionCodes are the codes that the built-in function reports, as its
-// codesFile. Other codes are left out: a new text for one of them is no reason
+// codesFile. Other codes are left out: a new text for one of them is not a reason
 // to deploy the function again.
 func functionCodes() []byte {
 	own := codes.All()

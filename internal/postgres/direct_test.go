@@ -24,7 +24,7 @@ func table(t *testing.T) string {
 	return name
 }
 
-// patience ends a wait that would otherwise hang. It is no limit that a slow
+// patience ends a wait that would otherwise hang. It is not a limit that a slow
 // machine could reach.
 const patience = 2 * time.Minute
 

@@ -239,7 +239,7 @@ func (p *project) value(query string, args ...any) string {
 	return *text
 }
 
-// patience ends a wait that would otherwise hang. It is no limit that a slow
+// patience ends a wait that would otherwise hang. It is not a limit that a slow
 // machine could reach.
 const patience = 3 * time.Minute
 
@@ -334,7 +334,7 @@ func (p *project) api() install.API {
 	return p.client()
 }
 
-// overwriteSecret changes a function secret by hand.
+// overwriteSecret changes a function secret outside Terraform.
 func (p *project) overwriteSecret(name, value string) {
 	p.t.Helper()
 	var err error

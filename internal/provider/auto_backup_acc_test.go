@@ -217,8 +217,8 @@ func TestDrift(t *testing.T) {
 	}, beyondTheMatrix(t)...)
 }
 
-// TestNoDrift proves that what does not concern the backup is no drift: the
-// same source deployed by hand, other jobs, other secrets, rows of the logs.
+// TestNoDrift proves that what does not concern the backup does not count as drift: the
+// same source deployed manually, other jobs, other secrets, rows of the logs.
 func TestNoDrift(t *testing.T) {
 	t.Parallel()
 	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {

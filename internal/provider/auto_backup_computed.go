@@ -104,7 +104,7 @@ func computedAttributes() map[string]computedAttribute {
 			},
 			field: func(m *autoBackupModel) any { return &m.Verified },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
-				// It alone is no reason for an apply, unless the last
+				// It alone does not require an apply, unless the last
 				// verification failed.
 				if p.state != nil && p.state.Verified.ValueString() != verifiedFailed {
 					return p.state.Verified

@@ -36,7 +36,7 @@ func TestBadInput(t *testing.T) {
 		"name for a secret":        {object{"name": "supabase-backup"}, `name`, "SUPABASE_"},
 		"long name":                {object{"name": strings.Repeat("a", 41)}, `name`, "limit is 40"},
 		"reserved key":             {object{"schedules": object{"watchdog": object{"cron": "0 3 * * *"}}}, `schedules["watchdog"]`, "choose another key"},
-		"key that is no name":      {object{"schedules": object{"Every Day": object{"cron": "0 3 * * *"}}}, `schedules["Every Day"]`, "lower-case letters"},
+		"key that is not a name":   {object{"schedules": object{"Every Day": object{"cron": "0 3 * * *"}}}, `schedules["Every Day"]`, "lower-case letters"},
 		"no schedule":              {object{"schedules": object{}}, `schedules`, "Leave `schedules` out for the default"},
 		"no time":                  {object{"timeouts": object{"read": "0s"}}, `timeouts.read`, "leaves no time"},
 		"less than no time":        {object{"timeouts": object{"create": "-5m"}}, `timeouts.create`, "leaves no time"},

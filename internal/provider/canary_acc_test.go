@@ -21,7 +21,7 @@ type cli struct {
 	searched map[string]string // what was printed or written, by its origin
 }
 
-// builtProvider builds the provider once for all tests, and answers with the
+// builtProvider builds the provider once for all tests, and returns the
 // directory that holds it.
 var builtProvider = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(scratch, "provider")
@@ -161,7 +161,7 @@ func TestNoSecretLeaks(t *testing.T) {
 				}
 				for where, text := range c.searched {
 					if at := strings.Index(text, canary); at >= 0 {
-						t.Errorf("%s stands in %s: …%s[canary]", what, where, text[max(0, at-120):at])
+						t.Errorf("%s is in %s: …%s[canary]", what, where, text[max(0, at-120):at])
 					}
 				}
 			}

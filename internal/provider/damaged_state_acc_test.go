@@ -11,7 +11,7 @@ import (
 )
 
 // TestDamagedState proves that no refresh and no plan of a state that was
-// damaged by hand panics: every value in it is replaced by null and by an empty
+// damaged manually panics: every value in it is replaced by null and by an empty
 // one, at every depth, and the private part by what is not JSON.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,7 @@ type drift struct {
 
 func (d drift) String() string { return d.object + ": " + d.mutation }
 
-// steady is a row of the other table: what is no drift.
+// steady is a row of the other table: a change that does not count as drift.
 type steady struct {
 	what string
 	do   func(p *project)
@@ -198,7 +198,7 @@ func TestDriftGuide(t *testing.T) {
 	}
 }
 
-// driftSite is an installed backup whose project is changed by hand.
+// driftSite is an installed backup whose project is changed outside Terraform.
 type driftSite struct {
 	*project
 	cli *cli
@@ -372,7 +372,7 @@ func (s *driftSite) works() {
 	s.await("true", "select exists (select from pg_stat_activity where backend_type = 'pg_cron launcher')")
 }
 
-// steady does what is no drift, and proves that the plan sees none.
+// steady makes a change that does not count as drift, and proves that the plan is empty.
 func (s *driftSite) steady(rows []steady) {
 	for _, row := range rows {
 		if !strings.Contains(row.what, *driftOnly) {
@@ -508,7 +508,7 @@ func told(out string) string {
 
 // inventory lists everything of the backup in the project, as others than the
 // provider see it. The order of a table's columns does not matter, and neither
-// do values that are made anew: ids, times, the token.
+// do values that are generated again: ids, times, the token.
 func (s *driftSite) inventory() map[string]bool {
 	s.t.Helper()
 	lines := map[string]bool{}

@@ -309,7 +309,7 @@ func sourceOf(p *project) map[string]string {
 	return files
 }
 
-// steadyRows are what is no drift.
+// steadyRows are changes that do not count as drift.
 func steadyRows() []steady {
 	redeploy := func(p *project, directory string, name string) {
 		files := map[string][]byte{}

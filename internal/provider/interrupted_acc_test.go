@@ -316,7 +316,7 @@ func refusing(method, tail string) func(http.Handler) http.Handler {
 
 // TestFailedAdoption proves that an adoption which fails, half-way or at its
 // proof, leaves the adopted job at work and nothing in the state, whose resource
-// Terraform would remove before it creates it anew; that it says so; and that the
+// Terraform would remove before it creates it again; that it says so; and that the
 // next apply goes on from there.
 func TestFailedAdoption(t *testing.T) {
 	t.Parallel()
@@ -399,7 +399,7 @@ func TestClaimedSecrets(t *testing.T) {
 
 // TestGoneBackup proves that a state whose backup is not there any more, for
 // example because a destroy died before it could say so, is refreshed: a plan
-// makes the backup anew, and a destroy has nothing to do, but for the schema where
+// creates the backup again, and a destroy has nothing to do, but for the schema where
 // the destroy died just before that.
 func TestGoneBackup(t *testing.T) {
 	t.Parallel()
@@ -450,7 +450,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 }
 
 // TestFailedCreationWithoutSettings proves that what a failed creation has left
-// is begun anew also when somebody has removed the settings, which say that it
+// starts again also when somebody has removed the settings, which say that it
 // did not come to its end.
 func TestFailedCreationWithoutSettings(t *testing.T) {
 	t.Parallel()

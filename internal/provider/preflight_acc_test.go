@@ -31,7 +31,7 @@ type finding struct {
 // broken is one way in which a project can be broken before it has a backup.
 type broken struct {
 	name string
-	// do breaks the project and undo mends it, as the superuser; with and
+	// do breaks the project and undo repairs it, as the superuser; with and
 	// without are for what SQL cannot do.
 	do, undo      string
 	with, without func(*project)
@@ -424,9 +424,9 @@ func (p *project) status(slug, status string) {
 	}
 }
 
-// TestPreflight proves that a plan says what in a project stands in the way of
+// TestPreflight proves that a plan says what in a project prevents
 // a backup, one broken project for each cause: with its severity, at its
-// argument, with the object, the reason and what mends it, and nothing else;
+// argument, with the object, the reason and the remedy, and nothing else;
 // that the real Terraform stops at an error; that a healthy project is silent;
 // and that none of this writes, because the token and the role may only read.
 func TestPreflight(t *testing.T) {

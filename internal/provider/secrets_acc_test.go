@@ -130,11 +130,11 @@ func TestSecrets(t *testing.T) {
 	for where, text := range c.searched {
 		for _, value := range []string{"value-ephemeral", "value-rotated", "value-unplanned"} {
 			if strings.Contains(text, value) {
-				t.Errorf("the value %q stands in %s", value, where)
+				t.Errorf("the value %q is in %s", value, where)
 			}
 		}
 		if strings.HasSuffix(where, ".tfstate") && strings.Contains(text, "value-of-ours") {
-			t.Errorf("a secret's value stands in %s", where)
+			t.Errorf("a secret's value is in %s", where)
 		}
 	}
 }

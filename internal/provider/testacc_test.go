@@ -177,7 +177,7 @@ func TestForeignTarget(t *testing.T) {
 		}
 	}
 	if _, err := read(own, envTestRestart, "docker restart"); err == nil {
-		t.Error("a restart command that is no list is taken")
+		t.Error("a restart command that is not a list is taken")
 	}
 }
 

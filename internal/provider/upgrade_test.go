@@ -41,7 +41,7 @@ const (
 // schema has written is read by this one and plans nothing for the same
 // project, as it is and without its computed attributes: those that a later
 // release adds are filled by the refresh. The fingerprints of secrets, whose
-// salts stand in the fixture, must still say the same. Every schema version has
+// salts are in the fixture, must still say the same. Every schema version has
 // a fixture, and that of the first release stays forever.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()

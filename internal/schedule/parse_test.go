@@ -11,7 +11,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
-// testdataLines returns the lines of a file that are no comments.
+// testdataLines returns the lines of a file that are not comments.
 func testdataLines(t testing.TB, name string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))

@@ -322,7 +322,7 @@ func TestModelOfPgCron(t *testing.T) {
 			default:
 				want, ok := readCron(c.want, cron142)
 				if !ok {
-					t.Fatalf("measured.tsv: %q is no list of fields", c.want)
+					t.Fatalf("measured.tsv: %q is not a list of fields", c.want)
 				}
 				if got.minute != want.minute || got.hour != want.hour || !sameDays(&got, &want) {
 					t.Errorf("%d %q: fires otherwise than %s", c.version, m.expr, c.want)

@@ -315,7 +315,7 @@ func TestReplaceDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := replaceDirectory(path("dir"), path("fresh"), "."); err == nil {
-		t.Error("a directory that cannot be put aside is no error")
+		t.Error("a directory that cannot be put aside is not an error")
 	}
 	if err := replaceDirectory(path("dir"), path("fresh"), path("aside")); err != nil {
 		t.Error(err)

@@ -74,7 +74,7 @@ func TestSpecifiers(t *testing.T) {
 		"property":                 {`const o = { import: "./gone.ts", from: "./gone.ts" }`, ""},
 		"meta":                     {`import.meta.resolve("./gone.ts"); new URL("./gone.ts", import.meta.url)`, ""},
 		"computed":                 {"await import(name); await import(`./${name}.ts`); await import(\"./\" + name)", ""},
-		"a number is no text":      {"import(0); import(7)", ""},
+		"a number, not a text":     {"import(0); import(7)", ""},
 		"unfinished":               {"const s = `${import(", ""},
 		"unfinished text":          {"import \"./a.ts\"; import \"./gone.ts", "./a.ts"},
 		"unfinished comment":       {"import \"./a.ts\" /* no end", "./a.ts"},

@@ -120,7 +120,7 @@ func try(t *testing.T, conn *pgx.Conn, attempts map[string]attempt) {
 	}
 }
 
-// patience ends a wait that would otherwise hang. It is no limit that a slow
+// patience ends a wait that would otherwise hang. It is not a limit that a slow
 // machine could reach.
 const patience = 2 * time.Minute
 

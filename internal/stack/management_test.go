@@ -228,7 +228,7 @@ func TestAPIKeys(t *testing.T) {
 // Proves that secrets are listed by the SHA-256 of their value, beside
 // Supabase's own, that writing replaces by name and leaves others alone, that
 // a batch with a bad name or value changes nothing, and that deleting what is
-// not there is no error.
+// not there does not fail.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	list := func() map[string]string {

@@ -109,7 +109,7 @@ func (d *openAPI) check(at string, s *schema, value any) []string {
 	case "object":
 		object, ok := value.(map[string]any)
 		if !ok {
-			return wrong("is no object")
+			return wrong("is not an object")
 		}
 		var problems []string
 		for _, name := range s.Required {
@@ -130,7 +130,7 @@ func (d *openAPI) check(at string, s *schema, value any) []string {
 	case "array":
 		array, ok := value.([]any)
 		if !ok {
-			return wrong("is no array")
+			return wrong("is not an array")
 		}
 		var problems []string
 		for i, item := range array {
@@ -142,7 +142,7 @@ func (d *openAPI) check(at string, s *schema, value any) []string {
 		n := utf8.RuneCountInString(text)
 		switch {
 		case !ok:
-			return wrong("is no string")
+			return wrong("is not a string")
 		case s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(text):
 			return wrong("%q does not match %s", text, s.Pattern)
 		case s.MinLength != nil && n < *s.MinLength, s.MaxLength != nil && n > *s.MaxLength:
@@ -150,15 +150,15 @@ func (d *openAPI) check(at string, s *schema, value any) []string {
 		}
 	case "integer":
 		if number, ok := value.(float64); !ok || number != float64(int64(number)) {
-			return wrong("%v is no integer", value)
+			return wrong("%v is not an integer", value)
 		}
 	case "number":
 		if _, ok := value.(float64); !ok {
-			return wrong("%v is no number", value)
+			return wrong("%v is not a number", value)
 		}
 	case "boolean":
 		if _, ok := value.(bool); !ok {
-			return wrong("%v is no boolean", value)
+			return wrong("%v is not a boolean", value)
 		}
 	}
 	return nil

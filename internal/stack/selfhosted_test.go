@@ -53,7 +53,7 @@ func call(t *testing.T, s *Stack, slug string, header http.Header) (int, string,
 // TestSelfHostedFunctions proves what sets a self-hosted project apart: a
 // function is served as soon as its files are there, a process goes on with the
 // code and the environment that it began with, an own variable wins over the
-// env file, and only a container created anew has read the file again.
+// env file, and only a recreated container has read the file again.
 func TestSelfHostedFunctions(t *testing.T) {
 	t.Parallel()
 	s := startSelfHosted(t, Options{Articles: 1})

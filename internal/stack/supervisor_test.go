@@ -73,7 +73,7 @@ func appears(pattern string) bool {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return true
 		}
-		time.Sleep(time.Millisecond) // a file's appearance is no event here
+		time.Sleep(time.Millisecond) // there is no event for a new file
 	}
 	return false
 }

@@ -289,7 +289,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// Connections that a server closes are no failure over real sockets either: a
+// Connections that a server closes do not count as failures over real sockets either: a
 // read succeeds on the next one, and a write is reported.
 func TestCutConnections(t *testing.T) {
 	t.Parallel()

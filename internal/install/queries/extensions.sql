@@ -1,4 +1,4 @@
--- The extensions that a backup stands on. Each is created where Supabase keeps
+-- The extensions that a backup needs. Each is created where Supabase keeps
 -- it; one that is there is left as it is. Two applies at once would fail over
 -- one that neither finds.
 do $do$

@@ -208,7 +208,7 @@ func (i idle) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource
 
 func (idle) Read(context.Context, resource.ReadRequest, *resource.ReadResponse) {}
 
-// ModifyPlan keeps what there is: the framework plans every computed value anew
+// ModifyPlan keeps what there is: the framework plans every computed value again
 // where a default is missing, and defaults are left out here.
 func (idle) ModifyPlan(_ context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if !req.State.Raw.IsNull() && !req.Plan.Raw.IsNull() {

@@ -53,8 +53,8 @@ for (
   });
 }
 
-// A config.json that is no object at all is told apart from a wrong field.
-Deno.test("config: refuses what is no object", () => {
+// A config.json that is not an object is told apart from a wrong field.
+Deno.test("config: refuses what is not an object", () => {
   for (const value of [null, [], "x", 1, undefined]) {
     assert.equal(parseConfig(value), "config.json is not an object");
   }

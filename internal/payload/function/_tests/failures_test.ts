@@ -333,7 +333,7 @@ const CASES: readonly Case[] = [
     row: false,
   },
   {
-    name: "a conflict that is no duplicate",
+    name: "a conflict that is not a duplicate",
     arrange: (project) =>
       project.fault(CLAIM, () => pgError(409, "23503", "violates foreign key constraint")),
     code: "log_rejected",
@@ -687,7 +687,7 @@ const ALERTS: readonly AlertCase[] = [
 ];
 
 for (const { name, arrange, setting, request, alert } of ALERTS) {
-  // The alert's true outcome stands in the row of system_logs, for the watchdog to act on; the
+  // The alert's true outcome is in the row of system_logs, for the watchdog to act on; the
   // alert function is called at most once.
   Deno.test(`alert: ${name}`, async () => {
     const { project, post } = harness(setting);
@@ -849,7 +849,7 @@ Deno.test("lost answers: another delivery's claim", async () => {
   }
 });
 
-// A conflict after a lost answer whose owner cannot be found out is no claim.
+// A conflict after a lost answer whose owner cannot be found out is not a claim.
 Deno.test("lost answers: a conflict that cannot be looked into", async () => {
   const { project, post } = harness();
   project.fault(CLAIM, broken);

@@ -274,7 +274,7 @@ Deno.test("refusals: a secret with a trailing newline matches nothing", async ()
   assert.equal((await post()).status, 401);
 });
 
-// From the first to the last step of a rotation there is no request that both sides cannot agree on.
+// From the first to the last step of a rotation both sides accept every request.
 Deno.test("rotation: the old and the new token are accepted", async () => {
   const { post, project } = harness({ env: { AUTO_BACKUP_TOKEN_NEXT: NEXT_TOKEN } });
   assert.equal((await post({ wait: true })).status, 200);

@@ -109,7 +109,7 @@ for (
   });
 }
 
-// Bodies that are no request at all.
+// Bodies that are not requests.
 Deno.test("request: refuses what is no JSON object", async () => {
   const bodies: [BodyInit | null, string | null][] = [
     [null, "application/json"],
@@ -129,7 +129,7 @@ Deno.test("request: refuses what is no JSON object", async () => {
   }
 });
 
-// Bytes that are no text are not repaired on the way in.
+// Bytes that are not text are not repaired on the way in.
 Deno.test("request: refuses what is not UTF-8", async () => {
   const text = new TextEncoder().encode('{"run_id":"?"}');
   const read = await send(text.with(text.indexOf(0x3f), 0xff));

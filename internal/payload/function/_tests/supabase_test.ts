@@ -14,7 +14,7 @@ import {
 const ADDRESS = "http://project.test";
 const ANON_JWT = SERVICE_JWT.replace("c2ln", "YW5v");
 
-// Which key is used, and which one may stand in Authorization for a function that checks JWTs.
+// Which key is used, and which one may be sent as Authorization for a function that checks JWTs.
 for (
   const [name, env, wanted] of [
     [
@@ -51,7 +51,7 @@ for (
       [SERVICE_JWT, "SUPABASE_SERVICE_ROLE_KEY", SERVICE_JWT],
     ],
     [
-      "the legacy key where the list is no object",
+      "the legacy key where the list is not an object",
       { SUPABASE_SECRET_KEYS: "[]", SUPABASE_SERVICE_ROLE_KEY: SERVICE_JWT },
       [SERVICE_JWT, "SUPABASE_SERVICE_ROLE_KEY", SERVICE_JWT],
     ],
@@ -113,7 +113,7 @@ Deno.test("headers: new keys stay out of Authorization", async () => {
   assert.match(rest?.headers.get("user-agent") ?? "", /^auto-backup\//);
 });
 
-// A success that is not in the service's own form is no success.
+// A success that is not in the service's own form does not count as one.
 Deno.test("answers: only PostgREST's own form counts", async () => {
   const { project, supabase } = client(SECRET_KEY, null);
   const answers: [string, () => Response, string][] = [
