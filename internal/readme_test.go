@@ -106,3 +106,22 @@ func readme(t *testing.T) string {
 	}
 	return string(text)
 }
+
+// TestReadmeQuotesAPlan proves that the plan in the repository's README.md is what
+// Terraform prints.
+func TestReadmeQuotesAPlan(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := os.ReadFile("provider/testdata/plans/drift-job-rescheduled.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, quoted, found := strings.Cut(string(page), "```text\n  ~ resource")
+	quoted, _, _ = strings.Cut(quoted, "```")
+	if !found || !strings.Contains(string(plan), "  ~ resource"+quoted) {
+		t.Errorf("README.md quotes this plan, which no test has seen:\n  ~ resource%s", quoted)
+	}
+}
