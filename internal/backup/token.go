@@ -67,6 +67,3 @@ func NewToken() string {
 	_, _ = rand.Read(random) // it never fails: without randomness the program ends
 	return base64.RawURLEncoding.EncodeToString(random)
 }
-
-// NewInstance makes a random ID for Settings.Instance.
-func NewInstance() string { return rand.Text() }

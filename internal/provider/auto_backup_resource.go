@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -235,7 +236,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	case state == nil:
 		// The project may have changed since the plan was made.
 		checkInstalled(spec, found, diags)
-		spec.Settings.Instance = backup.NewInstance()
+		spec.Settings.Instance = rand.Text()
 	case found.Superseded(was.instance()):
 		diags.AddError("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it. Plan again.", spec.ID))
 	default:
