@@ -1,6 +1,9 @@
 package backup
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // The PRD's values, which are the defaults of a backup.
 const (
@@ -41,6 +44,20 @@ type Settings struct {
 
 // NeedsKey reports whether the database calls a function that may ask for a key.
 func (s Settings) NeedsKey() bool { return s.Alert.Enabled || s.Function.SendKey }
+
+// Elsewhere returns the first URL in the settings that is not of the project of own,
+// and the one that own has in its place. Both are empty if there is none. Such
+// settings come from another project, whose database was copied into this one.
+func (s Settings) Elsewhere(own Settings) (there, here string) {
+	for _, address := range [][2]string{{s.Function.URL, own.Function.URL}, {s.Alert.URL, own.Alert.URL}} {
+		found, _, isURL := strings.Cut(address[0], "/functions/v1/")
+		wanted, _, known := strings.Cut(address[1], "/functions/v1/")
+		if isURL && known && found != wanted {
+			return address[0], address[1]
+		}
+	}
+	return "", ""
+}
 
 // FunctionSettings says which Edge Function the dispatcher calls and what the
 // function calls.

@@ -6,6 +6,33 @@ import (
 	"time"
 )
 
+// TestElsewhere proves that settings which were copied from another project are told
+// apart by the first of their URLs, and that those without URLs are not.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	const own, other = "https://own.supabase.co/functions/v1/", "https://other.supabase.co/functions/v1/"
+	urls := func(function, alert string) Settings {
+		return Settings{Function: FunctionSettings{URL: function}, Alert: AlertSettings{URL: alert}}
+	}
+	mine := urls(own+"auto-backup", own+"alert-processor")
+	for what, c := range map[string]struct {
+		found, own  Settings
+		there, here string
+	}{
+		"the same":             {mine, mine, "", ""},
+		"another slug":         {urls(own+"x", own+"y"), mine, "", ""},
+		"both":                 {urls(other+"auto-backup", other+"alert-processor"), mine, other + "auto-backup", own + "auto-backup"},
+		"the alert's":          {urls(own+"auto-backup", other+"alert-processor"), mine, other + "alert-processor", own + "alert-processor"},
+		"none":                 {Settings{}, mine, "", ""},
+		"no URL":               {urls("nowhere", ""), mine, "", ""},
+		"the own one is unset": {urls(other+"auto-backup", ""), Settings{}, "", ""},
+	} {
+		if there, here := c.found.Elsewhere(c.own); there != c.there || here != c.here {
+			t.Errorf("%s: %q and %q", what, there, here)
+		}
+	}
+}
+
 // TestSettingsDocument proves the JSON document that the dispatcher and the
 // watchdog read, and that it is read back as it was written.
 func TestSettingsDocument(t *testing.T) {

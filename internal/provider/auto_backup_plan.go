@@ -251,6 +251,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
 		return
 	}
+	warnClone(spec, found.Settings, diags)
 	if replaced {
 		checkReplacement(found, replaces, diags)
 	} else {
@@ -295,9 +296,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		addError(diags, "Objects with the backup's names exist", err)
 		return
 	}
-	if found.Settings != nil {
-		warnClone(spec, *found.Settings, diags)
-	}
+	warnClone(spec, found.Settings, diags)
 	if !found.AdmitsLog() && !spec.ExtendLogConstraint {
 		checkLog(spec, diags)
 	}
@@ -346,18 +345,15 @@ func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostic
 
 // warnClone warns that the database is a copy of another project's: its jobs call
 // that project's function until they are repaired.
-func warnClone(spec backup.Spec, found backup.Settings, diags *diag.Diagnostics) {
-	for _, address := range [][2]string{
-		{spec.Settings.Function.URL, found.Function.URL}, {spec.Settings.Alert.URL, found.Alert.URL},
-	} {
-		here, _, _ := strings.Cut(address[0], "/functions/v1/")
-		there, _, isURL := strings.Cut(address[1], "/functions/v1/")
-		if isURL && here != there {
-			diags.AddWarning("The database calls another project",
-				fmt.Sprintf("The settings of backup %s contain %s, which is not a URL of this project. This happens when a database is cloned, branched or restored from another project. An apply changes it to %s.",
-					spec.ID, address[1], address[0]))
-			return
-		}
+func warnClone(spec backup.Spec, found *backup.Settings, diags *diag.Diagnostics) {
+	if found == nil {
+		return
+	}
+	if there, here := found.Elsewhere(spec.Settings); there != "" {
+		diags.AddWarning("The database calls another project",
+			fmt.Sprintf("The settings of backup %s contain %s, which is not a URL of this project. This happens when a database is cloned, branched or restored from another project. "+
+				"An apply changes it to %s, and gives the backup a token and an alert key of its own. It does not change the other project.",
+				spec.ID, there, here))
 	}
 }
 

@@ -88,7 +88,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
-	if found.Superseded(was.instance()) {
+	if superseded(found, was) {
 		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it, so the installation in the state no longer exists. The current one is not changed.", found.ID))
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
@@ -145,7 +145,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 	if !ok {
 		return
 	}
-	if found.Superseded(was.instance()) {
+	if superseded(found, was) {
 		resp.Diagnostics.AddWarning("Nothing was removed", fmt.Sprintf("Backup %s was recreated after this state last recorded it. The current installation belongs to the state that created it, and is kept.", found.ID))
 		return
 	}
@@ -237,10 +237,13 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		// The project may have changed since the plan was made.
 		checkInstalled(spec, found, diags)
 		spec.Settings.Instance = rand.Text()
-	case found.Superseded(was.instance()):
+	case superseded(found, was):
 		diags.AddError("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it. Plan again.", spec.ID))
 	default:
 		spec.Settings.Instance = was.instance()
+		if copied(spec.Settings, found) && found.Settings.Instance == was.instance() {
+			spec.Settings.Instance = rand.Text() // the original has this one
+		}
 	}
 	if diags.HasError() {
 		return

@@ -97,6 +97,23 @@ func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.Modif
 	}
 }
 
+// superseded reports whether the backup was recreated since it was applied as was
+// says. One that came with a copy of another project's database was not: it is the
+// state's own backup, with what the copy has overwritten.
+func superseded(found backup.State, was *applied) bool {
+	return found.Superseded(was.instance()) && !copied(was.Settings, found)
+}
+
+// copied reports whether the settings in the project are a copy of another project's.
+// own are settings of this project.
+func copied(own backup.Settings, found backup.State) bool {
+	if found.Settings == nil {
+		return false
+	}
+	there, _ := found.Settings.Elsewhere(own)
+	return there != ""
+}
+
 // checkImport refuses the import of a backup that does not exist. The refresh that
 // follows uses what it reads.
 func checkImport(ctx context.Context, service *install.Service, id backup.ID, diags *diag.Diagnostics) {

@@ -1,0 +1,127 @@
+package provider_test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
+
+// copyInto restores a project's database into another one, as a dump and a restore
+// do, or, with the vault's key, as Supabase clones a project.
+func (p *project) copyInto(to *project, withKey bool) {
+	p.t.Helper()
+	bin, err := stack.PostgresBin()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	file := filepath.Join(p.t.TempDir(), "dump")
+	for _, command := range [][]string{
+		{"pg_dump", "--format=custom", "--schema=auto_backup", "--file=" + file, "--dbname=" + p.AdminDatabaseURL},
+		{"pg_restore", "--clean", "--if-exists", "--exit-on-error", "--dbname=" + to.AdminDatabaseURL, file},
+		{"pg_dump", "--format=custom", "--data-only", "--table=public.*", "--file=" + file, "--dbname=" + p.AdminDatabaseURL},
+	} {
+		run := exec.CommandContext(p.t.Context(), filepath.Join(bin, command[0]), command[1:]...)
+		if out, err := run.CombinedOutput(); err != nil {
+			p.t.Fatalf("%s: %v\n%s", command[0], err, out)
+		}
+	}
+	to.sql("do $$ declare t text; begin for t in select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'public' loop execute 'truncate ' || t || ' cascade'; end loop; end $$")
+	restore := exec.CommandContext(p.t.Context(), filepath.Join(bin, "pg_restore"), "--data-only", "--disable-triggers", "--exit-on-error", "--dbname="+to.AdminDatabaseURL, file)
+	// The log's CHECK comes with the dump in reality.
+	to.sql("alter table public.backup_logs drop constraint backup_logs_action_type_check")
+	if out, err := restore.CombinedOutput(); err != nil {
+		p.t.Fatalf("pg_restore: %v\n%s", err, out)
+	}
+	to.sql("alter table public.backup_logs add constraint backup_logs_action_type_check " + p.value("select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'"))
+	for _, table := range []string{"vault.secrets", "cron.job"} {
+		rows := p.value("select jsonb_agg(to_jsonb(t)) from " + table + " t")
+		to.sql("delete from " + table)
+		to.sql(fmt.Sprintf("insert into %[1]s select * from jsonb_populate_recordset(null::%[1]s, $1::text::jsonb)", table), rows)
+	}
+	if withKey {
+		const key = "current_setting('data_directory') || '/../vault-root-key'"
+		to.sql(fmt.Sprintf("do $$ begin execute format('copy (select %%L) to %%L', '%s', %s); end $$", p.value("pg_read_file("+key+")"), key))
+	}
+}
+
+// TestClone proves that a backup whose database was dumped and restored into another
+// project, or cloned with the vault's key, or restored over that project's own
+// backup, is made whole there: the plan says what happened, one apply repairs it and
+// verifies it by a whole backup, and the next plan is empty. The original keeps its
+// jobs, keys and run history, and its state knows it as before.
+func TestClone(t *testing.T) {
+	t.Parallel()
+	const verified = `verify = "backup"`
+	imported := func(to *project) string {
+		return fmt.Sprintf("\nimport {\n to = %s\n id = %q\n}\n", address, to.ProjectRef+"/auto-backup")
+	}
+	for name, c := range map[string]struct {
+		// withKey says that the vault of the copy has the original's key, owned that
+		// the other project has a backup of its own.
+		withKey, owned bool
+		arguments      string
+		block          func(to *project) string
+		says           []string
+	}{
+		"a dump, imported": {
+			arguments: verified, block: imported,
+			says: []string{"The database calls another project", "invocation token", "vault secret auto-backup/alert-key", "cannot be decrypted by the vault"},
+		},
+		"a clone with the vault's key, imported": {
+			withKey: true, arguments: verified, block: imported,
+			says: []string{"The database calls another project", "vault secret auto-backup/alert-key", "is not a public key of this project"},
+		},
+		"a dump, adopted": {
+			arguments: verified + "\nadopt_existing = true",
+			says:      []string{"The database calls another project"},
+		},
+		"a dump, over a backup of its own": {
+			owned: true, arguments: verified,
+			says: []string{"The database calls another project", "belongs to another installation", "cannot be decrypted by the vault"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to := start(t, stack.Options{Articles: 3}), start(t, stack.Options{Articles: 2})
+			original := newCLI(t, required+from.config(verified))
+			original.run(0, "apply", "-auto-approve", "-no-color")
+			from.older()
+			const history = "select jsonb_agg(to_jsonb(r) order by r.run_id) from auto_backup.runs r"
+			block := ""
+			if c.block != nil {
+				block = c.block(to)
+			}
+			copied := newCLI(t, required+to.config(c.arguments)+block)
+			if c.owned {
+				copied.run(0, "apply", "-auto-approve", "-no-color")
+			}
+			from.copyInto(to, c.withKey)
+			before, runs := from.everything(), from.value(history)
+
+			copied.says(copied.run(2, "plan", "-detailed-exitcode", "-no-color"), c.says...)
+			copied.run(0, "apply", "-auto-approve", "-no-color")
+			copied.run(0, "plan", "-detailed-exitcode", "-no-color")
+			to.works("auto-backup")
+			if here, there := to.value("select document ->> 'instance' from auto_backup.settings"), from.value("select document ->> 'instance' from auto_backup.settings"); here == there || here == "" {
+				t.Errorf("the copy has the instance %q of the original", here)
+			}
+			const secrets = "select string_agg(decrypted_secret, ',' order by name) from vault.decrypted_secrets where name like 'auto-backup/%'"
+			for _, secret := range strings.Split(from.value(secrets), ",") {
+				if strings.Contains(to.value(secrets), secret) {
+					t.Error("the copy has a secret of the original")
+				}
+			}
+			if after := from.everything(); after != before {
+				t.Errorf("the original is\n%s\nafter\n%s", after, before)
+			}
+			if after := from.value(history); after != runs {
+				t.Errorf("the original's history is\n%s\nafter\n%s", after, runs)
+			}
+			original.run(0, "plan", "-detailed-exitcode", "-no-color")
+		})
+	}
+}
