@@ -93,7 +93,7 @@ func (p sqlPart) measure(ctx context.Context, o *options) (*result, error) {
 	}
 	t := trial{
 		dir:  filepath.Join(o.root, payloadDir),
-		args: []string{binary, "-test.failfast", "-test.count=1", "-test.run=" + sqlTests},
+		args: []string{binary, "-test.failfast", "-test.count=1", "-test.run=" + moreTests},
 	}
 	limit, err := t.baseline(ctx)
 	if err != nil {
