@@ -60,6 +60,7 @@ func TestSQLMutants(t *testing.T) {
 			"perform pg_advisory_xact_lock(hashtextextended('a', 0)) → null",
 		}},
 		{"aggregates", "select max(a), greatest(b, c) from t order by d desc", []string{"max → min", "greatest → least", "desc → asc"}},
+		{"other operators", "select a # 5, b #> c", []string{"5 → 6"}},
 		{"large numbers", "select 2000, b + 1", []string{"2000 → 4000", "+ → -", "1 → 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

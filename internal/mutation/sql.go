@@ -70,7 +70,7 @@ var sqlToken = regexp.MustCompile(`(?s)^(?:` + strings.Join([]string{
 	`(?P<quoted>[eE]?'(?:[^']|'')*')`,
 	`(?P<word>[\pL_][\pL\d_]*|"[^"]*"|#[a-z_]+)`,
 	`(?P<number>\d+(?:\.\d+)?)`,
-	`(?P<sign>::|:=|=>|<=|>=|<>|!=|#>>|#>|->>|->|\|\||@>|!~\*|!~|~\*|[-+*/%<>=~?@(){}\[\],;.:|&$])`,
+	`(?P<sign>::|:=|=>|<=|>=|<>|!=|#>>|#>|->>|->|\|\||@>|!~\*|!~|~\*|[-+*/%<>=~?@#(){}\[\],;.:|&$])`,
 }, "|") + `)`)
 
 // lexSQL reads SQL from start to end. Words are in lower case.

@@ -48,6 +48,15 @@ var collectSteps = []step{
 		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{"succeeded": 1}`, runStates, "succeeded log:function end:2 06:30",
 	},
 	{
+		// The function reported an interruption, and made the backup all the same.
+		// The incident was opened in between, and only a later success ends it.
+		"given up after the function's report, and a success after all",
+		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"interrupted","logged_by":"function","function_alert":"pending"}
+		` + rowOf("true", "x") + `
+		` + runOf("auto_backup", `{"backup_id":"5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11"}`, "'2 06:01Z'"),
+		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{"succeeded": 1}`, runStates, "succeeded log:function alert:pending end:2 06:30",
+	},
+	{
 		"two of these",
 		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"no_answer","logged_by":"watchdog"}
 		` + rowOf("true", "x") + `
