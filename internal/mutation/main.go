@@ -43,11 +43,11 @@ var goParts = []goPart{
 	{dir: "internal/payload", skip: "^(TestConverge.*|TestUnschedule|TestDispatcherSQL|TestSQL.*)$"},
 	{dir: "internal/plsql"},
 	{dir: "internal/preflight"},
-	{dir: "internal/postgres"},
+	{dir: "internal/postgres", skip: "^TestRestart$"},
 	{dir: "internal/schedule", skip: "^(TestPostgres|TestReplay|TestGenerated)$"},
 	{dir: "internal/selfhosted"},
 	{dir: "internal/source"},
-	{dir: "internal/supabase"},
+	{dir: "internal/supabase", skip: "^TestAgainstTheStack$"},
 	{dir: "internal/supabase/ratelimit"},
 	{dir: "internal/supabase/redact"},
 }

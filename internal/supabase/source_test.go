@@ -43,6 +43,12 @@ func TestDeploymentEncoding(t *testing.T) {
 			t.Fatal("the same deployment is encoded differently")
 		}
 	}
+	unnamed := sample()
+	unnamed.Name = ""
+	reader, _ = unnamed.encode()
+	if text, _ := io.ReadAll(reader); !bytes.Contains(text, []byte(`{"name":"f",`)) {
+		t.Error("a deployment without a name does not get its slug as one")
+	}
 	changed := sample()
 	changed.Files["empty.ts"] = []byte("x")
 	if _, other := changed.encode(); other == contentType {
@@ -166,6 +172,10 @@ func TestParseSource(t *testing.T) {
 			[]string{metadata + "{}", "form-data; name=\"file\"; filename=\"source/ü \\\"q\\\" ;.ts\"\n\na"},
 			"", map[string]string{`ü "q" ;.ts`: "a"},
 		},
+		"other fields": {
+			[]string{"form-data; name=\"note\"\n\n{", "form-data; name=\"file\"; filename=\"x.ts\"\n\na"},
+			"", map[string]string{"x.ts": "a"},
+		},
 		"source twice": {
 			[]string{metadata + `{"deno2_entrypoint_path":"source/source/index.ts"}`, "form-data; name=\"file\"; filename=\"source/source/index.ts\"\n\na"},
 			"source/index.ts", map[string]string{"source/index.ts": "a"},
@@ -200,7 +210,7 @@ func TestParseHostileSource(t *testing.T) {
 		"control":         {file("a\x1b[2J.ts")},
 		"direction":       {file("a\u202ets.exe")},
 		"long":            {file(strings.Repeat("a/", 600))},
-		"no name":         {"attachment; filename\n\na"},
+		"no name":         {"attachment; filename\n\na", file("a.ts")},
 		"bad metadata":    {"form-data; name=\"metadata\"\n\n{", file("a.ts")},
 		"bad entrypoint":  {"form-data; name=\"metadata\"\n\n{\"deno2_entrypoint_path\":\"source/../../x\"}", file("a.ts")},
 		"no files":        {"form-data; name=\"metadata\"\n\n{}"},
@@ -267,7 +277,32 @@ func TestFunctionSource(t *testing.T) {
 			t.Errorf("got %v, %v, want the entrypoint %q", source, err, want)
 		}
 	}
+	// The properties are only asked for where they are needed.
 	c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+		if !strings.HasSuffix(r.URL.Path, "/body") {
+			return answer(r, 404, ""), nil
+		}
+		entrypoint := ""
+		if strings.Contains(r.URL.Path, "/new/") {
+			entrypoint = `"deno2_entrypoint_path":"source/f/index.ts"`
+		}
+		contentType, body := multipartOf("form-data; name=\"metadata\"\n\n{"+entrypoint+"}", "form-data; name=\"file\"; filename=\"source/f/index.ts\"\n\na")
+		response := answer(r, 200, string(body))
+		response.Header.Set("Content-Type", contentType)
+		return response, nil
+	}))
+	if source, err := c.FunctionSource(t.Context(), testRef, "new"); err != nil || source.Entrypoint != "f/index.ts" {
+		t.Errorf("got %v, %v", source, err)
+	}
+	if source, err := c.FunctionSource(t.Context(), testRef, "old"); !errors.Is(err, ErrNotFound) || source.Files != nil {
+		t.Errorf("without properties: %v, %v", source, err)
+	}
+	for _, location := range []string{"file:///tmp/user_fn_x/source/../../x.ts", "file:///%zz"} {
+		if path, err := entrypointOf(location); err == nil || path != "" {
+			t.Errorf("the entry point %s leads to %q", location, path)
+		}
+	}
+	c = newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
 		response := answer(r, 200, "EZBR canary")
 		response.Header.Set("Content-Type", "application/vnd.denoland.eszip")
 		return response, nil
