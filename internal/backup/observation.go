@@ -44,7 +44,10 @@ type ProjectObservation struct {
 	} `json:"installation"`
 	Backups   []string          `json:"backups"`
 	Functions map[string]string `json:"functions"`
-	Drift     map[string]string `json:"drift"`
+	// RPCs are the functions of schema public that can be called without arguments,
+	// with digests.
+	RPCs  map[string]string `json:"rpcs"`
+	Drift map[string]string `json:"drift"`
 	// LogConstraints are the CHECKs of both log tables.
 	LogConstraints []LogConstraint `json:"log_checks"`
 	// Jobs are all jobs of the project.
@@ -85,7 +88,7 @@ func (o Observation) Fill(state *State, known Known) {
 	name := state.ID.Name
 	state.Known = known
 	state.Extensions, state.Backups = o.Extensions, o.Backups
-	state.SchemaDrift = o.Drift
+	state.SchemaDrift, state.RPCs = o.Drift, o.RPCs
 	state.Functions, state.VaultMarkers = o.Functions, o.Vault
 	for _, c := range o.LogConstraints {
 		if c.Table == "backup_logs" {

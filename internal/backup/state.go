@@ -75,6 +75,9 @@ type State struct {
 	DispatcherVersion string
 	// Functions maps the dispatcher's SQL functions to the digests of their bodies.
 	Functions map[string]string
+	// RPCs maps the functions of schema public that can be called without arguments
+	// to digests of their definitions.
+	RPCs map[string]string
 	// SchemaDrift is the database's own comparison of schema auto_backup with what
 	// was installed, by object; nil when it could not be asked for.
 	SchemaDrift map[string]string

@@ -118,7 +118,7 @@ func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observa
 // observed are the parts of an observation. What they read has to be readable: a
 // job that one may not see must not count as missing.
 var observed = []facts.Part{
-	"extensions", "installation", "backups", "functions", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest",
+	"extensions", "installation", "backups", "functions", "rpcs", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest",
 }
 
 // readDatabase reads the database's part of all backups that are installed or were

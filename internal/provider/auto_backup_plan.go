@@ -97,15 +97,20 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if state != nil {
 		r.warnChangedSecrets(spec.ID, plan, *state, &resp.Diagnostics)
 	}
+	functionChanged := false
 	if state == nil {
 		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)
 	} else {
-		r.checkPresentBackup(ctx, spec, *state, appliedOf(ctx, req.Private, &resp.Diagnostics), &resp.Diagnostics)
+		functionChanged = r.checkPresentBackup(ctx, spec, *state, appliedOf(ctx, req.Private, &resp.Diagnostics), &resp.Diagnostics)
 	}
-	if resp.Diagnostics.HasError() || !changed {
-		return // an empty plan needs no more requests
+	switch {
+	case resp.Diagnostics.HasError():
+	case changed:
+		r.preflight(ctx, spec, plan, state, &resp.Diagnostics)
+	case functionChanged:
+		r.warnOfFunction(ctx, spec, plan, &resp.Diagnostics)
 	}
-	r.preflight(ctx, spec, plan, state, &resp.Diagnostics)
+	// Another empty plan needs no more requests.
 }
 
 // planProject sets the backup's project and ID in the plan.
@@ -272,35 +277,37 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 
 // checkPresentBackup checks the project of a backup that is to be updated, like
 // checkNewBackup. Without a refresh it does so only if schedules or secrets are
-// added.
-func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, was *applied, diags *diag.Diagnostics) {
+// added. It reports whether the SQL function that makes the backup was changed since
+// the last apply.
+func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, was *applied, diags *diag.Diagnostics) (functionChanged bool) {
 	schedules, secrets := state.Schedules.Elements(), state.SecretFingerprints.Elements()
 	added := slices.ContainsFunc(spec.Settings.Secrets, func(name string) bool { return secrets[name] == nil })
 	for key := range spec.Settings.Schedules {
 		added = added || schedules[key] == nil
 	}
 	if _, refreshed := r.projects.run.saw(spec.ID); !added && !refreshed {
-		return
+		return false
 	}
 	service, err := r.projects.service(spec.ID.ProjectRef)
 	if err != nil {
 		addError(diags, "Cannot reach the project", err)
-		return
+		return false
 	}
 	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known(ctx, was))
 	if err != nil {
 		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
-		return
+		return false
 	}
 	if err := found.Foreign(spec); err != nil {
 		addError(diags, "Objects with the backup's names exist", err)
-		return
+		return false
 	}
 	warnClone(spec, found.Settings, diags)
 	if !found.AdmitsLog() && !spec.ExtendLogConstraint {
 		checkLog(spec, diags)
 	}
 	tellOwnership(spec, found, diags)
+	return was != nil && was.RPC != "" && found.RPCs[spec.Settings.Function.RPC] != was.RPC
 }
 
 // warnChangedSecrets names the secrets that an apply replaces if this run has not

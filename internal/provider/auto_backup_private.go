@@ -28,6 +28,9 @@ type applied struct {
 	Digests map[string]string `json:"digests"`
 	// ImportMap is the path of the source's import map, or empty.
 	ImportMap string `json:"import_map,omitempty"`
+	// RPC is the digest of the SQL function that makes the backup, or "" if there was
+	// none.
+	RPC string `json:"rpc,omitempty"`
 	// Seen is the deployed source when it was last read.
 	Seen seenSource `json:"seen"`
 }

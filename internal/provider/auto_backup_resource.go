@@ -100,6 +100,9 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		resp.Diagnostics.Append(diags...)
 		was = &adopted
 	}
+	if was.RPC == "" {
+		was.RPC = found.RPCs[was.Settings.Function.RPC]
+	}
 	state.fill(*was, &resp.Diagnostics)
 	if f := found.Function; f != nil {
 		was.Seen = seenSource{Revision: f.Revision, Files: f.Files, Changes: f.Changes}
@@ -290,7 +293,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		final.RotateToken = state.RotateToken
 	}
 	final.rememberSecrets(spec, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
-	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap}
+	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap, RPC: found.RPCs[settings.Function.RPC]}
 	if err == nil {
 		made.Seen = seenSource{Revision: result.Revision, Files: made.Digests}
 	}

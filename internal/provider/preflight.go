@@ -24,35 +24,59 @@ const cannotWork = "The backup cannot work in this project"
 // in the project, before anything is written. state is nil if the backup is to be
 // created.
 func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
-	service := r.service(spec.ID.ProjectRef, diags)
-	if service == nil {
-		return
-	}
-	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
 	spec.KeepsSchedules = state != nil && plan.Schedules.Equal(state.Schedules)
-	findings, err := preflight.Check(ctx, service, spec)
-	if err != nil {
-		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
-		return
-	}
-	for _, finding := range findings {
+	for _, finding := range r.findings(ctx, spec, plan, diags) {
 		text := finding.Message + "\n\nWhat to do: " + finding.Remedy
 		severity := finding.Severity
 		if severity == checks.Error && state != nil && !stops(finding, plan, *state) {
 			severity = checks.Warning
 			text += "\n\nThis plan changes something else, so it is not stopped, but no backup works until this is fixed."
 		}
-		switch {
-		case severity == checks.Error && finding.Attribute == "":
-			diags.AddError(cannotWork, text)
-		case severity == checks.Error:
-			diags.AddAttributeError(findingPath(finding.Attribute), cannotWork, text)
-		// Terraform shows one of several warnings with the same heading.
-		case finding.Attribute == "":
-			diags.AddWarning(codes.Lookup(finding.Code, "").Meaning, text)
-		default:
-			diags.AddAttributeWarning(findingPath(finding.Attribute), codes.Lookup(finding.Code, "").Meaning, text)
+		tellFinding(finding, severity, text, diags)
+	}
+}
+
+// findings returns what keeps the backup from working in the project. If it cannot be
+// found out, it adds a diagnostic and returns nil.
+func (r *autoBackupResource) findings(ctx context.Context, spec backup.Spec, plan autoBackupModel, diags *diag.Diagnostics) []checks.Finding {
+	service := r.service(spec.ID.ProjectRef, diags)
+	if service == nil {
+		return nil
+	}
+	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
+	findings, err := preflight.Check(ctx, service, spec)
+	if err != nil {
+		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
+	}
+	return findings
+}
+
+// warnOfFunction warns that no backup works with the SQL function that has replaced
+// the one of the last apply. The plan itself changes nothing, so it is not stopped.
+func (r *autoBackupResource) warnOfFunction(ctx context.Context, spec backup.Spec, plan autoBackupModel, diags *diag.Diagnostics) {
+	spec.KeepsSchedules = true
+	for _, finding := range r.findings(ctx, spec, plan, diags) {
+		// What is not about the function was there at the last apply.
+		if finding.Severity == checks.Error || strings.HasPrefix(finding.Code, "rpc_") {
+			text := fmt.Sprintf("%s\n\nWhat to do: %s\n\nThe function %s was changed since the last apply. The plan does not change it.",
+				finding.Message, finding.Remedy, spec.Settings.Function.RPC)
+			tellFinding(finding, checks.Warning, text, diags)
 		}
+	}
+}
+
+// tellFinding adds the diagnostic of a finding.
+func tellFinding(finding checks.Finding, severity checks.Severity, text string, diags *diag.Diagnostics) {
+	switch {
+	case severity == checks.Error && finding.Attribute == "":
+		diags.AddError(cannotWork, text)
+	case severity == checks.Error:
+		diags.AddAttributeError(findingPath(finding.Attribute), cannotWork, text)
+	// Terraform shows one of several warnings with the same heading.
+	case finding.Attribute == "":
+		diags.AddWarning(codes.Lookup(finding.Code, "").Meaning, text)
+	default:
+		diags.AddAttributeWarning(findingPath(finding.Attribute), codes.Lookup(finding.Code, "").Meaning, text)
 	}
 }
 
