@@ -71,9 +71,6 @@ type OwnObservation struct {
 		// settings were last written.
 		CreatedAt time.Time `json:"created_at"`
 		UpdatedAt time.Time `json:"updated_at"`
-		// Age is in seconds since the installation was finished, null when it was
-		// not finished or the time is not known.
-		Age *float64 `json:"age"`
 	} `json:"settings"`
 	Vault map[string]string `json:"vault"`
 	// TokenDigest is null when the digest could not be asked for.
@@ -116,9 +113,6 @@ func (o Observation) Fill(state *State, known Known) {
 	if o.Settings != nil {
 		state.Marked, state.FunctionID = o.Settings.Owner == Owner, o.Settings.FunctionID
 		state.Unfinished = o.Settings.Unfinished
-		if o.Settings.Age != nil {
-			state.Age = time.Duration(*o.Settings.Age * float64(time.Second))
-		}
 		state.Settings = &Settings{}
 		// What is missing or has the wrong type is left out, so it shows as a change
 		// like any other.

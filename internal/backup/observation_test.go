@@ -3,7 +3,6 @@ package backup
 import (
 	"encoding/json"
 	"testing"
-	"time"
 )
 
 // fill fills a state of backup auto-backup from a document as the database sends
@@ -34,7 +33,7 @@ func alertKey(digest string, undecryptable bool) (key struct {
 // that parts that are missing leave theirs empty.
 func TestFill(t *testing.T) {
 	t.Parallel()
-	const settings = `{"document": {"timezone": "UTC", "schedules": {"daily": {"cron": "0 3 * * *"}}}, "owner": "terraform-provider-aimindset", "function_id": "f", "unfinished": true, "age": 1.5}`
+	const settings = `{"document": {"timezone": "UTC", "schedules": {"daily": {"cron": "0 3 * * *"}}}, "owner": "terraform-provider-aimindset", "function_id": "f", "unfinished": true}`
 	read := Settings{Timezone: "UTC", Schedules: map[string]Schedule{"daily": {Cron: "0 3 * * *"}}}
 	for what, c := range map[string]struct {
 		document string
@@ -54,9 +53,8 @@ func TestFill(t *testing.T) {
 			LogConstraints: []LogConstraint{{Table: "backup_logs", Name: "c", Definition: "CHECK (true)", Admits: true}},
 		}},
 		"an intact schema":   {`{"drift": {}}`, Known{}, State{SchemaDrift: map[string]string{}}},
-		"its settings":       {`{"settings": ` + settings + `}`, Known{}, State{Settings: &read, Marked: true, FunctionID: "f", Unfinished: true, Age: 1500 * time.Millisecond}},
+		"its settings":       {`{"settings": ` + settings + `}`, Known{}, State{Settings: &read, Marked: true, FunctionID: "f", Unfinished: true}},
 		"others' settings":   {`{"settings": {"document": {}, "owner": "x"}}`, Known{}, State{Settings: &Settings{}}},
-		"an unknown age":     {`{"settings": {"document": {}, "owner": "terraform-provider-aimindset", "age": null}}`, Known{}, State{Settings: &Settings{}, Marked: true}},
 		"a wrong type in it": {`{"settings": {"document": {"timezone": 5, "secrets": ["A"]}, "owner": "x"}}`, Known{}, State{Settings: &Settings{Secrets: []string{"A"}}}},
 		"a lost document":    {`{"settings": {"owner": "terraform-provider-aimindset"}}`, Known{}, State{Settings: &Settings{}, Marked: true}},
 		"a null document":    {`{"settings": {"document": null, "owner": "x"}}`, Known{}, State{Settings: &Settings{}}},
@@ -79,7 +77,7 @@ func TestFill(t *testing.T) {
 		"no token, as the digest says": {`{"token_digest": {"digest": ""}}`, Known{}, State{}},
 		"a token, as the digest says":  {`{"token_digest": {"digest": "d"}}`, Known{}, State{Token: TokenState{Vault: "d"}}},
 		"its jobs, by the settings row": {`{"settings": ` + settings + `, "jobs": [{"job_id": 1, "name": "auto-backup-daily", "username": "postgres"}, {"job_id": 2, "name": "auto-backup-watchdog", "username": "postgres"}]}`, Known{}, State{
-			Settings: &read, Marked: true, FunctionID: "f", Unfinished: true, Age: 1500 * time.Millisecond,
+			Settings: &read, Marked: true, FunctionID: "f", Unfinished: true,
 			Jobs: map[string]Job{"daily": {ID: 1, Name: "auto-backup-daily", Username: "postgres"}, "watchdog": {ID: 2, Name: "auto-backup-watchdog", Username: "postgres"}},
 		}},
 	} {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // ErrForeign says that an object of one of the backup's names exists without the
@@ -148,10 +147,6 @@ func (s State) OwnsFunction() bool {
 	return s.Function != nil && (s.Function.Name == s.ID.Name.FunctionMarker() || (s.FunctionID != "" && s.Function.ID == s.FunctionID))
 }
 
-// LeftBehind reports whether the backup looks like what an apply has left that
-// died before it could write its state: its installation is unfinished, or was
-// finished a short time ago. An older one has a state of its own somewhere.
-func (s State) LeftBehind() bool {
-	const youth = time.Hour
-	return s.Marked && (s.Unfinished || 0 < s.Age && s.Age < youth)
-}
+// LeftBehind reports whether the backup is what an apply has left that did not
+// finish its installation. A finished one belongs to a state, however young it is.
+func (s State) LeftBehind() bool { return s.Marked && s.Unfinished }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"testing"
-	"time"
 )
 
 // foreignState is a project that has an object of others under each name that
@@ -163,22 +162,18 @@ func TestSuperseded(t *testing.T) {
 	}
 }
 
-// TestLeftBehind proves which installation may be what a dead apply has left.
+// TestLeftBehind proves that only an unfinished installation of this provider may be
+// what an interrupted apply has left.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
 		state State
 		want  bool
 	}{
-		"unfinished":                {State{Marked: true, Unfinished: true}, true},
-		"unfinished, of others":     {State{Unfinished: true}, false},
-		"just finished":             {State{Marked: true, Age: time.Second}, true},
-		"just finished, of others":  {State{Age: time.Second}, false},
-		"finished almost an hour":   {State{Marked: true, Age: time.Hour - 1}, true},
-		"finished an hour ago":      {State{Marked: true, Age: time.Hour}, false},
-		"finished at an unknown":    {State{Marked: true}, false},
-		"finished in the future":    {State{Marked: true, Age: -time.Second}, false},
-		"old, and unfinished again": {State{Marked: true, Unfinished: true, Age: time.Hour}, true},
+		"unfinished":            {State{Marked: true, Unfinished: true}, true},
+		"unfinished, of others": {State{Unfinished: true}, false},
+		"finished":              {State{Marked: true}, false},
+		"of others":             {State{}, false},
 	} {
 		if got := c.state.LeftBehind(); got != c.want {
 			t.Errorf("%s: %t", what, got)

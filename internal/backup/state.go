@@ -3,7 +3,6 @@ package backup
 import (
 	"maps"
 	"slices"
-	"time"
 )
 
 // Job is a pg_cron job.
@@ -87,9 +86,6 @@ type State struct {
 	Marked bool
 	// Unfinished says that the apply that began the installation did not finish.
 	Unfinished bool
-	// Age is how long ago the installation was finished, by the database's
-	// clock. It is zero when that is not known.
-	Age time.Duration
 	// FunctionID is the ID of the Edge Function that the settings row names.
 	FunctionID string
 	// Backups are the names of all backups installed in the project.

@@ -458,7 +458,7 @@ func (s *site) run(c cell) (wrong []string, err error) {
 		return nil, err
 	}
 	s.faulty.Begin(nil, before)
-	_, failed := s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
+	failed := s.repair(c.operation, a)
 	_, _, broken := s.faulty.End()
 	if err := errors.Join(failed, broken); err != nil {
 		return nil, fmt.Errorf("the next apply fails: %w\nThe first one said: %s", err, first.Output)
@@ -474,6 +474,25 @@ func (s *site) run(c cell) (wrong []string, err error) {
 		wrong = append(wrong, "the first apply said: "+first.Output)
 	}
 	return wrong, err
+}
+
+// repair applies once more. Where Terraform died after it had finished the
+// installation and before it could save its state, the apply is refused with the
+// import that is necessary, so that no other state's backup is ever taken over.
+func (s *site) repair(o *operation, a aim) error {
+	run, err := s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
+	if err == nil || o.installed || o.foreign || !strings.Contains(run.Output, "The backup already exists") {
+		return err
+	}
+	if finished, err := s.text(`select count(*) from auto_backup.settings where completed_at is not null`); err != nil || finished != "1" {
+		return fmt.Errorf("an unfinished installation is refused: %w\n%s", err, run.Output)
+	}
+	arguments := append(s.terraform("import", a), "aimindset_auto_backup.this", s.stack.ProjectRef+"/auto-backup")
+	if _, err := s.dir.Must(s.ctx, 0, arguments...); err != nil {
+		return err
+	}
+	_, err = s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
+	return err
 }
 
 // strike does the operation of a cell with its fault.

@@ -333,20 +333,20 @@ func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBa
 }
 
 // checkInstalled checks for an installed backup, with this provider's ownership
-// marker, that is to be created. One that an interrupted apply seems to have left
-// is continued; any other one is an error.
+// marker, that is to be created. One that an interrupted apply has left unfinished is
+// continued. A finished one is an error, unless it is to be adopted: another state
+// may have it.
 func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
 	switch {
-	case !found.Exists() || !found.Marked || spec.Adopt:
+	case !found.Exists() || !found.Marked:
 	case found.LeftBehind():
-		when := "its installation was not finished"
-		if !found.Unfinished {
-			when = "its installation was finished only " + formatDuration(found.Age.Round(time.Second)) + " ago"
-		}
 		diags.AddWarning("An interrupted apply is continued",
-			fmt.Sprintf("Backup %s is installed in the project, but is not in this state, and %s. It appears to be left over from an apply that died before saving its state, so it is adopted and brought in line with the configuration. If another configuration manages it, do not apply; choose another `name`.", spec.ID, when))
+			fmt.Sprintf("Backup %s is in the project, but not in this state, and its installation was not finished. It is what an interrupted apply has left, so it is brought in line with the configuration. If another configuration is just installing it, do not apply; choose another `name`.", spec.ID))
+	case spec.Adopt:
+		diags.AddAttributeWarning(path.Root("adopt_existing"), "An installed backup is adopted",
+			fmt.Sprintf("Backup %s is installed by this provider, but is not in this state. Because `adopt_existing` is set, this state gets it, with its jobs and its run history. If another state has it too, that one's next plan says that the backup belongs to another state.", spec.ID))
 	default:
-		diags.AddError("The backup already exists", fmt.Sprintf("Backup %s is installed and managed by this provider, but is not in this state.\n\n%s", spec.ID, importBlock(spec.ID)))
+		diags.AddError("The backup already exists", fmt.Sprintf("Backup %s is installed by this provider, but is not in this state. Another configuration may manage it: then choose another `name` here, for example for a test. If none does, import it, or set `adopt_existing = true`.\n\n%s", spec.ID, importBlock(spec.ID)))
 	}
 }
 

@@ -84,7 +84,6 @@ func (p *project) unchanged() func() {
 func (c *cli) forgetState(p *project) {
 	c.t.Helper()
 	c.run(0, "state", "rm", address)
-	p.older()
 }
 
 // TestImport proves that a backup comes into a state by "terraform import" and

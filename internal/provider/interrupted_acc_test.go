@@ -37,34 +37,37 @@ func (c *cli) forget() {
 	}
 }
 
-// TestLostState proves that one apply converges after another one died before
-// it could save its state, in the middle or at its very end, and says what it
-// takes over; and that a backup which works for longer is refused together with
-// the block that imports it, because a state that knows it must be somewhere.
+// TestLostState proves that a create continues an installation which was not
+// finished, and says so; and that a finished one is refused, however young, with the
+// block that imports it, unless it is to be adopted: another state may have it.
 func TestLostState(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
-	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {}`, p.Environ()...)
-	const takenOver = "An interrupted apply is continued"
+	resource := func(arguments string) string {
+		return required + `resource "aimindset_auto_backup" "this" {` + "\n" + arguments + "\n}"
+	}
+	c := newCLI(t, resource(""), p.Environ()...)
+	const image = "select jsonb_build_array((select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j), (select jsonb_agg(to_jsonb(s)) from auto_backup.settings s))"
 	c.run(0, "apply", "-auto-approve", "-no-color")
 
+	before := p.value(image)
 	c.forget()
-	if out := c.run(0, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, takenOver) || !strings.Contains(out, "finished only") {
-		t.Errorf("a finished installation is taken over without a word:\n%s", out)
+	for _, command := range [][]string{{"plan", "-no-color"}, {"apply", "-auto-approve", "-no-color"}} {
+		c.says(c.run(1, command...), "The backup already exists", p.ProjectRef+"/auto-backup", "adopt_existing", "another `name`")
 	}
+	if got := p.value(image); got != before {
+		t.Errorf("the refused apply has changed\n%s\nto\n%s", before, got)
+	}
+
+	c.configure(resource("adopt_existing = true"))
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "An installed backup is adopted", "1 added")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 
+	c.configure(resource(""))
 	c.forget()
-	p.sql("update auto_backup.settings set completed_at = now() - interval '2 hours'")
-	if out := c.run(1, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, "The backup already exists") || !strings.Contains(out, p.ProjectRef+"/auto-backup") {
-		t.Errorf("an old installation is not refused with an import block:\n%s", out)
-	}
-
 	p.asPostgres("select cron.unschedule('auto-backup-daily')")
 	p.sql("update auto_backup.settings set completed_at = null, created_at = now() - interval '2 days'")
-	if out := c.run(0, "apply", "-auto-approve", "-no-color"); !strings.Contains(out, takenOver) || !strings.Contains(out, "its installation was not finished") {
-		t.Errorf("an unfinished installation is taken over without a word:\n%s", out)
-	}
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "An interrupted apply is continued", "its installation was not finished")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 	if got := p.value("select string_agg(jobname, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got != "auto-backup-daily,auto-backup-watchdog" {
 		t.Errorf("the jobs are %s", got)
@@ -72,6 +75,32 @@ func TestLostState(t *testing.T) {
 	if got := p.value("select completed_at is not null from auto_backup.settings"); got != "true" {
 		t.Error("the installation does not count as finished")
 	}
+}
+
+// TestSecondState proves that a second state with the same configuration, as that of
+// "terraform test" in the directory of a live backup, neither takes the backup over
+// nor removes it when it ends.
+func TestSecondState(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{})
+	config := required + `resource "aimindset_auto_backup" "this" {}`
+	first := newCLI(t, config, p.Environ()...)
+	first.run(0, "apply", "-auto-approve", "-no-color")
+	before := p.value("select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j")
+
+	second := newCLI(t, config, p.Environ()...)
+	second.says(second.run(1, "apply", "-auto-approve", "-no-color"), "The backup already exists")
+	second.run(0, "destroy", "-auto-approve", "-no-color")
+	if err := os.WriteFile(filepath.Join(first.Dir, "backup.tftest.hcl"), []byte("run \"apply\" {\n  assert {\n    condition     = aimindset_auto_backup.this.name == \"auto-backup\"\n    error_message = \"no\"\n  }\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first.says(first.run(1, "test", "-no-color"), "The backup already exists", "0 passed")
+
+	if got := p.value("select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j"); got != before {
+		t.Errorf("the jobs were\n%s\nand are\n%s", before, got)
+	}
+	first.run(0, "plan", "-detailed-exitcode", "-no-color")
+	p.works("auto-backup")
 }
 
 // TestFailedRotation proves that a rotation which failed before the token was
@@ -130,8 +159,8 @@ func (p *project) later() {
 
 // TestKilledProvider proves with whole applies of Terraform, whose provider is
 // killed in the middle of a create, an update and a destroy, that the next apply
-// puts everything right whatever the state has missed, and that the plan is
-// empty then.
+// puts everything right whatever the state has missed, after an import where the
+// installation was finished; and that the plan is empty then.
 func TestKilledProvider(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
@@ -167,12 +196,14 @@ func TestKilledProvider(t *testing.T) {
 		name string
 		call stack.RemoteCall
 		args []string
+		// finished says that the installation is finished and the state lacks it.
+		finished bool
 	}{
-		{"create at the function", stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, apply},
-		{"update at the secrets", stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, other},
-		{"destroy at the function", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/functions/{function_slug}", N: 1}, destroy},
-		{"create at the jobs", stack.RemoteCall{Name: query, N: statements - 1}, apply},
-		{"destroy at the end", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/secrets", N: 1}, destroy},
+		{"create at the function", stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, apply, false},
+		{"update at the secrets", stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, other, false},
+		{"destroy at the function", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/functions/{function_slug}", N: 1}, destroy, false},
+		{"create at the jobs", stack.RemoteCall{Name: query, N: statements - 1}, apply, true},
+		{"destroy at the end", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/secrets", N: 1}, destroy, false},
 	} {
 		var terraform *stack.TerraformProcess
 		var failed error
@@ -189,6 +220,10 @@ func TestKilledProvider(t *testing.T) {
 			t.Fatalf("%s: the provider was not killed (%v); Terraform ended with %d:\n%s", step.name, err, run.Exit, run.Output)
 		}
 		p.later()
+		if step.finished {
+			c.says(c.run(1, step.args...), "The backup already exists")
+			c.run(0, "import", "-no-color", address, p.ProjectRef+"/auto-backup")
+		}
 		c.run(0, step.args...)
 		if step.args[0] == "destroy" {
 			if left := p.traces("auto-backup"); len(left) > 0 {

@@ -6,7 +6,6 @@
 -- needs: auto_backup.settings (backup, document, owner, function_id, created_at, updated_at)
 -- parameters: backup
 select to_jsonb(s) || jsonb_build_object(
-    'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false),
-    'age', extract(epoch from now() - (to_jsonb(s) ->> 'completed_at')::timestamptz)
+    'unfinished', coalesce(to_jsonb(s) -> 'completed_at' = 'null', false)
 )
 from auto_backup.settings s where to_jsonb(s) ->> 'backup' = :'backup'
