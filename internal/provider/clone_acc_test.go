@@ -89,7 +89,6 @@ func TestClone(t *testing.T) {
 			from, to := start(t, stack.Options{Articles: 3}), start(t, stack.Options{Articles: 2})
 			original := newCLI(t, required+from.config(verified))
 			original.run(0, "apply", "-auto-approve", "-no-color")
-			from.older()
 			const history = "select jsonb_agg(to_jsonb(r) order by r.run_id) from auto_backup.runs r"
 			block := ""
 			if c.block != nil {
