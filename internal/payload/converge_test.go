@@ -22,7 +22,9 @@ func TestConverge(t *testing.T) {
 		t.Fatalf("after an installation: %s", got)
 	}
 	tdb.exec(t, tdb.admin, `
+		set role postgres;
 		create role other nologin;
+		reset role;
 		insert into auto_backup.settings (backup, document, owner) values ('kept', '{}', 'x');
 		insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('kept', 'daily', 'schedule', now(), 1, 'running', now());
 		insert into auto_backup.incidents (backup, kind, schedule, due_at, run_id, code, opened_at, alert_state)
@@ -99,7 +101,7 @@ func TestConverge(t *testing.T) {
 			(select count(*) from auto_backup.settings), (select count(*) from auto_backup.runs), (select count(*) from auto_backup.incidents))`); got != c.rows {
 			t.Errorf("%s: left are %s", c.tamper, got)
 		}
-		if got := one[string](t, tdb.owner, `select coalesce(string_agg(r.rolname, ', '), '') from pg_auth_members m inner join pg_roles r on r.oid = m.roleid where m.member = 'postgres'::regrole and r.rolname = 'other'`); got != "" {
+		if got := one[string](t, tdb.owner, `select coalesce(string_agg(r.rolname, ', '), '') from pg_auth_members m inner join pg_roles r on r.oid = m.roleid where m.member = 'postgres'::regrole and m.grantor = 'postgres'::regrole and r.rolname = 'other'`); got != "" {
 			t.Errorf("%s: postgres stays a member of %s", c.tamper, got)
 		}
 		if c.rows != all {
@@ -136,7 +138,9 @@ func TestUnschedule(t *testing.T) {
 	t.Parallel()
 	tdb := startDatabase(t)
 	tdb.exec(t, tdb.admin, `
+		set role postgres;
 		create role "Other one" nologin;
+		reset role;
 		insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname)
 		select '0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', u, false, 'duplicate'
 		from unnest(array['Other one', 'service_role', 'nobody there', 'postgres', 'supabase_admin']) u`)

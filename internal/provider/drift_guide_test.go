@@ -64,7 +64,7 @@ func renderDrift(rows []drift, calm []steady, wrong map[string][]string) string 
 }
 
 const driftNone = `
-If postgres may not repair something, the apply is refused with the exact statement and the role that must run it; the next apply still repairs everything else. On Supabase only its support is a superuser.
+If postgres may not repair something, the apply is refused with the exact statement and the role that must run it; the next apply still repairs everything else. On Supabase only its support is a superuser. Up to PostgreSQL 15, postgres can take back what belongs to any role but a superuser; since PostgreSQL 16 only what belongs to a role that postgres itself has created.
 
 A job whose role no longer exists stops all of pg_cron. An apply removes such a job if it belongs to the backup; about any other one the plan warns, with the statement to run.
 
@@ -77,5 +77,5 @@ After each of these changes the plan is empty.
 `
 
 const driftEnd = `
-Two changes are never detected, because only the platform could: another value of the alert key in the vault, and a change of the Edge Function's code without a deployment.
+One change is never detected, because only the platform could: a change of the Edge Function's code without a deployment. Whether the alert key is one of the project's is seen only with a token that may read API keys.
 `

@@ -5,6 +5,10 @@ do $do$
 declare
     o record;
     joined boolean;
+    earlier jsonb;
+    -- Since PostgreSQL 16, a role is a member of the roles that it has created and
+    -- has none of their rights until it grants them to itself.
+    modern constant boolean := pg_catalog.current_setting('server_version_num')::integer >= 160000;
 begin
     if current_user <> 'postgres' then
         raise exception 'the current role is %, but the jobs must belong to postgres; connect as postgres', current_user;
@@ -27,15 +31,23 @@ begin
     loop
         continue when o.owner = current_user;
         begin
-            -- Changing the owner needs membership in the owning role, which postgres
-            -- can grant itself unless that role is a superuser.
-            joined := not pg_catalog.pg_has_role(o.owner, 'member');
+            -- Changing the owner needs the rights of the owning role. Postgres can grant
+            -- them to itself: before PostgreSQL 16 unless that role is a superuser, since
+            -- then if postgres has created it.
+            joined := not pg_catalog.pg_has_role(o.owner, case when modern then 'usage' else 'member' end);
             if joined then
-                execute pg_catalog.format('grant %I to %I', o.owner, current_user);
+                select pg_catalog.to_jsonb(m) into earlier
+                from pg_catalog.pg_auth_members m
+                where m.roleid = o.owner::pg_catalog.regrole and m.member = current_user::pg_catalog.regrole
+                and m.grantor = current_user::pg_catalog.regrole;
+                execute pg_catalog.format('grant %I to %I', o.owner, current_user)
+                    || case when modern then ' with inherit true' else '' end;
             end if;
             execute pg_catalog.format('alter %s %s owner to %I', o.kind, o.name, current_user);
-            if joined then
+            if joined and earlier is null then
                 execute pg_catalog.format('revoke %I from %I', o.owner, current_user);
+            elsif joined then
+                execute pg_catalog.format('grant %I to %I with inherit %s', o.owner, current_user, earlier ->> 'inherit_option');
             end if;
         exception
             when insufficient_privilege then

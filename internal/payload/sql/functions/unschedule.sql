@@ -1,7 +1,8 @@
 -- Removes jobs by their IDs, a JSON array, and ignores jobs that no longer exist.
 -- pg_cron lets only the owner remove a job, so another role's job is removed with that
--- role. If the role no longer exists, in which case pg_cron runs no jobs at all, it is
--- created for this transaction only.
+-- role: before PostgreSQL 16 unless it is a superuser, since then if the present role
+-- has created it or may become it anyway. If the role no longer exists, in which case
+-- pg_cron runs no jobs at all, it is created for this transaction only.
 create or replace function auto_backup.unschedule(ids jsonb)
 returns jsonb
 language plpgsql
@@ -13,7 +14,11 @@ declare
     former constant text := current_setting('role');
     made boolean;
     joined boolean;
+    earlier jsonb;
     admitted boolean;
+    -- Since PostgreSQL 16, a role is a member of the roles that it has created and may
+    -- become them once it grants itself that.
+    modern constant boolean := current_setting('server_version_num')::integer >= 160000;
     gone jsonb := '[]';
 begin
     for job in
@@ -27,9 +32,13 @@ begin
                 if made then
                     execute format('create role %I nologin', job.username);
                 end if;
-                joined := made or not pg_has_role(me, job.username::name, 'member');
+                joined := made or not pg_has_role(me, job.username::name, case when modern then 'set' else 'member' end);
                 if joined then
-                    execute format('grant %I to %I', job.username, me);
+                    select to_jsonb(m) into earlier
+                    from pg_catalog.pg_auth_members m
+                    inner join pg_catalog.pg_roles r on r.oid = m.roleid
+                    where r.rolname = job.username and m.member = me::regrole and m.grantor = me::regrole;
+                    execute format('grant %I to %I', job.username, me) || case when modern then ' with set true' else '' end;
                 end if;
                 admitted := not has_schema_privilege(job.username::name, 'cron', 'usage');
                 if admitted then
@@ -41,8 +50,10 @@ begin
                 if admitted then
                     execute format('revoke usage on schema cron from %I', job.username);
                 end if;
-                if joined then
+                if joined and earlier is null then
                     execute format('revoke %I from %I', job.username, me);
+                elsif joined then
+                    execute format('grant %I to %I with set %s', job.username, me, earlier ->> 'set_option');
                 end if;
                 if made then
                     execute format('drop role %I', job.username);
