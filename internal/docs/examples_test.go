@@ -367,8 +367,15 @@ func TestSnippets(t *testing.T) {
 		"data-sources/aimindset_auto_backup_status/data-source.tf": func(u *user, text string) {
 			installed(u)
 			u.write("status.tf", text)
-			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); !strings.Contains(out, "Warning: Check block assertion failed") {
-				u.t.Errorf("a backup that has never run is called healthy: %s", out)
+			const failed = "Warning: Check block assertion failed"
+			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); strings.Contains(out, failed) {
+				u.t.Errorf("a backup that is still to be due is not called healthy: %s", out)
+			}
+			if _, err := s.Admin().Exec(u.t.Context(), "update cron.job set active = false"); err != nil {
+				u.t.Fatal(err)
+			}
+			if out := u.run(0, "terraform plan -input=false -no-color"); !strings.Contains(out, failed) {
+				u.t.Errorf("a backup whose jobs are switched off is called healthy: %s", out)
 			}
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},

@@ -61,6 +61,8 @@ func rightsToApply(spec backup.Spec, found backup.State) rights {
 			need.functions = true
 		case backup.PartLogConstraint:
 			need.log = spec.ExtendLogConstraint
+		case backup.PartExtensions, backup.PartDispatcher, backup.PartJobs:
+			// The role postgres, which databaseRights asks for, may write these.
 		}
 	}
 	return need

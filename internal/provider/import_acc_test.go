@@ -80,8 +80,8 @@ func (p *project) unchanged() func() {
 	}
 }
 
-// forgetState loses a state of which no trace is left in the project.
-func (c *cli) forgetState(p *project) {
+// forgetState takes the backup out of the state, and leaves it in the project.
+func (c *cli) forgetState() {
 	c.t.Helper()
 	c.run(0, "state", "rm", address)
 }
@@ -105,7 +105,7 @@ func TestImport(t *testing.T) {
 		rotate_token = "2026-11"`
 	c := newCLI(t, block(full), p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
-	c.forgetState(p)
+	c.forgetState()
 	unchanged := p.unchanged()
 
 	c.run(0, "import", "-no-color", address, id)
@@ -114,7 +114,7 @@ func TestImport(t *testing.T) {
 
 	// What a project cannot know shows, at its own attribute, and is written
 	// nowhere but to the state.
-	c.forgetState(p)
+	c.forgetState()
 	c.configure(block(full+`
 		verify         = "backup"
 		adopt_existing = true
@@ -128,7 +128,7 @@ func TestImport(t *testing.T) {
 	unchanged()
 
 	// A difference shows together with the import.
-	c.forgetState(p)
+	c.forgetState()
 	c.configure(block(strings.Replace(full, "some value", "new value", 1)) + fmt.Sprintf("import {\n  to = %s\n  id = %q\n}\n", address, id))
 	c.run(2, "plan", "-detailed-exitcode", "-no-color", "-out=plan.bin")
 	if got := strings.Join(c.changes("plan.bin"), " "); got != "update import secret_fingerprints verified" {
@@ -155,7 +155,7 @@ func TestImportOwnSource(t *testing.T) {
 	}
 	c := newCLI(t, required+fmt.Sprintf("resource \"aimindset_auto_backup\" \"this\" {\nfunction = { source_dir = %q }\n}\n", dir), p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
-	c.forgetState(p)
+	c.forgetState()
 	c.run(0, "import", "-no-color", address, p.ProjectRef+"/auto-backup")
 	c.run(2, "plan", "-detailed-exitcode", "-no-color", "-out=plan.bin")
 	if got := strings.Join(c.changes("plan.bin"), " "); got != "update function source_hash verified" {

@@ -11,7 +11,7 @@ import (
 
 // may are the permissions that a token needs: as the dashboard shows them when a
 // token is created, and in parentheses as the API's documentation names them.
-var may = struct {
+var may = struct { //nolint:gosec // names of permissions, not credentials
 	readFunctions, writeFunctions, readSecrets, writeSecrets, readDatabase, writeDatabase, readKeys, readProject, readProjects string
 }{
 	readFunctions:  "Edge Functions: Read (edge_functions_read; OAuth: edge_functions:read)",

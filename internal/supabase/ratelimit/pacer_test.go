@@ -196,7 +196,7 @@ func TestWaits(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := newPacer()
-			try(t, p, "a").pass.Done(&http.Response{StatusCode: 429, Header: http.Header{}}, time.Hour)
+			try(t, p, "a").pass.Done(&http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{}}, time.Hour)
 			if got := try(t, p, "a").wait; got != usualWindow+windowMargin {
 				t.Errorf("the next one waits %s", got)
 			}
