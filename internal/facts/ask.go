@@ -30,7 +30,7 @@ const repeats = 2
 
 // Ask asks a database for some parts, in one statement that writes nothing.
 func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
-	s, err := build(request)
+	s, err := load().build(request)
 	if err != nil {
 		return Document{}, err
 	}

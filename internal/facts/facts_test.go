@@ -41,7 +41,7 @@ func TestParts(t *testing.T) {
 	l := load()
 	based := map[string]bool{}
 	for name := range l.parts {
-		if _, err := build(Request{Parts: []Part{Part(name)}}); err != nil {
+		if _, err := l.build(Request{Parts: []Part{Part(name)}}); err != nil {
 			t.Error(err)
 		}
 		for _, with := range l.parts[name].with {
@@ -64,7 +64,7 @@ func TestParts(t *testing.T) {
 			t.Errorf("%s reads no relation", name)
 		}
 	}
-	if _, err := build(Request{Parts: []Part{"nonsense"}}); err == nil {
+	if _, err := load().build(Request{Parts: []Part{"nonsense"}}); err == nil {
 		t.Error("an unknown part is not refused")
 	}
 }
@@ -73,7 +73,7 @@ func TestParts(t *testing.T) {
 // based once and before them, the parameters in order, the columns of all parts.
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	s, err := build(Request{Parts: []Part{"routines", "tables", "settings", "latest", "history", "unknown_zones"}})
+	s, err := load().build(Request{Parts: []Part{"routines", "tables", "settings", "latest", "history", "unknown_zones"}})
 	if err != nil {
 		t.Fatal(err)
 	}

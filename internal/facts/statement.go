@@ -27,8 +27,8 @@ type builder struct {
 }
 
 // build makes the statement of a request.
-func build(request Request) (statement, error) {
-	b := &builder{library: load(), request: request, relations: map[string]map[string]bool{}, included: map[string]bool{}}
+func (l library) build(request Request) (statement, error) {
+	b := &builder{library: l, request: request, relations: map[string]map[string]bool{}, included: map[string]bool{}}
 	if len(request.Parts) == 0 {
 		return statement{}, errors.New("facts: no part is asked for")
 	}

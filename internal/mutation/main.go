@@ -39,7 +39,9 @@ var goParts = []goPart{
 	{dir: "internal/backup"},
 	{dir: "internal/checks"},
 	{dir: "internal/codes"},
+	{dir: "internal/facts", skip: "^(TestServer|TestInstalled|TestReadOnly|TestCronTimezone|TestProcesses|TestRunIDs)$"},
 	{dir: "internal/health"},
+	{dir: "internal/history"},
 	{dir: "internal/payload", skip: "^(TestConverge.*|TestUnschedule|TestDispatcherSQL|TestSQL.*)$"},
 	{dir: "internal/plsql"},
 	{dir: "internal/preflight"},
@@ -50,6 +52,7 @@ var goParts = []goPart{
 	{dir: "internal/supabase", skip: "^TestAgainstTheStack$"},
 	{dir: "internal/supabase/ratelimit"},
 	{dir: "internal/supabase/redact"},
+	{dir: "internal/text"},
 }
 
 // options are the command line.
