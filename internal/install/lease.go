@@ -75,6 +75,20 @@ func (e *BusyError) Error() string {
 
 func (e *BusyError) Unwrap() error { return e.Err }
 
+// HeldError says that an apply failed and could not release its lease, or kept it
+// because a request of it may still arrive.
+type HeldError struct {
+	ID backup.ID
+	// Expires is the time until the lease expires, for which the next apply waits.
+	Expires time.Duration
+	// Err is why the apply failed.
+	Err error
+}
+
+func (e *HeldError) Error() string { return e.Err.Error() }
+
+func (e *HeldError) Unwrap() error { return e.Err }
+
 // lease is the right to change one backup.
 type lease struct {
 	service *Service
@@ -126,8 +140,11 @@ func (s *Service) exclusively(ctx context.Context, found backup.State, work func
 	<-renewed
 	// A request whose outcome is unknown may still arrive, and the lease gives it
 	// the time to, as after a crash.
-	if !outcomeUnknown(err) {
-		l.release(ctx)
+	if !outcomeUnknown(err) && l.release(ctx) {
+		return err
+	}
+	if left := l.left(); err != nil && left > 0 && !errors.Is(err, ErrLeaseLost) {
+		err = &HeldError{ID: found.ID, Expires: left, Err: err}
 	}
 	return err
 }
@@ -369,18 +386,21 @@ func (l *lease) request(ctx context.Context, send func() error) error {
 	return send()
 }
 
-// release releases the lease if the database can be reached.
-func (l *lease) release(ctx context.Context) {
+// release releases the lease if the database can be reached, and reports whether it
+// did.
+func (l *lease) release(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	err := l.repeat(ctx, func() error {
 		_, err := l.service.DB.Query(ctx, postgres.ReadWrite, queries.Release, string(l.name), l.holder)
 		return err
 	})
-	if err != nil && !schemaMissing(err) {
-		l.service.log().LogAttrs(ctx, slog.LevelInfo, "the lease on the backup was not released and will expire",
-			slog.String("backup", string(l.name)), slog.Duration("in", l.left()), slog.String("because", err.Error()))
+	if err == nil || schemaMissing(err) {
+		return true
 	}
+	l.service.log().LogAttrs(ctx, slog.LevelInfo, "the lease on the backup was not released and will expire",
+		slog.String("backup", string(l.name)), slog.Duration("in", l.left()), slog.String("because", err.Error()))
+	return false
 }
 
 func (s *Service) process() string {

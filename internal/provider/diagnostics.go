@@ -27,7 +27,12 @@ func addError(diags *diag.Diagnostics, summary string, err error) {
 // addErrorAdvice is addError with a last paragraph on what to do next.
 func addErrorAdvice(diags *diag.Diagnostics, summary string, err error, last string) {
 	detail := text.Sentence(err.Error())
-	for _, advice := range []string{adviceFor(err), last} {
+	held := ""
+	if kept := (*install.HeldError)(nil); errors.As(err, &kept) {
+		held = fmt.Sprintf("The apply still holds its lease on backup %s, because it could not reach the project or a request of it may still arrive. The next apply waits until the lease expires, at most %s from now, and then continues.",
+			kept.ID, formatDuration(kept.Expires.Round(time.Second)))
+	}
+	for _, advice := range []string{adviceFor(err), held, last} {
 		if advice != "" {
 			detail += "\n\n" + advice
 		}

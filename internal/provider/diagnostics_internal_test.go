@@ -52,3 +52,17 @@ func TestAddError(t *testing.T) {
 		}
 	}
 }
+
+// TestHeldLease proves that the error of an apply that kept its lease says how long
+// the next one waits, and what had failed.
+func TestHeldLease(t *testing.T) {
+	t.Parallel()
+	id := backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: backup.DefaultName}
+	var diags diag.Diagnostics
+	addErrorAdvice(&diags, "Cannot install the backup", fmt.Errorf("x: %w", &install.HeldError{ID: id, Expires: 87 * time.Second, Err: errors.New("no response")}), "Apply again.")
+	const want = "X: no response.\n\nThe apply still holds its lease on backup abcdefghijklmnopqrst/auto-backup, because it could not reach the project or a request of it may still arrive. " +
+		"The next apply waits until the lease expires, at most 1m27s from now, and then continues.\n\nApply again."
+	if got := diags[0].Detail(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
