@@ -68,7 +68,7 @@ func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.Stat
 		return result, err
 	}
 	err := s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) error {
-		if now.Supersedes(found) || found.Settings == nil && now.Marked && !now.Unfinished && !spec.Adopt {
+		if taken(found, now, spec.Adopt) {
 			return fmt.Errorf("backup %s: %w", spec.ID, ErrInstalledMeanwhile)
 		}
 		if err := now.Foreign(spec); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -337,15 +338,15 @@ func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBa
 // continued. A finished one is an error, unless it is to be adopted: another state
 // may have it.
 func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
-	switch {
-	case !found.Exists() || !found.Marked:
-	case found.LeftBehind():
+	switch install.ClaimOf(found, spec.Adopt) {
+	case install.ClaimFree:
+	case install.ClaimContinue:
 		diags.AddWarning("An interrupted apply is continued",
 			fmt.Sprintf("Backup %s is in the project, but not in this state, and its installation was not finished. It is what an interrupted apply has left, so it is brought in line with the configuration. If another configuration is just installing it, do not apply; choose another `name`.", spec.ID))
-	case spec.Adopt:
+	case install.ClaimAdopt:
 		diags.AddAttributeWarning(path.Root("adopt_existing"), "An installed backup is adopted",
 			fmt.Sprintf("Backup %s is installed by this provider, but is not in this state. Because `adopt_existing` is set, this state gets it, with its jobs and its run history. If another state has it too, that one's next plan says that the backup belongs to another state.", spec.ID))
-	default:
+	case install.ClaimRefused:
 		diags.AddError("The backup already exists", fmt.Sprintf("Backup %s is installed by this provider, but is not in this state. Another configuration may manage it: then choose another `name` here, for example for a test. If none does, import it, or set `adopt_existing = true`.\n\n%s", spec.ID, importBlock(spec.ID)))
 	}
 }
