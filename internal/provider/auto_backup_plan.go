@@ -137,8 +137,20 @@ func (r *autoBackupResource) planProject(config autoBackupModel, state *autoBack
 		plan.ID = types.StringValue(plan.id().String())
 	}
 	if state != nil && !plan.ProjectRef.Equal(state.ProjectRef) {
+		if config.ProjectRef.IsNull() && r.projects != nil && r.projects.refFromEnvironment {
+			refuseVariable(envProjectRef, state.id(), plan.ProjectRef.ValueString(), &resp.Diagnostics)
+		}
 		resp.RequiresReplace = append(resp.RequiresReplace, path.Root("project_ref"))
 	}
+}
+
+// refuseVariable refuses to move a backup to another project because of an environment
+// variable alone: it may be that of another shell.
+func refuseVariable(variable string, id backup.ID, ref string, diags *diag.Diagnostics) {
+	diags.AddAttributeError(path.Root("project_ref"), "Only an environment variable would replace the backup",
+		fmt.Sprintf("The state has backup %s, and no configuration names its project. The environment variable %s is %q, so an apply would remove the backup from project %s and install it in the other one. "+
+			"Set %[2]s to %[4]q, the project of this state, or use the state of project %[3]s. To move the backup, write `project_ref = %[3]q` in the resource or the provider block.",
+			id, variable, ref, id.ProjectRef))
 }
 
 // wanted is what a configuration declares.

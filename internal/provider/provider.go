@@ -133,6 +133,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 		return
 	}
 	configured := &projects{config: resolved, connections: &p.connections, services: map[string]*install.Service{}}
+	configured.refFromEnvironment = config.ProjectRef.ValueString() == "" && own == nil
 	if resolved.SelfHosted == nil {
 		client, err := p.connections.client(supabase.Config{
 			BaseURL: resolved.APIURL, Token: resolved.AccessToken,
@@ -184,6 +185,8 @@ func configured(data any, diags *diag.Diagnostics) *projects {
 // projects gives resources, data sources and actions access to the projects.
 type projects struct {
 	config providerConfig
+	// refFromEnvironment says that only an environment variable names the project.
+	refFromEnvironment bool
 	// client is nil for a self-hosted project.
 	client       *supabase.Client
 	connections  *connections
