@@ -78,6 +78,10 @@ func (n Name) Job(key string) string { return string(n) + "-" + key }
 // VaultToken is the name of the vault secret with the invocation token.
 func (n Name) VaultToken() string { return string(n) + "/token" }
 
+// VaultFormerToken is the name of the vault secret with the token before the present
+// one. It exists for some days after a rotation.
+func (n Name) VaultFormerToken() string { return string(n) + "/former-token" }
+
 // VaultAlertKey is the name of the vault secret with which the watchdog calls
 // the alert function.
 func (n Name) VaultAlertKey() string { return string(n) + "/alert-key" }

@@ -52,6 +52,7 @@ func TestDerivedNames(t *testing.T) {
 		{n.Job(WatchdogKey), "auto-backup-watchdog"},
 		{n.VaultToken(), "auto-backup/token"},
 		{n.VaultAlertKey(), "auto-backup/alert-key"},
+		{n.VaultFormerToken(), "auto-backup/former-token"},
 		{n.TokenSecret(), "AUTO_BACKUP_TOKEN"},
 		{n.NextTokenSecret(), "AUTO_BACKUP_TOKEN_NEXT"},
 		{n.FunctionMarker(), "auto-backup (terraform-provider-aimindset)"},

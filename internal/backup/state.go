@@ -198,6 +198,6 @@ func (s State) alertKeyProblem() string {
 // under a name that it does not use, because somebody has renamed one, sorted.
 func (s State) SurplusVault() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultMarkers)), func(name string) bool {
-		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultAlertKey()
+		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultFormerToken() || name == s.ID.Name.VaultAlertKey()
 	})
 }

@@ -366,6 +366,11 @@ func examples() map[string][]example {
 			{what: "just installed", change: func(s *Subject) { s.Watchdog, s.Settings.CreatedAt = nil, now.Add(-time.Minute) }},
 			{what: "not to be read", change: all(silent, relation("auto_backup.watchdog", facts.Forbidden))},
 		},
+		"forged_log": {
+			{what: "two", change: func(s *Subject) { s.Watchdog.Forged = 2 }, says: "has not signed, which the watchdog ignores: 2"},
+			{what: "none", change: func(s *Subject) { s.Watchdog.Forged = 0 }},
+			{what: "never looked", change: func(s *Subject) { s.Watchdog = nil }},
+		},
 		"watchdog_hindered": {
 			{what: "by two", change: func(s *Subject) { s.Watchdog.Problems = []string{"retry: no\nright", "prune: a lock."} }, says: "could not do a part of its work: retry: no right; prune: a lock."},
 			{what: "never looked", change: func(s *Subject) { s.Watchdog = nil }},

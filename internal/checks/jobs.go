@@ -149,6 +149,16 @@ var jobs = []Check{
 		},
 	},
 	{
+		Code: "forged_log", Theme: Jobs, Asked: Healthy,
+		Facts: []facts.Part{"watchdog"},
+		Find: func(s *Subject) []Finding {
+			if s.Watchdog == nil || s.Watchdog.Forged == 0 {
+				return nil
+			}
+			return one(About("public.system_logs", "has rows about runs of this backup that the function has not signed, which the watchdog ignores: %d", s.Watchdog.Forged))
+		},
+	},
+	{
 		Code: "watchdog_hindered", Theme: Jobs, Asked: Healthy,
 		Facts: []facts.Part{"watchdog"},
 		Find: func(s *Subject) []Finding {

@@ -352,6 +352,9 @@ type Definition struct {
 type Watchdog struct {
 	At       time.Time `json:"at"`
 	Problems []string  `json:"problems"`
+	// Forged is how many rows about open runs, or about recent failures, the
+	// function has not signed.
+	Forged int `json:"forged"`
 }
 
 // Incident is a row of auto_backup.incidents.

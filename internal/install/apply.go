@@ -180,8 +180,10 @@ func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found bac
 //
 //	the other slot := new token; vault := new token; TokenSecret := new token; NextTokenSecret is removed
 //
-// A request with the former token may wait in pg_net's queue when vault
-// changes, so the former token is taken away only when it was answered.
+// A request that the former token signed may wait in pg_net's queue when vault
+// changes, so the former token is taken away only when it was answered. Runs in
+// progress sign their outcomes with it, so vault keeps it under another name; the
+// watchdog removes it after some days.
 func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
@@ -209,6 +211,13 @@ func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.S
 	if found.Function != nil && found.Token.Vault != "" {
 		// The database may use the new token once the function knows it.
 		if err := l.service.settle(ctx); err != nil {
+			return err
+		}
+	}
+	// A token that the function does not know has signed no outcome: it came with a
+	// copy of another project's database.
+	if t := found.Token; t.Vault != "" && (t.Vault == t.Function || t.Vault == t.Next) {
+		if _, err := l.write(ctx, queries.KeepFormerToken, string(name), name.VaultToken(), name.VaultFormerToken(), name.VaultMarker(), l.holder); err != nil {
 			return err
 		}
 	}
@@ -256,7 +265,7 @@ func (l *lease) applyMarkers(ctx context.Context, spec backup.Spec, found backup
 		}
 	}
 	for _, name := range found.SurplusVault() {
-		if _, err := l.write(ctx, queries.RemoveVaultSecrets, name, name, marker, string(l.name), l.holder); err != nil {
+		if _, err := l.write(ctx, queries.RemoveVaultSecrets, name, name, name, marker, string(l.name), l.holder); err != nil {
 			return err
 		}
 	}
@@ -479,7 +488,7 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 			if len(found.VaultMarkers) == 0 {
 				return nil
 			}
-			_, err := l.write(ctx, queries.RemoveVaultSecrets, name.VaultToken(), name.VaultAlertKey(), name.VaultMarker(), string(name), l.holder)
+			_, err := l.write(ctx, queries.RemoveVaultSecrets, name.VaultToken(), name.VaultFormerToken(), name.VaultAlertKey(), name.VaultMarker(), string(name), l.holder)
 			return err
 		}},
 		{backup.PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},

@@ -121,8 +121,8 @@ func TestRotationInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	total := w.seen.Load()
-	if total != 4 {
-		t.Fatalf("a rotation has %d steps, not four: next token, vault, token, no next token", total)
+	if total != 5 {
+		t.Fatalf("a rotation has %d steps, not five: next token, former token, vault, token, no next token", total)
 	}
 	tokens := map[string]bool{}
 	for _, after := range []bool{false, true} {

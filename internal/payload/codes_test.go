@@ -161,7 +161,7 @@ func (tdb *testDatabase) testSQLState(t *testing.T) {
 		run := s.dispatch("2 06:00")
 		s.accept(run)
 		s.fail(run, "rpc_http", `{"state": "not_delivered"}`)
-		s.exec(t, s.owner, `update public.system_logs set context = context || jsonb_build_object('sqlstate', $2::text) where context ->> 'run_id' = $1`, run, state)
+		s.exec(t, s.owner, `update public.system_logs set context = signer.signed(type, context || jsonb_build_object('sqlstate', $2::text)) where context ->> 'run_id' = $1`, run, state)
 		s.watch("2 06:10")
 		if got := one[string](t, s.owner, `select coalesce(sqlstate, '') from auto_backup.history where run_id = $1::uuid`, run); got != want {
 			t.Errorf("of %q the run history keeps %q, want %q", state, got, want)

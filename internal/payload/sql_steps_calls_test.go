@@ -261,7 +261,7 @@ var askSteps = []step{
 	},
 	{
 		// What has ended is noticed before.
-		"a run that has succeeded is not open", changed("enabled", "false") + "\nruns: {\"state\":\"running\"}\nupdate auto_backup.runs set requested_at = now(), posted_at = now() where backup = '$B'\n" + rowOf("true", "x"),
+		"a run that has succeeded is not open", changed("enabled", "false") + "\nruns: {\"state\":\"running\"}\nupdate auto_backup.runs set requested_at = now(), posted_at = now() where backup = '$B'\n" + rowOf("true", "x") + "\n" + runOf("auto_backup", "{}", "now()"),
 		asked, `{"state": "requested", "joined": false, "trigger": "manual"}`, "", "",
 	},
 }

@@ -5,7 +5,7 @@ const runStates = `select string_agg(concat_ws(' ', state, code, 'log:' || logge
 
 // runOf inserts a row of system_logs about the case's first run.
 func runOf(event, context, at string) string {
-	return `insert into public.system_logs (type, message, context, created_at) select '` + event + `', 'm', jsonb_build_object('run_id', run_id, 'backup', '$B') || '` + context + `', ` + at + ` from auto_backup.runs where backup = '$B'`
+	return `insert into public.system_logs (type, message, context, created_at) select '` + event + `', 'm', signer.signed('` + event + `', jsonb_build_object('run_id', run_id, 'backup', '$B') || '` + context + `'), ` + at + ` from auto_backup.runs where backup = '$B'`
 }
 
 // rowOf inserts the row of backup_logs of the case's first run.
@@ -35,8 +35,9 @@ var collectSteps = []step{
 		`runs: {}
 		` + rowOf("true", "x") + `
 		runs: {"due_at":"2 07:00Z"}
-		insert into public.backup_logs (id, action_type, records_affected, details, success) select run_id, 'auto_backup', 7, 'x', true from auto_backup.runs where backup = '$B' and due_at = '2 07:00Z'`,
-		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"succeeded": 2}`, runStates, "succeeded log:function end:2 06:10, succeeded log:function end:2 06:10",
+		insert into public.backup_logs (id, action_type, records_affected, details, success) select run_id, 'auto_backup', 7, 'x', true from auto_backup.runs where backup = '$B' and due_at = '2 07:00Z'
+		` + runOf("auto_backup", `{"total_records":7}`, "'2 06:00:30Z'"),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"succeeded": 2}`, runStates, "succeeded log:function end:2 06:00, succeeded log:function end:2 06:00",
 	},
 	{
 		// The end of a run that was given up is when that was noticed: no
@@ -61,19 +62,20 @@ var collectSteps = []step{
 		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"no_answer","logged_by":"watchdog"}
 		` + rowOf("true", "x") + `
 		runs: {"due_at":"2 07:00Z","state":"failed","finished_at":"2 06:05Z","code":"no_answer","logged_by":"watchdog"}
-		insert into public.backup_logs (id, action_type, records_affected, details, success) select run_id, 'auto_backup', 7, 'x', true from auto_backup.runs where backup = '$B' and due_at = '2 07:00Z'`,
+		insert into public.backup_logs (id, action_type, records_affected, details, success) select run_id, 'auto_backup', 7, 'x', true from auto_backup.runs where backup = '$B' and due_at = '2 07:00Z'
+		` + runOf("auto_backup", `{"total_records":7}`, "'2 06:00:30Z'"),
 		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{"succeeded": 2}`, "", "",
 	},
 	{
 		"given up for almost a day, and a success",
 		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"no_answer","logged_by":"watchdog"}
-		` + rowOf("true", "x"),
+		` + rowOf("true", "x") + "\n" + runOf("auto_backup", `{"total_records":7}`, "'2 06:00:30Z'"),
 		`select auto_backup.collect('$B', '3 06:04:59Z')::text`, `{"succeeded": 1}`, "", "",
 	},
 	{
 		"given up for a day, and a success",
 		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"no_answer","logged_by":"watchdog"}
-		` + rowOf("true", "x"),
+		` + rowOf("true", "x") + "\n" + runOf("auto_backup", `{"total_records":7}`, "'2 06:00:30Z'"),
 		`select auto_backup.collect('$B', '3 06:05Z')::text`, `{}`, runStates, "failed no_answer log:watchdog end:2 06:05",
 	},
 	{
@@ -155,7 +157,7 @@ var collectSteps = []step{
 		"an answer to a run that was given up is not looked at",
 		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"no_answer","logged_by":"watchdog"}
 		update auto_backup.runs set request_id = -8300 - (substr('$B', 6)::bigint) where backup = '$B'
-		insert into net._http_response (id, status_code, content, created) select request_id, 200, jsonb_build_object('run_id', run_id, 'success', true), '2 06:00:05Z' from auto_backup.runs where backup = '$B'`,
+		insert into net._http_response (id, status_code, content, created) select request_id, 200, signer.signed('auto_backup', jsonb_build_object('run_id', run_id, 'success', true)), '2 06:00:05Z' from auto_backup.runs where backup = '$B'`,
 		`select auto_backup.collect('$B', '2 06:15Z')::text`, `{}`, runStates, "failed no_answer log:watchdog end:2 06:05",
 	},
 	{
@@ -163,7 +165,7 @@ var collectSteps = []step{
 		`runs: {}
 		runs: {"due_at":"2 07:00Z"}
 		update auto_backup.runs set request_id = -8400 - (substr('$B', 6)::bigint) where backup = '$B' and due_at = '2 06:00Z'
-		insert into net._http_response (id, status_code, content, created) select request_id, 200, jsonb_build_object('run_id', run_id, 'success', true, 'total_records', 999999999999999999), '2 06:00:05Z' from auto_backup.runs where backup = '$B' and due_at = '2 06:00Z'
+		insert into net._http_response (id, status_code, content, created) select request_id, 200, signer.signed('auto_backup', jsonb_build_object('run_id', run_id, 'success', true, 'total_records', 999999999999999999)), '2 06:00:05Z' from auto_backup.runs where backup = '$B' and due_at = '2 06:00Z'
 		alter table auto_backup.runs add constraint refused check (backup <> '$B' or records is null)
 		finally: alter table auto_backup.runs drop constraint refused`,
 		`select regexp_replace(auto_backup.collect('$B', '2 06:10Z')::text, 'run [-0-9a-f]+', 'run X')`,

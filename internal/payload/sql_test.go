@@ -58,6 +58,7 @@ func startDatabase(t testing.TB) *testDatabase {
 	tdb := &testDatabase{stack: s, owner: owner, admin: s.Admin()}
 	tdb.install(t)
 	tdb.exec(t, tdb.owner, `select auto_backup.extend_log_constraint('["backup_logs_action_type_check"]')`)
+	tdb.installSigner(t)
 	return tdb
 }
 
@@ -313,7 +314,7 @@ func (s *scenario) logSuccess(run string) {
 	s.exec(s.T, s.owner, `
 		insert into public.system_logs (type, message, context)
 		select 'auto_backup', 'Backup automático concluído com sucesso: 321 registros salvos',
-			jsonb_build_object('run_id', run_id, 'backup', backup, 'backup_id', $2::text, 'total_records', 321)
+			signer.signed('auto_backup', jsonb_build_object('run_id', run_id, 'backup', backup, 'backup_id', $2::text, 'total_records', 321))
 		from auto_backup.runs where run_id = $1::uuid`, run, backupID)
 }
 
@@ -324,7 +325,8 @@ func (s *scenario) fail(run, code, alert string) {
 	s.exec(s.T, s.owner, `
 		insert into public.system_logs (type, message, context, created_at)
 		select 'auto_backup_error', 'Backup automático falhou: motivo',
-			jsonb_build_object('run_id', run_id, 'backup', backup, 'code', $2::text, 'error', 'motivo', 'reported_by', 'function', 'alert', $3::jsonb),
+			signer.signed('auto_backup_error', jsonb_build_object(
+				'run_id', run_id, 'backup', backup, 'code', $2::text, 'error', 'motivo', 'reported_by', 'function', 'alert', $3::jsonb)),
 			posted_at + interval '2 seconds'
 		from auto_backup.runs where run_id = $1::uuid`, run, code, alert)
 	s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: motivo' where id = $1::uuid`, run)
@@ -678,7 +680,7 @@ var runCases = []struct {
 		"a caller that waits gets the result in the answer, and the run history takes it from there when the logs have vanished",
 		func(s *scenario) {
 			run := s.start("1 13:00", true)
-			s.respond(run, reply{status: 200, headers: ours(), body: fmt.Sprintf(`{"success":true,"message":"ok","run_id":%q,"backup_id":%q,"total_records":7}`, run, backupID)})
+			s.respond(run, reply{status: 200, headers: ours(), body: signedBody("auto_backup", `{"success":true,"message":"ok","run_id":%q,"backup_id":%q,"total_records":7}`, run, backupID)})
 			s.watch("1 13:05")
 		},
 		[]string{
@@ -761,7 +763,7 @@ var runCases = []struct {
 			s.accept(run)
 			s.fail(run, "backup_failed", `{"state":"pending"}`)
 			s.watch("2 06:01")
-			s.exec(s.T, s.owner, `update public.system_logs set context = context || '{"alert":{"state":"delivered"}}' where context ->> 'run_id' = $1`, run)
+			s.exec(s.T, s.owner, `update public.system_logs set context = signer.signed(type, context || '{"alert":{"state":"delivered"}}') where context ->> 'run_id' = $1`, run)
 			s.watch("2 06:10")
 		},
 		[]string{
@@ -795,7 +797,7 @@ var runCases = []struct {
 		func(s *scenario) {
 			s.change(installed, retrySetting("attempts", 0))
 			run := s.dispatch("2 06:00")
-			s.respond(run, reply{status: 500, headers: ours(), body: fmt.Sprintf(
+			s.respond(run, reply{status: 500, headers: ours(), body: signedBody("auto_backup_error",
 				`{"success":false,"code":"log_rejected","message":"m","error":"o banco recusou o registro em backup_logs","run_id":%q,"alert":{"state":"delivered","emails_sent":2,"emails_failed":0}}`, run)})
 			s.watch("2 06:10")
 		},
@@ -812,7 +814,7 @@ var runCases = []struct {
 			s.change(installed, retrySetting("attempts", 0))
 			run := s.dispatch("2 06:00")
 			s.accept(run)
-			s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: sem espaço' where id = $1::uuid`, run)
+			s.exec(s.T, s.owner, `update public.backup_logs set details = $2 where id = $1::uuid`, run, signedDetails(run, "Backup automático falhou: sem espaço"))
 			s.watch("2 06:04")
 			s.want("run 2 06:00 #1 schedule running log:- alert:-", "backup_logs falhou false 0")
 			s.watch("2 06:10")
@@ -832,7 +834,7 @@ var runCases = []struct {
 			s.change(installed, retrySetting("attempts", 0))
 			run := s.dispatch("2 06:00")
 			s.accept(run)
-			s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: sem (espaço) (alerta enviado)' where id = $1::uuid`, run)
+			s.exec(s.T, s.owner, `update public.backup_logs set details = $2 where id = $1::uuid`, run, signedDetails(run, "Backup automático falhou: sem (espaço) (alerta enviado)"))
 			s.watch("2 06:10")
 			if got, want := one[string](s.T, s.owner, `select error from auto_backup.runs where run_id = $1::uuid`, run), "sem (espaço)"; got != want {
 				s.Errorf("the run's error is %q, want %q", got, want)
@@ -852,7 +854,7 @@ var runCases = []struct {
 			s.change(installed, retrySetting("attempts", 0))
 			run := s.dispatch("2 06:00")
 			s.accept(run)
-			s.exec(s.T, s.owner, `update public.backup_logs set details = 'Backup automático falhou: sem espaço (alerta enviado só a uma parte dos assinantes)' where id = $1::uuid`, run)
+			s.exec(s.T, s.owner, `update public.backup_logs set details = $2 where id = $1::uuid`, run, signedDetails(run, "Backup automático falhou: sem espaço (alerta enviado só a uma parte dos assinantes)"))
 			s.watch("2 06:10")
 		},
 		[]string{
@@ -1505,6 +1507,8 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("SQLSTATE", tdb.testSQLState)
 	t.Run("contract", tdb.testContract)
 	t.Run("signatures", tdb.testSignatures)
+	t.Run("forgeries", tdb.testForgeries)
+	t.Run("rotation of the signing token", tdb.testFormerToken)
 	t.Run("reasons of missed ticks", tdb.testMissedTicks)
 	t.Run("history in plain words", tdb.testHistory)
 	t.Run("outcomes in the logs", tdb.testOutcomes)

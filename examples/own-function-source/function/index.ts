@@ -11,20 +11,21 @@
 //      response delays every other request of the database;
 //   5. on success, insert a row auto_backup into system_logs and then update the
 //      row in backup_logs; on failure, insert a row auto_backup_error whose
-//      context.code says what went wrong.
+//      context.code says what went wrong. Both rows have to be signed.
 //
 // The watchdog does the rest: alerts, retries, and runs that were interrupted.
 
 import { Project } from "./project.ts";
-import { type Order, verify } from "./signature.ts";
+import { type Verified, verify } from "./signature.ts";
 
 declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void };
 
 Deno.serve(async (request) => {
   // During a rotation there is a second token.
   const tokens = ["AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT"].map((name) => Deno.env.get(name));
-  const order = await verify(request, tokens);
-  if (order instanceof Response) return order;
+  const verified = await verify(request, tokens);
+  if (verified instanceof Response) return verified;
+  const { order } = verified;
   const project = new Project();
   if (order.action === "probe") {
     const readable = await project.canRead("backup_logs");
@@ -45,7 +46,7 @@ Deno.serve(async (request) => {
       status: 409,
     });
   }
-  const work = run(project, order);
+  const work = run(project, verified);
   if (order.wait) {
     const result = await work;
     return Response.json(result, { status: result.success ? 200 : 500 });
@@ -54,7 +55,7 @@ Deno.serve(async (request) => {
   return Response.json({ success: null, state: "running", run_id: order.run_id }, { status: 202 });
 });
 
-async function run(project: Project, order: Order) {
+async function run(project: Project, { order, sign }: Verified) {
   const { run_id, schedule, due_at, attempt } = order;
   const facts = { run_id, schedule, due_at, attempt };
   try {
@@ -67,14 +68,14 @@ async function run(project: Project, order: Order) {
     await project.mustInsert("system_logs", {
       type: "auto_backup",
       message: `Backup automático de ${Deno.env.get("SITE_NAME")} concluído`,
-      context: { ...facts, ...backup, executed_at: new Date().toISOString() },
+      context: await sign({ ...facts, ...backup, executed_at: new Date().toISOString() }),
     });
     await project.mustUpdate("backup_logs", run_id, {
       success: true,
       records_affected: total_records,
       details: `Backup automático ID: ${backup_id} - Total: ${total_records} registros`,
     });
-    return { success: true, run_id, backup_id, total_records };
+    return await sign({ success: true, run_id, backup_id, total_records });
   } catch (error) {
     const reason = String(error instanceof Error ? error.message : error).slice(0, 200);
     const code = "backup_failed";
@@ -84,8 +85,8 @@ async function run(project: Project, order: Order) {
     await project.mustInsert("system_logs", {
       type: "auto_backup_error",
       message: `Backup automático falhou: ${reason}`,
-      context: { ...facts, code, error: reason },
+      context: await sign({ ...facts, success: false, code, error: reason }),
     });
-    return { success: false, code, error: reason, run_id };
+    return await sign({ success: false, code, error: reason, run_id });
   }
 }

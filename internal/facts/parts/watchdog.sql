@@ -1,8 +1,11 @@
 -- name: watchdog
--- When the watchdog looked last, and what stood in its way.
+-- When the watchdog looked last, what stood in its way, and how many log rows it
+-- ignored because the function has not signed them.
 -- kind: query
 -- of: backup
 -- needs: auto_backup.watchdog (backup, watched_at, summary)
 -- parameters: backup
-select jsonb_build_object('at', w.watched_at, 'problems', w.summary -> 'problems')
+select jsonb_build_object('at', w.watched_at, 'problems', w.summary -> 'problems',
+    'forged', w.summary #> '{collect,forged}'
+)
 from auto_backup.watchdog w where w.backup = :'backup'

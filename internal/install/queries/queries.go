@@ -41,6 +41,8 @@ var (
 	PutVaultSecret string
 	//go:embed replace_vault_secret.sql
 	ReplaceVaultSecret string
+	//go:embed keep_former_token.sql
+	KeepFormerToken string
 	//go:embed drained.sql
 	Drained string
 	//go:embed extend_log_constraint.sql

@@ -4,12 +4,13 @@ import { createCleaner } from "./clean.ts";
 import { parseConfig } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
 import type { Limits, Sleep } from "./log.ts";
+import { signOutcome } from "./outcome.ts";
 import { probe } from "./probe.ts";
 import { type BackupRequest, readBody, readRequest } from "./request.ts";
 import { type Result, Run, type RunContext } from "./run.ts";
 import { type Fetch, readProject, Supabase, type Timer } from "./supabase.ts";
 import { type Code, reasons } from "./texts.ts";
-import { acceptedTokens, type Env, isSignature, matchSignature } from "./token.ts";
+import { acceptedTokens, createSigner, type Env, isSignature, matchSignature } from "./token.ts";
 
 /** What the function needs from the platform. */
 export interface Dependencies {
@@ -64,6 +65,7 @@ export function createHandler(deps: Dependencies): Handler {
     if ("code" in body) return refuse(body.code, body.message);
     const token = await matchSignature(signature, body, tokens);
     if (token === null) return refuse("unauthorized", unsigned);
+    const sign = createSigner(token);
     const contentType = request.headers.get("content-type");
     const read = readRequest(contentType, body, deps.now(), limits);
     if ("code" in read) return refuse(read.code, read.message);
@@ -74,7 +76,10 @@ export function createHandler(deps: Dependencies): Handler {
     const project = readProject(deps.env);
     if (typeof project === "string") {
       deps.log(`cannot work: ${project}`);
-      if (read.action === "backup") return respond(500, internal(project, read.runId));
+      if (read.action === "backup") {
+        const failure = internal(project, read.runId);
+        return respond(500, await signOutcome(sign, contract.log_types.failure, failure));
+      }
       const checks = {
         token: { ok: true, secret: token.secret },
         key: { ok: false, error: project },
@@ -89,7 +94,7 @@ export function createHandler(deps: Dependencies): Handler {
     const supabase = new Supabase(project, deps.fetch, deps.timer, clean);
     if (read.action === "backup") {
       const { now, sleep, log } = deps;
-      return await runBackup(read, { config, supabase, clean, limits, now, sleep, log });
+      return await runBackup(read, { config, supabase, clean, sign, limits, now, sleep, log });
     }
 
     const checks = {

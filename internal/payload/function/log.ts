@@ -30,6 +30,13 @@ export function within(limit: number, until: number, now: Date): number {
 /** Shortens a timeout to what is left of the time of all attempts. */
 type Shorten = (timeout: number) => number;
 
+/** What a run writes to system_logs. */
+export interface SystemLogRow extends Row {
+  readonly type: string;
+  readonly message: string;
+  readonly context: Row;
+}
+
 /** The outcome of claiming a run. */
 export type Claim = "claimed" | "duplicate" | Problem;
 
@@ -109,11 +116,13 @@ export class RunLog {
 
   /**
    * Writes the run's row in system_logs, or changes it, because a run that was recorded as failed
-   * may still succeed. Returns null on success.
+   * may still succeed. Returns null on success. Rows are written in the order of the calls, not in
+   * that in which they are ready.
    */
-  setSystemLog(row: { type: string; message: string; context: Row }): Promise<Problem | null> {
-    return this.#inTurn(() =>
-      this.#retry(this.#limits.write_budget_ms, async (shorten) => {
+  setSystemLog(pending: Promise<SystemLogRow>): Promise<Problem | null> {
+    return this.#inTurn(async () => {
+      const row = await pending;
+      return await this.#retry(this.#limits.write_budget_ms, async (shorten) => {
         if (this.#logId === null && this.#logUncertain) {
           const found = await this.#findSystemLog(shorten);
           if (!found.ok) return found;
@@ -127,8 +136,8 @@ export class RunLog {
         // There may be a row whose ID was not returned.
         this.#logUncertain = inserted.ok || inserted.problem.kind === "unreachable";
         return inserted;
-      })
-    );
+      });
+    });
   }
 
   /** When the database created the run's row, in the database's notation. */

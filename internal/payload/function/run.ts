@@ -7,7 +7,8 @@ import { type AlertRecord, sendAlert } from "./alert.ts";
 import type { Clean } from "./clean.ts";
 import { type Config, isInteger, isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
-import { type Limits, RunLog, type Sleep, within } from "./log.ts";
+import { type Limits, RunLog, type Sleep, type SystemLogRow, within } from "./log.ts";
+import { signDetails, signOutcome } from "./outcome.ts";
 import type { BackupRequest } from "./request.ts";
 import type { Answer, Problem, Row, Supabase } from "./supabase.ts";
 import {
@@ -22,12 +23,15 @@ import {
   successDetails,
   successMessage,
 } from "./texts.ts";
+import type { Sign } from "./token.ts";
 
 /** What a run needs. */
 export interface RunContext {
   readonly config: Config;
   readonly supabase: Supabase;
   readonly clean: Clean;
+  /** Signs with the token of the request. */
+  readonly sign: Sign;
   readonly limits: Limits;
   readonly now: () => Date;
   readonly sleep: Sleep;
@@ -43,6 +47,7 @@ export type Result =
     readonly run_id: string;
     readonly backup_id: string;
     readonly total_records: number;
+    readonly signature: string;
   }
   | {
     readonly success: false;
@@ -51,6 +56,7 @@ export type Result =
     readonly error: string;
     readonly run_id: string;
     readonly alert: AlertRecord;
+    readonly signature: string;
   };
 
 /** A backup that the database has reported. */
@@ -96,6 +102,8 @@ export class Run {
   #stage: "claiming" | "running" | "ending" = "claiming";
   #claimed = false;
   #interruption: string | null = null;
+  /** How many rows for system_logs there have been. */
+  #revision = 0;
   /** The backup that the database reported, even if the run fails afterwards. */
   #backup: Backup | null = null;
 
@@ -155,12 +163,12 @@ export class Run {
     const failure = new Failure("interrupted", reasons.interrupted(reason));
     const alert = this.#alertState();
     // An alert in progress may or may not arrive. The watchdog sends it instead.
-    await this.#writeFailure(
-      failure,
-      alert === "pending"
-        ? { state: "not_delivered", reason: alertReasons.interrupted }
-        : { state: alert },
-    );
+    const record: AlertRecord = alert === "pending"
+      ? { state: "not_delivered", reason: alertReasons.interrupted }
+      : { state: alert };
+    const logged = await this.#writeFailure(failure, record);
+    // The run may have ended meanwhile, and its own entry must stay.
+    if (!logged && this.#stage === "running") await this.#signDetails(failure, record);
   }
 
   async #makeBackup(): Promise<Backup> {
@@ -293,19 +301,16 @@ export class Run {
   }
 
   async #succeed(backup: Backup): Promise<Result> {
-    const event = await this.#log.setSystemLog({
-      type: contract.log_types.success,
-      message: successMessage(backup.records),
-      context: {
-        ...this.#identity(),
-        backup_id: backup.id,
-        total_records: backup.records,
-        executed_at: backup.at.toISOString(),
-        duration_ms: backup.at.getTime() - this.#startedAt.getTime(),
-        ...backup.counts,
-        ...(backup.found ? { found_in_log: true } : {}),
-      },
-    });
+    const type = contract.log_types.success;
+    const event = await this.#log.setSystemLog(this.#signed(type, successMessage(backup.records), {
+      ...this.#identity(),
+      backup_id: backup.id,
+      total_records: backup.records,
+      executed_at: backup.at.toISOString(),
+      duration_ms: backup.at.getTime() - this.#startedAt.getTime(),
+      ...backup.counts,
+      ...(backup.found ? { found_in_log: true } : {}),
+    }));
     if (event !== null) throw logFailure("system_logs", event);
     const details = successDetails(backup.id, backup.records);
     const row = await this.#log.setBackupLog({
@@ -316,20 +321,20 @@ export class Run {
     if (row !== null) throw logFailure("backup_logs", row);
 
     this.#context.log(`run ${this.#request.runId}: succeeded, ${backup.records} records`);
-    return {
+    return await signOutcome(this.#context.sign, type, {
       success: true,
       message: details,
       run_id: this.#request.runId,
       backup_id: backup.id,
       total_records: backup.records,
-    };
+    });
   }
 
   async #fail(failure: Failure): Promise<Result> {
     this.#stage = "ending";
     const { config, supabase, limits, clean, now } = this.#context;
     let alert: AlertRecord = { state: this.#alertState() };
-    await this.#writeFailure(failure, alert);
+    let logged = await this.#writeFailure(failure, alert);
     if (alert.state === "pending" && config.alert !== null) {
       const { code, reason, facts } = failure;
       const sqlstate = typeof facts.sqlstate === "string" ? facts.sqlstate : undefined;
@@ -351,58 +356,70 @@ export class Run {
       );
       alert = { ...outcome, at: now().toISOString() };
       this.#loggedBy = Infinity; // nothing else has to follow
-      const logged = await this.#writeSystemLog(failure, alert);
-      const suffix = alertedSuffix(alert.emails_sent ?? 0, alert.emails_failed ?? 0);
-      if (!logged && this.#claimed && suffix !== "") {
-        const details = failureDetails(failure.code, failure.reason) + suffix;
-        this.#report("backup_logs", await this.#log.setBackupLog({ details }));
-      }
+      logged = await this.#writeSystemLog(failure, alert);
     }
+    if (!logged && this.#claimed) await this.#signDetails(failure, alert);
     this.#context.log(
       `run ${this.#request.runId}: failed, ${failure.code}: ${failure.reason}; ` +
         `alert ${alert.state}${alert.reason === undefined ? "" : `: ${alert.reason}`}`,
     );
-    return {
+    return await signOutcome(this.#context.sign, contract.log_types.failure, {
       success: false,
       code: failure.code,
       message: failureDetails(failure.code, failure.reason),
       error: failure.reason,
       run_id: this.#request.runId,
       alert,
-    };
+    });
   }
 
-  /** Writes both rows of a failure; each is useful without the other. */
-  async #writeFailure(failure: Failure, alert: AlertRecord): Promise<void> {
+  /**
+   * Writes both rows of a failure; each is useful without the other. Returns whether system_logs
+   * has its row.
+   */
+  async #writeFailure(failure: Failure, alert: AlertRecord): Promise<boolean> {
     const change = {
       success: false,
       records_affected: 0,
       details: failureDetails(failure.code, failure.reason),
     };
-    const [, problem] = await Promise.all([
+    const [logged, problem] = await Promise.all([
       this.#writeSystemLog(failure, alert),
       this.#claimed ? this.#log.setBackupLog(change) : null,
     ]);
     this.#report("backup_logs", problem);
+    return logged;
+  }
+
+  /** Signs the failure in backup_logs, because system_logs has no row about it. */
+  async #signDetails(failure: Failure, alert: AlertRecord): Promise<void> {
+    const suffix = alertedSuffix(alert.emails_sent ?? 0, alert.emails_failed ?? 0);
+    const text = failureDetails(failure.code, failure.reason) + suffix;
+    const details = await signDetails(this.#context.sign, this.#request.runId, text);
+    this.#report("backup_logs", await this.#log.setBackupLog({ details }));
   }
 
   /** Writes the failure to system_logs. Returns whether that succeeded. */
   async #writeSystemLog(failure: Failure, alert: AlertRecord): Promise<boolean> {
-    const problem = await this.#log.setSystemLog({
-      type: contract.log_types.failure,
-      message: failureDetails(failure.code, failure.reason),
-      context: {
-        ...this.#identity(),
-        code: failure.code,
-        error: failure.reason,
-        ...this.#facts(failure),
-        failed_at: this.#context.now().toISOString(),
-        reported_by: contract.reported_by,
-        alert,
-      },
-    });
+    const message = failureDetails(failure.code, failure.reason);
+    const problem = await this.#log.setSystemLog(this.#signed(contract.log_types.failure, message, {
+      ...this.#identity(),
+      code: failure.code,
+      error: failure.reason,
+      ...this.#facts(failure),
+      failed_at: this.#context.now().toISOString(),
+      reported_by: contract.reported_by,
+      alert,
+    }));
     this.#report("system_logs", problem);
     return problem === null;
+  }
+
+  /** A row of system_logs. Of several, the watchdog believes the one with the highest revision. */
+  async #signed(type: string, message: string, context: Row): Promise<SystemLogRow> {
+    const revision = ++this.#revision;
+    const { sign } = this.#context;
+    return { type, message, context: await signOutcome(sign, type, { ...context, revision }) };
   }
 
   /** Writes a failure of logging to the function's own log. */

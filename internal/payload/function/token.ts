@@ -35,6 +35,23 @@ export function acceptedTokens(env: Env, secret: string, stored: unknown = {}): 
   });
 }
 
+/** Signs a text: HMAC-SHA256 in lower-case hexadecimal. */
+export type Sign = (text: string) => Promise<string>;
+
+/** Returns what signs with a token. */
+export function createSigner(token: AcceptedToken): Sign {
+  return async (text) => {
+    const key = await importKey(token, "sign");
+    const bytes = await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text));
+    return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  };
+}
+
+function importKey(token: AcceptedToken, usage: "sign" | "verify"): Promise<CryptoKey> {
+  const key = new TextEncoder().encode(token.value);
+  return crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, [usage]);
+}
+
 /** Whether a text has the form of a signature. */
 export function isSignature(text: string | null): text is string {
   return text !== null && SIGNATURE.test(text);
@@ -53,10 +70,8 @@ export async function matchSignature(
   const bytes = Uint8Array.from(signature.match(/../g) ?? [], (pair) => parseInt(pair, 16));
   let match: AcceptedToken | null = null;
   for (const token of accepted) {
-    const key = new TextEncoder().encode(token.value);
-    const algorithm = { name: "HMAC", hash: "SHA-256" };
-    const hmac = await crypto.subtle.importKey("raw", key, algorithm, false, ["verify"]);
-    if (await crypto.subtle.verify("HMAC", hmac, bytes, signed)) match = token;
+    const key = await importKey(token, "verify");
+    if (await crypto.subtle.verify("HMAC", key, bytes, signed)) match = token;
   }
   return match;
 }

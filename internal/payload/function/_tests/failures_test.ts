@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import codes from "../codes.json" with { type: "json" };
 import contract from "../contract.json" with { type: "json" };
+import type { Row } from "../supabase.ts";
 import type { Code } from "../texts.ts";
 import {
   BACKUP_ID,
@@ -15,10 +16,12 @@ import {
   harness,
   html,
   json,
+  outcomeSignature,
   pgError,
   REQUEST,
   RUN_ID,
   type Setting,
+  signedDetails,
   silence,
 } from "./project.ts";
 
@@ -473,7 +476,15 @@ for (const { name, setting, arrange, code, error, context, row, event } of CASES
     // Where system_logs cannot say that the alert was delivered, the panel's row does.
     const suffix = event === false ? contract.details_suffixes.delivered : "";
     for (const { details, records_affected } of project.runs) {
-      assert.deepEqual([details, records_affected], [body.message + suffix, 0]);
+      const text = body.message + suffix;
+      const wanted = event === false ? signedDetails(text) : text;
+      assert.deepEqual([details, records_affected], [wanted, 0]);
+    }
+
+    assert.equal(body.signature, outcomeSignature("auto_backup_error", body));
+    for (const { type, context } of project.events) {
+      const { signature, ...document } = context as Row;
+      assert.equal(signature, outcomeSignature(String(type), document));
     }
 
     assert.equal(project.events.length, event === false ? 0 : 1);
@@ -525,7 +536,7 @@ Deno.test("failure: the alert's outcome without system_logs", async () => {
     project.fault(EVENT, () => pgError(403, "42501", "permission denied"), 9);
     project.alert = () => json(200, { emails_sent, emails_failed });
     const { message } = await (await post({ wait: true })).json();
-    assert.equal(project.runs[0]?.details, message + suffix);
+    assert.equal(project.runs[0]?.details, signedDetails(message + suffix));
   }
 });
 

@@ -6,6 +6,7 @@ import {
   html,
   json,
   NEXT_TOKEN,
+  outcomeSignature,
   pgError,
   REQUEST,
   RUN_ID,
@@ -56,12 +57,15 @@ Deno.test("success: 202 at once, then one finished row in each log", async () =>
     "auto_backup",
     "Backup automático concluído com sucesso: 28 registros salvos",
   ]);
-  const { executed_at, duration_ms, ...context } = event?.context as Record<string, unknown>;
+  const { signature, ...signed } = event?.context as Record<string, unknown>;
+  assert.equal(signature, outcomeSignature("auto_backup", signed));
+  const { executed_at, duration_ms, ...context } = signed;
   assert.match(String(executed_at), /^2025-03-01T06:00:00\.\d{3}Z$/);
   assert(Number(duration_ms) >= 0);
   assert.deepEqual(context, {
     ...REQUEST,
     backup_id: BACKUP_ID,
+    revision: 1,
     total_records: 28,
     articles_count: 28,
     comments_count: 0,
@@ -79,7 +83,9 @@ Deno.test("success: the result in the answer", async () => {
   const { post, project } = harness({ config: { verify_table: "backup_articles" } });
   const response = await post({ wait: true });
   assert.equal(response.status, 200);
-  assert.deepEqual(await response.json(), {
+  const { signature, ...body } = await response.json();
+  assert.equal(signature, outcomeSignature("auto_backup", body));
+  assert.deepEqual(body, {
     success: true,
     message: `Backup automático ID: ${BACKUP_ID} - Total: 28 registros`,
     run_id: RUN_ID,
@@ -279,9 +285,32 @@ Deno.test("rotation: the old and the new token are accepted", async () => {
   const { post, project } = harness({ env: { AUTO_BACKUP_TOKEN_NEXT: NEXT_TOKEN } });
   assert.equal((await post({ wait: true })).status, 200);
   const next = { run_id: crypto.randomUUID(), wait: true };
-  assert.equal((await post(next, {}, NEXT_TOKEN)).status, 200);
+  const answer = await post(next, {}, NEXT_TOKEN);
+  const body = await answer.json();
+  // The outcome has the signature of the token that signed the request, which the database keeps.
+  assert.deepEqual([answer.status, body.signature], [
+    200,
+    outcomeSignature("auto_backup", body, NEXT_TOKEN),
+  ]);
   assert.equal(project.runs.length, 2);
   assert.equal((await post({}, {}, TOKEN + NEXT_TOKEN)).status, 401);
+});
+
+// What the function writes last has the highest revision, and that is also what remains in the row.
+Deno.test("revisions: count what the function says of one run", async () => {
+  const { project, post } = harness();
+  const seen: unknown[] = [];
+  project.rpc = () => json(200, null);
+  project.fault(/ .*system_logs/, (call, next) => {
+    const { type, context } = JSON.parse(call.body);
+    seen.push([type, context.revision, context.alert.state]);
+    return next();
+  }, 9);
+  await post({ wait: true });
+  assert.deepEqual(seen, [
+    ["auto_backup_error", 1, "pending"],
+    ["auto_backup_error", 2, "delivered"],
+  ]);
 });
 
 // A broken configuration lets the function boot and say so, whatever the request.

@@ -347,6 +347,20 @@ export function signature(text: string | Uint8Array, token: string = TOKEN): str
   return createHmac("sha256", token).update(text).digest("hex");
 }
 
+/** The signature that the watchdog expects of an outcome, written down once more. */
+export function outcomeSignature(type: string, document: Row, token: string = TOKEN): string {
+  const alert = (document.alert ?? {}) as Row;
+  const { run_id, revision, code, sqlstate, backup_id, total_records, error } = document;
+  const lines = ["backup-outcome-v1", type, run_id, revision, code, sqlstate, backup_id];
+  lines.push(total_records, alert.state, alert.emails_sent, alert.emails_failed, error);
+  return signature(lines.map((line) => line === undefined ? "" : String(line)).join("\n"), token);
+}
+
+/** A text of backup_logs with the signature that the watchdog expects of it. */
+export function signedDetails(text: string): string {
+  return `${text} [${signature(`backup-details-v1\n${RUN_ID}\n${text}`).slice(0, 32)}]`;
+}
+
 /** A signed POST of the dispatcher's request, or of a variation of it. */
 export function signed(change: Row, sentAt: Date, token: string = TOKEN): RequestInit & {
   readonly headers: Readonly<Record<string, string>>;

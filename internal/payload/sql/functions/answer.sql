@@ -38,6 +38,18 @@ begin
     loop
         body := auto_backup.json(response.content);
         continue when body ->> 'run_id' <> answer.marker;
+        -- Any role may write there, so how a run ended counts only if it is signed.
+        if body ? 'run_id' and jsonb_typeof(body -> 'success') = 'boolean' and not exists (
+            select from auto_backup.runs r
+            where r.run_id = substring(answer.marker from '^[0-9a-f-]{36}$')::uuid
+            and auto_backup.is_signed(
+                auto_backup.keys(r.backup, r.posted_at),
+                auto_backup.outcome(case body ->> 'success' when 'true' then 'auto_backup' else 'auto_backup_error' end, body),
+                body ->> 'signature'
+            )
+        ) then
+            body := body - 'success';
+        end if;
         headers := case when jsonb_typeof(response.headers) = 'object' then response.headers else '{}' end;
         ours := exists (select from jsonb_each_text(headers) h where lower(h.key) = 'x-backup-function');
         return jsonb_build_object(

@@ -35,7 +35,7 @@ begin
     end if;
     evidence := auto_backup.evidence(ids, coalesce(open_ids, '{}'), earliest);
     problems := evidence -> 'problems';
-    readable := not jsonb_path_exists(problems, '$[*] ? (@ starts with "public.backup_logs")');
+    readable := problems = '[]';
 
     for run in
         select r.* from auto_backup.runs r where r.run_id = any(ids) and r.state <> 'succeeded' order by r.requested_at for update
@@ -84,6 +84,7 @@ begin
     end loop;
     return jsonb_strip_nulls(jsonb_build_object(
         'succeeded', nullif(succeeded, 0), 'failed', nullif(failed, 0), 'under_way', nullif(under_way, 0),
+        'forged', nullif(evidence -> 'forged', '0'),
         'problems', nullif(problems, '[]')
     ));
 end

@@ -1,8 +1,17 @@
--- What the application's logs say about runs: {"rows": {run ID: the row of
--- backup_logs}, "events": {run ID: {type: the row of system_logs}}, "problems": [...]}.
--- system_logs has no suitable index, so it is read only for `events` and only from
--- `since` on. A missing or altered table is reported as a problem and does not stop
--- the watchdog.
+-- What the function says in the application's logs about runs: {"rows": {run ID: the
+-- row of backup_logs}, "events": {run ID: {type: the row of system_logs}}, "forged":
+-- the number of rows of system_logs that the function did not sign, "problems": [...]}.
+--
+-- Many roles can write these tables, anon among them. So an event counts only if it
+-- is signed, and of several the one with the highest revision, of copies of it the
+-- first. A row of backup_logs shows that the run was claimed; its success counts only
+-- together with a signed event, and its text only with a signature at its end, which
+-- the function writes where it cannot write system_logs. What is larger than the
+-- function writes is not read.
+--
+-- system_logs has no suitable index, so it is read only for `events`, and for a run
+-- that backup_logs calls successful, and only from `since` on. A missing or altered
+-- table is reported as a problem and does not stop the watchdog.
 create or replace function auto_backup.evidence(rows uuid[], events uuid[], since timestamptz)
 returns jsonb
 language plpgsql
@@ -10,44 +19,91 @@ set search_path = ''
 as $body$
 #variable_conflict use_variable
 declare
+    largest constant integer := 16384;
     found_rows jsonb := '{}';
     found_events jsonb := '{}';
+    wanted uuid[] := evidence.events;
+    forged integer := 0;
     problems jsonb := '[]';
 begin
     if cardinality(evidence.rows) > 0 then
         begin
             select coalesce(jsonb_object_agg(l.id, jsonb_build_object(
-                'success', l.success::boolean, 'records', l.records_affected::bigint, 'details', l.details::text,
-                'at', l.created_at::timestamptz
+                'success', l.success::boolean, 'at', l.created_at::timestamptz,
+                'details', case
+                    when auto_backup.is_signed(
+                        auto_backup.keys(r.backup, r.posted_at),
+                        concat_ws(E'\n', 'backup-details-v1', r.run_id, left(t.details, -35)),
+                        substring(t.details from ' \[([0-9a-f]{32})\]$')
+                    ) then left(t.details, -35)
+                end
             )), '{}') into found_rows
             from public.backup_logs l
+            inner join auto_backup.runs r on r.run_id = l.id
+            cross join lateral (
+                select case when pg_column_size(l.details) <= largest then l.details::text end as details
+            ) as t
             where l.id = any(evidence.rows);
+            wanted := wanted || array(
+                select f.key::uuid from jsonb_each(found_rows) f where f.value -> 'success' = 'true'
+            );
         exception
             when others then
                 problems := problems || to_jsonb('public.backup_logs cannot be read: ' || auto_backup.plain(sqlerrm));
         end;
     end if;
-    if cardinality(evidence.events) > 0 then
+    if cardinality(wanted) > 0 then
         begin
-            select coalesce(jsonb_object_agg(e.run_id, e.types), '{}') into found_events
-            from (
+            with run as materialized (
+                select r.run_id::text as id, auto_backup.keys(r.backup, r.posted_at) as keys
+                from auto_backup.runs r
+                where r.run_id = any(wanted)
+            ),
+
+            event as (
                 select
-                    l.context ->> 'run_id' as run_id,
-                    jsonb_object_agg(
-                        l.type, jsonb_build_object('context', l.context, 'at', l.created_at::timestamptz) order by l.id
-                    ) as types
+                    run.id as run_id, l.id, l.type, l.created_at::timestamptz as at, c.context,
+                    coalesce(substring(c.context ->> 'revision' from '^\d{1,9}$')::integer, 0) as revision,
+                    auto_backup.is_signed(run.keys, auto_backup.outcome(l.type, c.context), c.context ->> 'signature') as signed
                 from public.system_logs l
+                cross join lateral (
+                    select case when pg_column_size(l.context) <= largest then l.context::jsonb end as context
+                ) as c
+                inner join run on run.id = c.context ->> 'run_id'
                 where l.type in ('auto_backup', 'auto_backup_error')
                 and l.created_at >= evidence.since
-                and l.context ->> 'run_id' = any(evidence.events::text[])
-                and l.context ->> 'reported_by' is distinct from 'watchdog'
-                group by l.context ->> 'run_id'
-            ) as e;
+                and c.context ->> 'reported_by' is distinct from 'watchdog'
+            ),
+
+            latest as (
+                select distinct on (e.run_id) e.*
+                from event e
+                where e.signed
+                order by e.run_id, e.revision desc, e.id
+            )
+
+            select
+                coalesce(
+                    (
+                        select jsonb_object_agg(
+                            l.run_id, jsonb_build_object(l.type, jsonb_build_object('context', l.context, 'at', l.at))
+                        )
+                        from latest l
+                    ), '{}'
+                ),
+                (select count(*) from event e where e.signed is not true)
+            into found_events, forged;
         exception
             when others then
                 problems := problems || to_jsonb('public.system_logs cannot be read: ' || auto_backup.plain(sqlerrm));
         end;
     end if;
-    return jsonb_build_object('rows', found_rows, 'events', found_events, 'problems', problems);
+    select coalesce(jsonb_object_agg(f.key, f.value || jsonb_build_object(
+        'success', f.value -> 'success' = 'true' and e.event is not null,
+        'records', e.event #> '{context,total_records}'
+    )), '{}') into found_rows
+    from jsonb_each(found_rows) f
+    cross join lateral (select found_events #> array[f.key, 'auto_backup'] as event) as e;
+    return jsonb_build_object('rows', found_rows, 'events', found_events, 'forged', forged, 'problems', problems);
 end
 $body$;

@@ -1,7 +1,8 @@
 -- Deletes old rows, a limited number at a time: this backup's rows in pg_cron's
--- history, which pg_cron itself never deletes, after 14 days, and those in the run
--- history after 400. The watchdog calls it once a day, and again at its next tick if a
--- batch was full. It does not change other jobs' history or the application's logs.
+-- history, which pg_cron itself never deletes, after 14 days, those in the run history
+-- after 400, and the token before the present one after two. The watchdog calls it once
+-- a day, and again at its next tick if a batch was full. It does not change other jobs'
+-- history or the application's logs.
 create or replace function auto_backup.prune(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -53,6 +54,10 @@ begin
         limit batch
     );
     get diagnostics removed_incidents = row_count;
+
+    -- No run that was signed with it is open any longer.
+    delete from vault.secrets v
+    where v.name = prune.backup || '/former-token' and v.updated_at < prune.at - interval '2 days';
 
     return jsonb_strip_nulls(jsonb_build_object(
         'cron_details', nullif(removed_details, 0), 'runs', nullif(removed_runs, 0), 'incidents', nullif(removed_incidents, 0),
