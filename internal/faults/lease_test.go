@@ -277,8 +277,9 @@ func TestEveryWaitEnds(t *testing.T) {
 				must(t, s.sql(`insert into auto_backup.leases values ('auto-backup', 'x', $1, '1 hour', '2026-03-02 05:59Z', now() + interval '1 hour')`, "root@\x1b[2Jelsewhere"))
 			}, stack.Trap{}, []string{`"root@\x1b[2Jelsewhere"`, "2026-03-02T05:59:00Z"}},
 			{"a rate limit", waitsForLimit, nil, stack.Trap{Call: stack.RemoteCall{Name: "GET /v1/projects/{ref}/secrets", N: 2}, Fault: stack.RateLimited, Window: time.Hour}, []string{"list the secrets"}},
-			{"an answer of the API", "", nil, stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, Fault: stack.Hang}, []string{"set the secrets"}},
+			{"an answer of the API", "", nil, stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 2}, Fault: stack.Hang}, []string{"set the secrets"}},
 			{"an answer of the database", "", nil, stack.Trap{Call: stack.RemoteCall{Name: statement, N: 2}, Fault: stack.Hang}, nil},
+			// The first request for the secrets only asks for the right to write them.
 		} {
 			for _, why := range []error{context.DeadlineExceeded, context.Canceled} {
 				if c.begin != nil {

@@ -64,7 +64,7 @@ func plan(t *testing.T, perProject int, opts stack.FleetOptions, env ...string) 
 	return f
 }
 
-// TestReadBudget proves that a plan and an apply without changes cost two
+// TestReadBudget proves that a plan and an apply without changes cost three
 // requests to the API and one statement for each project, whichever number of
 // backups it has, that nothing is written, and that no connection is left.
 func TestReadBudget(t *testing.T) {
