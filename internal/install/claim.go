@@ -5,6 +5,7 @@ import "github.com/aimindset/terraform-provider-aimindset/internal/backup"
 // Claim is what a state that does not know a backup may do with what it finds of it.
 type Claim int
 
+// What a create may do with what it finds in a project.
 const (
 	// ClaimFree: the project has no installation of this provider.
 	ClaimFree Claim = iota
