@@ -529,7 +529,9 @@ func (s *driftSite) inventory() map[string]bool {
 	}
 	for _, query := range []string{
 		"select string_agg(format('job %s: %s %s %s %s %s', jobname, schedule, command, active, database, username), e'\\n') from cron.job where jobname in ('auto-backup-nightly', 'auto-backup-watchdog')",
-		"select string_agg(format('settings %s: %s %s', backup, document, owner), e'\\n') from auto_backup.settings",
+		// A backup that calls another project's function looks like a copy, and
+		// a copy gets an instance of its own.
+		"select string_agg(format('settings %s: %s %s', backup, document - 'instance', owner), e'\\n') from auto_backup.settings",
 		"select string_agg(format('installation: %s %s', owner, version), e'\\n') from auto_backup.installation",
 		"select string_agg(format('vault %s: %s', name, description), e'\\n') from vault.secrets",
 		"select string_agg('role ' || rolname, e'\\n') from pg_roles",

@@ -91,7 +91,7 @@ var brokenChains = []struct {
 	{
 		name: "the function has another token", breaks: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN", strings.Repeat("x", 43)) },
 		repairs: (*project).restoreToken,
-		says:    []string{"the function refused the token", "have different ones", "rotate_token", "HTTP 401"},
+		says:    []string{"the function refused the signature of the request", "have different tokens", "rotate_token", "HTTP 401"},
 	},
 	{
 		name: "the function has no token", breaks: func(p *project) {

@@ -5,6 +5,9 @@ with watched as materialized (select auto_backup.watch($1::text) as summary)
 
 select
     to_jsonb(h) || jsonb_build_object(
+        -- The history counts an outcome earlier than the watchdog, which has not seen
+        -- then what became of the alert.
+        'state', r.state,
         'function_alert', r.function_alert,
         'alert_problem', case
             when r.function_alert = 'not_delivered' then
