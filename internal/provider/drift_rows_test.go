@@ -135,7 +135,7 @@ func schemaRows() []drift {
 			tamper: superuser("alter table auto_backup.runs drop column records cascade"), uses: "runs"},
 		{object: "column `settings.document`", mutation: "dropped", tamper: superuser("alter table auto_backup.settings drop column document cascade"), alone: true},
 		one("column `runs.posted_at`", "dropped", "alter table auto_backup.runs drop column posted_at"),
-		one("column `runs.function_alert`", "another type", "alter table auto_backup.runs alter column function_alert type varchar"),
+		one("column `runs.posted_at`", "another type", "alter table auto_backup.runs alter column posted_at type timestamp"),
 		one("column `incidents.logged`", "its default dropped", "alter table auto_backup.incidents alter column logged drop default"),
 		leaving("cost numeric", "additional column", "added as required in every new row",
 			"alter table auto_backup.runs add column cost numeric not null"),
