@@ -263,6 +263,43 @@ func TestTimeIsOver(t *testing.T) {
 	}
 }
 
+// TestSilenceIsLogged proves that the log says after ten seconds, and every ten
+// seconds from then on, that the API has not responded; that the attempt goes on
+// meanwhile; and that nothing is said of one that has ended.
+func TestSilenceIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, log := newLoggedClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(25 * time.Second)
+			return answer(r, 200, "[]"), nil
+		}))
+		began := time.Now()
+		ended := make(chan error)
+		go func() {
+			_, err := c.ListSecrets(t.Context(), testRef)
+			ended <- err
+		}()
+		time.Sleep(10*time.Second - 1)
+		synctest.Wait()
+		if got := log.String(); got != "" {
+			t.Errorf("before ten seconds, the log says %s", got)
+		}
+		if err := <-ended; err != nil || time.Since(began) != 25*time.Second {
+			t.Fatalf("%v after %s", err, time.Since(began))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for text, want := range map[string]int{
+			`level=WARN msg="the Management API does not respond; still waiting" endpoint="GET /secrets" ref=` + testRef: 2,
+			"attempt=1 for=10s\n": 1, "attempt=1 for=20s\n": 1,
+		} {
+			if got := strings.Count(log.String(), text); got != want {
+				t.Errorf("the log says %d times, not %d, %q:\n%s", got, want, text, log.String())
+			}
+		}
+	})
+}
+
 // TestLog proves the whole log of a call that needs three attempts: each attempt
 // with its outcome, each repetition with its reason.
 func TestLog(t *testing.T) {

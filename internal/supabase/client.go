@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -53,8 +54,8 @@ type Config struct {
 	// Transport sends the requests. If nil, the client has its own, with the
 	// defaults of net/http.
 	Transport http.RoundTripper
-	// Logger receives waits at level Info and each request at level Debug,
-	// without secrets. It may be nil.
+	// Logger receives silences of the API at level Warn, waits at level Info and each
+	// request at level Debug, without secrets. It may be nil.
 	Logger *slog.Logger
 }
 
@@ -251,6 +252,8 @@ func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer cancel()
 	k.attempts++
 	start := time.Now()
+	heard := k.listen(ctx, start)
+	defer heard()
 	response, err := k.client.transport.RoundTrip(r.WithContext(attempt))
 	if err == nil {
 		// A list of a project's functions or secrets stays far below this limit.
@@ -268,6 +271,32 @@ func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	entered.Done(response, shortestDelay<<min(k.refused+1, 10))
 	k.logAttempt(ctx, start, response.StatusCode, nil)
 	return response, nil
+}
+
+// listen says in the log, after each silence, that an attempt has no response yet,
+// until the returned function is called.
+func (k *call) listen(ctx context.Context, start time.Time) (heard func()) {
+	const silence = 10 * time.Second
+	done := make(chan struct{})
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		ticker := time.NewTicker(silence)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				k.client.log.LogAttrs(ctx, slog.LevelWarn, "the Management API does not respond; still waiting",
+					slog.String("endpoint", k.endpoint), slog.String("ref", k.ref),
+					slog.Int("attempt", k.attempts), slog.Duration("for", time.Since(start)))
+			}
+		}
+	})
+	return func() {
+		close(done)
+		listening.Wait()
+	}
 }
 
 var (
