@@ -26,6 +26,13 @@ state as materialized (
         case
             when c.oid is null then 'missing'
             when not has_schema_privilege(n.oid, 'usage') or not has_table_privilege(c.oid, 'select') then 'forbidden'
+            -- A view calls its functions with the rights of the reader.
+            when c.relkind = 'v' and exists (
+                select from pg_rewrite w
+                inner join pg_depend d
+                    on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_proc'::regclass
+                where w.ev_class = c.oid and not has_function_privilege(d.refobjid, 'execute')
+            ) then 'forbidden'
             -- Row level security would hide rows without a word.
             when row_security_active(c.oid) then 'filtered'
             when exists (

@@ -344,6 +344,8 @@ func brokenProjects() []broken {
 	return []broken{
 		{name: "no view of the history", breaks: renamed("view", "auto_backup.history", "stories"),
 			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.history is missing"},
+		{name: "the history's function is closed", breaks: func(s *site) { s.sql(`revoke execute on function auto_backup.outcomes() from public`) },
+			status: "`healthy`: `not_readable`", says: "auto_backup.history would say is not known"},
 		{name: "no run history", breaks: renamed("table", "auto_backup.runs", "walks"),
 			status: "`failing`: `dispatcher_damaged`", says: "auto_backup.runs is missing"},
 		{name: "no watchdog table", breaks: renamed("table", "auto_backup.watchdog", "cat"),
