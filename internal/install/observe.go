@@ -112,8 +112,16 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 	state.Token.Next = state.Secrets[name.NextTokenSecret()]
 
 	if state.AlertKey.Vault != "" {
-		if state.AlertKey.Project, err = s.shared.PublicKeys(ctx); err != nil {
+		keys, err := s.shared.APIKeys(ctx)
+		switch {
+		case errors.Is(err, supabase.ErrForbidden): // a plan does not need them
+		case err != nil:
 			return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
+		default:
+			state.AlertKey.Project = []string{}
+			for _, key := range publicKeys(keys) {
+				state.AlertKey.Project = append(state.AlertKey.Project, backup.DigestOf(key))
+			}
 		}
 	}
 

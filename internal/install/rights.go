@@ -134,8 +134,9 @@ func (s *shared) readRole(ctx context.Context) (role databaseRole, err error) {
 	return role, nil
 }
 
-// readRoleOnce reads the role once for all applies of a run: what they look at does not depend on
-// what this process writes. A removal also looks at the log, which an apply changes.
+// readRoleOnce reads the role once for all applies of a run: what they look at does
+// not depend on what this process writes. A removal also looks at the log, which an
+// apply changes.
 func (s *shared) readRoleOnce(ctx context.Context) (databaseRole, error) {
 	r, err := join(ctx, s, &s.role, s.readRole)
 	return r.value, err

@@ -38,10 +38,10 @@ type shared struct {
 	mu        sync.Mutex
 	functions *reading[[]supabase.Function]
 	secrets   *reading[[]supabase.Secret]
-	keys      *reading[[]string]
 	database  *reading[map[backup.Name]backup.Observation]
-	// What the token and the role may do is not forgotten: it does not depend on what
-	// is written.
+	// These are not forgotten, as nothing that is written here changes them: the
+	// project's API keys, and what the token and the role may do.
+	keys                               *reading[[]supabase.APIKey]
 	mayWriteFunctions, mayWriteSecrets *reading[struct{}]
 	role                               *reading[databaseRole]
 	// asked are the names of all backups that were asked for.
@@ -73,19 +73,10 @@ func (s *shared) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 	return r.value, err
 }
 
-// PublicKeys are the digests of the project's public keys, as backup.KeyState has
-// them: nil if the token may not read them, which a plan does not need.
-func (s *shared) PublicKeys(ctx context.Context) ([]string, error) {
-	r, err := join(ctx, s, &s.keys, func(ctx context.Context) ([]string, error) {
-		keys, err := s.api.APIKeys(ctx, s.ref)
-		if errors.Is(err, supabase.ErrForbidden) {
-			return nil, nil
-		}
-		digests := []string{}
-		for _, key := range publicKeys(keys) {
-			digests = append(digests, backup.DigestOf(key))
-		}
-		return digests, err
+// APIKeys lists the project's API keys. The list is shared and must not be changed.
+func (s *shared) APIKeys(ctx context.Context) ([]supabase.APIKey, error) {
+	r, err := join(ctx, s, &s.keys, func(ctx context.Context) ([]supabase.APIKey, error) {
+		return s.api.APIKeys(ctx, s.ref)
 	})
 	return r.value, err
 }
@@ -155,7 +146,7 @@ func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Obser
 func (s *shared) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.functions, s.secrets, s.keys, s.database = nil, nil, nil, nil
+	s.functions, s.secrets, s.database = nil, nil, nil
 }
 
 // writing is called before a write to the project; what it returns, after it.
@@ -205,7 +196,7 @@ func join[T any](ctx context.Context, s *shared, slot **reading[T], read func(co
 // writes here.
 type watchedAPI struct{ shared *shared }
 
-// Reads of which only the rights are shared.
+// Reads. Those that a write here may change are not shared.
 
 func (w watchedAPI) ListFunctions(ctx context.Context, ref string) ([]supabase.Function, error) {
 	return w.shared.api.ListFunctions(ctx, ref)
@@ -219,8 +210,8 @@ func (w watchedAPI) FunctionSource(ctx context.Context, ref, slug string) (supab
 	return w.shared.api.FunctionSource(ctx, ref, slug)
 }
 
-func (w watchedAPI) APIKeys(ctx context.Context, ref string) ([]supabase.APIKey, error) {
-	return w.shared.api.APIKeys(ctx, ref)
+func (w watchedAPI) APIKeys(ctx context.Context, _ string) ([]supabase.APIKey, error) {
+	return w.shared.APIKeys(ctx)
 }
 
 func (w watchedAPI) MayWriteFunctions(ctx context.Context, ref string) error {

@@ -335,3 +335,50 @@ func TestObserveCachedInterrupted(t *testing.T) {
 		}
 	})
 }
+
+// keyed is a project that counts what is asked of the things that no write changes.
+type keyed struct {
+	countingProject
+	keys, mayWriteFunctions, mayWriteSecrets int
+	err                                      error
+}
+
+func (k *keyed) APIKeys(ctx context.Context, _ string) ([]supabase.APIKey, error) {
+	_, err := k.read(ctx, "keys", &k.keys)
+	return []supabase.APIKey{{Key: "anon"}}, errors.Join(err, k.err)
+}
+
+func (k *keyed) MayWriteFunctions(ctx context.Context, _ string) error {
+	_, err := k.read(ctx, "may", &k.mayWriteFunctions)
+	return errors.Join(err, k.err)
+}
+
+func (k *keyed) MayWriteSecrets(ctx context.Context, _ string) error {
+	_, err := k.read(ctx, "may", &k.mayWriteSecrets)
+	return errors.Join(err, k.err)
+}
+
+// TestReadOnce proves that the API keys and the rights of the token are read once in
+// a run, whatever is written in between, and again after a read that failed.
+func TestReadOnce(t *testing.T) {
+	t.Parallel()
+	k := &keyed{err: errors.New("down")}
+	s := NewService(testRef, k, k)
+	for round := range 4 {
+		if round == 1 {
+			k.err = nil
+		}
+		_, err := s.API.APIKeys(t.Context(), testRef)
+		for _, err := range []error{err, s.API.MayWriteFunctions(t.Context(), testRef), s.API.MayWriteSecrets(t.Context(), testRef)} {
+			if (err != nil) != (round == 0) {
+				t.Errorf("round %d: %v", round, err)
+			}
+		}
+		if err := s.API.SetSecrets(t.Context(), testRef, map[string]string{"REVISION": "2"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := [3]int{k.keys, k.mayWriteFunctions, k.mayWriteSecrets}; got != [3]int{2, 2, 2} {
+		t.Errorf("keys and rights were read %v times, want twice: once in vain", got)
+	}
+}
