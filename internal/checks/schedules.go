@@ -2,7 +2,6 @@ package checks
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -13,31 +12,27 @@ import (
 var schedules = []Check{
 	{
 		Code: "schedule_frequent", Theme: Jobs, Planning: Warning,
-		Find: func(s *Subject) (found []Finding) {
-			for _, gap := range s.shortGaps(1) {
-				found = append(found, s.aboutSchedule(gap, "runs twice within %s", text.Duration(gap.Length)))
-			}
-			return found
+		Find: func(s *Subject) []Finding {
+			return s.shortGaps(1, func(gap backup.Gap) string { return "runs twice within " + text.Duration(gap.Length) })
 		},
 	},
 	{
 		Code: "schedules_close", Theme: Jobs, Planning: Warning,
-		Find: func(s *Subject) (found []Finding) {
-			for _, gap := range s.shortGaps(2) {
+		Find: func(s *Subject) []Finding {
+			return s.shortGaps(2, func(gap backup.Gap) string {
 				distance := "at the same time as"
 				if gap.Length > 0 {
 					distance = "within " + text.Duration(gap.Length) + " of"
 				}
-				found = append(found, s.aboutSchedule(gap, "starts %s schedule %q, so one backup may begin while the other is still being made", distance, gap.Keys[1]))
-			}
-			return found
+				return fmt.Sprintf("starts %s schedule %q, so one backup may begin while the other is still being made", distance, gap.Keys[1])
+			})
 		},
 	},
 }
 
-// shortGaps returns the short gaps between the runs of one schedule, or of two. An
-// invalid schedule is refused before anything is checked.
-func (s *Subject) shortGaps(of int) []backup.Gap {
+// shortGaps returns a finding for each short gap between the runs of one schedule, or
+// of two. An invalid schedule is refused before anything is checked.
+func (s *Subject) shortGaps(of int, say func(backup.Gap) string) (found []Finding) {
 	if s.Spec.KeepsSchedules {
 		return nil
 	}
@@ -45,9 +40,10 @@ func (s *Subject) shortGaps(of int) []backup.Gap {
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(gaps, func(g backup.Gap) bool { return len(g.Keys) != of })
-}
-
-func (*Subject) aboutSchedule(gap backup.Gap, format string, args ...any) Finding {
-	return About(fmt.Sprintf("Schedule %q", gap.Keys[0]), format, args...).At(atSchedules + "." + gap.Keys[0])
+	for _, gap := range gaps {
+		if len(gap.Keys) == of {
+			found = append(found, About(fmt.Sprintf("Schedule %q", gap.Keys[0]), "%s", say(gap)).At(atSchedules+"."+gap.Keys[0]))
+		}
+	}
+	return found
 }

@@ -1,6 +1,6 @@
 -- What is signed of an outcome, which is the context of a row of public.system_logs or
 -- the body of a response. It is all that the watchdog reads of them. The error comes
--- last, because it alone is free text. run.ts has the same list.
+-- last, because it alone is free text. The Edge Function's outcome.ts has the same list.
 create or replace function auto_backup.outcome(type text, document jsonb)
 returns text
 language sql
