@@ -10,32 +10,38 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// copyInto restores a project's database into another one, as a dump and a restore
-// do, or, with the vault's key, as Supabase clones a project.
-func (p *project) copyInto(to *project, withKey bool) {
+// tool runs a program of PostgreSQL.
+func (p *project) tool(program string, args ...string) {
 	p.t.Helper()
 	bin, err := stack.PostgresBin()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	file := filepath.Join(p.t.TempDir(), "dump")
-	for _, command := range [][]string{
-		{"pg_dump", "--format=custom", "--schema=auto_backup", "--file=" + file, "--dbname=" + p.AdminDatabaseURL},
-		{"pg_restore", "--clean", "--if-exists", "--exit-on-error", "--dbname=" + to.AdminDatabaseURL, file},
-		{"pg_dump", "--format=custom", "--data-only", "--table=public.*", "--file=" + file, "--dbname=" + p.AdminDatabaseURL},
-	} {
-		run := exec.CommandContext(p.t.Context(), filepath.Join(bin, command[0]), command[1:]...)
-		if out, err := run.CombinedOutput(); err != nil {
-			p.t.Fatalf("%s: %v\n%s", command[0], err, out)
-		}
+	if out, err := exec.CommandContext(p.t.Context(), filepath.Join(bin, program), args...).CombinedOutput(); err != nil {
+		p.t.Fatalf("%s: %v\n%s", program, err, out)
 	}
+}
+
+// copySchema restores a dump of schema auto_backup into a project, in the place of
+// what is there.
+func (p *project) copySchema(to *project) {
+	p.t.Helper()
+	file := filepath.Join(p.t.TempDir(), "schema")
+	p.tool("pg_dump", "--format=custom", "--schema=auto_backup", "--file="+file, "--dbname="+p.AdminDatabaseURL)
+	p.tool("pg_restore", "--clean", "--if-exists", "--exit-on-error", "--dbname="+to.AdminDatabaseURL, file)
+}
+
+// copyInto restores a project's database into another one, as a dump and a restore
+// do, or, with the vault's key, as Supabase clones a project.
+func (p *project) copyInto(to *project, withKey bool) {
+	p.t.Helper()
+	p.copySchema(to)
+	file := filepath.Join(p.t.TempDir(), "rows")
+	p.tool("pg_dump", "--format=custom", "--data-only", "--table=public.*", "--file="+file, "--dbname="+p.AdminDatabaseURL)
 	to.sql("do $$ declare t text; begin for t in select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'public' loop execute 'truncate ' || t || ' cascade'; end loop; end $$")
-	restore := exec.CommandContext(p.t.Context(), filepath.Join(bin, "pg_restore"), "--data-only", "--disable-triggers", "--exit-on-error", "--dbname="+to.AdminDatabaseURL, file)
 	// The log's CHECK comes with the dump in reality.
 	to.sql("alter table public.backup_logs drop constraint backup_logs_action_type_check")
-	if out, err := restore.CombinedOutput(); err != nil {
-		p.t.Fatalf("pg_restore: %v\n%s", err, out)
-	}
+	p.tool("pg_restore", "--data-only", "--disable-triggers", "--exit-on-error", "--dbname="+to.AdminDatabaseURL, file)
 	to.sql("alter table public.backup_logs add constraint backup_logs_action_type_check " + p.value("select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'"))
 	for _, table := range []string{"vault.secrets", "cron.job"} {
 		rows := p.value("select jsonb_agg(to_jsonb(t)) from " + table + " t")

@@ -4,12 +4,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"path"
-	"path/filepath"
 	"strings"
 
-	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -372,7 +369,7 @@ func steadyRows() []steady {
 			execute 'alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check ' || rule; end $$`)},
 		{what: "The CHECK of `backup_logs` validated", do: superuser("alter table public.backup_logs validate constraint backup_logs_action_type_check")},
 		{what: "Another CHECK of `backup_logs` that allows the backup's rows", do: superuser("alter table public.backup_logs add constraint mine check (records_affected >= 0) not valid")},
-		{what: "Schema `auto_backup` dumped and restored with its rows", do: dumpAndRestore},
+		{what: "Schema `auto_backup` dumped and restored with its rows", do: func(p *project) { p.copySchema(p) }},
 		{what: "Statistics", do: superuser("analyze")},
 		{what: "VACUUM FULL", do: func(p *project) { p.sql("vacuum full auto_backup.runs") }},
 		{what: "REINDEX", do: func(p *project) { p.sql("reindex schema auto_backup") }},
@@ -414,24 +411,5 @@ func steadyRows() []steady {
 		{what: "A duration written differently", arguments: with(`
 			retry = { delay = "600s" }
 			alert = { overdue_after = "1560m" }`)},
-	}
-}
-
-// dumpAndRestore does to schema auto_backup what moves a database.
-func dumpAndRestore(p *project) {
-	p.t.Helper()
-	bin, err := stack.PostgresBin()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	file := filepath.Join(p.t.TempDir(), "dump")
-	for _, command := range [][]string{
-		{"pg_dump", "--format=custom", "--schema=auto_backup", "--file=" + file, "--dbname=" + p.AdminDatabaseURL},
-		{"pg_restore", "--clean", "--exit-on-error", "--dbname=" + p.AdminDatabaseURL, file},
-	} {
-		run := exec.CommandContext(p.t.Context(), filepath.Join(bin, command[0]), command[1:]...)
-		if out, err := run.CombinedOutput(); err != nil {
-			p.t.Fatalf("%s: %v\n%s", command[0], err, out)
-		}
 	}
 }
