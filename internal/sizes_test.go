@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,6 +78,15 @@ func TestSizes(t *testing.T) {
 	}
 	if *house {
 		fmt.Print(text.String())
+	}
+}
+
+// TestHousePrints proves that "make house" prints the table.
+func TestHousePrints(t *testing.T) {
+	t.Parallel()
+	command := exec.CommandContext(t.Context(), "make", "-C", "..", "house")
+	if out, err := command.CombinedOutput(); err != nil || !strings.Contains(string(out), "\nprovider ") {
+		t.Errorf("make house: %v, and prints\n%s", err, out)
 	}
 }
 
