@@ -85,11 +85,12 @@ func answer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// limiter is a server that allows limit requests to each endpoint, or with account
-// altogether, in fixed windows of a minute, which begin with their first request.
+// limiter is a server that allows limit requests to each endpoint of each project,
+// or those that together names alike, in fixed windows of a minute, which begin
+// with their first request.
 type limiter struct {
-	limit   int
-	account bool
+	limit    int
+	together func(*http.Request) string
 	// silent leaves out the X-RateLimit headers.
 	silent bool
 	next   http.Handler
@@ -130,8 +131,8 @@ func (l *limiter) admit(w http.ResponseWriter, r *http.Request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key, now := r.Method+" "+r.URL.Path, time.Now()
-	if l.account {
-		key = ""
+	if l.together != nil {
+		key = l.together(r)
 	}
 	if !now.Before(l.ends[key]) {
 		l.counts[key], l.ends[key] = 0, now.Add(time.Minute)

@@ -3,9 +3,11 @@ package supabase
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -107,33 +109,46 @@ func TestPacerCountsApart(t *testing.T) {
 	})
 }
 
-// If the server counts all requests of an account together, which the client
-// cannot know beforehand, no request is refused more than once either.
-func TestPacerLearnsThatAllCountTogether(t *testing.T) {
+// If the server counts all requests of an account together, or those to an endpoint
+// over all projects, which the client cannot know beforehand, no request is refused
+// more than once either, whether many are sent at once or a few at a time.
+func TestPacerLearnsWhatCountsTogether(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newLimiter(120)
-		server.account = true
-		c := newClient(t, slow(300*time.Millisecond, handlerTransport{server}))
-		eachOf(600, 300, func(i int) {
-			ctx := numbered(t.Context(), i)
-			var err error
-			switch project := ref(i / 3); i % 3 {
-			case 0:
-				_, err = c.ListSecrets(ctx, project)
-			case 1:
-				_, err = c.ListFunctions(ctx, project)
-			case 2:
-				_, err = c.Query(ctx, project, QueryRequest{SQL: "select 1", ReadOnly: true})
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		})
-		if most := server.most(); most > 1 {
-			t.Errorf("a request was refused %d times", most)
+	for name, together := range map[string]func(*http.Request) string{
+		"all": func(*http.Request) string { return "" },
+		"an endpoint over all projects": func(r *http.Request) string {
+			return r.Method + " " + path.Base(r.URL.Path)
+		},
+	} {
+		for _, parallel := range []int{10, 300} {
+			t.Run(fmt.Sprintf("%s, %d at a time", name, parallel), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					server := newLimiter(20)
+					server.together = together
+					c := newClient(t, slow(300*time.Millisecond, handlerTransport{server}))
+					eachOf(300, parallel, func(i int) {
+						ctx := numbered(t.Context(), i)
+						var err error
+						switch project := ref(i / 3); i % 3 {
+						case 0:
+							_, err = c.ListSecrets(ctx, project)
+						case 1:
+							_, err = c.ListFunctions(ctx, project)
+						case 2:
+							_, err = c.Query(ctx, project, QueryRequest{SQL: "select 1", ReadOnly: true})
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					})
+					if most := server.most(); most > 1 {
+						t.Errorf("a request was refused %d times", most)
+					}
+				})
+			})
 		}
-	})
+	}
 }
 
 // When another program uses up the limits of two projects, all requests may

@@ -26,22 +26,37 @@ const (
 // of each project. Every response says how many requests are left and when the
 // window ends. Requests that are counted together share a window here.
 //
-// Older limits counted all requests of an account together, and a gateway in
-// between may do so too. If several windows get refusals although they had room,
-// all requests share one more window, until the API's numbers contradict that.
+// Other limits count the requests to one endpoint over all projects, or all
+// requests of an account together, and a gateway in between may do so too. If
+// several windows get refusals although they had room, their requests share a
+// window of the endpoint and one of the account, each until the API's numbers
+// contradict it.
 type Pacer struct {
 	log *slog.Logger
 
-	mu      sync.Mutex
-	windows map[string]*window
-	// suspects are the windows that had room when a request was refused, each
-	// with the time until which that is significant.
-	suspects map[string]time.Time
-	account  window
-	shared   bool
+	mu        sync.Mutex
+	windows   map[key]*window
+	endpoints map[string]*scope
+	account   *scope
 	// changed is closed when a request may become possible.
 	changed chan struct{}
 }
+
+// A key names the requests that the API counts together as documented.
+type key struct{ endpoint, project string }
+
+func (k key) String() string { return k.endpoint + " " + k.project }
+
+// A scope is a set of windows whose requests may be counted together.
+type scope struct {
+	window
+	shared bool
+	// suspects are the windows that had room when a request was refused, each
+	// with the time until which that is significant.
+	suspects map[key]time.Time
+}
+
+func newScope() *scope { return &scope{suspects: map[key]time.Time{}} }
 
 // A window is what is known about one count of requests.
 type window struct {
@@ -65,27 +80,33 @@ type window struct {
 // A Pass lets one request through. The caller must call Done.
 type Pass struct {
 	pacer  *Pacer
-	key    string
+	key    key
 	window *window
+	scopes []scoped
 	sentAt time.Time
-	// serial and answered are those of the account's window when the request
-	// was sent.
+}
+
+// A scoped request knows the scope's window at the time at which it was sent.
+type scoped struct {
+	*scope
 	serial, answered int
 }
 
 // New returns a Pacer that logs to log what it waits for.
 func New(log *slog.Logger) *Pacer {
 	return &Pacer{
-		log:      log,
-		windows:  map[string]*window{},
-		suspects: map[string]time.Time{},
-		changed:  make(chan struct{}),
+		log:       log,
+		windows:   map[key]*window{},
+		endpoints: map[string]*scope{},
+		account:   newScope(),
+		changed:   make(chan struct{}),
 	}
 }
 
-// Enter waits until a request that is counted under key may be sent. It fails
+// Enter waits until a request to an endpoint of a project may be sent. It fails
 // immediately if the context's deadline is sooner than that.
-func (p *Pacer) Enter(ctx context.Context, key string) (*Pass, error) {
+func (p *Pacer) Enter(ctx context.Context, endpoint, project string) (*Pass, error) {
+	key := key{endpoint, project}
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -110,7 +131,7 @@ func (p *Pacer) Enter(ctx context.Context, key string) (*Pass, error) {
 			}
 			if tell {
 				p.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the rate limit of the Management API",
-					slog.String("endpoint", key), slog.Duration("for", wait.Round(time.Second)))
+					slog.String("endpoint", key.String()), slog.Duration("for", wait.Round(time.Second)))
 			}
 		}
 		if ends.IsZero() {
@@ -128,30 +149,57 @@ func (p *Pacer) Enter(ctx context.Context, key string) (*Pass, error) {
 }
 
 // blocking returns the window for which a request must wait, or nil. If there are
-// two, it is the one that ends later.
-func (p *Pacer) blocking(key string, now time.Time) *window {
+// several, it is the one that ends last.
+func (p *Pacer) blocking(key key, now time.Time) *window {
+	var last *window
+	wait := func(w *window) {
+		if last == nil || w.ends.After(last.ends) {
+			last = w
+		}
+	}
+	if w := p.window(key); w.blocked(now) {
+		wait(w)
+	}
+	for _, s := range p.scopes(key) {
+		if s.blocked(now) && s.shared {
+			wait(&s.window)
+		}
+	}
+	return last
+}
+
+func (p *Pacer) window(key key) *window {
 	w := p.windows[key]
 	if w == nil {
 		w = &window{}
 		p.windows[key] = w
 	}
-	own, all := w.blocked(now), p.account.blocked(now) && p.shared
-	switch {
-	case all && (!own || p.account.ends.After(w.ends)):
-		return &p.account
-	case own:
-		return w
-	}
-	return nil
+	return w
 }
 
-func (p *Pacer) admit(key string, now time.Time) *Pass {
-	w := p.windows[key]
-	for _, w := range []*window{w, &p.account} {
-		w.sent++
-		w.pending++
+// scopes returns the scopes of a request.
+func (p *Pacer) scopes(key key) [2]*scope {
+	e := p.endpoints[key.endpoint]
+	if e == nil {
+		e = newScope()
+		p.endpoints[key.endpoint] = e
 	}
-	return &Pass{pacer: p, key: key, window: w, sentAt: now, serial: p.account.serial, answered: p.account.answered}
+	return [...]*scope{e, p.account}
+}
+
+func (p *Pacer) admit(key key, now time.Time) *Pass {
+	pass := &Pass{pacer: p, key: key, window: p.window(key), sentAt: now}
+	pass.window.admit()
+	for _, s := range p.scopes(key) {
+		pass.scopes = append(pass.scopes, scoped{s, s.serial, s.answered})
+		s.admit()
+	}
+	return pass
+}
+
+func (w *window) admit() {
+	w.sent++
+	w.pending++
 }
 
 // roll closes the window if it is over: the next one has the whole limit.
@@ -250,19 +298,21 @@ func (s *Pass) Done(response *http.Response, otherwise time.Duration) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	s.window.pending--
-	p.account.pending--
+	for _, scope := range s.scopes {
+		scope.pending--
+	}
 	defer func() {
 		close(p.changed)
 		p.changed = make(chan struct{})
 	}()
 
-	if response == nil {
-		s.window.lost(now)
-		p.account.lost(now)
-		return
+	var numbers announcement
+	var announced bool
+	if response != nil {
+		numbers, announced = announcementOf(response.Header)
 	}
-	numbers, announced := announcementOf(response.Header)
-	if response.StatusCode == http.StatusTooManyRequests {
+	switch {
+	case response != nil && response.StatusCode == http.StatusTooManyRequests:
 		wait, ok := RetryAfter(response.Header, now)
 		if !ok && announced {
 			wait, ok = numbers.reset, true
@@ -271,50 +321,57 @@ func (s *Pass) Done(response *http.Response, otherwise time.Duration) {
 			wait = min(otherwise, usualWindow)
 		}
 		until := now.Add(wait + windowMargin)
-		if announced {
-			p.suspect(s, until, numbers.limit, now)
+		if announced && s.window.sent < numbers.limit {
+			for _, scope := range s.scopes {
+				scope.suspect(s.key, until, numbers.limit, now)
+			}
 		}
 		s.window.refused(until, numbers.limit)
-		return
-	}
-	if !announced {
+	case announced:
+		s.window.announced(numbers, s.sentAt, now)
+		for _, scope := range s.scopes {
+			scope.announced(numbers, s.sentAt, now)
+		}
+	default:
 		s.window.lost(now)
-		p.account.lost(now)
-		return
-	}
-	s.window.announced(numbers, s.sentAt, now)
-	if !p.shared || numbers.limit != p.account.limit {
-		return
-	}
-	serial := p.account.serial
-	p.account.announced(numbers, s.sentAt, now)
-	// If all requests were counted together, those answered before this one was
-	// sent would be missing from what is left.
-	if s.serial == serial && serial == p.account.serial && numbers.left >= numbers.limit-s.answered && s.answered > 0 {
-		p.shared = false
-		p.account.known = false
-		clear(p.suspects)
+		for _, scope := range s.scopes {
+			scope.lost(now)
+		}
 	}
 }
 
-// suspect records a refusal and decides whether all requests are counted
-// together.
-func (p *Pacer) suspect(s *Pass, until time.Time, limit int, now time.Time) {
-	if s.window.sent >= limit {
+// suspect records a refusal of a window that had room and decides whether the
+// scope's requests are counted together.
+func (s *scope) suspect(key key, until time.Time, limit int, now time.Time) {
+	s.suspects[key] = until
+	for key, end := range s.suspects {
+		if !now.Before(end) {
+			delete(s.suspects, key)
+		}
+	}
+	if !s.shared && len(s.suspects) < 2 {
 		return
 	}
-	p.suspects[s.key] = until
-	for key, end := range p.suspects {
-		if !now.Before(end) {
-			delete(p.suspects, key)
-		}
+	if !s.shared {
+		s.shared = true
+		s.restart()
 	}
-	if p.shared || len(p.suspects) > 1 {
-		if !p.shared {
-			p.shared = true
-			p.account.restart()
-		}
-		p.account.refused(until, limit)
+	s.refused(until, limit)
+}
+
+// announced updates a shared scope from the response to one of its requests, or
+// finds that the scope's requests are not counted together.
+func (s scoped) announced(numbers announcement, sentAt, now time.Time) {
+	if !s.shared || numbers.limit != s.limit {
+		return
+	}
+	s.window.announced(numbers, sentAt, now)
+	// If all requests were counted together, those answered before this one was
+	// sent would be missing from what is left.
+	if s.serial == s.window.serial && numbers.left >= numbers.limit-s.answered && s.answered > 0 {
+		s.shared = false
+		s.known = false
+		clear(s.suspects)
 	}
 }
 

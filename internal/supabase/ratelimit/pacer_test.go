@@ -133,11 +133,12 @@ type tried struct {
 	wait time.Duration
 }
 
-// try sends a request that is counted under a key.
-func try(t *testing.T, p *Pacer, key string) tried {
+// try sends a request, given as "endpoint project".
+func try(t *testing.T, p *Pacer, request string) tried {
 	t.Helper()
 	began := time.Now()
-	pass, err := p.Enter(t.Context(), key)
+	endpoint, project, _ := strings.Cut(request, " ")
+	pass, err := p.Enter(t.Context(), endpoint, project)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,6 +331,28 @@ func TestSharedCount(t *testing.T) {
 			}
 		})
 	})
+	t.Run("an endpoint over all projects", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := newPacer()
+			refused(t, p, "a one")
+			refused(t, p, "a two")
+			first := try(t, p, "a one")
+			if first.wait != wait {
+				t.Errorf("the endpoint waits %s for another project, want %s", first.wait, wait)
+			}
+			first.answered(200, numbers(120, 1, 30))
+			// This is the first request to its endpoint, and the second of all.
+			try(t, p, "b one").answered(200, numbers(120, 119, 30))
+			try(t, p, "a two").answered(200, numbers(120, 0, 30))
+			if got := try(t, p, "b two").wait; got != 0 {
+				t.Errorf("another endpoint waits %s", got)
+			}
+			if got := try(t, p, "a four").wait; got != wait {
+				t.Errorf("the endpoint waits %s for a third project, want %s", got, wait)
+			}
+		})
+	})
 	t.Run("the numbers agree", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
@@ -355,20 +378,20 @@ func TestEnterFails(t *testing.T) {
 		began := time.Now()
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Second-1)
 		defer cancel()
-		if _, err := p.Enter(short, "a"); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no request for another 50s") || time.Since(began) != 0 {
+		if _, err := p.Enter(short, "a", ""); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no request for another 50s") || time.Since(began) != 0 {
 			t.Errorf("too short a time: %v after %s", err, time.Since(began))
 		}
 		enough, cancel := context.WithTimeout(t.Context(), 51*time.Second)
 		defer cancel()
 		interrupted, interrupt := context.WithCancel(enough)
 		time.AfterFunc(time.Second, interrupt)
-		if _, err := p.Enter(interrupted, "a"); !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
+		if _, err := p.Enter(interrupted, "a", ""); !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
 			t.Errorf("an interrupt: %v after %s", err, time.Since(began))
 		}
-		if _, err := p.Enter(interrupted, "b"); !errors.Is(err, context.Canceled) {
+		if _, err := p.Enter(interrupted, "b", ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("after the interrupt: %v", err)
 		}
-		if _, err := p.Enter(enough, "a"); err != nil || time.Since(began) != 50*time.Second {
+		if _, err := p.Enter(enough, "a", ""); err != nil || time.Since(began) != 50*time.Second {
 			t.Errorf("enough time: %v after %s", err, time.Since(began))
 		}
 	})
@@ -396,7 +419,7 @@ func TestWaitIsLogged(t *testing.T) {
 		for _, r := range []tried{<-waits, <-waits, <-waits} {
 			r.answered(200, numbers(120, 0, 30))
 		}
-		if _, err := p.Enter(t.Context(), "GET /a"); err != nil {
+		if _, err := p.Enter(t.Context(), "GET", "/a"); err != nil {
 			t.Fatal(err)
 		}
 		var said []string
