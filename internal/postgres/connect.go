@@ -19,6 +19,9 @@ import (
 // IPv6 address, unless the project pays for an IPv4 address.
 var directHost = regexp.MustCompile(`^db\.([a-z]{20})\.supabase\.[a-z]+$`)
 
+// where says where the database URL is set.
+const where = "`database_url` or SUPABASE_DB_URL"
+
 // explainConnect returns the error for a failure to connect, with advice.
 func explainConnect(config *pgconn.Config, err error) *Error {
 	address := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
@@ -38,10 +41,13 @@ func explainConnect(config *pgconn.Config, err error) *Error {
 		e.unreached(config.Host, "Check the host in the database URL.")
 	case untrusted(err):
 		e.Message = "the server's certificate is not trusted: " + innermost(err)
-		e.advice = "Download the project's certificate (dashboard, Database, Settings, SSL Configuration) and add it to the database URL: ?sslmode=verify-full&sslrootcert=<file>. With sslmode=require the connection is encrypted, but the server is not verified."
+		e.advice = "Check the host first: somebody may be between this machine and the server. If the certificate is another one than the provider knows, download it (on Supabase: dashboard, Database, Settings, SSL Configuration) and add it to the database URL, " + where + ": ?sslrootcert=<file>. With ?sslmode=require the connection is encrypted, but the server is not verified."
+	case strings.Contains(err.Error(), "require_auth check failed"):
+		e.Message = "the server does not authenticate by SCRAM-SHA-256: " + innermost(err)
+		e.advice = "Check the host: with another method, whoever responds there could learn the password. If this is your server, set password_encryption to scram-sha-256 and set the password again, or allow its method in the database URL, " + where + ": ?require_auth=md5, password or none."
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		e.Message = "the server does not encrypt connections"
-		e.advice = "Supabase's servers do, so check the host. For a local database add ?sslmode=disable to the database URL."
+		e.advice = "Supabase's servers do, so check the host. For a database in a network of your own add ?sslmode=disable to the database URL, " + where + "."
 	case errors.As(err, new(tls.RecordHeaderError)):
 		e.Message = "the server does not speak PostgreSQL's protocol or TLS"
 		e.advice = "Check the host and the port in the database URL."
@@ -121,7 +127,7 @@ func refusalAdvice(config *pgconn.Config, refused *pgconn.PgError) string {
 	case tooMany(refused):
 		return "All connections of the database are in use. Close some, or remove the database URL: SQL then goes through the Management API."
 	case refused.Code == "28000" && strings.Contains(text, "no encryption"), strings.Contains(text, "ssl") && strings.Contains(text, "required"):
-		return "Add ?sslmode=require to the database URL."
+		return "Remove sslmode from the database URL, or write sslmode=require if the server cannot be verified."
 	}
 	return ""
 }

@@ -103,7 +103,11 @@ func TestParseURLErrors(t *testing.T) {
 		"postgres://u:canary@a,b/x":                      "one host",
 		"postgres://u:canary@h/x#canary":                 "%23",
 		"postgres://u:canary@h/x?sslmode=canary":         "verify-full",
-		"postgres://u:canary@h/x?sslmod=verify-full":     `"sslmod"`,
+		"postgres://u:canary@h/x?sslmod=verify-full":     "Supported are sslmode",
+		"postgres://u:canary@h/x?sslmode=verify-ca":      "needs sslrootcert=",
+		"postgres://u:canary@h/x?require_auth=canary":    "scram-sha-256",
+		"postgres://u:canary@h/x?channel_binding=canary": "prefer",
+		"postgres://u:ab@cd?canary@h":                    "percent-encoded",
 		"postgres://u:canary@h/x?password=canary":        `"password"`,
 		"postgres://u:canary@h/x?service=canary":         `"service"`,
 		"postgres://u:canary@h/x?a=%zz":                  "cannot be parsed",
@@ -146,12 +150,16 @@ func TestEnvironmentIsIgnored(t *testing.T) {
 	for _, name := range []string{"HOST", "PORT", "DATABASE", "USER", "PASSWORD", "PASSFILE", "APPNAME", "CONNECT_TIMEOUT", "SSLMODE", "SSLKEY", "SSLCERT", "SSLROOTCERT", "SSLPASSWORD", "SSLNEGOTIATION", "TARGETSESSIONATTRS", "TZ", "OPTIONS", "MINPROTOCOLVERSION", "MAXPROTOCOLVERSION", "CHANNELBINDING", "REQUIREAUTH", "SSLSNI"} {
 		t.Setenv("PG"+name, "canary")
 	}
+	system, err := x509.SystemCertPool()
+	if err != nil {
+		t.Fatal(err)
+	}
 	c, err := parseURL("postgres://u@h/x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Password != "" || len(c.RuntimeParams) != 1 || c.RuntimeParams["application_name"] != applicationName ||
-		c.Host != "h" || c.Port != 5432 || c.Database != "x" || c.ConnectTimeout != connectTimeout || c.TLSConfig.RootCAs != nil || len(c.TLSConfig.Certificates) != 0 {
+		c.Host != "h" || c.Port != 5432 || c.Database != "x" || c.ConnectTimeout != connectTimeout || c.RequireAuth != "scram-sha-256" || !c.TLSConfig.RootCAs.Equal(system) || len(c.TLSConfig.Certificates) != 0 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -272,7 +280,7 @@ func TestDirectHostAdvice(t *testing.T) {
 	if failure := explainConnect(&pgconn.Config{Host: "db.example.org", Port: 1}, syscall.ENETUNREACH); strings.Contains(failure.Error(), "IPv6") || errors.Is(failure, ErrDirectHost) {
 		t.Errorf("got %q", failure)
 	}
-	if text := explainConnect(config, x509.UnknownAuthorityError{}).Error(); !strings.Contains(text, "verify-full") {
+	if text := explainConnect(config, x509.UnknownAuthorityError{}).Error(); !strings.Contains(text, "sslmode=require") || !strings.Contains(text, "SUPABASE_DB_URL") {
 		t.Errorf("got %q", text)
 	}
 }

@@ -31,18 +31,23 @@ const (
 // used. It has at most one connection, closes it when it has been idle for ten
 // seconds, and connects again when necessary.
 //
-// Unlike psql, it requires TLS unless the URL says sslmode=disable or the host is
-// a loopback address, and it reads neither environment variables nor files in
-// the home directory.
+// Unlike psql, it verifies the server unless the URL has another sslmode or the
+// host is a loopback address, gives the password only by SCRAM unless the URL has
+// another require_auth, and reads neither environment variables nor files in the
+// home directory.
 func Open(url string) (DB, error) {
 	config, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
+	return open(config), nil
+}
+
+func open(config *pgconn.Config) *direct {
 	d := &direct{config: config, turn: make(chan struct{}, 1), idleTimeout: idleTimeout}
 	d.idle = time.AfterFunc(time.Hour, d.rest)
 	d.idle.Stop()
-	return d, nil
+	return d
 }
 
 type direct struct {

@@ -121,9 +121,11 @@ func certificate(t *testing.T, host string, parent *x509.Certificate, parentKey 
 	return made, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
 }
 
-// TestTLS proves what each sslmode demands of a real server: which connections
-// are encrypted, which are refused by either side, and that only verify-ca and
-// verify-full look at the certificate, the latter at the host's name too.
+// TestTLS proves what each sslmode demands of a real server that authenticates by
+// SCRAM: which connections are encrypted, which are refused by either side, and
+// that only verify-ca and verify-full look at the certificate, the latter at the
+// host's name too. Without a parameter, a Supabase host needs a certificate of
+// Supabase's or of the system's, and another host one of the system's.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	own, err := stack.Start(t.Context(), stack.Options{Parts: stack.Database, Articles: 1})
@@ -151,11 +153,21 @@ func TestTLS(t *testing.T) {
 	try := func(host, mode, root string) (string, error) {
 		u := *base
 		u.Host = net.JoinHostPort(host, base.Port())
-		u.RawQuery = url.Values{"sslmode": {mode}, "sslrootcert": {root}}.Encode()
-		db, err := Open(u.String())
+		parameters := url.Values{}
+		if mode != "" {
+			parameters.Set("sslmode", mode)
+		}
+		if root != "" {
+			parameters.Set("sslrootcert", root)
+		}
+		u.RawQuery = parameters.Encode()
+		config, err := parse(u.String(), caPEM)
 		if err != nil {
 			return "", err
 		}
+		// Every name leads to this server.
+		config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
+		db := open(config)
 		defer func() { _ = db.Close(context.WithoutCancel(t.Context())) }()
 		result, err := db.Query(t.Context(), ReadOnly, "select to_jsonb(ssl) as result from pg_catalog.pg_stat_ssl where pid = pg_backend_pid()")
 		return string(result), err
@@ -183,14 +195,42 @@ func TestTLS(t *testing.T) {
 		{"127.0.0.1", "verify-full", broken, "", "broken.crt"},
 		{"127.0.0.1", "verify-full", filepath.Join(dir, "missing.crt"), "", "missing.crt"},
 		{"127.0.0.1", "verify-maybe", "", "", "sslmode"},
+		{"127.0.0.1", "", "", "true", ""}, // prefers TLS
+		{"db.abcdefghijklmnopqrst.supabase.co", "", "", "", "SUPABASE_DB_URL"},
+		{"db.abcdefghijklmnopqrst.supabase.co", "require", "", "true", ""},
+		{"db.abcdefghijklmnopqrst.supabase.co", "verify-ca", "", "true", ""},
+		{"db.abcdefghijklmnopqrst.supabase.co", "verify-ca", untrusted, "", "not trusted"},
 	} {
 		result, err := try(c.host, c.mode, c.root)
 		if c.says == "" && (err != nil || result != c.result) || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s with sslmode=%s&sslrootcert=%s: encrypted is %q, error %v, want %q %q", c.host, c.mode, c.root, result, err, c.result, c.says)
 		}
 	}
+	for served, hosts := range map[string]map[string]string{
+		"db.abcdefghijklmnopqrst.supabase.co": {
+			"db.abcdefghijklmnopqrst.supabase.co": "",
+			"db.zyxwvutsrqponmlkjihg.supabase.co": "certificate is valid for db.abcdefghijklmnopqrst.supabase.co",
+		},
+		"*.pooler.supabase.com": {
+			"aws-0-sa-east-1.pooler.supabase.com":         "",
+			"aws-0-sa-east-1.pooler.supabase.com.evil.io": "not trusted",
+		},
+		"db.example.com": {"db.example.com": "unknown authority"},
+	} {
+		serve(served, false)
+		for host, says := range hosts {
+			result, err := try(host, "", "")
+			if says == "" && (err != nil || result != "true") || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+				t.Errorf("%s with the certificate of %s: encrypted is %q, error %v, want %q", host, served, result, err, says)
+			}
+		}
+	}
+	serve("db.example.com", false)
+	if result, err := try("db.example.com", "", trusted); err != nil || result != "true" {
+		t.Errorf("with sslrootcert and no sslmode: %q, %v", result, err)
+	}
 	serve("127.0.0.1", true)
-	if _, err := try("127.0.0.1", "disable", ""); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "sslmode=require") {
+	if _, err := try("127.0.0.1", "disable", ""); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "Remove sslmode") {
 		t.Errorf("a server that insists on encryption: %v", err)
 	}
 	if result, err := try("127.0.0.1", "allow", ""); err != nil || result != "true" {

@@ -30,6 +30,19 @@ const (
 // sslModes are PostgreSQL's.
 var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
+// tlsParameters are passed on to pgconn as they are, and authentication is the
+// one that says by which methods the password may be given.
+var tlsParameters = []string{"sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "channel_binding", "target_session_attrs", authentication}
+
+const authentication = "require_auth"
+
+// knownParameters are other parameters of libpq that people write. Only such
+// names are quoted in errors: an unknown one could be a part of the password.
+var knownParameters = []string{
+	"dbname", "gssencmode", "host", "hostaddr", "keepalives", "passfile", "password", "port", "requiressl", "service",
+	"ssl", "sslcertmode", "sslcrl", "sslnegotiation", "sslsni", "tcp_user_timeout", "user",
+}
+
 // foreignParameters occur in connection strings written for other clients. They
 // are ignored.
 var foreignParameters = []string{
@@ -42,8 +55,14 @@ type URL struct{ config *pgconn.Config }
 // ParseURL parses a URL of the form
 // postgresql://user:password@host:port/database. Port and database default to
 // 5432 and postgres. Of the parameters of libpq it accepts those about TLS,
-// connect_timeout, target_session_attrs, options and application_name, and it
-// ignores those that are meant for connection pools of other programs.
+// require_auth, connect_timeout, target_session_attrs, options and
+// application_name, and it ignores those that are meant for connection pools of
+// other programs.
+//
+// sslmode defaults to verify-full, or to prefer if the host is a loopback
+// address; without sslrootcert, the system's certificates count, and for
+// Supabase's hosts Supabase's root. require_auth defaults to scram-sha-256, by
+// which a server does not learn the password.
 //
 // The errors quote no part of the URL that could be the password, however
 // malformed the URL is.
@@ -71,10 +90,17 @@ func (u URL) Project() string {
 const poolerUser = "postgres."
 
 // parseURL ignores the environment and the home directory, unlike libpq.
-func parseURL(s string) (*pgconn.Config, error) {
+func parseURL(s string) (*pgconn.Config, error) { return parse(s, supabaseRoot) }
+
+// parse parses a URL. root is Supabase's root certificate in PEM.
+func parse(s string, root []byte) (*pgconn.Config, error) {
 	const form = "postgresql://user:password@host:port/database"
 	if strings.Contains(s, "[YOUR-PASSWORD]") {
 		return nil, errors.New("the database URL still has [YOUR-PASSWORD] in place of the password; write the database's password there, with characters like @ : / ? # % [ ] and spaces percent-encoded (@ is %40)")
+	}
+	if atAfterHost(s) {
+		// What is before the / ? or # would count as the host, and be shown.
+		return nil, fmt.Errorf("the database URL has an @ after a / ? or #; it must have the form %s, and in the password characters like @ : / ? # %% must be percent-encoded (@ is %%40, / is %%2F, ? is %%3F, # is %%23)", form)
 	}
 	u, err := url.Parse(s)
 	switch {
@@ -102,9 +128,9 @@ func parseURL(s string) (*pgconn.Config, error) {
 	}
 	// pgconn does not look for these in the environment or in the home directory.
 	set := url.Values{
-		"sslmode": {"require"}, "sslrootcert": {""}, "sslcert": {""}, "sslkey": {""}, "sslpassword": {""},
+		"sslmode": {"verify-full"}, "sslrootcert": {""}, "sslcert": {""}, "sslkey": {""}, "sslpassword": {""},
 		"sslnegotiation": {"postgres"}, "sslsni": {"1"}, "passfile": {""}, "target_session_attrs": {"any"},
-		"channel_binding": {"prefer"}, "require_auth": {""}, "connect_timeout": {strconv.Itoa(int(connectTimeout.Seconds()))},
+		"channel_binding": {"prefer"}, authentication: {"scram-sha-256"}, "connect_timeout": {strconv.Itoa(int(connectTimeout.Seconds()))},
 		"min_protocol_version": {"3.0"}, "max_protocol_version": {"3.0"},
 	}
 	if loopback(u.Hostname()) {
@@ -124,10 +150,12 @@ func parseURL(s string) (*pgconn.Config, error) {
 				return nil, errors.New("connect_timeout in the database URL must be between 1 and 600 seconds")
 			}
 			set.Set(name, value)
-		case slices.Contains([]string{"sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "channel_binding", "target_session_attrs"}, name):
+		case slices.Contains(tlsParameters, name):
 			set.Set(name, value)
+		case slices.Contains(knownParameters, name):
+			return nil, fmt.Errorf("the database URL has the parameter %q, which is not supported; remove it", name)
 		default:
-			return nil, fmt.Errorf("the database URL has the parameter %s, which is not supported; remove it", presentable(strconv.Quote(name), nil))
+			return nil, fmt.Errorf("the database URL has a parameter after the ? that is not supported. Supported are %s, connect_timeout, options and application_name. A ? or & in the password must be percent-encoded (? is %%3F, & is %%26)", strings.Join(tlsParameters, ", "))
 		}
 	}
 	password, _ := u.User.Password()
@@ -137,6 +165,14 @@ func parseURL(s string) (*pgconn.Config, error) {
 	}
 	config, err := pgconn.ParseConfig(clean.String())
 	if err != nil {
+		for name, values := range map[string]string{
+			authentication:    "none, password, md5, scram-sha-256 (several are separated by commas)",
+			"channel_binding": "disable, prefer, require",
+		} {
+			if strings.Contains(err.Error(), "invalid "+name) || strings.Contains(err.Error(), "unknown "+name) {
+				return nil, fmt.Errorf("%s in the database URL must be one of %s", name, values)
+			}
+		}
 		if strings.Contains(err.Error(), "unable to add CA") {
 			return nil, fmt.Errorf("the database URL cannot be used: the file %s of sslrootcert contains no PEM certificate", presentable(strconv.Quote(set.Get("sslrootcert")), nil))
 		}
@@ -147,11 +183,16 @@ func parseURL(s string) (*pgconn.Config, error) {
 		}
 		return nil, fmt.Errorf("the database URL cannot be used: %s", presentable(reason.Error(), []string{given.Get("sslpassword")}))
 	}
+	if mode := set.Get("sslmode"); strings.HasPrefix(mode, "verify-") && set.Get("sslrootcert") == "" {
+		if config.TLSConfig.RootCAs, err = verifyBy(root, config.Host, mode); err != nil {
+			return nil, err
+		}
+	}
 	config.Password = password
 	config.RuntimeParams = runtime
 	config.DialFunc = (&net.Dialer{}).DialContext
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		frontend := pgproto3.NewFrontend(r, w)
+		frontend := pgproto3.NewFrontend(&parameterLimit{from: r}, w)
 		frontend.SetMaxBodyLen(largestMessage)
 		return frontend
 	}
@@ -159,6 +200,14 @@ func parseURL(s string) (*pgconn.Config, error) {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelPatience}
 	}
 	return config, nil
+}
+
+// atAfterHost reports whether an @ follows the part of a URL in which the password
+// is. Then that part probably ended within the password.
+func atAfterHost(s string) bool {
+	_, rest, _ := strings.Cut(s, "://")
+	end := strings.IndexAny(rest, "/?#")
+	return end >= 0 && strings.Contains(rest[end:], "@")
 }
 
 func loopback(host string) bool {

@@ -83,7 +83,7 @@ func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *pr
 			},
 			"database_url": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "PostgreSQL connection URL of the project's database, with the role `postgres`. It is used only for the project of `project_ref`. Without it, SQL goes through the Management API. Default: the environment variable `" + envDatabaseURL + "`.",
+				MarkdownDescription: "PostgreSQL connection URL of the project's database, with the role `postgres`. It is used only for the project of `project_ref`. Without it, SQL goes through the Management API. The server is verified, and the password is given only by SCRAM; see the guide [Connections to the database](guides/connections#tls-and-authentication). Default: the environment variable `" + envDatabaseURL + "`.",
 			},
 			"api_url": schema.StringAttribute{
 				Optional:            true,
