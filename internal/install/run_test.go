@@ -38,26 +38,29 @@ type chain struct {
 	log []string
 }
 
+// probeRequest is a request to the function, as auto_backup.probe returns it.
+const probeRequest = `{"id":42,"run_id":"5d1f7e80-3c7b-4ac1-8f6c-2f6de0b9e1c4","posted_at":"2026-11-26T12:00:00Z"}`
+
 func (c *chain) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if args[0] != "nightly" && sql != queries.Response {
+	if args[0] != "nightly" {
 		return nil, fmt.Errorf("it asks about %v", args)
 	}
 	switch sql {
 	case queries.Probe:
 		c.log = append(c.log, "probe")
-		return json.RawMessage(`42`), nil
+		return json.RawMessage(probeRequest), nil
 	case queries.Response:
-		if args[0] != "42" {
+		if args[1] != probeRequest && args[1] != `{"id":42}` {
 			return nil, fmt.Errorf("it asks about request %v", args)
 		}
 		if c.asked.IsZero() {
 			c.asked = time.Now()
 		}
 		if c.response == nil {
-			return json.RawMessage(`{"answer": {"status": 200, "content": "{\"success\": true}", "ours": true}}`), nil
+			return json.RawMessage(`{"answer": {"status": 200, "content": "{\"success\": true}", "ours": true, "signed": true}}`), nil
 		}
 		return json.RawMessage(c.response(access, time.Since(c.asked))), nil
 	case queries.Run:
@@ -340,7 +343,7 @@ func TestProbeWithoutAnswer(t *testing.T) {
 				if age < 7*time.Second {
 					return `{"queued": true, "worker": true}`
 				}
-				return `{"answer": {"status": 200, "content": "{\"success\": true}"}}`
+				return `{"answer": {"status": 200, "content": "{\"success\": true}", "signed": true}}`
 			}, time.Hour, 7 * time.Second, "",
 		},
 		"down":        {only(`{"queued": true, "worker": false}`), time.Hour, 0, "pg_net's worker is not running"},

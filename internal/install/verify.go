@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +37,14 @@ const (
 	pollInterval = 500 * time.Millisecond
 )
 
+// request is a request of pg_net. For a probe it also has what shows that an answer
+// belongs to it and is signed.
+type request struct {
+	ID       int64  `json:"id"`
+	RunID    string `json:"run_id,omitempty"`
+	PostedAt string `json:"posted_at,omitempty"`
+}
+
 // response is what response.sql knows of a request.
 type response struct {
 	Answer *httpAnswer `json:"answer"`
@@ -57,8 +64,11 @@ type httpAnswer struct {
 	// function.
 	ErrorCode string `json:"error_code"`
 	Content   string `json:"content"`
-	// Ours says that the built-in function answered.
+	// Ours says that the built-in function answered, by a header that anybody can
+	// set.
 	Ours bool `json:"ours"`
+	// Signed says that the answer is a success that the function signed.
+	Signed bool `json:"signed"`
 }
 
 // Verify checks that an installation works: the database calls the Edge Function
@@ -85,7 +95,7 @@ func (s *Service) probe(ctx context.Context, id backup.ID) error {
 	if err != nil {
 		return fmt.Errorf("%w: the database could not make the request: %w", ErrNotVerified, err)
 	}
-	var request int64
+	var request request
 	if err := json.Unmarshal(answer, &request); err != nil {
 		return fmt.Errorf("the database's answer has an unexpected form: %w", err)
 	}
@@ -94,13 +104,13 @@ func (s *Service) probe(ctx context.Context, id backup.ID) error {
 	defer cancel()
 	asked := time.Now()
 	err = s.poll(waiting, func() (bool, error) {
-		if err := s.response(waiting, postgres.ReadOnly, request, &last); err != nil || last.Answer != nil {
+		if err := s.response(waiting, postgres.ReadOnly, id, request, &last); err != nil || last.Answer != nil {
 			return last.Answer != nil, err
 		}
 		if last.Worker == nil && time.Since(asked) > workerPatience {
 			// The reading role may not see the worker; the writing one may.
 			asked = time.Now()
-			if err := s.response(waiting, postgres.ReadWrite, request, &last); err != nil {
+			if err := s.response(waiting, postgres.ReadWrite, id, request, &last); err != nil {
 				return false, nil //nolint:nilerr // the next round asks again; this answer would only say more
 			}
 		}
@@ -114,13 +124,18 @@ func (s *Service) probe(ctx context.Context, id backup.ID) error {
 		}
 		return nil
 	case err == nil, errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return fmt.Errorf("%w: %s", ErrNotVerified, last.unanswered(request))
+		return fmt.Errorf("%w: %s", ErrNotVerified, last.unanswered(request.ID))
 	}
-	return fmt.Errorf("wait for the answer to request %d (%s): %w", request, last.unanswered(request), err)
+	return fmt.Errorf("wait for the answer to request %d (%s): %w", request.ID, last.unanswered(request.ID), err)
 }
 
-func (s *Service) response(ctx context.Context, access postgres.Access, request int64, last *response) error {
-	answer, err := s.DB.Query(ctx, access, queries.Response, strconv.FormatInt(request, 10))
+// response finds what became of a request.
+func (s *Service) response(ctx context.Context, access postgres.Access, id backup.ID, of request, last *response) error {
+	document, err := json.Marshal(of)
+	if err != nil {
+		return err
+	}
+	answer, err := s.DB.Query(ctx, access, queries.Response, string(id.Name), string(document))
 	if err != nil {
 		return err
 	}
@@ -163,7 +178,10 @@ func (a httpAnswer) failure() string {
 		said += ": " + text
 	}
 	if *a.Status == 200 && isObject && body.Success {
-		return ""
+		if a.Signed {
+			return ""
+		}
+		return "the answer to the probe has no valid signature (" + said + "). A function from `source_dir` must sign it, as the guide \"Your own Edge Function\" describes; the provider's own function always does, so with that one something else wrote the answer: see who may write to net._http_response"
 	}
 	code := fmt.Sprintf("http_%d", *a.Status)
 	switch {
@@ -303,7 +321,7 @@ func (s *Service) follow(ctx context.Context, id backup.ID, run *attempt, progre
 		switch {
 		case run.State == history.Requested && time.Since(begun) > probePatience && run.RequestID != nil:
 			var last response
-			if err := s.response(ctx, postgres.ReadWrite, *run.RequestID, &last); err == nil && last.Queued {
+			if err := s.response(ctx, postgres.ReadWrite, id, request{ID: *run.RequestID}, &last); err == nil && last.Queued {
 				return false, fmt.Errorf("%w: run %s has not begun: %s", ErrNotVerified, run.ID, last.unanswered(*run.RequestID))
 			}
 			return false, nil

@@ -16,7 +16,8 @@ func TestAnswerFailure(t *testing.T) {
 		answer httpAnswer
 		says   []string // none: it is a proof
 	}{
-		"success":              {httpAnswer{Status: status(200), Content: `{"success":true}`, Ours: true}, nil},
+		"success":              {httpAnswer{Status: status(200), Content: `{"success":true}`, Ours: true, Signed: true}, nil},
+		"unsigned":             {httpAnswer{Status: status(200), Content: `{"success":true}`, Ours: true}, []string{"no valid signature", "source_dir", "net._http_response"}},
 		"no reason":            {httpAnswer{}, []string{"did not reach the function", "no reason given"}},
 		"timeout":              {httpAnswer{Error: "Timeout of 30000 ms reached. Total time: 30000 ms"}, []string{"did not answer in time", "Timeout of 30000 ms"}},
 		"TLS":                  {httpAnswer{Error: "SSL connect error"}, []string{"does not speak TLS", "project_url"}},

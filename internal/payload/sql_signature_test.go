@@ -81,7 +81,7 @@ func (tdb *testDatabase) testSignatures(t *testing.T) {
 
 	s := tdb.newScenario(t)
 	s.dispatch("2 06:00:01")
-	one[int64](t, s.owner, `select auto_backup.probe($1)`, s.backup)
+	one[int64](t, s.owner, `select (auto_backup.probe($1) ->> 'id')::bigint`, s.backup)
 	for _, role := range []string{"anon", "authenticated", "service_role", "supabase_read_only_user"} {
 		conn, err := tdb.admin.Acquire(context.Background())
 		if err != nil {
@@ -198,6 +198,17 @@ func (tdb *testDatabase) testForgeries(t *testing.T) {
 				one[int64](s.T, s.owner, `select request_id from auto_backup.runs where run_id = $1::uuid`, run),
 				fmt.Sprintf(`{"success":true,"run_id":%q,"backup_id":%q,"total_records":1}`, run, backupID))
 		}, killed, nil},
+		"a refusal as pg_net's response, before the function answers": {func(s *scenario, run string) {
+			s.exec(s.T, s.owner, `delete from public.backup_logs where id = $1::uuid`, run)
+			s.forged("service_role", `insert into net._http_response (id, status_code, headers, content, created)
+				select $1, 401, '{"x-backup-function":"1.0.0"}', '{"success":false,"code":"unauthorized"}', now()`,
+				one[int64](s.T, s.owner, `select request_id from auto_backup.runs where run_id = $1::uuid`, run))
+			s.watch("2 06:00:30")
+			if state := one[string](s.T, s.owner, `select state from auto_backup.runs where run_id = $1::uuid`, run); state != "requested" {
+				s.Errorf("while the request is in the queue, the run is %s", state)
+			}
+			s.claim(run)
+		}, killed, nil},
 		"texts of many megabytes": {func(s *scenario, run string) {
 			s.forged("service_role", `insert into public.system_logs (type, message, context)
 				select 'auto_backup_error', 'm', jsonb_build_object('run_id', $1::text, 'code', 'x', 'error', (select string_agg(md5(i::text || n::text), '') from generate_series(1, 100000) i))
@@ -226,6 +237,45 @@ func (tdb *testDatabase) testForgeries(t *testing.T) {
 			}
 			s.exec(t, s.owner, `delete from public.system_logs where context ->> 'run_id' = $1`, run)
 		})
+	}
+}
+
+// testProbeAnswers proves that only what the function signed for this probe counts as
+// an answer to it, read by the role that reads for an apply, and that a forged one
+// beside it changes nothing.
+func (tdb *testDatabase) testProbeAnswers(t *testing.T) {
+	s := tdb.newScenario(t)
+	probe := one[map[string]any](t, s.owner, `select auto_backup.probe($1)`, s.backup)
+	run := fmt.Sprint(probe["run_id"])
+	right := signedBody("probe", `{"success":true,"run_id":%q,"checks":{}}`, run)
+	const other = "7b7e36ae-96b1-4c43-9fd0-61ee5d5b2a7d"
+	for name, c := range map[string]struct {
+		content string
+		want    bool
+	}{
+		"signed":                     {right, true},
+		"unsigned":                   {fmt.Sprintf(`{"success":true,"run_id":%q}`, run), false},
+		"signed as a backup":         {signedBody("auto_backup", `{"success":true,"run_id":%q}`, run), false},
+		"signed for another probe":   {signedBody("probe", `{"success":true,"run_id":%q}`, other), false},
+		"another probe's signature":  {strings.Replace(signedBody("probe", `{"success":true,"run_id":%q}`, other), other, run, 1), false},
+		"a failure made a success":   {strings.Replace(signedBody("probe", `{"success":false,"code":"probe_failed","run_id":%q}`, run), "false", "true", 1), false},
+		"a signed failure":           {signedBody("probe", `{"success":false,"run_id":%q}`, run), false},
+		"larger than the function's": {strings.Replace(right, "{", `{"more":"`+strings.Repeat("x", 16384)+`",`, 1), false},
+		"no JSON":                    {"<html>", false},
+		"nothing":                    {"", false},
+	} {
+		tx, err := s.admin.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bool
+		if _, err = tx.Exec(t.Context(), `set local role supabase_read_only_user`); err == nil {
+			err = tx.QueryRow(t.Context(), `select auto_backup.is_probe_answer($1, $2, nullif($3, ''))`, s.backup, probe, c.content).Scan(&got)
+		}
+		_ = tx.Rollback(context.Background())
+		if err != nil || got != c.want {
+			t.Errorf("%s: %t, %v", name, got, err)
+		}
 	}
 }
 

@@ -1508,6 +1508,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("contract", tdb.testContract)
 	t.Run("signatures", tdb.testSignatures)
 	t.Run("forgeries", tdb.testForgeries)
+	t.Run("answers to a probe", tdb.testProbeAnswers)
 	t.Run("rotation of the signing token", tdb.testFormerToken)
 	t.Run("reasons of missed ticks", tdb.testMissedTicks)
 	t.Run("history in plain words", tdb.testHistory)
@@ -1663,7 +1664,7 @@ func (tdb *testDatabase) testRequests(t *testing.T) {
 
 	run := s.dispatch("2 06:00:01")
 	manual := s.start("2 06:01:00.25", true)
-	one[int64](t, s.owner, `select auto_backup.probe($1)`, s.backup)
+	one[int64](t, s.owner, `select (auto_backup.probe($1) ->> 'id')::bigint`, s.backup)
 	sent := requests()
 	if len(sent) != 3 {
 		t.Fatalf("%d requests, want 3", len(sent))
@@ -2004,8 +2005,8 @@ func (tdb *testDatabase) testClosed(t *testing.T) {
 	open := column[string](t, s.admin, `
 		select p.proname::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 		where p.pronamespace = 'auto_backup'::regnamespace and a.grantee <> p.proowner order by 1`)
-	if !slices.Equal(open, []string{"catalog", "drift", "key_digest", "outcomes", "token_digest"}) {
-		t.Errorf("functions open to somebody else: %v, want what a plan and the view history read alone", open)
+	if !slices.Equal(open, []string{"catalog", "drift", "is_probe_answer", "key_digest", "outcomes", "token_digest"}) {
+		t.Errorf("functions open to somebody else: %v, want what a plan, the wait for a probe and the view history read", open)
 	}
 	unpinned := column[string](t, s.admin, `
 		select proname::text from pg_proc

@@ -4,7 +4,8 @@
 //
 //   1. refuse a wrong signature, and a request that is older than 15 minutes,
 //      with 401; signature.ts does that;
-//   2. respond to {"action": "probe"} with {"success": true} if it could work;
+//   2. respond to {"action": "probe"} with a signed {"success": true} if it could
+//      work;
 //   3. claim the run by inserting a row with id = run_id into backup_logs, and
 //      respond to a second delivery of the same run with 409;
 //   4. respond with 202 at once and continue in the background, because a slow
@@ -25,13 +26,14 @@ Deno.serve(async (request) => {
   const tokens = ["AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT"].map((name) => Deno.env.get(name));
   const verified = await verify(request, tokens);
   if (verified instanceof Response) return verified;
-  const { order } = verified;
+  const { order, sign } = verified;
   const project = new Project();
   if (order.action === "probe") {
     const readable = await project.canRead("backup_logs");
-    return Response.json({ success: readable, code: readable ? undefined : "probe_failed" }, {
-      status: readable ? 200 : 500,
-    });
+    if (!readable) {
+      return Response.json({ success: false, code: "probe_failed" }, { status: 500 });
+    }
+    return Response.json(await sign({ ...order, success: true }));
   }
 
   const claimed = await project.insert("backup_logs", {

@@ -32,6 +32,8 @@ export interface Verified {
 
 /** What is signed of a result. Other fields may be added to it. */
 export interface Result {
+  /** "probe" for the answer to a probe. */
+  readonly action?: "backup" | "probe";
   readonly success: boolean;
   readonly run_id: string;
   /** Of several rows about a run, the one with the highest revision counts. */
@@ -84,7 +86,7 @@ export async function verify(
 async function sign(key: CryptoKey, result: Result): Promise<string> {
   const text = [
     "backup-outcome-v1",
-    result.success ? "auto_backup" : "auto_backup_error",
+    typeOf(result),
     result.run_id,
     result.revision,
     result.code,
@@ -98,6 +100,11 @@ async function sign(key: CryptoKey, result: Result): Promise<string> {
   ].map((value) => value ?? "").join("\n");
   const bytes = await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(text));
   return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function typeOf({ action, success }: Result): string {
+  if (action === "probe") return success ? "probe" : "probe_failed";
+  return success ? "auto_backup" : "auto_backup_error";
 }
 
 function importKey(token: string): Promise<CryptoKey> {

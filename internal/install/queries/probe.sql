@@ -1,2 +1,2 @@
--- $1 is the backup. Returns the id of the request.
-select to_jsonb(auto_backup.probe($1::text)) as result
+-- $1 is the backup. Returns the request, as auto_backup.probe describes it.
+select auto_backup.probe($1::text) as result

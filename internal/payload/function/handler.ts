@@ -104,7 +104,7 @@ export function createHandler(deps: Dependencies): Handler {
     const result = { run_id: read.runId, checks };
     const failing = Object.entries(checks).filter(([, check]) => !check.ok).map(([name]) => name);
     if (failing.length > 0) return refuse("probe_failed", `failed: ${failing.join(", ")}`, result);
-    return respond(200, { success: true, ...result });
+    return respond(200, await signOutcome(sign, "probe", { success: true, ...result }));
   }
 
   async function runBackup(request: BackupRequest, context: RunContext): Promise<Response> {

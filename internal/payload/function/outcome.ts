@@ -1,6 +1,6 @@
 /**
- * Signatures of outcomes. Many roles can write the logs and pg_net's responses, so the watchdog counts
- * only what is signed with the token that signed the request.
+ * Signatures of outcomes. Many roles can write the logs and pg_net's responses, so the watchdog and an
+ * apply count only what is signed with the token that signed the request.
  */
 
 import { isRecord } from "./config.ts";
@@ -11,7 +11,7 @@ import type { Sign } from "./token.ts";
  * What is signed of an outcome: everything that the watchdog reads of it. The error comes last,
  * because it alone is free text. The SQL function auto_backup.outcome has the same list.
  *
- * @param type the type of the row in system_logs
+ * @param type the type of the row in system_logs; for the answer to a probe, `probe`
  * @param document the row's context, or the body of a response
  */
 export function outcomeText(type: string, document: Row): string {

@@ -396,6 +396,8 @@ Deno.test("probe: proves token, key and tables", async () => {
   assert.deepEqual(await response.json(), {
     success: true,
     run_id: RUN_ID,
+    // Any role may write pg_net's responses, so an apply believes no other.
+    signature: outcomeSignature("probe", { run_id: RUN_ID }),
     checks: {
       token: { ok: true, secret: "AUTO_BACKUP_TOKEN" },
       key: { ok: true, source: "SUPABASE_SECRET_KEYS", kind: "secret" },

@@ -21,12 +21,16 @@ declare
     ours boolean;
 begin
     -- pg_net moves a request from the queue to the responses in one transaction. The
-    -- queue is read first, so a request that leaves it meanwhile is found as a response.
+    -- queue is read first, so a request that leaves it meanwhile is found as a response,
+    -- and a response to a request that is still there is not pg_net's.
     select exists (
         select from net.http_request_queue q
         where q.id = answer.request_id
         and position(convert_to(answer.marker, 'UTF8') in coalesce(q.body, '')) > 0
     ) into queued;
+    if queued then
+        return '{"state": "queued"}';
+    end if;
 
     for response in
         select p.status_code, p.timed_out, p.error_msg, p.headers, p.content, p.created
@@ -69,7 +73,7 @@ begin
             'at', response.created
         );
     end loop;
-    return jsonb_build_object('state', case when queued then 'queued' else 'gone' end);
+    return '{"state": "gone"}';
 exception
     when others then
         return jsonb_build_object('state', 'unknown', 'error', auto_backup.plain(sqlerrm));

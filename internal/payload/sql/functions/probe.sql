@@ -1,9 +1,14 @@
 -- Calls the Edge Function to verify its token, its key and its tables, without making
--- a backup. Returns the ID of the pg_net request.
+-- a backup. Returns {"id", "run_id", "posted_at"}: the pg_net request, what its answer
+-- has to name, and since when it was signed.
 create or replace function auto_backup.probe(backup text)
-returns bigint
+returns jsonb
 language sql
 set search_path = ''
 as $body$
-    select auto_backup.post(probe.backup, jsonb_build_object('action', 'probe', 'run_id', gen_random_uuid()), 30000)
+    select jsonb_build_object(
+        'id', auto_backup.post(probe.backup, jsonb_build_object('action', 'probe', 'run_id', u.run_id), 30000),
+        'run_id', u.run_id, 'posted_at', clock_timestamp()
+    )
+    from (select gen_random_uuid() as run_id offset 0) as u
 $body$;
