@@ -381,3 +381,24 @@ func (p *project) traces(name string) []string {
 	}
 	return left
 }
+
+// signatureModule returns the module with which an own function keeps the contract.
+func signatureModule(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/own-function-source/function/signature.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// answering is an Edge Function that answers every request that is signed with a
+// TypeScript expression for an object, and signs it.
+func answering(expression string) string {
+	return `import { verify } from "./signature.ts";
+	Deno.serve(async (request) => {
+		const verified = await verify(request, ["AUTO_BACKUP_TOKEN", "AUTO_BACKUP_TOKEN_NEXT"].map((name) => Deno.env.get(name)));
+		if (verified instanceof Response) return verified;
+		return Response.json(await verified.sign({ ...verified.order, ...(` + expression + `) }));
+	});`
+}

@@ -338,7 +338,8 @@ func TestOwnSource(t *testing.T) {
 	}
 	put("deno.json", `{ "imports": { "@answer": "./lib/answer.ts" } }`)
 	put("types.ts", `export interface Answer { success: boolean }`)
-	put("index.ts", `import type { Answer } from "./types.ts"; import { answer } from "@answer"; import "../_shared/x.ts"; Deno.serve(() => Response.json(answer as Answer));`)
+	put("signature.ts", signatureModule(t))
+	put("index.ts", `import type { Answer } from "./types.ts"; import { answer } from "@answer"; import "../_shared/x.ts"; `+answering("answer as Answer"))
 	put("lib/answer.ts", `export const answer = { success: true };`)
 	put("../_shared/x.ts", `export {};`)
 	config := p.config(`function = { source_dir = "` + dir + `" }`)

@@ -146,8 +146,9 @@ func TestImportOwnSource(t *testing.T) {
 	p := start(t, stack.Options{})
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"index.ts": `import { answer } from "@answer"; Deno.serve(() => Response.json(answer));`,
-		"a.ts":     `export const answer = { success: true };`, "deno.json": `{ "imports": { "@answer": "./a.ts" } }`,
+		"index.ts":     `import { answer } from "@answer"; ` + answering("answer"),
+		"signature.ts": signatureModule(t),
+		"a.ts":         `export const answer = { success: true };`, "deno.json": `{ "imports": { "@answer": "./a.ts" } }`,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
