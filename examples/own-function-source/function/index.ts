@@ -33,7 +33,7 @@ Deno.serve(async (request) => {
     if (!readable) {
       return Response.json({ success: false, code: "probe_failed" }, { status: 500 });
     }
-    return Response.json(await sign({ ...order, success: true }));
+    return Response.json(await sign({ action: "probe", run_id: order.run_id, success: true }));
   }
 
   const claimed = await project.insert("backup_logs", {
