@@ -1501,6 +1501,8 @@ func TestDispatcherSQL(t *testing.T) {
 
 	t.Run("ticks", tdb.testTicks)
 	t.Run("two at once", tdb.testTwoAtOnce)
+	t.Run("locks of others", tdb.testForeignLocks)
+	t.Run("scripts wait for each other", tdb.testScriptsWait)
 	t.Run("requests", tdb.testRequests)
 	t.Run("texts", tdb.testTexts)
 	t.Run("texts lost", tdb.testTextsLost)

@@ -14,7 +14,7 @@ declare
     answer jsonb;
 begin
     -- Of two calls at the same time, the second finds the first one's run.
-    perform pg_advisory_xact_lock(hashtextextended('auto_backup.run_now ' || run_now.backup, 0));
+    perform from auto_backup.settings s where s.backup = run_now.backup for no key update;
     -- A run may have ended since the watchdog last ran.
     perform auto_backup.watch(run_now.backup);
     select r.run_id into id

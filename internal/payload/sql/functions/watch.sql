@@ -18,15 +18,18 @@ declare
     problems jsonb := '[]';
     result jsonb := jsonb_build_object('backup', watch.backup, 'at', moment);
 begin
+    -- Only the owner of this schema can lock its rows; every role can hold an advisory
+    -- lock.
     select w.pruned_at into pruned_at
     from auto_backup.settings s
     left join auto_backup.watchdog w on w.backup = s.backup
-    where s.backup = watch.backup;
+    where s.backup = watch.backup
+    for no key update of s skip locked;
     if not found then
-        raise exception 'auto_backup: no backup "%" is installed', watch.backup using errcode = 'AB003';
-    end if;
-    if not pg_try_advisory_xact_lock(hashtextextended('auto_backup.watch ' || watch.backup, 0)) then
-        return result || '{"skipped": "the watchdog is looking already"}';
+        if not exists (select from auto_backup.settings s where s.backup = watch.backup) then
+            raise exception 'auto_backup: no backup "%" is installed', watch.backup using errcode = 'AB003';
+        end if;
+        return result || '{"skipped": "another session is watching this backup or changing its settings"}';
     end if;
 
     while parts <> '{}' loop
