@@ -530,15 +530,20 @@ func (k *call) markUnknown(e *Error) {
 func (k *call) malformed(why string) *Error {
 	e := k.failure()
 	e.Message = "the response does not have the documented form: " + k.redact(why)
+	e.Advice = "Check `api_url`, and the proxy if there is one. Otherwise see https://status.supabase.com and run again."
 	e.kinds = []error{errUnexpectedResponse}
 	k.arrived = true
 	k.markUnknown(e)
 	return e
 }
 
-// decode reads a JSON response.
+// decode reads a JSON response. null is an error: no call has a result that can
+// be missing.
 func decode[T any](k *call, body []byte) (T, error) {
 	var value T
+	if bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
+		return value, k.malformed("it is null")
+	}
 	if err := json.Unmarshal(body, &value); err != nil {
 		var zero T
 		return zero, k.notJSON(err)
@@ -546,13 +551,47 @@ func decode[T any](k *call, body []byte) (T, error) {
 	return value, nil
 }
 
+// decodeList reads a JSON response with a list. missing returns the name of a field
+// without which an element cannot be told from others, and that it lacks, or "".
+// Ignoring such an element would mean that the object does not exist.
+func decodeList[T any](k *call, body []byte, missing func(T) string) ([]T, error) {
+	list, err := decode[[]*T](k, body)
+	if err != nil {
+		return nil, err
+	}
+	elements := make([]T, len(list))
+	for i, element := range list {
+		if element == nil {
+			return nil, k.malformed(fmt.Sprintf("element %d is null", i+1))
+		}
+		if field := missing(*element); field != "" {
+			return nil, k.malformed(fmt.Sprintf("element %d has no %q", i+1, field))
+		}
+		elements[i] = *element
+	}
+	return elements, nil
+}
+
+// without returns the first of the fields, each a name and a value, that has no
+// value, or "".
+func without(fields ...string) string {
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i+1] == "" {
+			return fields[i]
+		}
+	}
+	return ""
+}
+
 // notJSON says what is wrong with a JSON text without quoting it.
 func (k *call) notJSON(err error) error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return k.malformed("it is a JSON " + kind.Value)
 	case errors.As(err, &kind):
-		return k.malformed(fmt.Sprintf("the field %q is a %s", kind.Field, kind.Value))
+		return k.malformed(fmt.Sprintf("the field %q is a JSON %s", kind.Field, kind.Value))
 	case errors.As(err, &syntax):
 		return k.malformed(fmt.Sprintf("it is not valid JSON at byte %d", syntax.Offset))
 	}

@@ -2,6 +2,7 @@ package supabase
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"time"
@@ -49,6 +50,10 @@ func functionOf(f api.FunctionResponse) Function {
 	}
 }
 
+// missingOf returns the name of the field that a function lacks for being told from
+// others, or "".
+func missingOf(f api.FunctionResponse) string { return without("id", f.Id, "slug", f.Slug) }
+
 func valueOf[T any](p *T) T {
 	if p == nil {
 		var zero T
@@ -80,7 +85,7 @@ func (c *Client) ListFunctions(ctx context.Context, ref string) ([]Function, err
 	if err != nil {
 		return nil, err
 	}
-	list, err := decode[[]api.FunctionResponse](k, body)
+	list, err := decodeList(k, body, missingOf)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +118,10 @@ func (c *Client) function(ctx context.Context, k *call, slug string, request fun
 	if err != nil {
 		return Function{}, err
 	}
-	if f.Id == "" || f.Slug != slug {
+	if field := missingOf(f); field != "" {
+		return Function{}, k.malformed(fmt.Sprintf("it has no %q", field))
+	}
+	if f.Slug != slug {
 		return Function{}, k.malformed("it describes another function")
 	}
 	return functionOf(f), nil

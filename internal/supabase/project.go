@@ -37,10 +37,11 @@ func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {
 		return nil, err
 	}
 	// The generated type rejects more than necessary in fields not used here.
-	list, err := decode[[]struct {
+	type apiKey struct {
 		ID, Name, Type string
 		Key            string `json:"api_key"`
-	}](k, body)
+	}
+	list, err := decodeList(k, body, func(from apiKey) string { return without("name", from.Name) })
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (c *Client) Projects(ctx context.Context) ([]Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := decode[[]api.V1ProjectWithDatabaseResponse](k, body)
+	list, err := decodeList(k, body, func(p api.V1ProjectWithDatabaseResponse) string { return without("ref", projectOf(p).Ref) })
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +114,9 @@ func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 		return Project{}, err
 	}
 	project := projectOf(p)
+	if project.Ref == "" {
+		return Project{}, k.malformed(`it has no "ref"`)
+	}
 	if project.Ref != ref {
 		return Project{}, k.malformed("it describes another project")
 	}
@@ -133,7 +137,7 @@ func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	list, err := decode[[]api.SupavisorConfigResponse](k, body)
+	list, err := decodeList(k, body, func(p api.SupavisorConfigResponse) string { return without("database_type", string(p.DatabaseType)) })
 	if err != nil {
 		return "", err
 	}

@@ -41,7 +41,7 @@ func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) 
 	if err != nil {
 		return nil, err
 	}
-	list, err := decode[[]api.SecretResponse](k, body)
+	list, err := decodeList(k, body, func(s api.SecretResponse) string { return without("name", s.Name) })
 	if err != nil {
 		return nil, err
 	}
