@@ -2,7 +2,9 @@ package payload_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -108,5 +110,66 @@ func (tdb *testDatabase) testScriptsWait(t *testing.T) {
 	}
 	if left := one[int](t, tdb.owner, `select count(*) from pg_namespace where nspname = 'auto_backup_lock'`); left != 0 {
 		t.Error("the lock's schema is left")
+	}
+}
+
+// testFutureRuns proves that one success that a wrong clock dates 2036 silences nothing:
+// for 40 days after it, each missed tick is caught up, each failure is retried and
+// alerted, the time without a success is noticed, and the watchdog says what it ignores.
+// This is attack 10.
+func (tdb *testDatabase) testFutureRuns(t *testing.T) {
+	s := tdb.newScenario(t)
+	s.succeed(s.dispatch("2 06:00"))
+	s.watch("2 06:10")
+
+	future := time.Date(2036, 1, 1, 6, 0, 0, 0, time.UTC)
+	run := one[string](t, s.owner, `select auto_backup.dispatch($1, 'daily', $2)::text`, s.backup, future)
+	s.succeed(run)
+	one[map[string]any](t, s.owner, `select auto_backup.watch($1, $2)`, s.backup, future.Add(20*time.Minute))
+	s.exec(t, s.owner, `update auto_backup.runs set finished_at = $2 where run_id = $1::uuid`, run, future.Add(time.Minute))
+	if state := one[string](t, s.owner, `select state from auto_backup.runs where run_id = $1::uuid`, run); state != "succeeded" {
+		t.Fatalf("the run of 2036 is %s", state)
+	}
+	if runs := one[int](t, s.owner, `select count(*) from auto_backup.runs where backup = $1 and requested_at < '2030-01-01'`, s.backup); runs != 1 {
+		t.Fatal("the history is pruned by the wrong clock")
+	}
+
+	day := moment(t, "3 06:00")
+	for n := range 40 {
+		// The job does not tick, and what the watchdog starts comes to nothing.
+		for _, at := range []time.Duration{20 * time.Minute, 40 * time.Minute, time.Hour, 80 * time.Minute} {
+			summary := one[map[string]any](t, s.owner, `select auto_backup.watch($1, $2)`, s.backup, day.Add(at))
+			if fmt.Sprint(summary["future"]) != "1" {
+				t.Fatalf("on day %d the watchdog does not name the run of 2036: %v", n, summary)
+			}
+			s.exec(t, s.admin, `delete from net.http_request_queue`)
+		}
+		day = day.AddDate(0, 0, 1)
+	}
+	counts := one[map[string]any](t, s.owner, `
+		select jsonb_build_object(
+			'attempts', (select count(*) from auto_backup.runs r where r.backup = $1 and r.state = 'failed'),
+			'failed', (select count(*) from auto_backup.incidents i where i.backup = $1 and i.kind = 'failed'),
+			'overdue', (select count(*) from auto_backup.incidents i where i.backup = $1 and i.kind = 'overdue'),
+			'recovered', (select count(*) from auto_backup.incidents i where i.backup = $1 and i.recovered_at is not null)
+		)`, s.backup)
+	if want := "map[attempts:80 failed:40 overdue:1 recovered:0]"; fmt.Sprint(counts) != want {
+		t.Errorf("after 40 days there are %v, want %s", counts, want)
+	}
+}
+
+// testOpenRunOfTheFuture proves that a run that a wrong clock requested in 2036 is closed
+// by the real time of its request, and blocks neither a retry nor a missed tick.
+func (tdb *testDatabase) testOpenRunOfTheFuture(t *testing.T) {
+	for _, posted := range []string{"2026-03-01 20:00Z", "2036-01-01 06:00Z"} {
+		s := tdb.newScenario(t)
+		s.exec(t, s.owner, `
+			insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, posted_at)
+			values ($1, 'manual', 'manual', '2036-01-01', 1, 'requested', '2036-01-01 06:00Z', $2::timestamptz)`, s.backup, posted)
+		s.watch("2 06:10")
+		if got := column[string](t, s.owner, `select concat_ws(' ', state, code, finished_at <= $2) from auto_backup.runs where backup = $1 order by due_at desc`,
+			s.backup, moment(t, "2 06:10")); fmt.Sprint(got) != "[failed no_answer t requested]" {
+			t.Errorf("posted at %s, the runs are %q", posted, got)
+		}
 	}
 }

@@ -340,15 +340,20 @@ var historySteps = []step{
 		`select auto_backup.recover('$B', '4 00:00Z')::text`, `{}`, "", "",
 	},
 	{
-		"what is 400 days old, and what is older", `runs: {"requested_at":"2 06:00Z","state":"succeeded","finished_at":"2 06:00Z"}
-		runs: {"due_at":"3 06:00Z","requested_at":"2 05:59Z","state":"succeeded","finished_at":"2 06:00Z"}
-		runs: {"backup":"$B-other","requested_at":"2 05:59Z","state":"succeeded","finished_at":"2 06:00Z"}
-		incidents: {"opened_at":"2 06:00Z"}
-		incidents: {"due_at":"3 06:00Z","opened_at":"2 05:59Z"}
+		"what is 400 days old, and what is older", `runs: {"requested_at":"2025-01-02T06:00Z","state":"succeeded","finished_at":"2025-01-02T06:00Z"}
+		runs: {"due_at":"3 06:00Z","requested_at":"2025-01-02T05:59Z","state":"succeeded","finished_at":"2025-01-02T06:00Z"}
+		runs: {"backup":"$B-other","requested_at":"2025-01-02T05:59Z","state":"succeeded","finished_at":"2025-01-02T06:00Z"}
+		incidents: {"opened_at":"2025-01-02T06:00Z"}
+		incidents: {"due_at":"3 06:00Z","opened_at":"2025-01-02T05:59Z"}
 		insert into auto_backup.settings (backup, document, owner) values ('$B-other', '{}', 'test')
-		incidents: {"backup":"$B-other","opened_at":"2 05:59Z"}`,
-		`select auto_backup.prune('$B', timestamptz '2 06:00Z' + interval '400 days')::text`, `{"runs": 1, "incidents": 1}`,
+		incidents: {"backup":"$B-other","opened_at":"2025-01-02T05:59Z"}`,
+		`select auto_backup.prune('$B', timestamptz '2025-01-02T06:00Z' + interval '400 days')::text`, `{"runs": 1, "incidents": 1}`,
 		`select (select count(*) from auto_backup.runs where backup in ('$B', '$B-other')) || ' ' || (select count(*) from auto_backup.incidents where backup in ('$B', '$B-other'))`, "2 2",
+	},
+	{
+		"what would be old if a wrong clock were right", `runs: {"state":"succeeded","finished_at":"2 06:00Z"}
+		incidents: {}`,
+		`select auto_backup.prune('$B', '2036-01-01T06:00Z')::text`, `{}`, "", "",
 	},
 	{"nothing is old", `runs: {}`, `select auto_backup.prune('$B', '2 06:00Z')::text`, `{}`, "", ""},
 	{

@@ -222,7 +222,7 @@ var retrySteps = []step{
 	},
 	{
 		"the latest due time succeeded",
-		"runs: {" + failed + "}\nruns: {\"due_at\":\"3 06:00Z\",\"state\":\"succeeded\",\"finished_at\":\"2 06:09Z\"}",
+		"runs: {" + failed + "}\nruns: {\"due_at\":\"2 06:05Z\",\"state\":\"succeeded\",\"finished_at\":\"2 06:09Z\"}",
 		fmt.Sprintf(retryAt, "2 07:00Z"), "0", attempts, oneAttempt,
 	},
 	{

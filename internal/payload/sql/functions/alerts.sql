@@ -70,7 +70,11 @@ begin
             and i.opened_at <= alerts.at;
             alerted_by := case verdict when 'suppressed' then null else 'watchdog' end;
         else
-            age := alerts.at - incident.alert_requested_at;
+            -- A clock that was wrong may have left a time after now.
+            age := case
+                when incident.alert_requested_at <= alerts.at then alerts.at - incident.alert_requested_at
+                else interval '1 hour'
+            end;
             answer := case
                 when incident.alert_request_id is null then '{"state": "gone"}'
                 else auto_backup.answer(

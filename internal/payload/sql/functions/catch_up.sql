@@ -40,8 +40,11 @@ begin
             'days_either', plan.value -> 'days_either'
         );
         since := plan.since;
-        if plan.definition is distinct from meaning then
-            since := case when config.updated_at <= plan.since then catch_up.at else config.updated_at end;
+        if plan.definition is distinct from meaning or plan.since > catch_up.at then
+            since := case
+                when config.updated_at <= plan.since and plan.since <= catch_up.at then catch_up.at
+                else least(config.updated_at, catch_up.at)
+            end;
             insert into auto_backup.schedules as s (backup, schedule, definition, since)
             values (catch_up.backup, plan.key, meaning, since)
             on conflict on constraint schedules_pkey
@@ -61,11 +64,13 @@ begin
         end;
         if due > coalesce(missed, '-infinity') and not exists (
             select from auto_backup.runs r
-            where r.backup = catch_up.backup and r.schedule = plan.key and r.due_at >= due
+            where r.backup = catch_up.backup and r.schedule = plan.key and r.due_at between due and catch_up.at
+            and r.requested_at <= catch_up.at
             and (r.trigger <> 'manual' or r.state = 'succeeded')
         ) and not exists (
             select from auto_backup.runs r
-            where r.backup = catch_up.backup and r.trigger = 'catch_up' and r.requested_at > due
+            where r.backup = catch_up.backup and r.trigger = 'catch_up'
+            and r.requested_at > due and r.requested_at <= catch_up.at
         ) then
             missed := due;
             missed_schedule := plan.key;
@@ -76,6 +81,7 @@ begin
     if missed is not null and not exists (
         select from auto_backup.runs r
         where r.backup = catch_up.backup and r.state in ('requested', 'running')
+        and r.requested_at <= catch_up.at + interval '1 minute'
     ) then
         started := auto_backup.launch(
             catch_up.backup, missed_schedule, 'catch_up', missed, 1, catch_up.at,

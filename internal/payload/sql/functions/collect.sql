@@ -28,7 +28,7 @@ begin
     where r.backup = collect.backup
     and (
         r.state in ('requested', 'running')
-        or (r.state = 'failed' and r.finished_at > moment - interval '1 day')
+        or (r.state = 'failed' and r.finished_at > moment - interval '1 day' and r.finished_at <= moment)
     );
     if ids is null then
         return '{}';

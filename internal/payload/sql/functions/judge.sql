@@ -25,8 +25,15 @@ set search_path = ''
 as $body$
 declare
     -- The times of the logs and of pg_net are real times.
-    shift constant interval := run.requested_at - run.posted_at;
-    age constant interval := judge.at - run.requested_at;
+    -- A run that was requested after now shows that a clock was wrong. It is judged by
+    -- the real time of its request or, if that lies after now too, as an old one.
+    requested constant timestamptz := case
+        when run.requested_at <= judge.at then run.requested_at
+        when run.posted_at <= judge.at then run.posted_at
+        else judge.at - interval '1 day'
+    end;
+    shift constant interval := case when run.requested_at <= judge.at then run.requested_at - run.posted_at else interval '0' end;
+    age constant interval := judge.at - requested;
     success constant jsonb := judge.events -> 'auto_backup';
     failure constant jsonb := judge.events -> 'auto_backup_error';
     details constant text := judge.log_row ->> 'details';
@@ -58,7 +65,7 @@ begin
         ended := coalesce(success ->> 'at', judge.answer ->> 'at')::timestamptz + shift;
         return verdict || jsonb_build_object(
             'state', 'succeeded',
-            'finished_at', greatest(run.requested_at, least(ended, judge.at)),
+            'finished_at', greatest(requested, least(ended, judge.at)),
             'backup_id', substring(
                 coalesce(success #>> '{context,backup_id}', body ->> 'backup_id', details)
                 from '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
@@ -78,7 +85,7 @@ begin
         ended := (failure ->> 'at')::timestamptz + shift;
         return verdict || jsonb_build_object(
             'state', 'failed',
-            'finished_at', greatest(run.requested_at, least(ended, judge.at)),
+            'finished_at', greatest(requested, least(ended, judge.at)),
             'code', coalesce(failure #>> '{context,code}', 'function_failed'),
             'sqlstate', substring(failure #>> '{context,sqlstate}' from '^(?:[0-9A-Z]{5}|PGRST[0-9]{3})$'),
             'error', auto_backup.plain(failure #>> '{context,error}'),
@@ -92,7 +99,7 @@ begin
     end if;
 
     -- In the following cases the run ended with the response, or ends now.
-    ended := greatest(run.requested_at, least((judge.answer ->> 'at')::timestamptz + shift, judge.at));
+    ended := greatest(requested, least((judge.answer ->> 'at')::timestamptz + shift, judge.at));
     verdict := verdict || jsonb_build_object('finished_at', ended);
     if body -> 'success' = 'false' and body ->> 'code' <> 'duplicate' then
         return verdict || jsonb_build_object(
@@ -123,10 +130,14 @@ begin
         or (status = 409 and judge.answer ->> 'code' = 'duplicate')
     then
         -- The request may have been sent long after it was queued.
-        begun := least(judge.at, greatest(
-            run.requested_at, run.answered_at, (judge.answer ->> 'at')::timestamptz + shift,
-            (judge.log_row ->> 'at')::timestamptz + shift
-        ));
+        -- The function refuses a request after 15 minutes, so it has begun by then,
+        -- whatever times others write.
+        select max(b.at) into begun
+        from (values
+            (requested), (run.answered_at), ((judge.answer ->> 'at')::timestamptz + shift),
+            ((judge.log_row ->> 'at')::timestamptz + shift)
+        ) as b (at)
+        where b.at <= least(judge.at, requested + interval '16 minutes');
         if judge.at < begun + interval '12 minutes' then
             return (verdict - 'finished_at') || '{"state": "running"}';
         end if;

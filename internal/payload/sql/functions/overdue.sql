@@ -21,9 +21,13 @@ begin
     end if;
     select max(r.finished_at) into last_success
     from auto_backup.runs r
-    where r.backup = overdue.backup and r.state = 'succeeded';
-    -- catch_up keeps one row for each enabled schedule.
-    select greatest(last_success, config.created_at, min(s.since)) into since
+    where r.backup = overdue.backup and r.state = 'succeeded' and r.finished_at <= overdue.at;
+    -- catch_up keeps one row for each enabled schedule. A time after now, which a clock
+    -- that was wrong has left, would put an end to all alerts.
+    select greatest(
+        last_success, case when config.created_at <= overdue.at then config.created_at end,
+        min(s.since) filter (where s.since <= overdue.at)
+    ) into since
     from auto_backup.schedules s
     where s.backup = overdue.backup
     having count(*) > 0;
@@ -33,7 +37,8 @@ begin
 
     select i.* into incident
     from auto_backup.incidents i
-    where i.backup = overdue.backup and i.kind = 'overdue' and i.opened_at > since and i.recovered_at is null
+    where i.backup = overdue.backup and i.kind = 'overdue' and i.opened_at > since and i.opened_at <= overdue.at
+    and i.recovered_at is null
     limit 1;
     if not found then
         insert into auto_backup.incidents (backup, kind, due_at, code, error, opened_at, alert_state)

@@ -11,6 +11,8 @@ as $body$
 #variable_conflict use_variable
 declare
     batch constant integer := 1000;
+    -- Nothing is lost because somebody or a clock names the future.
+    moment constant timestamptz := least(prune.at, now());
     removed_details integer;
     removed_runs integer;
     removed_incidents integer;
@@ -29,7 +31,7 @@ begin
             cross join jsonb_object_keys(s.document -> 'schedules') as k
             where s.backup = prune.backup
         )
-        and coalesce(o.end_time, o.start_time) < prune.at - interval '14 days'
+        and coalesce(o.end_time, o.start_time) < moment - interval '14 days'
         order by o.runid
         limit batch
     );
@@ -39,7 +41,7 @@ begin
     where r.run_id in (
         select o.run_id
         from auto_backup.runs o
-        where o.backup = prune.backup and o.requested_at < prune.at - interval '400 days'
+        where o.backup = prune.backup and o.requested_at < moment - interval '400 days'
         order by o.requested_at
         limit batch
     );
@@ -49,7 +51,7 @@ begin
     where i.incident_id in (
         select o.incident_id
         from auto_backup.incidents o
-        where o.backup = prune.backup and o.opened_at < prune.at - interval '400 days'
+        where o.backup = prune.backup and o.opened_at < moment - interval '400 days'
         order by o.opened_at
         limit batch
     );
@@ -57,7 +59,7 @@ begin
 
     -- No run that was signed with it is open any longer.
     delete from vault.secrets v
-    where v.name = prune.backup || '/former-token' and v.updated_at < prune.at - interval '2 days';
+    where v.name = prune.backup || '/former-token' and v.updated_at < moment - interval '2 days';
 
     return jsonb_strip_nulls(jsonb_build_object(
         'cron_details', nullif(removed_details, 0), 'runs', nullif(removed_runs, 0), 'incidents', nullif(removed_incidents, 0),

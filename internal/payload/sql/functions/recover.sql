@@ -13,7 +13,8 @@ begin
             (
                 select r.run_id
                 from auto_backup.runs r
-                where r.backup = i.backup and r.state = 'succeeded' and r.finished_at >= i.opened_at
+                where r.backup = i.backup and r.state = 'succeeded'
+                and r.finished_at between i.opened_at and recover.at
                 order by r.finished_at
                 limit 1
             ) as run_id

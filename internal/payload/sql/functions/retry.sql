@@ -11,6 +11,7 @@ declare
     document jsonb;
     plan record;
     last auto_backup.runs;
+    ended timestamptz;
     started jsonb;
     runs jsonb := '[]';
     problems jsonb := '[]';
@@ -25,23 +26,28 @@ begin
         exit when exists (
             select from auto_backup.runs r
             where r.backup = retry.backup and r.state in ('requested', 'running')
+            and r.requested_at <= retry.at + interval '1 minute'
         );
         select r.* into last
         from auto_backup.runs r
         where r.backup = retry.backup and r.schedule = plan.key and r.trigger <> 'manual'
+        and r.due_at <= retry.at and r.requested_at <= retry.at
         order by r.due_at desc, r.attempt desc
         limit 1;
+        -- A clock that was wrong may have closed it at a time after now.
+        ended := case when last.finished_at <= retry.at then last.finished_at else last.requested_at end;
         continue when last.state is distinct from 'failed'
             or last.attempt > coalesce((document #>> '{retry,attempts}')::integer, 0)
             -- Another run has made the backup in the meantime.
             or exists (
                 select from auto_backup.runs r
-                where r.backup = retry.backup and r.state = 'succeeded' and r.finished_at >= last.finished_at
+                where r.backup = retry.backup and r.state = 'succeeded'
+                and r.finished_at between ended and retry.at
             )
             -- The interval of the watchdog's ticks is the default delay, so a second could
             -- cost a whole interval.
             or retry.at + interval '30 seconds'
-                < last.finished_at + make_interval(secs => coalesce((document #>> '{retry,delay_seconds}')::integer, 0));
+                < ended + make_interval(secs => coalesce((document #>> '{retry,delay_seconds}')::integer, 0));
 
         if last.code = 'not_sent' then
             -- pg_net must not send both requests when its worker continues.

@@ -19,7 +19,7 @@ begin
     perform auto_backup.watch(run_now.backup);
     select r.run_id into id
     from auto_backup.runs r
-    where r.backup = run_now.backup and r.state in ('requested', 'running')
+    where r.backup = run_now.backup and r.state in ('requested', 'running') and r.requested_at <= clock_timestamp()
     order by r.requested_at desc
     limit 1;
     if id is null then

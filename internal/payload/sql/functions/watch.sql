@@ -10,12 +10,13 @@ set lock_timeout = '5s'
 as $body$
 #variable_conflict use_variable
 declare
-    moment constant timestamptz := coalesce(watch.at, now());
+    moment timestamptz := coalesce(watch.at, now());
     parts text[] := array['collect', 'catch_up', 'overdue'];
     part text;
     pruned_at timestamptz;
     done jsonb;
     problems jsonb := '[]';
+    future integer;
     result jsonb := jsonb_build_object('backup', watch.backup, 'at', moment);
 begin
     -- Only the owner of this schema can lock its rows; every role can hold an advisory
@@ -31,6 +32,9 @@ begin
         end if;
         return result || '{"skipped": "another session is watching this backup or changing its settings"}';
     end if;
+    -- Another session may have closed runs until now.
+    moment := coalesce(watch.at, clock_timestamp());
+    result := jsonb_build_object('backup', watch.backup, 'at', moment);
 
     while parts <> '{}' loop
         part := parts[1];
@@ -64,6 +68,21 @@ begin
             end if;
         end if;
     end loop;
+
+    -- Runs after now come from a clock that was wrong, and do not count.
+    select count(*) into future
+    from (
+        select r.run_id
+        from auto_backup.runs r
+        where r.backup = watch.backup and r.requested_at > moment + interval '1 minute'
+        union
+        select r.run_id
+        from auto_backup.runs r
+        where r.backup = watch.backup and r.state in ('succeeded', 'failed') and r.finished_at > moment + interval '1 minute'
+    ) as r;
+    if future > 0 then
+        result := result || jsonb_build_object('future', future);
+    end if;
 
     if problems <> '[]' then
         result := result || jsonb_build_object('problems', problems);
