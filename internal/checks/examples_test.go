@@ -363,6 +363,7 @@ func examples() map[string][]example {
 			{what: "for half an hour", change: silent, says: "looked last at 2026-11-23T11:29:00Z, 31 min ago: its job does not run, or fails; the newest tick of any job is of 2026-11-23T11:50:00Z", remedy: "cron.job_run_details"},
 			{what: "not quite", change: func(s *Subject) { s.Watchdog.At = now.Add(-30 * time.Minute) }},
 			{what: "since the installation", change: func(s *Subject) { s.Watchdog = nil }, says: "has never looked since the installation at 2026-11-01T00:00:00Z, 22 d 12 h ago"},
+			{what: "by a wrong clock", change: func(s *Subject) { s.Watchdog.At = now.AddDate(10, 0, 0) }, says: "has not looked at a time before now since the installation at 2026-11-01T00:00:00Z, 22 d 12 h ago"},
 			{what: "just installed", change: func(s *Subject) { s.Watchdog, s.Settings.CreatedAt = nil, now.Add(-time.Minute) }},
 			{what: "not to be read", change: all(silent, relation("auto_backup.watchdog", facts.Forbidden))},
 		},
@@ -578,6 +579,13 @@ func examples() map[string][]example {
 			{what: "without a reason", change: func(s *Subject) { s.Incident = &facts.Incident{AlertState: "not_delivered"} }, says: "the reason is not known"},
 			{what: "delivered", change: func(s *Subject) { s.Incident = &facts.Incident{AlertState: "delivered"} }},
 			{what: "no alert", change: all(func(s *Subject) { s.Incident = &facts.Incident{AlertState: "not_delivered"} }, alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
+		},
+		"future_runs": {
+			{what: "one", change: func(s *Subject) {
+				s.FutureRuns = &facts.FutureRuns{Count: 1, Latest: time.Date(2036, 1, 1, 6, 0, 0, 0, time.UTC)}
+			}, says: "dated after now, up to 2036-01-01T06:00:00Z, and do not count: 1", remedy: "delete the rows of `auto_backup.runs`"},
+			{what: "none", change: func(s *Subject) { s.FutureRuns = &facts.FutureRuns{} }},
+			{what: "not to be read", change: func(s *Subject) { s.FutureRuns = nil }},
 		},
 		"clock_skew": {
 			{what: "ahead", change: func(s *Subject) { s.Clock = now.Add(90 * time.Minute) }, says: "are 1 h 30 min apart"},

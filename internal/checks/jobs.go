@@ -254,11 +254,16 @@ func (s *Subject) failedTick(j wantedJob) []Finding {
 
 // watchedSince is when the watchdog looked last, or could have begun to.
 func (s *Subject) watchedSince() (time.Time, string) {
-	switch {
-	case s.Watchdog != nil && !s.Watchdog.At.IsZero():
-		return s.Watchdog.At, "looked last at " + text.Time(s.Watchdog.At)
-	case s.Settings != nil:
-		return s.Settings.CreatedAt, "has never looked since the installation at " + text.Time(s.Settings.CreatedAt)
+	never := "has never looked"
+	if s.Watchdog != nil && !s.Watchdog.At.IsZero() {
+		if !s.Watchdog.At.After(s.Now.Add(time.Minute)) {
+			return s.Watchdog.At, "looked last at " + text.Time(s.Watchdog.At)
+		}
+		// A clock was wrong then, and is right again or wrong now.
+		never = "has not looked at a time before now"
 	}
-	return time.Time{}, "has never looked"
+	if s.Settings != nil {
+		return s.Settings.CreatedAt, never + " since the installation at " + text.Time(s.Settings.CreatedAt)
+	}
+	return time.Time{}, never
 }

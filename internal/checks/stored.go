@@ -40,7 +40,7 @@ func (s *Subject) storesBackups() bool {
 	return f.RPC == backup.DefaultRPC || f.VerifyTable != nil
 }
 
-// clock is the check of the clocks.
+// clock are the checks of the clocks.
 var clock = []Check{
 	{
 		Code: "clock_skew", Theme: Clock, Asked: Healthy,
@@ -52,6 +52,16 @@ var clock = []Check{
 				return nil
 			}
 			return one(About("The clock of this machine", "and that of the database are %s apart; ages are by the database's clock", text.Duration(apart)))
+		},
+	},
+	{
+		Code: "future_runs", Theme: Clock, Asked: Healthy,
+		Facts: []facts.Part{"future_runs"},
+		Find: func(s *Subject) []Finding {
+			if s.FutureRuns == nil || s.FutureRuns.Count == 0 {
+				return nil
+			}
+			return one(About("The run history", "has runs that are dated after now, up to %s, and do not count: %d", text.Time(s.FutureRuns.Latest), s.FutureRuns.Count))
 		},
 	},
 }

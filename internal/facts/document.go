@@ -81,6 +81,7 @@ type OfBackup struct {
 	// History may have more attempts than were asked for.
 	History       []history.Run  `json:"history"`
 	StoredBackups *StoredBackups `json:"stored_backups"`
+	FutureRuns    *FutureRuns    `json:"future_runs"`
 }
 
 // QueueLimit is how many requests of pg_net's queue are read.
@@ -366,6 +367,12 @@ type Incident struct {
 	AlertError  string    `json:"alert_error"`
 	AlertedBy   string    `json:"alerted_by"`
 	RecoveredAt time.Time `json:"recovered_at"`
+}
+
+// FutureRuns are the attempts that a wrong clock has dated after now.
+type FutureRuns struct {
+	Count  int64     `json:"count"`
+	Latest time.Time `json:"latest"`
 }
 
 // LastLog are the newest rows of backups in the application's log.

@@ -77,7 +77,7 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"settings_of", "rpc", "code", "table", "planning", "history", "zones"}; !slices.Equal(s.parameters, want) {
+	if want := []string{"settings_of", "rpc", "code", "table", "planning", "at", "history", "zones"}; !slices.Equal(s.parameters, want) {
 		t.Errorf("the parameters are %q, not %q", s.parameters, want)
 	}
 	at := 0
@@ -90,8 +90,8 @@ func TestBuild(t *testing.T) {
 	}
 	for _, want := range []string{
 		"('auto_backup.settings', '{backup,created_at,document,function_id,owner,updated_at}')",
-		"where s.backup = $part$ || quote_nullable(asked.name) || $part$", "offset greatest($part$ || quote_nullable($7::text) || $part$::integer, 5)",
-		"jsonb_array_elements_text($8::text::jsonb)", "s.state = 'readable' as usable",
+		"where s.backup = $part$ || quote_nullable(asked.name) || $part$", "offset greatest($part$ || quote_nullable($8::text) || $part$::integer, 5)",
+		"jsonb_array_elements_text($9::text::jsonb)", "s.state = 'readable' as usable",
 	} {
 		if !strings.Contains(s.sql, want) {
 			t.Errorf("the statement lacks %s", want)

@@ -105,7 +105,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", part, d, err)
 		}
 	}
-	const installed = "backups, caught_up_at, failures, history, incident, installation, last_success, latest, schedules, settings, under_way, watchdog"
+	const installed = "backups, caught_up_at, failures, future_runs, history, incident, installation, last_success, latest, schedules, settings, under_way, watchdog"
 	d, err := p.ask(owner, all)
 	if err != nil || leftOut(d) != installed {
 		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)
@@ -138,7 +138,7 @@ func TestServer(t *testing.T) {
 	if d, err = p.ask(owner, all); err != nil || d.Relations["auto_backup.runs"] != "locked" || d.Relations["public.backup_logs"] != "locked" {
 		t.Errorf("of locked tables is said %+v, %v", d, err)
 	}
-	if want := "caught_up_at, failures, history, last_log, last_success, latest, under_way, watchdog"; leftOut(d) != want {
+	if want := "caught_up_at, failures, future_runs, history, last_log, last_success, latest, under_way, watchdog"; leftOut(d) != want {
 		t.Errorf("left out are %q, not %s", d.LeftOut, want)
 	}
 	if err := tx.Commit(t.Context()); err != nil {

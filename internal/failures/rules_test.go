@@ -80,6 +80,34 @@ var pasts = []past{
 		},
 	},
 	{
+		name: "a success that a wrong clock has dated after now",
+		runs: []pastRun{yesterday, {"daily", "schedule", "30 03:00", 1, "succeeded", "30 03:00", "30 03:01"}},
+		says: map[string]string{"2 03:20": "missed daily 2 03:00", "2 05:01:01": "missed daily 2 03:00, overdue"},
+	},
+	{
+		name: "a failure, and a success dated after now",
+		runs: []pastRun{
+			yesterday,
+			{"daily", "schedule", "2 03:00", 1, "failed", "2 03:00", "2 03:02"},
+			{"manual", "manual", "30 03:00", 1, "succeeded", "30 03:00", "30 03:01"},
+		},
+		says: map[string]string{"2 03:02": "retry 2 03:20"},
+	},
+	{
+		name: "a failure, and a run under way dated after now",
+		runs: []pastRun{
+			yesterday,
+			{"daily", "schedule", "2 03:00", 1, "failed", "2 03:00", "2 03:02"},
+			{"manual", "manual", "30 03:00", 1, "running", "30 03:00", ""},
+		},
+		says: map[string]string{"2 03:02": "retry 2 03:20"},
+	},
+	{
+		name: "a schedule noted with a date after now", since: map[string]string{"daily": "30 03:00"}, updated: "1 00:00",
+		runs: []pastRun{yesterday},
+		says: map[string]string{"2 03:20": "missed daily 2 03:00", "2 05:01:01": "missed daily 2 03:00, overdue"},
+	},
+	{
 		name: "no run yet", created: "2 01:00", updated: "2 01:00", since: map[string]string{"daily": "2 01:10"},
 		says: map[string]string{
 			"2 03:19": "", "2 03:20": "missed daily 2 03:00", "3 03:10": "missed daily 2 03:00", "3 03:10:01": "missed daily 2 03:00, overdue",
@@ -140,6 +168,7 @@ var pasts = []past{
 	{
 		name: "a success since the failure",
 		runs: []pastRun{
+			yesterday,
 			{"daily", "schedule", "2 03:00", 1, "failed", "2 03:00", "2 03:02"},
 			{"manual", "manual", "2 03:04", 1, "succeeded", "2 03:04", "2 03:05"},
 		},
@@ -148,6 +177,7 @@ var pasts = []past{
 	{
 		name: "a success at the same time as the failure",
 		runs: []pastRun{
+			yesterday,
 			{"daily", "schedule", "2 03:00", 1, "failed", "2 03:00", "2 03:02"},
 			{"manual", "manual", "2 03:01", 1, "succeeded", "2 03:01", "2 03:02"},
 		},
@@ -156,6 +186,7 @@ var pasts = []past{
 	{
 		name: "a success that began later and ended before the failure",
 		runs: []pastRun{
+			yesterday,
 			{"daily", "schedule", "2 03:00", 1, "failed", "2 03:00", "2 03:05"},
 			{"manual", "manual", "2 03:01", 1, "succeeded", "2 03:01", "2 03:02"},
 		},

@@ -44,13 +44,17 @@ func (a *assessment) plans() []plan {
 // it now.
 func (a *assessment) since(key string, s backup.Schedule) time.Time {
 	row, noted := a.subject.Schedules[key]
+	updated := a.subject.Settings.UpdatedAt
+	if updated.After(a.subject.Now) {
+		updated = a.subject.Now
+	}
 	switch {
-	case !noted:
-		return a.subject.Settings.UpdatedAt
+	case !noted || row.Since.After(a.subject.Now):
+		return updated
 	case reflect.DeepEqual(row.Definition, definition(s)):
 		return row.Since
 	case a.subject.Settings.UpdatedAt.After(row.Since):
-		return a.subject.Settings.UpdatedAt
+		return updated
 	}
 	// It was changed again without the provider.
 	return a.subject.Now
@@ -129,7 +133,7 @@ func (a *assessment) waitsSince(plans []plan) time.Time {
 		return time.Time{}
 	}
 	since := slices.MinFunc(plans, func(x, y plan) int { return x.since.Compare(y.since) }).since
-	if created := a.subject.Settings.CreatedAt; since.Before(created) {
+	if created := a.subject.Settings.CreatedAt; since.Before(created) && !created.After(a.subject.Now) {
 		since = created
 	}
 	if s := a.LastSuccess; s != nil && since.Before(s.FinishedAt) {

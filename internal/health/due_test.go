@@ -116,6 +116,8 @@ func TestDue(t *testing.T) {
 		{name: "caught up before", change: asked("06:20", func(p *project) { p.own.CaughtUpAt = at("06:00") }), want: then("06:20", late(one))},
 		{name: "since a moment before", change: asked("06:20", since("05:59", "")), want: then("06:20", late(one))},
 		{name: "since the due time", change: asked("06:20", since("06:00", "")), want: then("06:20", nil)},
+		{name: "since a time after now", change: asked("06:20", since("24 00:00", ""), updated("05:59")), want: then("06:20", late(one))},
+		{name: "since a time after now, and an apply too", change: asked("06:20", since("24 00:00", ""), updated("23:00")), want: then("06:20", nil)},
 		{name: "not noted, since an apply before", change: asked("06:20", unnoted, updated("05:59")), want: then("06:20", late(one))},
 		{name: "not noted, since an apply after", change: asked("06:20", unnoted, updated("06:00")), want: then("06:20", nil)},
 		{name: "changed by an apply before", change: asked("06:20", since("05:00", "30"), updated("05:59")), want: then("06:20", late(one))},

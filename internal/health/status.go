@@ -126,8 +126,9 @@ var ownFacts = []facts.Part{
 func (q Query) request() facts.Request {
 	parts := slices.Concat(checks.AskedFacts(), ownFacts, coverageFacts)
 	slices.Sort(parts)
-	return facts.Request{
-		Parts: slices.Compact(parts), Backups: []backup.Name{q.ID.Name},
-		Parameters: map[string]any{"history": strconv.Itoa(max(q.History, 0)), "settings_of": string(q.ID.Name), "code": "read"},
+	parameters := map[string]any{"history": strconv.Itoa(max(q.History, 0)), "settings_of": string(q.ID.Name), "code": "read"}
+	if !q.At.IsZero() {
+		parameters["at"] = q.At.UTC().Format(time.RFC3339Nano)
 	}
+	return facts.Request{Parts: slices.Compact(parts), Backups: []backup.Name{q.ID.Name}, Parameters: parameters}
 }

@@ -5,7 +5,7 @@
 -- of: backup
 -- wants: auto_backup.runs
 -- with: stored_table
--- parameters: backup
+-- parameters: backup, at
 select format(
     $q$
         select jsonb_build_object(
@@ -44,8 +44,9 @@ select format(
         when bool_or(l.usable) then format(
             $q$
                 select s.backup_id from auto_backup.runs s
-                where s.backup = %L and s.state = 'succeeded' order by s.finished_at desc limit 1
-            $q$, :'backup'
+                where s.backup = %L and s.state = 'succeeded' and s.finished_at <= %L::timestamptz + interval '1 minute'
+                order by s.finished_at desc limit 1
+            $q$, :'backup', coalesce(:'at'::timestamptz, now())
         )
         else 'null'
     end,
