@@ -203,8 +203,11 @@ func TestDiffWithoutValues(t *testing.T) {
 		}, changed},
 		"a secret whose value is known": {func(spec *Spec, _ *State) { spec.SameSecret = func(string, string) bool { return false } }, nil},
 		"a secret that is no longer named": {func(spec *Spec, s *State) {
+			spec.Settings.Secrets, s.Settings.Secrets, spec.Secrets = nil, []string{"KEY"}, nil
+		}, []Difference{{PartSecrets, "secret KEY", "is there and no longer configured"}, {PartJobs, "setting secrets", `is ["KEY"] instead of unset`}}},
+		"a secret that only the state names": {func(spec *Spec, s *State) {
 			spec.Settings.Secrets, s.Settings.Secrets, s.Known.Secrets, spec.Secrets = nil, nil, []string{"KEY"}, nil
-		}, []Difference{{PartSecrets, "secret KEY", "is there and no longer configured"}}},
+		}, nil},
 		"the digests of the source": {func(spec *Spec, _ *State) { spec.SourceDigests, spec.Source.Files = spec.Source.Digests(), nil }, nil},
 		"other digests of the source": {func(spec *Spec, _ *State) {
 			spec.SourceDigests = spec.Source.Digests()

@@ -56,7 +56,8 @@ type ProjectObservation struct {
 
 // TokenDigest is the answer of auto_backup.token_digest and auto_backup.key_digest.
 type TokenDigest struct {
-	// Digest is empty when the vault has no secret that it can decrypt.
+	// Digest is empty when the vault has no secret that it can decrypt, or one that
+	// belongs to no backup.
 	Digest string `json:"digest"`
 }
 
@@ -92,16 +93,22 @@ func (o Observation) Fill(state *State, known Known) {
 			state.LogConstraints = append(state.LogConstraints, c)
 		}
 	}
+	// The digest of a secret that belongs to others is not given, whether or not the
+	// vault can decrypt it.
+	damaged := func(secret, digest string) bool {
+		marker, exists := o.Vault[secret]
+		return exists && digest == "" && (o.Settings != nil || marker == name.VaultMarker())
+	}
 	_, hasToken := o.Vault[name.VaultToken()]
 	if o.TokenDigest != nil {
 		state.Token.Vault = o.TokenDigest.Digest
-		state.Token.Undecryptable = hasToken && state.Token.Vault == ""
+		state.Token.Undecryptable = damaged(name.VaultToken(), o.TokenDigest.Digest)
 	} else {
 		state.Token.Unreadable = hasToken
 	}
 	if _, hasKey := o.Vault[name.VaultAlertKey()]; hasKey && o.KeyDigest != nil {
 		state.AlertKey.Vault = o.KeyDigest.Digest
-		state.AlertKey.Undecryptable = o.KeyDigest.Digest == ""
+		state.AlertKey.Undecryptable = damaged(name.VaultAlertKey(), o.KeyDigest.Digest)
 	}
 	if o.Installation != nil {
 		state.DispatcherVersion = o.Installation.Version

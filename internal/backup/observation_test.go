@@ -34,6 +34,7 @@ func alertKey(digest string, undecryptable bool) (key struct {
 func TestFill(t *testing.T) {
 	t.Parallel()
 	const settings = `{"document": {"timezone": "UTC", "schedules": {"daily": {"cron": "0 3 * * *"}}}, "owner": "terraform-provider-aimindset", "function_id": "f", "unfinished": true}`
+	const marker = "managed by terraform-provider-aimindset, backup auto-backup"
 	read := Settings{Timezone: "UTC", Schedules: map[string]Schedule{"daily": {Cron: "0 3 * * *"}}}
 	for what, c := range map[string]struct {
 		document string
@@ -63,11 +64,14 @@ func TestFill(t *testing.T) {
 			VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Vault: "d"},
 		}},
 		"the vault, unreadable": {`{"vault": {"auto-backup/token": "m"}}`, Known{}, State{VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Unreadable: true}}},
-		"a token that the vault cannot decrypt": {`{"vault": {"auto-backup/token": "m"}, "token_digest": {"digest": null}}`, Known{}, State{
-			VaultMarkers: map[string]string{"auto-backup/token": "m"}, Token: TokenState{Undecryptable: true},
+		"a token that the vault cannot decrypt": {`{"vault": {"auto-backup/token": "` + marker + `"}, "token_digest": {"digest": null}}`, Known{}, State{
+			VaultMarkers: map[string]string{"auto-backup/token": marker}, Token: TokenState{Undecryptable: true},
 		}},
-		"a key that the vault cannot decrypt": {`{"vault": {"auto-backup/alert-key": "m"}, "key_digest": {"digest": null}}`, Known{}, State{
-			VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}, AlertKey: alertKey("", true),
+		"a key that the vault cannot decrypt": {`{"vault": {"auto-backup/alert-key": "` + marker + `"}, "key_digest": {"digest": null}}`, Known{}, State{
+			VaultMarkers: map[string]string{"auto-backup/alert-key": marker}, AlertKey: alertKey("", true),
+		}},
+		"others' token and key, of which there is no digest": {`{"vault": {"auto-backup/token": "m", "auto-backup/alert-key": "m"}, "token_digest": {"digest": null}, "key_digest": {"digest": null}}`, Known{}, State{
+			VaultMarkers: map[string]string{"auto-backup/token": "m", "auto-backup/alert-key": "m"},
 		}},
 		"a key": {`{"vault": {"auto-backup/alert-key": "m"}, "key_digest": {"digest": "d"}}`, Known{}, State{
 			VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}, AlertKey: alertKey("d", false),

@@ -34,11 +34,14 @@ type Secret struct {
 	Wanted bool
 	// Recorded says that the settings row names it.
 	Recorded bool
-	Owner    Ownership
+	// Claimed says that only the Terraform state names it. Whoever can write the
+	// state could have added the name, so the secret is not removed.
+	Claimed bool
+	Owner   Ownership
 }
 
 // surplus reports whether the secret has to be removed.
-func (s Secret) surplus() bool { return s.Present && !s.Wanted && s.Owner == Ours }
+func (s Secret) surplus() bool { return s.Present && !s.Wanted && s.Owner == Ours && !s.Claimed }
 
 // SecretsOf lists the extra function secrets that concern a backup, sorted by name:
 // those that spec names, and those that the backup owns or has adopted.
@@ -58,6 +61,8 @@ func (s State) SecretsOf(spec Spec) []Secret {
 			secret.Owner = Adopted
 		case secret.Present && !secret.Recorded && !slices.Contains(s.Known.Secrets, name):
 			secret.Owner = Foreign
+		default:
+			secret.Claimed = secret.Present && !secret.Recorded && !secret.Wanted
 		}
 		secrets = append(secrets, secret)
 	}
@@ -103,6 +108,18 @@ func (s State) SecretsToRecord(spec Spec) []string {
 // the project with the value that they have.
 func (s State) SecretsToLeave(spec Spec) []string {
 	return secretNames(s.SecretsOf(spec), func(secret Secret) bool { return secret.Present && !secret.Wanted && secret.Owner == Adopted })
+}
+
+// KeptSecrets says, for a person, which secrets of the state stay in the project
+// because its settings do not say that they are the backup's. It is empty if there
+// are none.
+func (s State) KeptSecrets(spec Spec) string {
+	names := secretNames(s.SecretsOf(spec), func(secret Secret) bool { return secret.Claimed })
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The state names the secrets %s, and the settings of backup %s in the project do not. They may belong to others, so they keep their current values. To remove them: supabase secrets unset --project-ref %s %s",
+		strings.Join(names, ", "), s.ID, s.ID.ProjectRef, strings.Join(names, " "))
 }
 
 // RemovableSecrets are the function secrets that are removed with the backup: the

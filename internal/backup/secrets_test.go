@@ -67,12 +67,22 @@ func TestSecretOwnership(t *testing.T) {
 		{
 			what: "ours as the state says, which the settings row no longer names", wanted: true, present: value, settings: settings(nil, nil), known: Known{Managed: true, Secrets: x},
 			secrets: []Secret{{Name: "X", Present: true, Digest: DigestOf(value), Wanted: true, Owner: Ours}},
-			record:  x, removable: x, after: x, afterFailure: x,
+			record:  x, after: x, afterFailure: x,
 		},
 		{
-			what: "ours as the state says, without a settings row", present: value, known: Known{Managed: true, Secrets: x},
-			secrets: []Secret{{Name: "X", Present: true, Digest: DigestOf(value), Owner: Ours}},
-			delete:  x, removable: x, afterFailure: x,
+			what: "only in the state, and not in the settings row", present: value, settings: settings(nil, nil), known: Known{Managed: true, Secrets: x},
+			secrets:      []Secret{{Name: "X", Present: true, Digest: DigestOf(value), Claimed: true}},
+			afterFailure: x,
+		},
+		{
+			what: "only in the state, without a settings row", present: value, known: Known{Managed: true, Secrets: x},
+			secrets:      []Secret{{Name: "X", Present: true, Digest: DigestOf(value), Claimed: true}},
+			afterFailure: x,
+		},
+		{
+			what: "only in the state, and gone", known: Known{Managed: true, Secrets: x},
+			secrets:      []Secret{{Name: "X", Owner: Ours}},
+			afterFailure: x,
 		},
 		{
 			what: "adopted", wanted: true, present: value, settings: settings(x, x), known: Known{Managed: true, Secrets: x},
@@ -127,7 +137,7 @@ func TestSecretsSorted(t *testing.T) {
 	equal(t, "secrets", found.SecretsOf(spec), []Secret{
 		{Name: "A", Present: true, Digest: "1", Wanted: true, Owner: Foreign},
 		{Name: "B", Present: true, Digest: "2", Wanted: true, Recorded: true, Owner: Adopted},
-		{Name: "C", Present: true, Digest: "3", Owner: Ours},
+		{Name: "C", Present: true, Digest: "3", Claimed: true},
 		{Name: "D", Present: true, Digest: "4", Recorded: true, Owner: Ours},
 		{Name: "E", Wanted: true, Owner: Ours},
 	})

@@ -501,6 +501,9 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 	if err := l.service.settle(ctx); err != nil {
 		return remarks, &PartError{ID: found.ID, Part: backup.PartSecrets, Verb: "remove", Err: err}
 	}
+	if kept := found.KeptSecrets(backup.Spec{}); kept != "" {
+		remarks = append(remarks, kept)
+	}
 	return remarks, nil
 }
 

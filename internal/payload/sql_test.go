@@ -2025,6 +2025,20 @@ func (tdb *testDatabase) testClosed(t *testing.T) {
 	if got := one[*string](t, s.owner, `select auto_backup.token_digest('nobody')`); got != nil {
 		t.Errorf("token_digest of nobody is %s, want null", *got)
 	}
+	// The secrets of others may look like a backup's.
+	for function, suffix := range map[string]string{"token_digest": "/token", "key_digest": "/alert-key"} {
+		foreign := s.backup + "-stripe"
+		s.exec(t, s.owner, `select vault.create_secret('sk_live_x', $1, 'of the shop')`, foreign+suffix)
+		if got := one[*string](t, s.owner, `select auto_backup.`+function+`($1)`, foreign); got != nil {
+			t.Errorf("%s of a secret that belongs to no backup is %s, want null", function, *got)
+		}
+		// That of a backup is compared also when the settings are lost.
+		s.exec(t, s.admin, `update vault.secrets set description = 'managed by terraform-provider-aimindset, backup ' || $1 where name = $1 || $2`, foreign, suffix)
+		if got := one[*string](t, s.owner, `select auto_backup.`+function+`($1)`, foreign); got == nil {
+			t.Errorf("%s of a secret with the ownership marker is null", function)
+		}
+		s.exec(t, s.owner, `delete from vault.secrets where name = $1`, foreign+suffix)
+	}
 	s.exec(t, s.owner, `select vault.create_secret('sb_publishable_x', $1 || '/alert-key') where not exists (select from vault.secrets where name = $1 || '/alert-key')`, s.backup)
 	want = one[string](t, s.owner, `select encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = $1 || '/alert-key'`, s.backup)
 	if got := one[string](t, s.owner, `select auto_backup.key_digest($1)`, s.backup); got != want {

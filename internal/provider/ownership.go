@@ -171,6 +171,9 @@ func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics
 			fmt.Sprintf("Backup %s no longer has the secrets %s. They existed before it, and other functions may use them, so they keep their current values. To remove them: supabase secrets unset --project-ref %s %s",
 				spec.ID, strings.Join(names, ", "), spec.ID.ProjectRef, strings.Join(names, " ")))
 	}
+	if kept := found.KeptSecrets(spec); kept != "" {
+		diags.AddAttributeWarning(path.Root("secret_fingerprints"), "Secrets of others are kept in the project", kept)
+	}
 	for _, job := range found.Conflicts(spec) {
 		tellConflict(spec, job, diags)
 	}

@@ -3,6 +3,9 @@ package provider_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -137,4 +140,49 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("a secret's value is in %s", where)
 		}
 	}
+}
+
+// TestForgedFingerprint proves that somebody who can edit the state, and nothing
+// else, cannot have a secret of others deleted by adding its name to the
+// fingerprints: what belongs to the backup, the project's settings say. The plan
+// and the destroy say that the secret stays.
+func TestForgedFingerprint(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 1})
+	p.overwriteSecret("OTHERS", "of-others")
+	c := newCLI(t, required+`
+		resource "aimindset_auto_backup" "this" {
+		  verify  = "none"
+		  secrets = { OURS = "value-of-ours" }
+		}`, p.Environ()...)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	forge := func() {
+		t.Helper()
+		file := filepath.Join(c.Dir, "terraform.tfstate")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state map[string]any
+		if err := json.Unmarshal(text, &state); err != nil {
+			t.Fatal(err)
+		}
+		attributes := state["resources"].([]any)[0].(map[string]any)["instances"].([]any)[0].(map[string]any)["attributes"].(map[string]any)
+		fingerprints := attributes["secret_fingerprints"].(map[string]any)
+		fingerprints["OTHERS"] = fingerprints["OURS"]
+		if text, err = json.Marshal(state); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forge()
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "Secrets of others are kept in the project", "supabase secrets unset --project-ref "+p.ProjectRef+" OTHERS")
+	p.holds("OTHERS", "of-others")
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+	forge()
+	c.says(c.run(0, "destroy", "-auto-approve", "-no-color"), "The state names the secrets OTHERS, and the settings of backup")
+	p.holds("OTHERS", "of-others")
+	p.holds("OURS", "")
 }
