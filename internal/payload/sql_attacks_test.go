@@ -173,3 +173,59 @@ func (tdb *testDatabase) testOpenRunOfTheFuture(t *testing.T) {
 		}
 	}
 }
+
+// testFloods proves that rows of many megabytes which others write about a run cost the
+// watchdog nothing, whatever they are compressed to, and that it limits how many rows it
+// reads. This is attack 9.
+func (tdb *testDatabase) testFloods(t *testing.T) {
+	s := tdb.newScenario(t)
+	s.change(installed, retrySetting("attempts", 0))
+	run := s.dispatch("2 06:00")
+	s.claim(run)
+	t.Cleanup(func() {
+		for _, table := range []string{"public.system_logs", "net._http_response", "net.http_request_queue"} {
+			tdb.exec(t, tdb.admin, `truncate `+table)
+		}
+	})
+	for _, size := range []int{4_000_000, 1_300_000} {
+		text := fmt.Sprintf(`repeat('x', %d)`, size)
+		s.forged("service_role", `insert into public.system_logs (type, message, context)
+			select 'auto_backup', 'm', jsonb_build_object('run_id', $1::text, 'signature', repeat('a', 64), 'error', `+text+`) from generate_series(1, 240)`, run)
+		tdb.exec(t, tdb.admin, `insert into net._http_response (id, status_code, headers, content, timed_out, created)
+			select request_id, 200, jsonb_build_object('x', `+text+`), '{"run_id":"other","x":"' || `+text+` || '"}', false, posted_at
+			from auto_backup.runs, generate_series(1, 24) where run_id = $1::uuid`, run)
+		tdb.exec(t, tdb.admin, `insert into net.http_request_queue (id, method, url, headers, body, timeout_milliseconds)
+			select request_id, 'POST', 'http://127.0.0.1:9', '{}', convert_to(`+text+`, 'UTF8'), 1
+			from auto_backup.runs, generate_series(1, 24) where run_id = $1::uuid`, run)
+	}
+	// What is out of line is read from another table, of which PostgreSQL counts the blocks.
+	read := func() string {
+		return one[string](t, tdb.admin, `
+			select string_agg(concat_ws(' ', relname, coalesce(toast_blks_read + toast_blks_hit, 0)), ', ' order by relname)
+			from pg_statio_all_tables where relid in ('public.system_logs'::regclass, 'net._http_response'::regclass, 'net.http_request_queue'::regclass)`)
+	}
+	before := read()
+	err := pgx.BeginFunc(t.Context(), tdb.owner, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `select auto_backup.watch($1, $2)`, s.backup, moment(t, "2 06:01")); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), `select pg_stat_force_next_flush()`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := read(); after != before {
+		t.Errorf("the watchdog has read the large texts: %s, before %s", after, before)
+	}
+
+	s.forged("service_role", `insert into public.system_logs (type, message, context)
+		select 'auto_backup', 'm', jsonb_build_object('run_id', $1::text) from generate_series(1, 10001)`, run)
+	s.watch("2 06:02", "public.system_logs has more than 10000 rows about runs in progress")
+	s.exec(t, tdb.admin, `truncate public.system_logs`)
+	s.succeed(run)
+	s.watch("2 06:03")
+	if state := one[string](t, s.owner, `select state from auto_backup.runs where run_id = $1::uuid`, run); state != "succeeded" {
+		t.Errorf("after the flood the run is %s", state)
+	}
+}

@@ -14,6 +14,10 @@ set search_path = ''
 as $body$
 #variable_conflict use_variable
 declare
+    -- In bytes, as stored. What is compressed can be a hundred times as large, and any
+    -- role may write there.
+    largest constant integer := 16384;
+    smallest constant integer := 2048;
     queued boolean;
     response record;
     headers jsonb;
@@ -26,19 +30,31 @@ begin
     select exists (
         select from net.http_request_queue q
         where q.id = answer.request_id
-        and position(convert_to(answer.marker, 'UTF8') in coalesce(q.body, '')) > 0
+        and case
+            when pg_column_size(q.body) <= smallest then position(convert_to(answer.marker, 'UTF8') in q.body) > 0
+        end
     ) into queued;
     if queued then
         return '{"state": "queued"}';
     end if;
 
     for response in
-        select p.status_code, p.timed_out, p.error_msg, p.headers, p.content, p.created
+        select
+            p.status_code, p.timed_out, left(p.error_msg, 1000) as error_msg, p.created,
+            case
+                when pg_column_size(p.headers) <= case when pg_column_compression(p.headers) is null then largest else smallest end
+                    then p.headers
+            end as headers,
+            case
+                when pg_column_size(p.content) <= case when pg_column_compression(p.content) is null then largest else smallest end
+                    then p.content
+            end as content
         from net._http_response p
         where p.created >= answer.posted_at - interval '10 seconds'
         and p.created < answer.posted_at + interval '6 hours'
         and p.id = answer.request_id
         order by p.created
+        limit 100
     loop
         body := auto_backup.json(response.content);
         continue when body ->> 'run_id' <> answer.marker;

@@ -7,7 +7,8 @@
 -- first. A row of backup_logs shows that the run was claimed; its success counts only
 -- together with a signed event, and its text only with a signature at its end, which
 -- the function writes where it cannot write system_logs. What is larger than the
--- function writes is not read.
+-- function writes is not read, nor more rows than a flood of them; what is returned of a
+-- row is short and clean.
 --
 -- system_logs has no suitable index, so it is read only for `events`, and for a run
 -- that backup_logs calls successful, and only from `since` on. A missing or altered
@@ -19,7 +20,10 @@ set search_path = ''
 as $body$
 #variable_conflict use_variable
 declare
+    -- In bytes, as stored. What is compressed can be a hundred times as large.
     largest constant integer := 16384;
+    smallest constant integer := 2048;
+    most constant integer := 10000;
     found_rows jsonb := '{}';
     found_events jsonb := '{}';
     wanted uuid[] := evidence.events;
@@ -41,7 +45,10 @@ begin
             from public.backup_logs l
             inner join auto_backup.runs r on r.run_id = l.id
             cross join lateral (
-                select case when pg_column_size(l.details) <= largest then l.details::text end as details
+                select case
+                    when pg_column_size(l.details) <= case when pg_column_compression(l.details) is null then largest else smallest end
+                        then l.details::text
+                end as details
             ) as t
             where l.id = any(evidence.rows);
             wanted := wanted || array(
@@ -60,19 +67,43 @@ begin
                 where r.run_id = any(wanted)
             ),
 
-            event as (
+            -- One pass over the log, which keeps nothing of a row that is not signed.
+            event as materialized (
                 select
-                    run.id as run_id, l.id, l.type, l.created_at::timestamptz as at, c.context,
-                    coalesce(substring(c.context ->> 'revision' from '^\d{1,9}$')::integer, 0) as revision,
-                    auto_backup.is_signed(run.keys, auto_backup.outcome(l.type, c.context), c.context ->> 'signature') as signed
-                from public.system_logs l
-                cross join lateral (
-                    select case when pg_column_size(l.context) <= largest then l.context::jsonb end as context
-                ) as c
-                inner join run on run.id = c.context ->> 'run_id'
-                where l.type in ('auto_backup', 'auto_backup_error')
-                and l.created_at >= evidence.since
-                and c.context ->> 'reported_by' is distinct from 'watchdog'
+                    e.run_id, e.id, e.type, e.at, e.signed,
+                    case when e.signed then coalesce(substring(e.context ->> 'revision' from '^\d{1,9}$')::integer, 0) end as revision,
+                    case when e.signed then jsonb_strip_nulls(jsonb_build_object(
+                        'code', substring(e.context ->> 'code' from '^[A-Za-z][A-Za-z0-9_.-]{0,59}$'),
+                        'sqlstate', e.context -> 'sqlstate',
+                        'error', auto_backup.plain(e.context ->> 'error'),
+                        'backup_id', e.context -> 'backup_id',
+                        'total_records', e.context -> 'total_records',
+                        'alert', jsonb_build_object(
+                            'state', substring(e.context #>> '{alert,state}' from '^[a-z_]{1,20}$'),
+                            'emails_sent', e.context #> '{alert,emails_sent}',
+                            'emails_failed', e.context #> '{alert,emails_failed}',
+                            'reason', auto_backup.plain(e.context #>> '{alert,reason}')
+                        )
+                    )) end as context
+                from (
+                    select
+                        run.id as run_id, l.id, l.type, l.created_at::timestamptz as at, c.context,
+                        auto_backup.is_signed(
+                            run.keys, auto_backup.outcome(l.type, c.context), c.context ->> 'signature'
+                        ) is true as signed
+                    from public.system_logs l
+                    cross join lateral (
+                        select case
+                            when pg_column_size(l.context) <= case when pg_column_compression(l.context) is null then largest else smallest end
+                                then l.context::jsonb
+                        end as context
+                    ) as c
+                    inner join run on run.id = c.context ->> 'run_id'
+                    where l.type in ('auto_backup', 'auto_backup_error')
+                    and l.created_at >= evidence.since
+                    limit most + 1
+                ) as e
+                where e.context ->> 'reported_by' is distinct from 'watchdog'
             ),
 
             latest as (
@@ -91,8 +122,13 @@ begin
                         from latest l
                     ), '{}'
                 ),
-                (select count(*) from event e where e.signed is not true)
+                (select count(*) from event e where not e.signed)
             into found_events, forged;
+            if forged > most then
+                problems := problems || to_jsonb(format(
+                    'public.system_logs has more than %s rows about runs in progress, and the others were not read', most
+                ));
+            end if;
         exception
             when others then
                 problems := problems || to_jsonb('public.system_logs cannot be read: ' || auto_backup.plain(sqlerrm));

@@ -50,7 +50,7 @@ declare
 begin
     if judge.answer ->> 'state' = 'answered' then
         verdict := jsonb_build_object(
-            'answered_at', (judge.answer ->> 'at')::timestamptz + shift,
+            'answered_at', least((judge.answer ->> 'at')::timestamptz + shift, judge.at),
             'http_status', status,
             'http_error', coalesce(judge.answer ->> 'error', case when status >= 400 then judge.answer ->> 'code' end)
         );

@@ -57,7 +57,9 @@ begin
                     select w.ctid
                     from net.http_request_queue w
                     where w.id = last.request_id
-                    and position(convert_to(last.run_id::text, 'UTF8') in coalesce(w.body, '')) > 0
+                    and case
+                        when pg_column_size(w.body) <= 2048 then position(convert_to(last.run_id::text, 'UTF8') in w.body) > 0
+                    end
                     for update skip locked
                 );
             exception
