@@ -30,7 +30,7 @@ func TestFunction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reached, err := source.Directory(dir)
+	reached, err := source.Directory(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) r
 		return unknown[source.Source]() // its validator reports that
 	}
 	at := path.Root("function").AtName("source_dir")
-	code, err := source.Directory(function.SourceDir.ValueString())
+	code, err := source.Directory(ctx, function.SourceDir.ValueString())
 	var badImport *source.ImportError
 	switch {
 	case errors.Is(err, source.ErrNoEntrypoint):

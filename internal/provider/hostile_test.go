@@ -35,7 +35,7 @@ var hostileTexts = map[string]string{
 	"path":            "../../../../etc/passwd",
 	"URL":             "https://user:password@example.com/?a=b#c",
 	"long":            strings.Repeat("a", 100_000),
-	"long words":      strings.Repeat("* ", 50_000),
+	"long words":      strings.Repeat("* ", 400_000),
 }
 
 // free are the texts that are harmless in a place which takes any text.

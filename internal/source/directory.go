@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,12 @@ var ErrNoEntrypoint = errors.New("no " + Entrypoint)
 // does, so two levels up is still inside the upload.
 const maxParents = 2
 
+// maxFiles is how many files an upload may have.
+const maxFiles = 5000
+
+// maxShown limits, in bytes, what an error quotes of a text from the source.
+const maxShown = 200
+
 // maxBytes limits how much source is read. The platform refuses bundles above
 // 5 MB when it bundles them itself.
 const maxBytes = 20 << 20
@@ -38,8 +45,17 @@ type ImportError struct {
 	Reason string
 }
 
+// Error quotes at most 200 bytes of each part.
 func (e *ImportError) Error() string {
-	return fmt.Sprintf("%s imports %q: %s", e.File, e.Specifier, e.Reason)
+	return fmt.Sprintf("%s imports %q: %s", head(e.File), head(e.Specifier), head(e.Reason))
+}
+
+// head returns the first maxShown bytes of a text, and says so if that is not all.
+func head(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
 }
 
 // Directory reads the Edge Function in dir: index.ts and every file that it
@@ -49,9 +65,10 @@ func (e *ImportError) Error() string {
 // import whose specifier is computed at run time is not found.
 //
 // The error wraps ErrNoEntrypoint if there is no index.ts, and is an
-// *ImportError for an import of a file that is missing or cannot be deployed.
-func Directory(dir string) (Source, error) {
-	walk := directoryWalk{dir: dir, files: map[string][]byte{}, listings: map[string][]string{}}
+// *ImportError for an import of a file that is missing or cannot be deployed. It is
+// that of the context if that ends before.
+func Directory(ctx context.Context, dir string) (Source, error) {
+	walk := directoryWalk{ctx: ctx, dir: dir, files: map[string][]byte{}, listings: map[string][]string{}}
 	if _, err := os.Stat(filepath.Join(dir, Entrypoint)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return Source{}, fmt.Errorf("%w in %s", ErrNoEntrypoint, dir)
@@ -82,12 +99,13 @@ func notDeployable(name, reason string) error {
 	if reason == "" {
 		return nil
 	}
-	return fmt.Errorf("%s cannot be deployed: %s", name, reason)
+	return fmt.Errorf("%s cannot be deployed: %s", head(name), head(reason))
 }
 
 // directoryWalk collects a function's files. Paths are relative to dir, with
 // slashes.
 type directoryWalk struct {
+	ctx context.Context //nolint:containedctx // it lives as long as one call of Directory
 	dir string
 	// root is the real path of the topmost directory that may be uploaded.
 	root      string
@@ -103,7 +121,16 @@ func (w *directoryWalk) visit(name string) error {
 	if !isModule(name) {
 		return nil
 	}
-	for _, specifier := range specifiers(string(w.files[name])) {
+	found, err := specifiers(w.ctx, string(w.files[name]))
+	if errors.Is(err, errNested) {
+		return notDeployable(name, err.Error())
+	} else if err != nil {
+		return err
+	}
+	for _, specifier := range found {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
 		refuse := func(reason string) error {
 			return &ImportError{File: name, Specifier: specifier, Reason: reason}
 		}
@@ -131,6 +158,9 @@ func (w *directoryWalk) visit(name string) error {
 func (w *directoryWalk) read(name string) (reason string, err error) {
 	if _, done := w.files[name]; done {
 		return "", nil
+	}
+	if len(w.files) == maxFiles {
+		return fmt.Sprintf("with it, the function has more than %d files, which is the limit of an upload", maxFiles), nil
 	}
 	if reason, err := w.locate(name); reason != "" || err != nil {
 		return reason, err

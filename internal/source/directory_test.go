@@ -1,13 +1,16 @@
 package source_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
@@ -58,7 +61,7 @@ func TestDirectoryFollowsImports(t *testing.T) {
 		"../_shared/cors.ts": `import "./deeper.ts";`, "../_shared/deeper.ts": "", "data.json": `{"import":"./x.ts"}`,
 		"side.ts": "", "exact.ts": "", "lazy.ts": "", "unused.ts": "", "commented.ts": "",
 	}
-	got, err := source.Directory(write(t, files))
+	got, err := source.Directory(t.Context(), write(t, files))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +127,7 @@ func TestDirectoryReadsImportMaps(t *testing.T) {
 	} {
 		all := map[string]string{"one/a.ts": "", "two/a.ts": "", "two/b.ts": "", "../_shared/x.ts": ""}
 		maps.Copy(all, c.files)
-		got, err := source.Directory(write(t, all))
+		got, err := source.Directory(t.Context(), write(t, all))
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
@@ -146,7 +149,7 @@ func TestDirectoryReadsImportMaps(t *testing.T) {
 // where it is not data.
 func TestDirectoryTakesOtherFiles(t *testing.T) {
 	t.Parallel()
-	got, err := source.Directory(write(t, map[string]string{
+	got, err := source.Directory(t.Context(), write(t, map[string]string{
 		"index.ts": `import w from "./add.wasm"; import t from "./a.txt" with { type: "text" }; import "./c.jsonc"`,
 		"add.wasm": "\x00asm\xff", "a.txt": "\xe7\xe3o", "c.jsonc": "{} // a note",
 	}))
@@ -226,7 +229,7 @@ func TestDirectoryRefuses(t *testing.T) {
 		if c.file == "" {
 			c.file = "index.ts"
 		}
-		_, err := source.Directory(dir)
+		_, err := source.Directory(t.Context(), dir)
 		var found *source.ImportError
 		if !errors.As(err, &found) {
 			t.Errorf("%s: got %v", what, err)
@@ -254,7 +257,7 @@ func TestDirectoryWithoutSource(t *testing.T) {
 		"a binary deno.json":         {map[string]string{"index.ts": "", "deno.json": "{}\x00"}, "deno.json cannot be deployed: it is not UTF-8 text"},
 		"a broken linked map":        {map[string]string{"index.ts": "", "deno.json": `{"importMap":"./m.jsonc"}`, "m.jsonc": "["}, "m.jsonc is not valid JSON: "},
 	} {
-		_, err := source.Directory(write(t, c.files))
+		_, err := source.Directory(t.Context(), write(t, c.files))
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v", what, err)
 		}
@@ -262,7 +265,7 @@ func TestDirectoryWithoutSource(t *testing.T) {
 			t.Errorf("%s: ErrNoEntrypoint: %v", what, err)
 		}
 	}
-	if _, err := source.Directory(filepath.Join(t.TempDir(), "gone")); !errors.Is(err, source.ErrNoEntrypoint) {
+	if _, err := source.Directory(t.Context(), filepath.Join(t.TempDir(), "gone")); !errors.Is(err, source.ErrNoEntrypoint) {
 		t.Errorf("a missing directory: got %v", err)
 	}
 }
@@ -287,7 +290,7 @@ func TestDirectoryFollowsLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, place := range []string{dir, entrance} {
-		got, err := source.Directory(place)
+		got, err := source.Directory(t.Context(), place)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +305,49 @@ func TestDirectoryFollowsLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	var found *source.ImportError
-	if _, err := source.Directory(dir); !errors.As(err, &found) || found.Specifier != "./circle/index.ts" {
+	if _, err := source.Directory(t.Context(), dir); !errors.As(err, &found) || found.Specifier != "./circle/index.ts" {
 		t.Errorf("a cycle of links: got %v", err)
+	}
+}
+
+// TestDirectoryLimits proves that a source which could not be uploaded is refused,
+// that an error stays short whatever the source says, and that reading ends with the
+// context.
+func TestDirectoryLimits(t *testing.T) {
+	t.Parallel()
+	many := map[string]string{}
+	var imports strings.Builder
+	for i := range 4999 {
+		name := fmt.Sprintf("./m%04d.ts", i)
+		many[name] = ""
+		imports.WriteString("import \"" + name + "\"\n")
+	}
+	many["index.ts"] = imports.String()
+	dir := write(t, many)
+	if got, err := source.Directory(t.Context(), dir); err != nil || len(got.Files) != 5000 {
+		t.Errorf("5,000 files: %d, %v", len(got.Files), err)
+	}
+	for name, text := range map[string]string{"index.ts": many["index.ts"] + `import "./z.ts"`, "z.ts": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var found *source.ImportError
+	if _, err := source.Directory(t.Context(), dir); !errors.As(err, &found) || found.Specifier != "./z.ts" || !strings.Contains(err.Error(), "more than 5000 files") {
+		t.Errorf("5,001 files: %v", err)
+	}
+
+	long := strings.Repeat("é", 20_000)
+	for what, specifier := range map[string]string{"missing": "./" + long + ".ts", "bare": long, "absolute": "/" + long, "directories": strings.Repeat("a/../", 8_000) + "../../../x.ts", "query": "./" + long + "?"} {
+		_, err := source.Directory(t.Context(), write(t, map[string]string{"index.ts": "import \"" + specifier + "\""}))
+		if err == nil || len(err.Error()) > 1000 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%s: %d bytes: %.300v", what, len(fmt.Sprint(err)), err)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := source.Directory(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of the context: %v", err)
 	}
 }

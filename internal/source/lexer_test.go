@@ -1,6 +1,8 @@
 package source
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -82,8 +84,9 @@ func TestSpecifiers(t *testing.T) {
 		"export of a value":        {`export const s = "x"; const from = "./gone.ts"`, ""},
 		"export default":           {`export default "./gone.ts"`, ""},
 	} {
-		if got := strings.Join(specifiers(c.text), " "); got != c.want {
-			t.Errorf("%s: got %q, want %q", what, got, c.want)
+		found, err := specifiers(t.Context(), c.text)
+		if got := strings.Join(found, " "); got != c.want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", what, got, err, c.want)
 		}
 	}
 }
@@ -117,13 +120,66 @@ func TestCode(t *testing.T) {
 		"the end in a substitution": {"`a${b", "(b)0", ""},
 	} {
 		l := lexer{text: c.text}
-		l.run(false)
+		if err := l.run(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 		if got := l.code.String(); got != c.code {
 			t.Errorf("%s: the code is %q, want %q", what, got, c.code)
 		}
 		if got := strings.Join(l.quoted, "|"); got != c.quoted {
 			t.Errorf("%s: the literals are %q, want %q", what, got, c.quoted)
 		}
+	}
+}
+
+// TestLexerIsLinear proves, by the number of bytes that the lexer looks at, that
+// twice the text takes twice the work, also if it seems to begin something that
+// never ends at every other byte.
+func TestLexerIsLinear(t *testing.T) {
+	t.Parallel()
+	for what, piece := range map[string]string{
+		"escaped double quotes": `\"`, "escaped single quotes": `\'`, "both": `\"\'`, "quotes after many backslashes": strings.Repeat(`\`, 9) + `"`,
+		"regular expressions without an end": "=/[a", "with escapes": `=/[\a`, "with classes": "=/[a]", "regular expressions that divide": ")/[", "and end": ")/[a]/",
+		"slashes": "a / ", "opened templates": "`", "comments": "/*", "apostrophes": "it's ", "lines": "it's\n", "imports": "import ", "imports from": `import a from "b`,
+		"braces in a template": "`${{", "closed templates": "`${a}`",
+	} {
+		steps := func(n int) int {
+			l := lexer{text: strings.Repeat(piece, n/len(piece))}
+			if err := l.run(t.Context()); err != nil && !errors.Is(err, errNested) {
+				t.Fatal(err)
+			}
+			return l.steps
+		}
+		const n = 32 << 10
+		one, two := steps(n), steps(2*n)
+		if one > 4*n || two > one*21/10+100 {
+			t.Errorf("%s: %d steps for %d bytes, %d for twice as many", what, one, n, two)
+		}
+	}
+	// What ends is not affected by a search before it that did not.
+	l := lexer{text: `x = '\"' + it's "b" + '\'' /[/ c]/ "d"` + "\n\"e\""}
+	if err := l.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(l.quoted, "|"); got != `\"|s "b" + ||d|e` {
+		t.Errorf("the literals are %q", got)
+	}
+}
+
+// TestLexerEnds proves that the lexer ends with its context, and that templates
+// inside each other without end are refused rather than followed.
+func TestLexerEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if found, err := specifiers(ctx, `import "./a.ts"`); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", found, err)
+	}
+	if found, err := specifiers(t.Context(), strings.Repeat("`${", maxNested)+`import("./a.ts")`); err != nil || len(found) != 1 {
+		t.Errorf("at the limit: %v, %v", found, err)
+	}
+	if found, err := specifiers(t.Context(), strings.Repeat("`${", maxNested+1)); !errors.Is(err, errNested) {
+		t.Errorf("above the limit: %v, %v", found, err)
 	}
 }
 

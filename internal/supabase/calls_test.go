@@ -178,6 +178,47 @@ func TestEveryCall(t *testing.T) {
 	}
 }
 
+// slowBody is the body of a response that goes on for ever, a byte a second.
+type slowBody struct{ ctx context.Context }
+
+func (b slowBody) Read(p []byte) (int, error) {
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(time.Second):
+		return copy(p, " "), nil
+	}
+}
+
+func (slowBody) Close() error { return nil }
+
+// TestSlowBodies proves of each call that a response whose body never ends is left
+// when the time of an attempt is over, as if there were no response: a success and a
+// failure, and also if some of it arrives all the time.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	for name, call := range calls {
+		for _, status := range []int{200, 500} {
+			t.Run(fmt.Sprint(name, "/", status), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					began, requests := time.Now(), 0
+					_, err := call.run(t.Context(), newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+						requests++
+						response := answer(r, status, "")
+						response.Body = slowBody{r.Context()}
+						return response, nil
+					})))
+					// The pauses between the attempts are short beside them.
+					if took := time.Since(began); err == nil || took > time.Duration(requests)*call.timeout+time.Minute {
+						t.Errorf("%d requests in %s: %v", requests, took, err)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestProbesOfRights proves that the calls which only ask for a right ask for the
 // right one, ignore what says nothing about the token, and end with their context.
 func TestProbesOfRights(t *testing.T) {

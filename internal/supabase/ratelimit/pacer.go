@@ -4,6 +4,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -378,7 +379,8 @@ func (s scoped) announced(numbers announcement, sentAt, now time.Time) {
 // RetryAfter reads the header Retry-After in either of its forms.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	value := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
+	// A number out of range is the largest or smallest int.
+	if seconds, err := strconv.Atoi(value); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(max(seconds, 0), 3600)) * time.Second, true
 	}
 	at, err := http.ParseTime(value)

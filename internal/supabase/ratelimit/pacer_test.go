@@ -62,6 +62,7 @@ func TestRetryAfter(t *testing.T) {
 	date := func(after time.Duration) string { return now.Add(after).Format(http.TimeFormat) }
 	for value, want := range map[string]time.Duration{
 		"0": 0, "42": 42 * time.Second, "3600": time.Hour, "3601": time.Hour, "-5": 0,
+		"9223372036854775807": time.Hour, "9223372036854775808": time.Hour, "-9223372036854775809": 0, strings.Repeat("9", 1000): time.Hour,
 		date(30 * time.Second): 30 * time.Second, date(2 * time.Hour): time.Hour, date(-time.Minute): 0, date(time.Hour): time.Hour,
 		"": -1, "soon": -1, "1.5": -1,
 	} {
