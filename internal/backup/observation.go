@@ -78,6 +78,8 @@ type OwnObservation struct {
 	TokenDigest *TokenDigest `json:"token_digest"`
 	// KeyDigest is the same for the watchdog's key.
 	KeyDigest *TokenDigest `json:"key_digest"`
+	// Lease is null if no apply holds the lease, or if that could not be read.
+	Lease *Lease `json:"lease"`
 }
 
 // Fill puts what the database answered into a state with an ID. known is what the
@@ -87,7 +89,7 @@ func (o Observation) Fill(state *State, known Known) {
 	state.Known = known
 	state.Extensions, state.Backups = o.Extensions, o.Backups
 	state.SchemaDrift, state.RPCs = o.Drift, o.RPCs
-	state.Functions, state.VaultMarkers = o.Functions, o.Vault
+	state.Functions, state.VaultMarkers, state.Lease = o.Functions, o.Vault, o.Lease
 	for _, c := range o.LogConstraints {
 		if c.Table == "backup_logs" {
 			state.LogConstraints = append(state.LogConstraints, c)

@@ -3,6 +3,7 @@ package backup
 import (
 	"encoding/json"
 	"testing"
+	"time"
 )
 
 // fill fills a state of backup auto-backup from a document as the database sends
@@ -75,6 +76,9 @@ func TestFill(t *testing.T) {
 		}},
 		"a key": {`{"vault": {"auto-backup/alert-key": "m"}, "key_digest": {"digest": "d"}}`, Known{}, State{
 			VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}, AlertKey: alertKey("d", false),
+		}},
+		"a lease": {`{"lease": {"process": "p", "since": "2026-03-02T06:00:00Z", "renewed_at": "2026-03-02T06:01:00Z", "expires_at": "2026-03-02T06:02:30Z", "read_at": "2026-03-02T06:01:10Z"}}`, Known{}, State{
+			Lease: &Lease{"p", time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC), time.Date(2026, 3, 2, 6, 1, 0, 0, time.UTC), time.Date(2026, 3, 2, 6, 2, 30, 0, time.UTC), time.Date(2026, 3, 2, 6, 1, 10, 0, time.UTC)},
 		}},
 		"no key, as the digest says":   {`{"key_digest": {"digest": null}}`, Known{}, State{}},
 		"the vault without a token":    {`{"vault": {"auto-backup/alert-key": "m"}}`, Known{}, State{VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}}},
@@ -167,6 +171,21 @@ func TestFillJobs(t *testing.T) {
 			if key == "other" {
 				equal(t, "two of an unknown name", got.ConflictingJobs, map[string]Job{"daily": first, "daily@supabase_admin": second})
 			}
+		}
+	}
+}
+
+// TestSilence proves when an apply counts as silent: when it has not renewed its lease
+// for twice the time after which a running apply does.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	read := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
+	for silent, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, 23 * time.Second: 0, 45 * time.Second: 0, 46 * time.Second: 46 * time.Second, 89 * time.Second: 89 * time.Second,
+	} {
+		l := Lease{RenewedAt: read.Add(-silent), ExpiresAt: read.Add(90*time.Second - silent), ReadAt: read}
+		if got := l.Silence(); got != want {
+			t.Errorf("renewed %s ago: %s, want %s", silent, got, want)
 		}
 	}
 }

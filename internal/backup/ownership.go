@@ -1,19 +1,14 @@
 package backup
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// ErrForeign says that an object of one of the backup's names exists without the
-// ownership marker, and that the configuration does not adopt it.
-var ErrForeign = errors.New("the object exists and is not managed by this provider")
-
-// ForeignError names the objects that prevent an installation. It wraps
-// ErrForeign.
+// ForeignError names the objects of the backup's names that exist without the
+// ownership marker, and that the configuration does not adopt.
 type ForeignError struct {
 	ID ID
 	// Objects describe them for a person.
@@ -21,10 +16,8 @@ type ForeignError struct {
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("backup %s: %v: %s", e.ID, ErrForeign, strings.Join(e.Objects, "; "))
+	return fmt.Sprintf("backup %s: the object exists and is not managed by this provider: %s", e.ID, strings.Join(e.Objects, "; "))
 }
-
-func (e *ForeignError) Unwrap() error { return ErrForeign }
 
 // foreignObject is an object of one of the backup's names that belongs to others.
 type foreignObject struct {

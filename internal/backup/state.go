@@ -3,6 +3,7 @@ package backup
 import (
 	"maps"
 	"slices"
+	"time"
 )
 
 // Job is a pg_cron job.
@@ -122,9 +123,35 @@ type State struct {
 	Function *FunctionState
 	// LogConstraints are the CHECKs of public.backup_logs.
 	LogConstraints []LogConstraint
+	// Lease is the lease on the backup that some apply holds; nil if none does, as far
+	// as that could be read.
+	Lease *Lease
 
 	// Known is what was known of the backup before it was observed.
 	Known Known
+}
+
+// Lease is the right of one apply to change a backup. It expires if the apply does
+// not renew it. All times are those of the database's clock.
+type Lease struct {
+	// Process is the process of the apply, as its machine names it.
+	Process string `json:"process"`
+	// Since is when the apply acquired the lease, RenewedAt when it last renewed it,
+	// ExpiresAt when the lease expires, and ReadAt when all this was read.
+	Since     time.Time `json:"since"`
+	RenewedAt time.Time `json:"renewed_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	ReadAt    time.Time `json:"read_at"`
+}
+
+// Silence is how long ago the lease was renewed, if a running apply would have renewed
+// it again since; else it is 0. A silent apply has died, or cannot reach the database.
+func (l Lease) Silence() time.Duration {
+	// A running apply renews the lease after a quarter of its term.
+	if silent := l.ReadAt.Sub(l.RenewedAt); silent > l.ExpiresAt.Sub(l.RenewedAt)/2 {
+		return silent
+	}
+	return 0
 }
 
 // HasJobs reports whether there is a job that belongs to the backup, or that spec

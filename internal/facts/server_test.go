@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
@@ -171,5 +172,74 @@ func TestInstalled(t *testing.T) {
 	p.exec(`insert into auto_backup.settings (backup, document, owner) values ('one', '{}', 'x'), ('two', '{}', 'x')`)
 	if got, want := names(), `o'ne"\ one two`; got != want {
 		t.Errorf("the backups are %s, not %s", got, want)
+	}
+}
+
+// TestLease proves which lease a plan is told of: the one on the backup that has not
+// expired, with its times; and that one which cannot be read is left out, even of a
+// strict request, so that no plan waits or fails because of it.
+func TestLease(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	db := p.open(p.DatabaseURL, "")
+	request := Request{Parts: []Part{"lease"}, Backups: []backup.Name{"one"}, Strict: true}
+	lease := func() *backup.Lease {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		d, err := Ask(ctx, db, request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Each["one"].Lease
+	}
+	if l := lease(); l != nil {
+		t.Errorf("without a dispatcher, the lease is %+v", l)
+	}
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec(`insert into auto_backup.leases values
+		('one', 'x', E'root@elsewhere\n"', '90 seconds', now() - interval '1 hour', now() + interval '1 minute'), ('two', 'y', 'other', '1 hour', now(), now() + interval '1 hour')`)
+	l := lease()
+	if l == nil {
+		t.Fatal("no lease is found")
+	}
+	about := func(d, want time.Duration) bool { return (d - want).Abs() < 20*time.Second }
+	if l.Process != "root@elsewhere\n\"" || l.ExpiresAt.Sub(l.RenewedAt) != 90*time.Second || l.ExpiresAt.Sub(l.Since) != 61*time.Minute ||
+		!about(l.ExpiresAt.Sub(l.ReadAt), time.Minute) {
+		t.Errorf("the lease is %+v", l)
+	}
+	// What would break the answer, or is no lease.
+	for _, change := range []string{"expires_at = now()", "expires_at = 'infinity'", "since = '-infinity'", "term = '200000 years'"} {
+		p.exec("begin; update auto_backup.leases set expires_at = now() + interval '1 minute', since = now(), term = '90 seconds'; update auto_backup.leases set " + change + "; commit")
+		if l := lease(); l != nil {
+			t.Errorf("%s: the lease is %+v", change, l)
+		}
+	}
+	p.exec("update auto_backup.leases set expires_at = now() + interval '1 hour', since = now(), term = '90 seconds'")
+	tx, err := p.Admin().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "lock table auto_backup.leases in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	if l := lease(); l != nil {
+		t.Errorf("of a locked table is read %+v", l)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lease() == nil {
+		t.Error("no lease is found after the lock")
+	}
+	for _, alteration := range []string{"alter column since type text using 'x'", "drop column term"} {
+		p.exec("alter table auto_backup.leases " + alteration)
+		if l := lease(); l != nil {
+			t.Errorf("%s: the lease is %+v", alteration, l)
+		}
+	}
+	p.exec("drop table auto_backup.leases")
+	if l := lease(); l != nil {
+		t.Errorf("without a table, the lease is %+v", l)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -42,6 +43,9 @@ const (
 	// resendPause is the pause before the second time; each next is longer.
 	resendPause = 300 * time.Millisecond
 
+	// logEvery is the least time between two lines of the log about one wait.
+	logEvery = 10 * time.Second
+
 	// minPoll and maxPoll bound the pauses between two attempts to acquire a
 	// lease that another apply holds.
 	minPoll = 200 * time.Millisecond
@@ -61,8 +65,9 @@ var ErrLeaseLost = errors.New("this apply may no longer change the backup")
 type BusyError struct {
 	ID backup.ID
 	// Holder is the process of the other apply, as its machine names it, and
-	// Since when it acquired the lease, in RFC 3339.
-	Holder, Since string
+	// Since when it acquired the lease. Its lease expires at Until unless it renews it.
+	// Both are in RFC 3339, by the database's clock.
+	Holder, Since, Until string
 	// Expires is the time until its lease expires unless it renews it.
 	Expires time.Duration
 	// Err is what ended the wait.
@@ -70,7 +75,8 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("backup %s is being changed by %q, which began at %s; the wait for its end was given up: %v", e.ID, e.Holder, e.Since, e.Err)
+	return fmt.Sprintf("backup %s is being changed by %q, which began at %s and holds the lease until %s unless it renews it; the wait for its end was given up: %v",
+		e.ID, e.Holder, e.Since, e.Until, e.Err)
 }
 
 func (e *BusyError) Unwrap() error { return e.Err }
@@ -103,6 +109,16 @@ type lease struct {
 	mu sync.Mutex
 	// expires is when the lease may expire unless it is renewed.
 	expires time.Time
+}
+
+// Lease reads the lease on a backup that some apply holds, in one statement. It is nil
+// if none does, or if the lease cannot be read without waiting. Nothing is written.
+func (s *Service) Lease(ctx context.Context, name backup.Name) (*backup.Lease, error) {
+	found, err := facts.Ask(ctx, s.DB, facts.Request{Parts: []facts.Part{"lease"}, Backups: []backup.Name{name}})
+	if err != nil {
+		return nil, fmt.Errorf("read the lease on backup %s: %w", backup.ID{ProjectRef: s.Ref, Name: name}, err)
+	}
+	return found.Each[name].Lease, nil
 }
 
 // exclusively runs work while no other apply changes the backup. found is the
@@ -169,7 +185,7 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, erro
 	// Changes of the lease table and of its grants are repaired first.
 	ready := found.Functions["acquire"] == dispatcher.Functions["acquire"] && found.Functions["renew"] == dispatcher.Functions["renew"] &&
 		found.SchemaDrift != nil && len(found.SchemaDrift) == 0
-	logged := ""
+	logged, loggedAt := "", time.Time{}
 	var holder *BusyError // from the latest attempt
 	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
 		if !ready {
@@ -195,11 +211,11 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, erro
 		case other == nil:
 			return l, nil
 		}
-		if key := other.Holder + other.Since; key != logged {
-			logged = key
+		if key, now := other.Holder+other.Since, s.now(); key != logged || now.Sub(loggedAt) >= logEvery {
+			logged, loggedAt = key, now
 			s.log().LogAttrs(ctx, slog.LevelInfo, "waiting for another apply of the backup",
 				slog.String("backup", found.ID.String()), slog.String("holder", fmt.Sprintf("%q", other.Holder)),
-				slog.String("since", other.Since), slog.Duration("expires_in", other.Expires))
+				slog.String("since", other.Since), slog.String("until", other.Until), slog.Duration("expires_in", other.Expires.Round(time.Second)))
 		}
 		holder, other.ID = other, found.ID
 		if other.Err = sleep(ctx, min(poll, max(other.Expires, minPoll))); other.Err != nil {
@@ -224,6 +240,7 @@ func (l *lease) tryAcquire(ctx context.Context) (*BusyError, error) {
 	var now struct {
 		Acquired       bool
 		Process, Since string
+		Until          string
 		Seconds        float64
 	}
 	// An empty answer says that the lease was released at this moment.
@@ -236,7 +253,7 @@ func (l *lease) tryAcquire(ctx context.Context) (*BusyError, error) {
 		l.renewed(sent)
 		return nil, nil
 	}
-	return &BusyError{Holder: now.Process, Since: now.Since, Expires: time.Duration(now.Seconds * float64(time.Second))}, nil
+	return &BusyError{Holder: now.Process, Since: now.Since, Until: now.Until, Expires: time.Duration(now.Seconds * float64(time.Second))}, nil
 }
 
 // schemaMissing reports whether an error of SQL came from a schema, table or

@@ -110,6 +110,7 @@ func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observa
 // job that one may not see must not count as missing.
 var observed = []facts.Part{
 	"extensions", "installation", "backups", "functions", "rpcs", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest",
+	"lease",
 }
 
 // readDatabase reads the database's part of all backups that are installed or were

@@ -273,7 +273,8 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 	if replaced {
 		checkReplacement(found, replaces, diags)
 	} else {
-		checkInstalled(spec, found, diags)
+		warnLease(spec.ID, found.Lease, diags) // else the refresh has
+		r.checkInstalled(spec, found, diags)
 	}
 	if diags.HasError() {
 		return
@@ -349,8 +350,13 @@ func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBa
 // marker, that is to be created. One that an interrupted apply has left unfinished is
 // continued. A finished one is an error, unless it is to be adopted: another state
 // may have it.
-func checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
-	switch install.ClaimOf(found, spec.Adopt) {
+func (r *autoBackupResource) checkInstalled(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
+	claim := install.ClaimOf(found, spec.Adopt)
+	if claim == install.ClaimRefused && r.projects.run.hasLost(spec.ID) {
+		refuseLost(spec.ID, diags)
+		return
+	}
+	switch claim {
 	case install.ClaimFree:
 	case install.ClaimContinue:
 		diags.AddWarning("An interrupted apply is continued",

@@ -89,12 +89,14 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		return
 	}
 	if superseded(found, was) {
-		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it, so the installation in the state no longer exists. The current one is not changed.", found.ID))
+		r.projects.run.lose(found.ID)
+		resp.Diagnostics.AddWarning("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated, or adopted by another state, after this state last recorded it, so the installation in the state no longer exists. The current one is not changed.", found.ID))
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
 	known.Content = nil // it refers to the whole state
 	r.projects.run.see(found.ID, known)
+	warnLease(found.ID, found.Lease, &resp.Diagnostics)
 	if was == nil {
 		adopted, diags := state.adopt(found, &r.projects.fingerprints)
 		resp.Diagnostics.Append(diags...)
@@ -238,7 +240,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	switch {
 	case state == nil:
 		// The project may have changed since the plan was made.
-		checkInstalled(spec, found, diags)
+		r.checkInstalled(spec, found, diags)
 		spec.Settings.Instance = rand.Text()
 	case superseded(found, was):
 		diags.AddError("The backup belongs to another state now", fmt.Sprintf("Backup %s was recreated after this state last recorded it. Plan again.", spec.ID))

@@ -29,6 +29,9 @@ type terraformRun struct {
 	mu sync.Mutex
 	// seen are the refreshed backups, with what the state knows about each.
 	seen map[backup.ID]backup.Known
+	// lost are the refreshed backups that another state has recreated or adopted since
+	// this one recorded them.
+	lost map[backup.ID]bool
 	// intents are what resources have planned for each backup.
 	intents map[backup.ID]intent
 }
@@ -49,6 +52,23 @@ func (r *terraformRun) saw(id backup.ID) (known backup.Known, ok bool) {
 	defer r.mu.Unlock()
 	known, ok = r.seen[id]
 	return known, ok
+}
+
+// lose records that another state has a refreshed backup now.
+func (r *terraformRun) lose(id backup.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lost == nil {
+		r.lost = map[backup.ID]bool{}
+	}
+	r.lost[id] = true
+}
+
+// hasLost reports whether another state has a refreshed backup now.
+func (r *terraformRun) hasLost(id backup.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost[id]
 }
 
 // plan records what a resource plans for a backup, and returns what other resources
@@ -88,12 +108,17 @@ func (r *autoBackupResource) planOnce(id backup.ID, what intent, diags *diag.Dia
 	}
 }
 
-// planRemoval records that a backup is to be removed.
+// planRemoval records that a backup is to be removed. Terraform plans a destroy in a
+// process of its own, and shows no warnings of the refresh before it, so this looks for
+// the lease again.
 func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if r.projects != nil && !resp.Diagnostics.HasError() {
 		r.planOnce(state.id(), removes, &resp.Diagnostics)
+		if _, refreshed := r.projects.run.saw(state.id()); !refreshed {
+			r.findLease(ctx, state.id(), &resp.Diagnostics)
+		}
 	}
 }
 
@@ -112,6 +137,17 @@ func copied(own backup.Settings, found backup.State) bool {
 	}
 	there, _ := found.Settings.Elsewhere(own)
 	return there != ""
+}
+
+// refuseLost refuses to create a backup that this state has lost to another one. As
+// long as the state has the address, Terraform ignores an import block for it.
+func refuseLost(id backup.ID, diags *diag.Diagnostics) {
+	diags.AddError("Another state has the backup",
+		fmt.Sprintf("Backup %s was recreated, or adopted by another state, after this state last recorded it. It belongs to the other state now and is not changed. "+
+			"To give it up here, remove it from this state, with this resource's address; that changes nothing in the project:\n\n"+
+			"  terraform state rm aimindset_auto_backup.this\n\n"+
+			"Then remove the resource from the configuration, or choose another `name`. To have it back instead, run the same command, because Terraform imports nothing into an address that the state has. %s",
+			id, importBlock(id)))
 }
 
 // checkImport refuses the import of a backup that does not exist. The refresh that

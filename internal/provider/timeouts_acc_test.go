@@ -9,7 +9,8 @@ import (
 // TestTimeouts proves that create, update and delete end when the time that
 // `timeouts` grants each of them is over. Another apply holds the lease on each
 // backup until much later: with the default time the operations would wait for
-// that, and succeed.
+// that, and succeed. It also proves that the plan of each warns of the lease, and that
+// the error names its holder and its end.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
@@ -30,18 +31,21 @@ func TestTimeouts(t *testing.T) {
 	const short = `timeouts = { create = "3m", update = "6s", delete = "6s" }`
 	c := newCLI(t, required+block("one", short), p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
-	wanted := []string{`is being changed by "another machine"`, "Wait for the other apply to finish"}
+	wanted := []string{`The process "another machine" has held it since`, "An apply waits for it", `is being changed by "another machine"`, "and holds the lease until 20", "Wait for the other apply to finish"}
+	heldOn := func(name string) []string {
+		return append([]string{"Another apply holds the lease on " + p.ProjectRef + "/" + name}, wanted...)
+	}
 
 	held("one", "1 hour")
 	c.configure(required + block("one", short+"\n retry = { attempts = 2 }"))
-	c.says(c.run(1, "apply", "-auto-approve", "-no-color"), wanted...)
-	c.says(c.run(1, "destroy", "-auto-approve", "-no-color"), wanted...)
+	c.says(c.run(1, "apply", "-auto-approve", "-no-color"), heldOn("one")...)
+	c.says(c.run(1, "destroy", "-auto-approve", "-no-color"), heldOn("one")...)
 
 	held("two", "1 hour")
 	c.configure(required + block("one", short) + block("two", `timeouts = { create = "6s" }`))
-	c.says(c.run(1, "apply", "-auto-approve", "-no-color", "-target=aimindset_auto_backup.two"), wanted...)
+	c.says(c.run(1, "apply", "-auto-approve", "-no-color", "-target=aimindset_auto_backup.two"), heldOn("two")...)
 
 	held("one", "-1 seconds")
 	held("two", "-1 seconds")
-	c.run(0, "apply", "-auto-approve", "-no-color")
+	c.silent(c.run(0, "apply", "-auto-approve", "-no-color"), "holds the lease")
 }

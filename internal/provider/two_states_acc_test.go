@@ -69,6 +69,8 @@ var (
 const (
 	alreadyThere = "The backup already exists"
 	continued    = "An interrupted apply is continued"
+	leaseHeld    = "Another apply holds the lease on"
+	anotherState = "Another state has the backup"
 )
 
 // newScene starts a project and makes the two directories.
@@ -260,13 +262,37 @@ var finished = []situation{
 	{"both, one after the other", "both", "the second has created it again", "the first applies", "refused: it belongs to another state now", "two", func(s *scene) {
 		s.two.run(0, applyNow...)
 		s.write(s.one, "terraform.tfstate", string(s.stale))
-		s.one.says(s.one.run(1, applyNow...), alreadyThere)
+		s.one.says(s.one.run(1, applyNow...), anotherState)
+	}},
+	{"both, one after the other", "both", "the same", "the first destroys", "refused: the error has `terraform state rm` and the `import` block", "two", func(s *scene) {
+		s.one.says(s.one.run(1, destroyNow...), anotherState, "terraform state rm "+address, "import {", s.ProjectRef+"/auto-backup")
+	}},
+	{"both, one after the other", "the second", "`terraform state rm` in the first's directory", "the first destroys", "removes nothing: its state is empty", "two", func(s *scene) {
+		s.one.run(0, "state", "rm", address)
+		s.one.says(s.one.run(0, destroyNow...), "0 destroyed")
+	}},
+	{"the second", "the second", "nothing", "the first creates with `adopt_existing`", "adopted, with a warning", "one", func(s *scene) {
+		s.one.configure(fmt.Sprintf(sceneConfig, "adopt_existing = true"))
+		s.one.says(s.one.run(0, applyNow...), "An installed backup is adopted")
+	}},
+	{"the second", "both", "the first has adopted it", "the second applies", "refused: it belongs to another state now", "one", func(s *scene) {
+		s.two.says(s.two.run(1, applyNow...), anotherState)
+	}},
+	{"the second", "both", "the same", "the second destroys", "refused: it belongs to another state now", "one", func(s *scene) {
+		s.two.says(s.two.run(1, destroyNow...), anotherState)
+		s.one.run(0, "plan", "-detailed-exitcode", "-no-color")
+	}},
+	{"the second", "both", "`terraform state rm` in the second's directory", "the second imports and applies", "the second has it again", "two", func(s *scene) {
+		s.two.run(0, "state", "rm", address)
+		s.imports(s.two)
+		s.two.run(0, applyNow...)
+		s.two.run(0, "plan", "-detailed-exitcode", "-no-color")
 	}},
 }
 
 // unfinished are situations around creates that were killed, and two at once.
 var unfinished = []situation{
-	{"nobody: the first was killed half-way", "none", "its lease has not expired", "the second applies, with 3 s of time", "refused: the error names the holder of the lease and when it expires", "", func(s *scene) {
+	{"nobody: the first was killed half-way", "none", "its lease has not expired", "the second applies, with 3 s of time", "refused: the plan and the error name the holder of the lease and when it expires", "", func(s *scene) {
 		s.faulty = s.project.faulty()
 		s.faulty.Begin(nil, nil)
 		s.one.run(0, applyNow...)
@@ -281,7 +307,7 @@ var unfinished = []situation{
 		}
 		s.one.run(0, destroyNow...)
 		s.killed(atFunction)
-		s.two.says(s.two.run(1, append(applyNow, "-var=create=3s")...), "is being changed by", "its lease expires within")
+		s.two.says(s.two.run(1, append(applyNow, "-var=create=3s")...), leaseHeld, "This machine has that name and no such process", "is being changed by", "its lease expires within")
 	}},
 	{"nobody: the first was killed half-way", "none", "its lease has expired", "the second applies", "continues it, with a warning, and owns it", "two", func(s *scene) {
 		s.later()
@@ -322,7 +348,7 @@ var unfinished = []situation{
 	{"the first, while the second plans", "the first", "the second's plan says that it continues an interrupted apply", "the second applies that plan after the first has finished", "refused", "one", func(s *scene) {
 		s.one.run(0, destroyNow...)
 		s.holding(func(release func(), _ <-chan struct{}) {
-			s.two.says(s.two.run(0, "plan", "-no-color", "-out=plan.bin"), continued)
+			s.two.says(s.two.run(0, "plan", "-no-color", "-out=plan.bin"), continued, leaseHeld)
 			release()
 		})
 		s.two.says(s.two.run(1, "apply", "-no-color", "plan.bin"), alreadyThere)
