@@ -828,6 +828,7 @@ func rows() []row {
 						s.must(s.watch(s.due.Add(24*time.Hour + time.Duration(n+1)*10*time.Minute)))
 					}
 					s.settle()
+					s.showsStatus(s.due.Add(25 * time.Hour))
 					s.must(s.watch(s.due.Add(30 * time.Hour)))
 					s.settle()
 				}

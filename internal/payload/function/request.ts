@@ -15,6 +15,8 @@ export interface BackupRequest {
   readonly schedule: string;
   /** When the run was due, in RFC 3339 as the caller wrote it. */
   readonly dueAt: string;
+  /** When the database signed the request, by its clock, in RFC 3339. */
+  readonly sentAt: string;
   /** 1 for the first attempt at this due time. */
   readonly attempt: number;
   /** False if the caller sends the alert itself. */
@@ -130,6 +132,7 @@ export function readRequest(
     backup: body.backup as string,
     schedule: body.schedule as string,
     dueAt: body.due_at as string,
+    sentAt: body.sent_at as string,
     attempt: body.attempt as number,
     alert: body.alert !== false,
     wait: body.wait === true,

@@ -247,38 +247,75 @@ export class Run {
     throw new Failure("rpc_http", reasons.rpcHttp(config.rpc, problem), problemFacts(problem));
   }
 
-  /** The first backup that the database has logged since this run was claimed. */
+  /**
+   * The first backup that the database has logged since this run was claimed, and whose rows are no
+   * older. Many roles can write the log, so a row of it alone may name any backup.
+   */
   async #committedBackup(until: number): Promise<Backup | null> {
-    const { config, supabase, limits, now } = this.#context;
+    const { supabase, limits, now } = this.#context;
     const timeout = () => within(limits.read_timeout_ms, until, now());
-    const since = await this.#log.claimedAt(timeout());
-    if (since === null) return null;
-    const made = { created_at: `gte.${since}`, order: "created_at.asc", limit: "1" };
+    const claimed = await this.#log.claimedAt(timeout());
+    if (claimed === null) return null;
+    // Both are times of the database. Others may have changed the first, but not the second.
+    const { sentAt } = this.#request;
+    const since = Date.parse(claimed) > Date.parse(sentAt) ? claimed : sentAt;
+    const made = {
+      created_at: `gte.${since}`,
+      order: "created_at.asc",
+      limit: String(limits.settle_rows),
+    };
     const logs = await supabase.select("backup_logs", {
       select: "records_affected,details",
       action_type: `eq.${contract.rpc_action_type}`,
       success: "eq.true",
       ...made,
     }, timeout());
-    const [row] = logs.ok ? logs.value : [];
-    if (row === undefined) return null;
-
-    let id = uuidIn(row.details);
-    if (id === undefined) {
+    if (!logs.ok || logs.value.length === 0) return null;
+    const candidates = logs.value.map((row): [unknown, unknown] => [
+      row.details,
+      row.records_affected,
+    ]);
+    if (logs.value.some(({ details }) => uuidIn(details) === undefined)) {
       const events = await supabase.select("system_logs", {
         select: "context",
         type: `eq.${contract.rpc_action_type}`,
         ...made,
       }, timeout());
-      const context = events.ok ? events.value[0]?.context : null;
-      id = isRecord(context) ? uuidIn(context.backup_id) : undefined;
+      for (const { context } of events.ok ? events.value : []) {
+        if (isRecord(context)) candidates.push([context.backup_id, context.total_records]);
+      }
     }
-    if (id === undefined) return null;
-    if (config.verifyTable !== null) {
-      if (await this.#verify(config.verifyTable, id, until) !== null) return null;
+    const seen = new Set<string>();
+    for (const [text, count] of candidates) {
+      const id = uuidIn(text);
+      if (id === undefined || seen.has(id)) continue;
+      seen.add(id);
+      if (!await this.#isNew(id, since, until)) continue;
+      return { id, records: isCount(count) ? count : 0, counts: {}, at: now(), found: true };
     }
-    const records = isCount(row.records_affected) ? row.records_affected : 0;
-    return { id, records, counts: {}, at: now(), found: true };
+    return null;
+  }
+
+  /** Whether the backup tables have rows of a backup, none of which is older than a time. */
+  async #isNew(backupId: string, since: string, until: number): Promise<boolean> {
+    const { config, supabase, limits, now } = this.#context;
+    const { verifyTable } = config;
+    const tables = verifyTable === null ? contract.backup_tables : [verifyTable];
+    let found = false;
+    for (const table of tables) {
+      const oldest = await supabase.select(table, {
+        select: "backup_id,backup_created_at",
+        backup_id: `eq.${backupId}`,
+        order: "backup_created_at.asc",
+        limit: "1",
+      }, within(limits.read_timeout_ms, until, now()));
+      const [row] = oldest.ok ? oldest.value : [];
+      if (row === undefined) continue;
+      const at = Date.parse(String(row.backup_created_at));
+      if (row.backup_id !== backupId || !(at >= Date.parse(since))) return false;
+      found = true;
+    }
+    return found;
   }
 
   /** Checks that the backup's rows exist. Returns null if they do. */

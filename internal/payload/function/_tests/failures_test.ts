@@ -40,6 +40,9 @@ interface Case {
   readonly event?: false;
 }
 
+/** The backup of the night before. */
+const OLD_ID = "11111111-7425-40de-944b-e07fc1f90ae7";
+
 const VERIFY = { config: { verify_table: "backup_articles" } };
 const RPC = /^POST \/rest\/v1\/rpc\//;
 const CLAIM = /^POST \/rest\/v1\/backup_logs/;
@@ -801,7 +804,80 @@ Deno.test("lost answers: the backup's id in system_logs", async () => {
     return html(504);
   };
   await succeeds(h);
-  assert.equal(h.project.runs[0]?.records_affected, 0);
+  assert.equal(h.project.runs[0]?.records_affected, 28);
+});
+
+// Many roles can write backup_logs, so the log names a backup and the backup tables show that it was
+// made in this run. This is attack 13: the RPC's answer is lost, and a row names last night's backup.
+for (
+  const [what, forge, config] of [
+    ["an old backup", (project: FakeProject) => project.makeBackup(28, OLD_ID), {}],
+    ["an old backup, with verify_table", (project: FakeProject) => {
+      project.makeBackup(28, OLD_ID);
+    }, VERIFY.config],
+    ["an old backup that got a new row", (project: FakeProject) => {
+      project.makeBackup(28, OLD_ID);
+      project.backupArticles.push({ backup_id: OLD_ID, backup_created_at: "2025-03-01T06:00:09Z" });
+    }, {}],
+    ["a backup that is nowhere", () => {}, {}],
+  ] as const
+) {
+  Deno.test(`lost answers: attack 13, the log names ${what}`, async () => {
+    const h = harness({ config });
+    forge(h.project);
+    for (const row of [...h.project.backupLogs, ...h.project.systemLogs]) {
+      row.created_at = "2025-02-28T06:00:00.000Z";
+    }
+    for (const row of h.project.backupArticles.slice(0, 1)) {
+      row.backup_created_at = "2025-02-28T06:00:00.000Z";
+    }
+    await h.project.sleep(5000);
+    h.project.rpc = () => {
+      h.project.backupLogs.push({
+        id: crypto.randomUUID(),
+        action_type: "backup",
+        created_at: h.project.now().toISOString(),
+        records_affected: 28,
+        details: `Backup ID: ${OLD_ID} - Articles: 28`,
+        success: true,
+      });
+      return html(504);
+    };
+    const result = await (await h.post({ wait: true })).json();
+    assert.deepEqual([result.success, result.code], [false, "rpc_http"]);
+  });
+}
+
+// The claim's row may be changed by others, so its time is not the only bound.
+Deno.test("lost answers: attack 13, the claim's row is dated back", async () => {
+  const h = harness();
+  await h.project.sleep(5000);
+  h.project.makeBackup(28, OLD_ID);
+  await h.project.sleep(5000);
+  h.project.rpc = () => {
+    for (const row of h.project.runs) row.created_at = "2025-03-01T06:00:00.000Z";
+    return html(504);
+  };
+  const result = await (await h.post({ wait: true })).json();
+  assert.deepEqual([result.success, result.code], [false, "rpc_http"]);
+});
+
+// A forged row does not hide the backup that was made.
+Deno.test("lost answers: a forged row before the true one", async () => {
+  const h = harness();
+  h.project.rpc = () => {
+    h.project.backupLogs.push({
+      id: crypto.randomUUID(),
+      action_type: "backup",
+      created_at: h.project.now().toISOString(),
+      records_affected: 4242,
+      details: `Backup ID: ${OLD_ID} - Articles: 4242`,
+      success: true,
+    });
+    h.project.makeBackup();
+    return html(504);
+  };
+  await succeeds(h);
 });
 
 // A connection that is lost between commit and confirmation leaves a backup behind, and so does a

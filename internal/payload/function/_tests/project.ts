@@ -89,12 +89,16 @@ export class FakeProject {
       total_subscribers: 2,
     });
   #faults: { when: RegExp; fault: Fault; times: number }[] = [];
-  #clock = Date.parse("2025-03-01T06:00:00Z");
+  #clock: number;
   /** The timer that was started last: that of the call which follows it. */
   #timer = { due: Infinity, callback: () => {} };
   #serial = 0;
   /** Those who wait for an answer of the project to anybody. */
   readonly #answered: (() => void)[] = [];
+
+  constructor(start: Date = new Date("2025-03-01T06:00:00Z")) {
+    this.#clock = start.getTime();
+  }
 
   /**
    * The project's clock; it moves when somebody sleeps or waits for an answer that never comes, and

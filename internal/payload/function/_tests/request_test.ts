@@ -21,6 +21,7 @@ Deno.test("request: reads what the dispatcher sends", async () => {
     schedule: "daily",
     dueAt: "2025-03-01T06:00:00+00:00",
     attempt: 1,
+    sentAt: "2025-03-01T06:00:00.123456Z",
     alert: true,
     wait: false,
   });

@@ -22,6 +22,7 @@ const request: BackupRequest = {
   backup: "auto-backup",
   schedule: "daily",
   dueAt: "2025-03-01T06:00:00Z",
+  sentAt: "2025-03-01T06:00:00Z",
   attempt: 2,
   alert: true,
   wait: false,
