@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -28,7 +29,7 @@ func TestFingerprint(t *testing.T) {
 	if one == two {
 		t.Error("two fingerprints of one secret are equal, so they have no salt")
 	}
-	if !regexp.MustCompile(`^pbkdf2-sha256\$100000\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43}$`).MatchString(one) {
+	if !regexp.MustCompile(`^pbkdf2-sha256\$600000\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43}$`).MatchString(one) {
 		t.Errorf("%s does not have the documented form", one)
 	}
 	if strings.Contains(one, value) || strings.Contains(one, DigestOf(value)) {
@@ -40,25 +41,77 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("the fingerprint of an unchanged secret changed from %s to %s", one, again)
 		}
 	}
-	for candidate, want := range map[string]bool{value: true, "canary-valuf": false} {
-		if got, err := f.Matches(one, candidate); err != nil || got != want {
-			t.Errorf("%q matches: %v, %v", candidate, got, err)
-		}
+	if other, err := f.Of(DigestOf("canary-valuf"), one); err != nil || other == one {
+		t.Errorf("another value has the same fingerprint: %v", err)
 	}
 	for _, broken := range []string{
-		"", "x", "pbkdf2-sha256$1$AA$AA", strings.Replace(one, "pbkdf2", "md5", 1), one + "$", strings.Replace(one, "100000", "1", 1),
-		"pbkdf2-sha256$100000$$x", "pbkdf2-sha256$100000$!$x",
+		"", "x", "pbkdf2-sha256$1$AA$AA", strings.Replace(one, "pbkdf2", "md5", 1), one + "$", strings.Replace(one, "600000", "1", 1),
+		"pbkdf2-sha256$600000$$x", "pbkdf2-sha256$600000$!$x", "pbkdf2-sha256$600000$AAAA$x", strings.Replace(one, "600000", "100000", 1),
 	} {
-		if salt, ok := f.saltOf(broken); ok {
-			t.Errorf("the broken fingerprint %q has the salt %q", broken, salt)
+		if f.Is(broken) {
+			t.Errorf("the broken fingerprint %q counts as one", broken)
 		}
-		if got, err := f.Matches(broken, value); err != nil || got {
-			t.Errorf("the broken fingerprint %q matches: %v, %v", broken, got, err)
-		}
+	}
+	if !f.Is(one) {
+		t.Errorf("%q does not count as a fingerprint", one)
 	}
 }
 
-// TestFingerprintCost proves that a guess costs 100,000 rounds, and that a run
+// TestFingerprintsAtOnce proves that fingerprints computed together are the same as
+// one by one: an unchanged secret keeps its own, a changed one keeps the salt only,
+// and a new one gets a salt of its own.
+func TestFingerprintsAtOnce(t *testing.T) {
+	t.Parallel()
+	var f Fingerprinter
+	digests, former := map[string]string{}, map[string]string{}
+	for _, name := range []string{"A", "B", "C", "D"} {
+		digests[name] = DigestOf("the same")
+	}
+	first, err := f.All(digests, nil)
+	if err != nil || len(first) != 4 || first["A"] == first["B"] {
+		t.Fatalf("got %v, %v", first, err)
+	}
+	former["A"], former["B"], former["C"] = first["A"], first["B"], "broken"
+	digests["B"] = DigestOf("changed")
+	second, err := (&Fingerprinter{}).All(digests, former)
+	if err != nil {
+		t.Fatal(err)
+	}
+	salt := func(fingerprint string) string { return strings.Split(fingerprint, "$")[2] }
+	if second["A"] != first["A"] || second["B"] == first["B"] || salt(second["B"]) != salt(first["B"]) || salt(second["C"]) == salt(first["C"]) || salt(second["D"]) == salt(first["D"]) {
+		t.Errorf("first %v, then %v", first, second)
+	}
+	if none, err := f.All(nil, former); err != nil || len(none) != 0 {
+		t.Errorf("of no secrets: %v, %v", none, err)
+	}
+}
+
+// BenchmarkFingerprint measures what one guess at a secret costs, and how long a
+// plan or an apply waits for the fingerprints of 98 secrets, the most that a backup
+// can have.
+func BenchmarkFingerprint(b *testing.B) {
+	digest := DigestOf("x")
+	b.Run("of_one_secret", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := (&Fingerprinter{}).Of(digest, ""); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("of_98_secrets", func(b *testing.B) {
+		digests := map[string]string{}
+		for i := range 98 {
+			digests[strconv.Itoa(i)] = digest
+		}
+		for b.Loop() {
+			if _, err := (&Fingerprinter{}).All(digests, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestFingerprintCost proves that a guess costs 600,000 rounds, and that a run
 // derives the key of each fingerprint once.
 func TestFingerprintCost(t *testing.T) {
 	t.Parallel()
@@ -68,16 +121,16 @@ func TestFingerprintCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	fields := strings.Split(one, "$")
-	if len(fields) != 4 || fields[1] != "100000" {
+	if len(fields) != 4 || fields[1] != "600000" {
 		t.Fatalf("a fingerprint is %q", one)
 	}
 	salt, err := base64.RawURLEncoding.DecodeString(fields[2])
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := pbkdf2.Key(sha256.New, DigestOf("x"), salt, 100_000, 32)
+	hash, err := pbkdf2.Key(sha256.New, DigestOf("x"), salt, 600_000, 32)
 	if err != nil || fields[3] != base64.RawURLEncoding.EncodeToString(hash) {
-		t.Errorf("%q is not what 100,000 rounds make of it: %v", one, err)
+		t.Errorf("%q is not what 600,000 rounds make of it: %v", one, err)
 	}
 	f.known.Range(func(key, _ any) bool {
 		f.known.Store(key, "what was kept")

@@ -115,7 +115,7 @@ func computedAttributes() map[string]computedAttribute {
 		"secret_fingerprints": {
 			schema: schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Salted and stretched fingerprints of the additional secrets, by name. Null if there are none.",
+				MarkdownDescription: "Salted fingerprints of the additional secrets, by name: PBKDF2-HMAC-SHA256 with 600,000 iterations. Each takes about 0.13 s of one core, once in a plan and once in an apply. Null if there are none.",
 			},
 			field:   func(m *autoBackupModel) any { return &m.SecretFingerprints },
 			planned: plannedFingerprints,
@@ -142,20 +142,21 @@ func plannedFingerprints(p planning, diags *diag.Diagnostics) attr.Value {
 	if p.state != nil {
 		known = stringsOf(p.state.SecretFingerprints)
 	}
-	fingerprints := map[string]attr.Value{}
+	fingerprints, digests := map[string]attr.Value{}, map[string]string{}
 	for name, element := range p.secrets {
 		fingerprints[name] = types.StringUnknown()
 		value, _ := element.(types.String)
-		if value.IsUnknown() {
-			continue
+		if !value.IsUnknown() && p.fingerprints.Is(known[name]) {
+			digests[name] = backup.DigestOf(value.ValueString())
 		}
-		same, err := p.fingerprints.Matches(known[name], value.ValueString())
-		if err != nil {
-			diags.AddError("Cannot fingerprint a secret", err.Error())
-			continue
-		}
-		if same {
-			fingerprints[name] = types.StringValue(known[name])
+	}
+	wanted, err := p.fingerprints.All(digests, known)
+	if err != nil {
+		diags.AddError("Cannot fingerprint a secret", err.Error())
+	}
+	for name, fingerprint := range wanted {
+		if fingerprint == known[name] {
+			fingerprints[name] = types.StringValue(fingerprint)
 		}
 	}
 	return types.MapValueMust(types.StringType, fingerprints)

@@ -220,7 +220,14 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) r
 
 // refresh sets `drift` to what differs from what was applied.
 func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints *backup.Fingerprinter) {
-	known := stringsOf(m.SecretFingerprints)
+	known, digests := stringsOf(m.SecretFingerprints), map[string]string{}
+	for name := range known {
+		if digest, ok := found.Secrets[name]; ok {
+			digests[name] = digest
+		}
+	}
+	// It remembers them, and what it could not compute is an error of Of, too.
+	_, _ = fingerprints.All(digests, known)
 	spec := backup.Spec{
 		ID: found.ID, Settings: was.Settings, DispatcherVersion: m.DispatcherVersion.ValueString(),
 		Source: source.Source{ImportMap: was.ImportMap}, SourceDigests: was.Digests,
@@ -251,18 +258,16 @@ func (m *autoBackupModel) adopt(found backup.State, fingerprints *backup.Fingerp
 			m.adoptSettings(was.Settings)
 		}
 	}
-	present := map[string]string{}
+	digests := map[string]string{}
 	for _, name := range was.Settings.Secrets {
-		digest, ok := found.Secrets[name]
-		if !ok {
-			continue
+		if digest, ok := found.Secrets[name]; ok {
+			digests[name] = digest
 		}
-		fingerprint, err := fingerprints.Of(digest, former[name])
-		if err != nil {
-			diags.AddError("Cannot fingerprint a secret", err.Error())
-			return was, diags
-		}
-		present[name] = fingerprint
+	}
+	present, err := fingerprints.All(digests, former)
+	if err != nil {
+		diags.AddError("Cannot fingerprint a secret", err.Error())
+		return was, diags
 	}
 	m.SecretFingerprints = types.MapNull(types.StringType)
 	if len(present) > 0 {

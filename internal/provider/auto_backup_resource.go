@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -351,17 +352,18 @@ func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupMod
 	if state != nil {
 		former = stringsOf(state.SecretFingerprints)
 	}
+	digests := map[string]string{}
 	for _, name := range before.SecretsAfter(spec, !written) {
-		value, wanted := spec.Secrets[name]
 		present[name] = former[name]
-		if wanted && (written || former[name] == "") {
-			fingerprint, err := fingerprints.Of(backup.DigestOf(value), former[name])
-			if err != nil {
-				diags.AddError("Cannot fingerprint a secret", err.Error())
-			}
-			present[name] = fingerprint
+		if value, wanted := spec.Secrets[name]; wanted && (written || former[name] == "") {
+			digests[name] = backup.DigestOf(value)
 		}
 	}
+	computed, err := fingerprints.All(digests, former)
+	if err != nil {
+		diags.AddError("Cannot fingerprint a secret", err.Error())
+	}
+	maps.Copy(present, computed)
 	m.SecretFingerprints = types.MapNull(types.StringType)
 	if len(present) > 0 {
 		m.SecretFingerprints = mapOf(present)
