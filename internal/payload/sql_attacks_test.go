@@ -2,7 +2,10 @@ package payload_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,5 +230,45 @@ func (tdb *testDatabase) testFloods(t *testing.T) {
 	s.watch("2 06:03")
 	if state := one[string](t, s.owner, `select state from auto_backup.runs where run_id = $1::uuid`, run); state != "succeeded" {
 		t.Errorf("after the flood the run is %s", state)
+	}
+}
+
+// testSharedLines proves that a text from elsewhere becomes the line that the Edge
+// Function and the provider make of it, without anything that an e-mail would not show
+// or would show turned round.
+func (tdb *testDatabase) testSharedLines(t *testing.T) {
+	content, err := os.ReadFile("../text/testdata/lines.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines [][2]string
+	if err := json.Unmarshal(content, &lines); err != nil || len(lines) < 20 {
+		t.Fatalf("%d lines: %v", len(lines), err)
+	}
+	for _, line := range lines {
+		if got := one[string](t, tdb.owner, `select auto_backup.plain($1)`, line[0]); got != line[1] {
+			t.Errorf("%q: got %q, want %q", line[0], got, line[1])
+		}
+	}
+}
+
+// testForeignCodes proves that a code from elsewhere which is not one, and so could be
+// HTML or text, reaches neither the run history nor an e-mail, not even if it is signed.
+// This is attack 3.
+func (tdb *testDatabase) testForeignCodes(t *testing.T) {
+	for _, code := range []string{"<img src=x>", "internal\u202e", "two words", "", strings.Repeat("x", 61)} {
+		s := tdb.newScenario(t)
+		s.change(installed, retrySetting("attempts", 0))
+		run := s.dispatch("2 06:00")
+		s.claim(run)
+		s.fail(run, code, `{"state":"<b>"}`)
+		s.watch("2 06:10")
+		if got := one[string](t, s.owner, `select concat_ws(' ', code, function_alert) from auto_backup.runs where run_id = $1::uuid`, run); got != "function_failed" {
+			t.Errorf("%q becomes %q in the history", code, got)
+		}
+		calls := s.alertCalls()
+		if len(calls) != 1 || calls[0]["details"].(map[string]any)["code"] != "function_failed" {
+			t.Errorf("%q becomes %v in the alert", code, calls)
+		}
 	}
 }

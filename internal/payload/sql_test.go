@@ -1502,6 +1502,8 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("ticks", tdb.testTicks)
 	t.Run("two at once", tdb.testTwoAtOnce)
 	t.Run("locks of others", tdb.testForeignLocks)
+	t.Run("lines", tdb.testSharedLines)
+	t.Run("codes of others", tdb.testForeignCodes)
 	t.Run("floods", tdb.testFloods)
 	t.Run("a clock that was wrong", tdb.testFutureRuns)
 	t.Run("an open run of a wrong clock", tdb.testOpenRunOfTheFuture)

@@ -1,6 +1,8 @@
 package text_test
 
 import (
+	"encoding/json"
+	"os"
 	"testing"
 	"time"
 
@@ -30,6 +32,25 @@ func TestLine(t *testing.T) {
 	} {
 		if got := text.Line(s); got != want {
 			t.Errorf("%q: got %q, want %q", s, got, want)
+		}
+	}
+}
+
+// TestSharedLines proves that a text becomes the line that the Edge Function and the
+// database make of it: they are tested with the same file.
+func TestSharedLines(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("testdata/lines.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines [][2]string
+	if err := json.Unmarshal(content, &lines); err != nil || len(lines) < 20 {
+		t.Fatalf("%d lines: %v", len(lines), err)
+	}
+	for _, line := range lines {
+		if got := text.Line(line[0]); got != line[1] {
+			t.Errorf("%q: got %q, want %q", line[0], got, line[1])
 		}
 	}
 }

@@ -10,6 +10,12 @@ export type Clean = (text: unknown) => string;
 
 const REMOVED = "[removido]";
 
+/** How many characters of a text are looked at. */
+const LONGEST = 4096;
+
+/** What Unicode calls white space. */
+const WHITE_SPACE = /[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
+
 /** Texts that look like credentials. Each pattern keeps its group, if it has one. */
 const CREDENTIALS: readonly RegExp[] = [
   /\b(Bearer|Basic)\s+[^\s"',;]+/gi,
@@ -30,7 +36,7 @@ const RANDOM = /(?<![\w-])(?=[\w-]*[A-Z0-9])[\w-]{40,}(?![\w-])/g;
 
 /**
  * Returns a function that reduces a text to its first line, without credentials, URL queries and
- * control characters, and to at most limits.error_chars characters.
+ * what is not shown, and to at most limits.error_chars characters.
  *
  * @param secrets values to remove wherever they occur
  */
@@ -57,10 +63,20 @@ export function clip(text: string, limit: number = contract.limits.error_chars):
   return characters.slice(0, limit - 1).join("").trimEnd() + "…";
 }
 
-/** Replaces the characters that have a meaning in HTML. */
+/** Turns a text into one line of plain text, without characters that have a meaning in HTML. */
 export function plainText(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, " ")
-    .replaceAll("<", "‹").replaceAll(">", "›").replaceAll("&", "＆");
+  return line(text).replaceAll("<", "‹").replaceAll(">", "›").replaceAll("&", "＆");
+}
+
+/**
+ * Turns a text into one line: any white space becomes one space, and what is not shown is removed,
+ * that is control characters, invisible ones, those that change the direction of writing, private
+ * ones and halves of characters. The SQL function auto_backup.plain and the provider have the same
+ * rule; testdata/lines.json of package text shows it.
+ */
+export function line(text: string): string {
+  return text.replace(WHITE_SPACE, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]+/gu, "")
+    .replace(/ +/g, " ").trim();
 }
 
 /** The innermost message: fetch has the reason of "fetch failed" in the cause. */
@@ -72,8 +88,8 @@ function messageOf(value: unknown): string {
 }
 
 function firstLine(text: string): string {
-  // Only the first few thousand characters can reach the result.
-  const line =
-    text.slice(0, 4096).split(/[\r\n\u2028\u2029]+/).find((part) => part.trim() !== "") ?? "";
-  return line.replace(/\p{Cc}+/gu, " ").replace(/\s+/g, " ").trim();
+  // Only the first few thousand characters can reach the result. A word that is cut there may be a
+  // part of a secret that nothing would recognize.
+  const head = text.length > LONGEST ? /^[^]*\s/.exec(text.slice(0, LONGEST))?.[0] ?? "" : text;
+  return line(head.split(/[\r\n\u2028\u2029]+/).find((part) => line(part) !== "") ?? "");
 }

@@ -63,6 +63,9 @@ export type Answer =
   | { readonly kind: "timeout"; readonly ms: number }
   | { readonly kind: "network"; readonly error: string };
 
+/** A code of PostgreSQL, PostgREST, or a gateway. Anything else is a text. */
+const CODE = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$/;
+
 const USER_AGENT = `auto-backup/${contract.function_version}`;
 
 /**
@@ -199,7 +202,7 @@ export class Supabase {
       kind: refused ? "rejected" : "unreachable",
       cause: "answer",
       status,
-      ...(typeof body.code === "string" ? { sqlstate: this.#clean(body.code) } : {}),
+      ...(typeof body.code === "string" && CODE.test(body.code) ? { sqlstate: body.code } : {}),
       detail: this.#clean(message ?? ""),
     };
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { clip, createCleaner, plainText } from "../clean.ts";
+import lines from "../../../text/testdata/lines.json" with { type: "json" };
+import { clip, createCleaner, line, plainText } from "../clean.ts";
 import { BACKUP_ID, SECRET_KEY, SERVICE_JWT, TOKEN } from "./project.ts";
 
 const clean = createCleaner([" known value\n", ""]);
@@ -55,4 +56,33 @@ Deno.test("clean: at most 200 characters", () => {
 // The alert function puts its texts into HTML without escaping them.
 Deno.test("clean: plain text holds nothing that HTML would read", () => {
   assert.equal(plainText("a<b>&\n\u2028c"), "a‹b›＆ c");
+});
+
+// One rule for SQL, for the provider and for this function.
+Deno.test("clean: a line is what it is everywhere else", () => {
+  for (const [text = "", wanted] of lines) {
+    assert.equal(line(text), wanted, JSON.stringify(text));
+    assert.equal(plainText(text), wanted, JSON.stringify(text));
+  }
+  assert.equal(line("half \ud83d of one"), "half of one");
+});
+
+// What is removed later could hide a secret before.
+Deno.test("clean: a secret with invisible characters in it", () => {
+  const hidden = [...TOKEN].join("\u200b");
+  assert.equal(createCleaner([TOKEN])(`the token ${hidden}`), "the token [removido]");
+  assert.equal(clean(`Bearer\u202e ${SERVICE_JWT}`), "Bearer [removido]");
+});
+
+// White space before it shrinks, so what is cut off after 4,096 characters could be shown.
+Deno.test("clean: no part of a secret is left where the text is cut", () => {
+  for (const secret of [TOKEN, SECRET_KEY, SERVICE_JWT]) {
+    const cleaner = createCleaner([secret]);
+    for (let kept = 1; kept < secret.length; kept++) {
+      const text = "x" + " ".repeat(4096 - 1 - kept) + secret + " and more".repeat(100);
+      const got = cleaner(text);
+      assert.equal(got, "x", `${kept} characters of the secret`);
+    }
+  }
+  assert.equal(clean("postgresql://postgres:" + "p".repeat(5000) + "@host/db"), "");
 });

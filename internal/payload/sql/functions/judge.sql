@@ -44,6 +44,8 @@ declare
     end;
     body constant jsonb := case when judge.answer #>> '{body,run_id}' = run.run_id::text then judge.answer -> 'body' end;
     status constant integer := judge.answer ->> 'status';
+    -- A code goes into e-mails as it is.
+    code_form constant text := '^[A-Za-z][A-Za-z0-9_.-]{0,59}$';
     verdict jsonb := '{}';
     ended timestamptz;
     begun timestamptz;
@@ -86,14 +88,14 @@ begin
         return verdict || jsonb_build_object(
             'state', 'failed',
             'finished_at', greatest(requested, least(ended, judge.at)),
-            'code', coalesce(failure #>> '{context,code}', 'function_failed'),
+            'code', coalesce(substring(failure #>> '{context,code}' from code_form), 'function_failed'),
             'sqlstate', substring(failure #>> '{context,sqlstate}' from '^(?:[0-9A-Z]{5}|PGRST[0-9]{3})$'),
             'error', auto_backup.plain(failure #>> '{context,error}'),
             'logged_by', 'function',
             'function_alert', case
                 when alerted is not null then alerted
                 when failure #> '{context,alert,emails_sent}' > '0' and failure #> '{context,alert,emails_failed}' > '0' then 'partly'
-                else failure #>> '{context,alert,state}'
+                else substring(failure #>> '{context,alert,state}' from '^[a-z_]{1,20}$')
             end
         );
     end if;
@@ -103,10 +105,10 @@ begin
     verdict := verdict || jsonb_build_object('finished_at', ended);
     if body -> 'success' = 'false' and body ->> 'code' <> 'duplicate' then
         return verdict || jsonb_build_object(
-            'state', 'failed', 'code', body ->> 'code', 'error', auto_backup.plain(body ->> 'error'),
+            'state', 'failed', 'code', coalesce(substring(body ->> 'code' from code_form), 'function_failed'), 'error', auto_backup.plain(body ->> 'error'),
             'function_alert', case
                 when body #> '{alert,emails_sent}' > '0' and body #> '{alert,emails_failed}' > '0' then 'partly'
-                else body #>> '{alert,state}'
+                else substring(body #>> '{alert,state}' from '^[a-z_]{1,20}$')
             end
         );
     end if;
