@@ -164,7 +164,7 @@ func (d *differ) vault() {
 		key := "vault secret " + name.VaultAlertKey()
 		if _, ok := d.found.VaultMarkers[name.VaultAlertKey()]; !ok {
 			d.add(PartToken, key, "is missing")
-		} else if problem := d.found.alertKeyProblem(); problem != "" {
+		} else if problem := d.found.AlertKeyProblem(); problem != "" {
 			d.add(PartToken, key, "%s", problem)
 		}
 	}

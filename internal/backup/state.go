@@ -204,12 +204,12 @@ func (s State) UnmarkedVault() []string {
 // keys may have been rotated too, and what is preferred of them may have changed.
 func (s State) NeedsAlertKey(spec Spec) bool {
 	marked := s.VaultMarkers[s.ID.Name.VaultAlertKey()] == s.ID.Name.VaultMarker()
-	return spec.Settings.NeedsKey() && (spec.RotateToken || !marked || s.alertKeyProblem() != "")
+	return spec.Settings.NeedsKey() && (spec.RotateToken || !marked || s.AlertKeyProblem() != "")
 }
 
-// alertKeyProblem says what is wrong with the watchdog's key, in the words that
+// AlertKeyProblem says what is wrong with the watchdog's key, in the words that
 // follow its name; it is empty if nothing is known to be.
-func (s State) alertKeyProblem() string {
+func (s State) AlertKeyProblem() string {
 	key := s.AlertKey
 	switch {
 	case key.Undecryptable:

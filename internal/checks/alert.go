@@ -46,10 +46,31 @@ var alert = []Check{
 		Facts: []facts.Part{"vault"},
 		Find: func(s *Subject) []Finding {
 			_, there := s.Vault[s.ID.Name.VaultAlertKey()]
-			if !s.Spec.Settings.Alert.Enabled || s.Vault == nil || there {
+			if !s.Spec.Settings.NeedsKey() || s.Vault == nil || there {
 				return nil
 			}
-			return one(About("The vault", "lacks the secret %s, so the watchdog may not be able to send alerts itself", s.ID.Name.VaultAlertKey()))
+			return one(s.aboutKey("The vault", "lacks the secret %s", s.ID.Name.VaultAlertKey()))
+		},
+	},
+	{
+		Code: "alert_key_unreadable", Theme: Alert, Asked: Healthy,
+		Facts: []facts.Part{"vault", "key_digest"},
+		Find: func(s *Subject) []Finding {
+			if !s.Spec.Settings.NeedsKey() || !s.State.AlertKey.Undecryptable {
+				return nil
+			}
+			return one(s.aboutKey("The vault", "cannot decrypt the secret %s, as after a restore into another project", s.ID.Name.VaultAlertKey()))
+		},
+	},
+	{
+		Code: "alert_key_mismatch", Theme: Alert, Asked: Healthy,
+		Facts: []facts.Part{"vault", "key_digest"},
+		Find: func(s *Subject) []Finding {
+			problem := s.State.AlertKeyProblem()
+			if !s.Spec.Settings.NeedsKey() || s.State.AlertKey.Undecryptable || problem == "" {
+				return nil
+			}
+			return one(s.aboutKey("The vault's secret "+s.ID.Name.VaultAlertKey(), "%s", problem))
 		},
 	},
 	{
@@ -97,6 +118,18 @@ var alert = []Check{
 			return one(About("The alert about the incident of "+text.Time(i.OpenedAt), "was not delivered to every subscriber: %s", why))
 		},
 	},
+}
+
+// aboutKey returns a finding about the public key in the vault. Without a valid one the
+// watchdog's alerts may be refused, and also every request for a backup if the function
+// asks for the key.
+func (s *Subject) aboutKey(object, format string, args ...any) Finding {
+	if s.Spec.Settings.Function.SendKey {
+		f := About(object, format+", so the function may refuse every request", args...)
+		f.Condition = Failing
+		return f
+	}
+	return About(object, format+", so the watchdog may not be able to send alerts itself", args...)
 }
 
 // defaultAlert reports whether alerts are sent by AIMindset's own function, of

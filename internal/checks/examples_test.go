@@ -40,6 +40,15 @@ func alertSettings(change func(*backup.AlertSettings)) func(*Subject) {
 	return func(s *Subject) { change(&s.Spec.Settings.Alert) }
 }
 
+// keys are the digest of the vault's key and those of the project's.
+func keys(vault string, project ...string) func(*Subject) {
+	return func(s *Subject) {
+		s.State.AlertKey.Vault, s.State.AlertKey.Project = vault, append([]string{}, project...)
+	}
+}
+
+func sendsKey(s *Subject) { s.Spec.Settings.Function.SendKey = true }
+
 func edge(slug, status string) func(*Subject) {
 	return func(s *Subject) {
 		for i := range s.Edge {
@@ -555,9 +564,25 @@ func examples() map[string][]example {
 			{what: "no alert", change: all(edge(backup.DefaultAlertFunction, "THROTTLED"), alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
 		},
 		"alert_key_missing": {
-			{what: "so", change: func(s *Subject) { delete(s.Vault, "auto-backup/alert-key") }, says: "lacks the secret auto-backup/alert-key"},
+			{what: "so", change: func(s *Subject) { delete(s.Vault, "auto-backup/alert-key") }, says: "lacks the secret auto-backup/alert-key, so the watchdog may not"},
+			{what: "a function that asks for it", change: all(func(s *Subject) { delete(s.Vault, "auto-backup/alert-key") }, sendsKey), says: "so the function may refuse every request", condition: Failing},
 			{what: "not to be read", change: func(s *Subject) { s.Vault = nil }},
 			{what: "no alert", change: all(func(s *Subject) { delete(s.Vault, "auto-backup/alert-key") }, alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
+		},
+		"alert_key_unreadable": {
+			{what: "so", change: func(s *Subject) { s.State.AlertKey.Undecryptable = true }, says: "The vault cannot decrypt the secret auto-backup/alert-key, as after a restore into another project, so the watchdog may not"},
+			{what: "a function that asks for it", change: all(func(s *Subject) { s.State.AlertKey.Undecryptable = true }, sendsKey), says: "so the function may refuse every request", condition: Failing},
+			{what: "no alert", change: all(func(s *Subject) { s.State.AlertKey.Undecryptable = true }, alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
+			{what: "another key", change: keys("of another project", "of this one")},
+		},
+		"alert_key_mismatch": {
+			{what: "so", change: keys("of another project", "of this one"), says: "The vault's secret auto-backup/alert-key is not a public key of this project: it was replaced there, or the database is a copy of another project's, so the watchdog may not"},
+			{what: "a project without keys", change: keys("of another project"), says: "is not a public key of this project"},
+			{what: "a function that asks for it", change: all(keys("of another project", "of this one"), sendsKey), says: "so the function may refuse every request", condition: Failing},
+			{what: "one of them", change: keys("of this one", "another", "of this one")},
+			{what: "keys that are not known", change: func(s *Subject) { s.State.AlertKey.Vault = "of another project" }},
+			{what: "no alert", change: all(keys("of another project", "of this one"), alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
+			{what: "not to be decrypted", change: all(keys("of this one"), func(s *Subject) { s.State.AlertKey.Undecryptable = true })},
 		},
 		"no_subscribers": {
 			{what: "no table", change: func(s *Subject) { delete(s.Tables, subscriptions) }, says: "public.alert_subscriptions does not exist", attribute: atAlertFunction, remedy: "create table"},

@@ -36,7 +36,7 @@ type assessment struct {
 }
 
 // assess judges what was read of a backup. It reads nothing itself.
-func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret) Status {
+func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, publicKeys []string) Status {
 	now := document.Server.Now
 	if !q.At.IsZero() {
 		now = q.At
@@ -53,6 +53,7 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 	for _, secret := range secrets {
 		a.subject.Secrets[secret.Name] = secret.Digest
 	}
+	a.subject.State.AlertKey.Project = publicKeys
 	err := a.fill()
 	jobs := a.subject.OtherMakers()
 	switch {

@@ -23,7 +23,9 @@ type answers struct {
 	documents                   []string
 	functions                   []supabase.Function
 	secrets                     []supabase.Secret
+	keys                        []string
 	database, functionsErr, err error
+	keysErr                     error
 
 	mu         sync.Mutex
 	statements int
@@ -35,6 +37,8 @@ func (a *answers) Functions(context.Context) ([]supabase.Function, error) {
 	return a.functions, a.functionsErr
 }
 func (a *answers) Secrets(context.Context) ([]supabase.Secret, error) { return a.secrets, a.err }
+
+func (a *answers) PublicKeys(context.Context) ([]string, error) { return a.keys, a.keysErr }
 
 func (a *answers) Query(_ context.Context, access postgres.Access, _ string, args ...any) (json.RawMessage, error) {
 	a.mu.Lock()
@@ -83,6 +87,36 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestReadKeys proves that the vault's key is compared with the project's if both are
+// known, and that the project's are not read if the vault has none.
+func TestReadKeys(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		digest string
+		keys   []string
+		err    error
+		code   string
+	}{
+		"one of the project's":   {`{"digest": "x"}`, []string{"y", "x"}, nil, ""},
+		"another project's":      {`{"digest": "x"}`, []string{"y"}, nil, "alert_key_mismatch"},
+		"keys that are not said": {`{"digest": "x"}`, nil, nil, ""},
+		"not to be decrypted":    {`{"digest": null}`, nil, errors.New("the keys are read"), "alert_key_unreadable"},
+		"not to be read":         {`null`, nil, errors.New("the keys are read"), ""},
+	} {
+		project, p := read(t)
+		project.documents[0] = strings.Replace(project.documents[0], `"key_digest":null`, `"key_digest":`+c.digest, 1)
+		project.keys, project.keysErr = c.keys, c.err
+		status, err := Read(t.Context(), project, p.query)
+		got := ""
+		if len(status.Problems) == 1 {
+			got = status.Problems[0].Code
+		}
+		if err != nil || got != c.code || len(status.Problems) > 1 || status.Condition != checks.Healthy {
+			t.Errorf("%s: got %q of %+v, %v", name, got, status.Problems, err)
+		}
+	}
+}
+
 // TestReadErrors proves that a side which cannot be asked is an error with the
 // backup's name.
 func TestReadErrors(t *testing.T) {
@@ -92,6 +126,10 @@ func TestReadErrors(t *testing.T) {
 		"the database":  func(a *answers) { a.database = broken },
 		"the functions": func(a *answers) { a.functionsErr = broken },
 		"the secrets":   func(a *answers) { a.err = broken },
+		"the keys": func(a *answers) {
+			a.keysErr = broken
+			a.documents[0] = strings.Replace(a.documents[0], `"key_digest":null`, `"key_digest":{"digest":"x"}`, 1)
+		},
 	} {
 		project, p := read(t)
 		breaks(project)

@@ -93,12 +93,20 @@ type Query struct {
 	At time.Time
 }
 
+// Project is what a status is read from, such as an *install.Service.
+type Project interface {
+	facts.Project
+	// PublicKeys lists the digests of the project's public keys; nil if the reader may
+	// not know them.
+	PublicKeys(ctx context.Context) ([]string, error)
+}
+
 // Read returns how a backup is doing. It runs one SQL statement and reads two lists
-// from the API at the same time, and runs a second statement if a process seems to
-// be missing. It writes nothing. Nothing has to exist: whatever is missing or may
+// from the API at the same time, then the project's public keys if the vault has one
+// of them, and runs a second statement if a process seems to be missing. It writes nothing. Nothing has to exist: whatever is missing or may
 // not be read is a problem of the status. An error means that the database or the
 // API could not be asked.
-func Read(ctx context.Context, project facts.Project, q Query) (Status, error) {
+func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	var (
 		subject checks.Subject
 		secrets []supabase.Secret
@@ -111,10 +119,13 @@ func Read(ctx context.Context, project facts.Project, q Query) (Status, error) {
 	if err == nil {
 		err = subject.LookAgain(ctx, project)
 	}
+	if key := subject.Each[q.ID.Name].KeyDigest; err == nil && key != nil && key.Digest != "" {
+		subject.State.AlertKey.Project, err = project.PublicKeys(ctx)
+	}
 	if err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
 	}
-	return assess(q, subject.Document, subject.Edge, secrets), nil
+	return assess(q, subject.Document, subject.Edge, secrets, subject.State.AlertKey.Project), nil
 }
 
 // ownFacts are the parts that this package looks at itself.

@@ -112,16 +112,8 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 	state.Token.Next = state.Secrets[name.NextTokenSecret()]
 
 	if state.AlertKey.Vault != "" {
-		keys, err := s.shared.APIKeys(ctx)
-		switch {
-		case errors.Is(err, supabase.ErrForbidden): // a plan does not need them
-		case err != nil:
+		if state.AlertKey.Project, err = s.PublicKeys(ctx); err != nil {
 			return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
-		default:
-			state.AlertKey.Project = []string{}
-			for _, key := range publicKeys(keys) {
-				state.AlertKey.Project = append(state.AlertKey.Project, backup.DigestOf(key))
-			}
 		}
 	}
 
@@ -243,6 +235,24 @@ func (s *Service) Functions(ctx context.Context) ([]supabase.Function, error) {
 // for all callers in this run. The list must not be changed.
 func (s *Service) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 	return s.shared.Secrets(ctx)
+}
+
+// PublicKeys lists the digests of the project's public keys, read once for all callers
+// in this run. It is nil if the token may not read them, which no plan and no status
+// needs.
+func (s *Service) PublicKeys(ctx context.Context) ([]string, error) {
+	keys, err := s.shared.APIKeys(ctx)
+	switch {
+	case errors.Is(err, supabase.ErrForbidden):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	digests := []string{}
+	for _, key := range publicKeys(keys) {
+		digests = append(digests, backup.DigestOf(key))
+	}
+	return digests, nil
 }
 
 // Query runs one statement in the project's database.
