@@ -90,6 +90,7 @@ func isStatus(name string) bool {
 var passed = map[string]bool{
 	"failure #>> '{context,code}'": true,
 	"body ->> 'code'":              true,
+	"e.context ->> 'code'":         true,
 	"judge.answer ->> 'code'":      true,
 	"close.verdict ->> 'code'":     true,
 	"run.code":                     true,
