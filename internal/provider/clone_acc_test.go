@@ -57,7 +57,8 @@ func (p *project) copyInto(to *project, withKey bool) {
 // TestClone proves that a backup whose database was dumped and restored into another
 // project, or cloned with the vault's key, or restored over that project's own
 // backup, is made whole there: the plan says what happened, one apply repairs it and
-// verifies it by a whole backup, and the next plan is empty. The original keeps its
+// verifies it by a whole backup, and the next plan is empty. Before that, the status
+// names the watchdog's key. The original keeps its
 // jobs, keys and run history, and its state knows it as before.
 func TestClone(t *testing.T) {
 	t.Parallel()
@@ -72,22 +73,26 @@ func TestClone(t *testing.T) {
 		arguments      string
 		block          func(to *project) string
 		says           []string
+		// status is a problem that the status of the copy has.
+		status string
 	}{
 		"a dump, imported": {
 			arguments: verified, block: imported,
-			says: []string{"The database calls another project", "invocation token", "vault secret auto-backup/alert-key", "cannot be decrypted by the vault"},
+			says:   []string{"The database calls another project", "invocation token", "vault secret auto-backup/alert-key", "cannot be decrypted by the vault"},
+			status: "alert_key_unreadable",
 		},
 		"a clone with the vault's key, imported": {
 			withKey: true, arguments: verified, block: imported,
-			says: []string{"The database calls another project", "vault secret auto-backup/alert-key", "is not a public key of this project"},
+			says:   []string{"The database calls another project", "vault secret auto-backup/alert-key", "is not a public key of this project"},
+			status: "alert_key_mismatch",
 		},
 		"a dump, adopted": {
 			arguments: verified + "\nadopt_existing = true",
-			says:      []string{"The database calls another project"},
+			says:      []string{"The database calls another project"}, status: "alert_key_unreadable",
 		},
 		"a dump, over a backup of its own": {
 			owned: true, arguments: verified,
-			says: []string{"The database calls another project", "belongs to another installation", "cannot be decrypted by the vault"},
+			says: []string{"The database calls another project", "belongs to another installation", "cannot be decrypted by the vault"}, status: "alert_key_unreadable",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,8 +112,13 @@ func TestClone(t *testing.T) {
 			from.copyInto(to, c.withKey)
 			before, runs := from.everything(), from.value(history)
 
+			watcher := newCLI(t, required+to.providerAs(to.AccessToken, "")+`
+				data "aimindset_auto_backup_status" "this" {}
+				output "problems" { value = jsonencode(data.aimindset_auto_backup_status.this.problems[*].code) }`)
+			watcher.says(watcher.run(0, planOnly...), c.status)
 			copied.says(copied.run(2, "plan", "-detailed-exitcode", "-no-color"), c.says...)
 			copied.run(0, "apply", "-auto-approve", "-no-color")
+			watcher.silent(watcher.run(0, planOnly...), "alert_key")
 			copied.run(0, "plan", "-detailed-exitcode", "-no-color")
 			to.works("auto-backup")
 			if here, there := to.value("select document ->> 'instance' from auto_backup.settings"), from.value("select document ->> 'instance' from auto_backup.settings"); here == there || here == "" {
