@@ -326,7 +326,7 @@ func (s *site) begin(o *operation) (aim, error) {
 		}
 		return a, nil
 	}
-	a.Variant, a.Known = s.variant, true
+	a.Variant, a.Known, s.unclaimed = s.variant, true, false
 	if s.works() != "" {
 		if _, err := s.dir.Must(s.ctx, 0, s.terraform("apply", aim{Variant: s.variant})...); err != nil {
 			return a, err
@@ -356,7 +356,7 @@ func (s *site) clean() error {
 	}
 	if s.unclaimed {
 		s.unclaimed = false
-		if err := s.place.removeSecrets(s.ctx); err != nil {
+		if err := s.place.removeSecrets(s.ctx, "EXTRA", "OF_FIRST", "OF_SECOND"); err != nil {
 			return err
 		}
 	}
@@ -411,19 +411,20 @@ func (s *site) rehearse(o *operation) (planned, applied []stack.RemoteCall, err 
 	if s.lost != "" {
 		return nil, nil, fmt.Errorf("the schedule does not work all the time: %s", s.lost)
 	}
-	wrong, err := s.result(a)
+	wrong, err := s.result(a, "")
 	if err == nil && len(wrong) > 0 {
 		err = errors.New(strings.Join(wrong, "\n"))
 	}
 	return planned, applied, err
 }
 
-// result says what is wrong after an operation that has succeeded.
-func (s *site) result(a aim) (wrong []string, err error) {
+// result says what is wrong after an operation that has succeeded. said is what
+// Terraform has printed.
+func (s *site) result(a aim, said string) (wrong []string, err error) {
 	if !a.Gone {
 		s.variant = a.Variant
 	}
-	if wrong, err = s.orphaned(a); a.Gone || err != nil {
+	if wrong, err = s.orphaned(a, said); a.Gone || err != nil {
 		return wrong, err
 	}
 	plan, err := s.dir.Run(s.ctx, append(s.terraform("plan", a), "-detailed-exitcode")...)
@@ -458,7 +459,7 @@ func (s *site) run(c cell) (wrong []string, err error) {
 		return nil, err
 	}
 	s.faulty.Begin(nil, before)
-	failed := s.repair(c.operation, a)
+	second, failed := s.repair(c.operation, a)
 	_, _, broken := s.faulty.End()
 	if err := errors.Join(failed, broken); err != nil {
 		return nil, fmt.Errorf("the next apply fails: %w\nThe first one said: %s", err, first.Output)
@@ -469,7 +470,7 @@ func (s *site) run(c cell) (wrong []string, err error) {
 	if a.Rotate && s.stack.SecretDigests()[name.TokenSecret()] == token {
 		wrong = append(wrong, "the token is still the old one")
 	}
-	more, err := s.result(a)
+	more, err := s.result(a, first.Output+second)
 	if wrong = append(wrong, more...); len(wrong) > 0 {
 		wrong = append(wrong, "the first apply said: "+first.Output)
 	}
@@ -478,21 +479,22 @@ func (s *site) run(c cell) (wrong []string, err error) {
 
 // repair applies once more. Where Terraform died after it had finished the
 // installation and before it could save its state, the apply is refused with the
-// import that is necessary, so that no other state's backup is ever taken over.
-func (s *site) repair(o *operation, a aim) error {
+// import that is necessary, so that no other state's backup is ever taken over. It
+// returns what Terraform has printed.
+func (s *site) repair(o *operation, a aim) (said string, err error) {
 	run, err := s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
 	if err == nil || o.installed || o.foreign || !strings.Contains(run.Output, "The backup already exists") {
-		return err
+		return run.Output, err
 	}
 	if finished, err := s.text(`select count(*) from auto_backup.settings where completed_at is not null`); err != nil || finished != "1" {
-		return fmt.Errorf("an unfinished installation is refused: %w\n%s", err, run.Output)
+		return "", fmt.Errorf("an unfinished installation is refused: %w\n%s", err, run.Output)
 	}
 	arguments := append(s.terraform("import", a), "aimindset_auto_backup.this", s.stack.ProjectRef+"/auto-backup")
 	if _, err := s.dir.Must(s.ctx, 0, arguments...); err != nil {
-		return err
+		return "", err
 	}
-	_, err = s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
-	return err
+	run, err = s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
+	return run.Output, err
 }
 
 // strike does the operation of a cell with its fault.

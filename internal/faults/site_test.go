@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -74,14 +75,14 @@ func (p place) service() (*install.Service, func(), error) {
 // patience ends a hanging wait. A slow machine does not reach it.
 const patience = 2 * time.Minute
 
-// removeSecrets removes the backup's additional secrets manually.
-func (p place) removeSecrets(ctx context.Context) error {
+// removeSecrets removes secrets manually.
+func (p place) removeSecrets(ctx context.Context, names ...string) error {
 	client, err := supabase.New(supabase.Config{BaseURL: p.APIURL, Token: p.Token, UserAgent: "faults"})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return client.DeleteSecrets(ctx, p.Ref, []string{"EXTRA", "OF_FIRST", "OF_SECOND"})
+	return client.DeleteSecrets(ctx, p.Ref, names)
 }
 
 // endpoint runs SQL through the Management API.
@@ -472,7 +473,7 @@ func (s *site) inventory() (string, error) {
 // is given: what differs from the configuration, what is orphaned, and whether
 // the next tick makes exactly one backup.
 func (s *site) check(a aim) (wrong []string, err error) {
-	if wrong, err = s.orphaned(a); a.Gone || len(wrong) > 0 || err != nil {
+	if wrong, err = s.orphaned(a, ""); a.Gone || len(wrong) > 0 || err != nil {
 		return wrong, err
 	}
 	if wrong, err = s.different(a); len(wrong) > 0 || err != nil {
@@ -482,7 +483,7 @@ func (s *site) check(a aim) (wrong []string, err error) {
 }
 
 // orphaned returns what the project has that it should not have, or lacks.
-func (s *site) orphaned(a aim) (wrong []string, err error) {
+func (s *site) orphaned(a aim, said string) (wrong []string, err error) {
 	wanted := "; secrets ; functions alert-processor"
 	if !a.Gone {
 		wanted = "jobs auto-backup-daily auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
@@ -498,6 +499,11 @@ func (s *site) orphaned(a aim) (wrong []string, err error) {
 			alter table public.backup_logs drop constraint backup_logs_action_type_check;
 			delete from public.backup_logs where action_type = 'auto_backup';
 			alter table public.backup_logs add constraint backup_logs_action_type_check ` + s.rule); err != nil {
+			return nil, err
+		}
+	}
+	if s.unclaimed {
+		if err := s.unset(said); err != nil {
 			return nil, err
 		}
 	}
@@ -519,6 +525,17 @@ func (s *site) orphaned(a aim) (wrong []string, err error) {
 		wrong = append(wrong, fmt.Sprintf("leases are left: %s %v", leases, err))
 	}
 	return wrong, nil
+}
+
+// unset removes the secrets that Terraform has told the user to remove, because nothing
+// in the project says any more that they are the backup's.
+func (s *site) unset(said string) error {
+	for _, command := range regexp.MustCompile(`supabase\s+secrets\s+unset\s+--project-ref\s+\S+((?:\s+[A-Z_]+\b)+)`).FindAllStringSubmatch(said, -1) {
+		if err := s.place.removeSecrets(s.ctx, strings.Fields(command[1])...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // different returns what differs from an aim's configuration.

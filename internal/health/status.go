@@ -102,10 +102,11 @@ type Project interface {
 }
 
 // Read returns how a backup is doing. It runs one SQL statement and reads two lists
-// from the API at the same time, then the project's public keys if the vault has one
-// of them, and runs a second statement if a process seems to be missing. It writes nothing. Nothing has to exist: whatever is missing or may
-// not be read is a problem of the status. An error means that the database or the
-// API could not be asked.
+// from the API at the same time, then the project's public keys if the vault has the
+// watchdog's key, and runs a second statement if a process seems to be missing. It
+// writes nothing. Nothing has to exist: whatever is missing or may not be read is a
+// problem of the status. An error means that the database or the API could not be
+// asked.
 func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	var (
 		subject checks.Subject

@@ -129,7 +129,7 @@ func (d *autoBackupStatus) Metadata(_ context.Context, req datasource.MetadataRe
 func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "How a backup is doing: whether the last one that was due was made, whether the next one will be, and what is wrong.\n\n" +
-			"It runs one or two SQL statements and reads two lists from the Management API. It writes nothing, so a read-only token and a read-only database role are enough. " +
+			"It runs one or two SQL statements and reads three lists from the Management API. It writes nothing, so a read-only token and a read-only database role are enough. " +
 			"It reads any installation of this name, including one that another state manages, and the pg_cron jobs that AIMindset had before. " +
 			"Whatever is missing, broken or not readable is a problem in the result. It fails only when the API or the database cannot be reached.\n\n" +
 			"In the configuration that manages the backup, add `depends_on = [aimindset_auto_backup.this]`, so that it is read after an apply has made its changes.",
