@@ -38,7 +38,8 @@ const (
 	maxFailures = 6
 	maxRefusals = 10
 	maxTimeouts = 2
-	// shortestDelay is the pause before the second attempt.
+	// shortestDelay is the pause before the second attempt. Each later pause is twice as
+	// long, so the last attempt is sent at least 15 s after the first.
 	shortestDelay = 500 * time.Millisecond
 )
 
@@ -400,15 +401,14 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 	return true, nil
 }
 
-// maxAttempts is how often a request that fails with this status is sent.
-// Failures of gateways are usually temporary, other failures of the server
-// often are not.
+// maxAttempts is how often a request that fails with this status is sent. An outage
+// shows as failures of gateways or of the server itself, and is usually short; other
+// failures often are not.
 func maxAttempts(status int) int {
 	switch {
-	case status == http.StatusRequestTimeout, status >= 502 && status <= 504, status >= 520 && status <= 527, status == 530:
+	case status == http.StatusRequestTimeout, status == http.StatusInternalServerError,
+		status >= 502 && status <= 504, status >= 520 && status <= 527, status == 530:
 		return maxFailures
-	case status == http.StatusInternalServerError:
-		return 3
 	}
 	return 1
 }
