@@ -196,7 +196,16 @@ func TestCronTimezone(t *testing.T) {
 	if gmt < 10 || gmt > 100 {
 		t.Errorf("%d of %d zones are GMT", gmt, len(zones))
 	}
-	s.exec("alter database postgres set cron.timezone = 'America/Sao_Paulo'")
+	// pg_cron 1.4 does not know the setting, so it is anybody's and has no effect. In 1.6
+	// it is the server's.
+	const change = "alter database postgres set cron.timezone = 'America/Sao_Paulo'"
+	if version := s.as(backup.JobOwner, "select extversion from pg_extension where extname = 'pg_cron'"); !strings.HasPrefix(version, "1.4") {
+		if _, err := s.Admin().Exec(t.Context(), change); err == nil {
+			t.Errorf("pg_cron %s lets a database have a zone of its own", version)
+		}
+		return
+	}
+	s.exec(change)
 	if found := s.finds(backup.JobOwner); slices.Contains(found, "cron_timezone") {
 		t.Errorf("with pg_cron 1.4, found is %q", found)
 	}

@@ -28,9 +28,10 @@ const trustedExtension = "relocatable = false\nsuperuser = true\ntrusted = true\
 // its files relative to its own program, so the program is copied and everything
 // else is linked. It returns the program's path.
 func serverTree(root, bin string) (postgres string, err error) {
-	version := filepath.Base(filepath.Dir(bin))
 	lib := filepath.Join(filepath.Dir(bin), "lib")
-	share := filepath.Join("/usr/share/postgresql", version)
+	// bin is usr/lib/postgresql/VERSION/bin, of the system or of a folder.
+	version := filepath.Base(filepath.Dir(bin))
+	share := filepath.Join(bin, "../../../..", "share/postgresql", version)
 
 	postgres = filepath.Join(root, bin, "postgres")
 	if err := os.MkdirAll(filepath.Dir(postgres), 0o755); err != nil { //nolint:gosec // the server's user reads it

@@ -31,22 +31,27 @@ const (
 	installCommand = "make install"
 	// envPostgres names the environment variable with the major version of
 	// PostgreSQL to run, for example 17. Without it the newest one is run.
-	envPostgres      = "STACK_POSTGRES_VERSION"
+	envPostgres = "STACK_POSTGRES_VERSION"
+	// envDeno names the environment variable with the version of Deno to run, one of
+	// those that are pinned in deno and deno/platform. Without it the first is run.
+	envDeno          = "STACK_DENO_VERSION"
 	terraformVersion = "1.11.4"
 	terraformOldest  = "1.11.0"
 )
 
-// PostgresBin finds the directory of PostgreSQL's programs, of a version that has
-// pg_cron. An error wraps ErrNotInstalled and names the command that installs it.
+// PostgresBin finds the directory of PostgreSQL's programs, of the newest version that
+// has pg_cron or the one that STACK_POSTGRES_VERSION names. An error wraps ErrNotInstalled and names the command that installs it.
 func PostgresBin() (string, error) { return newInstaller(nil).findPostgres() }
 
-// Deno finds Deno's program. An error wraps ErrNotInstalled and names the command
-// that installs it.
+// Deno finds Deno's program, of the version that STACK_DENO_VERSION names or else the
+// current one. An error wraps ErrNotInstalled and names the command that installs it.
 func Deno() (string, error) { return newInstaller(nil).findDeno() }
 
 // Install installs what is missing of PostgreSQL and pg_cron (from Debian's packages,
-// which needs root or sudo), Deno (from npm) and Terraform (from HashiCorp). It writes
-// to log what it does.
+// which needs root or sudo), both versions of Deno (from npm) and Terraform (from
+// HashiCorp). If STACK_POSTGRES_VERSION names a version for which this machine's
+// repositories have no pg_cron, it comes from a later Debian and into a folder; see
+// installLater. Install writes to log what it does.
 func Install(ctx context.Context, log io.Writer) error { return newInstaller(log).install(ctx) }
 
 // Terraform returns a Terraform program: the one that TF_ACC_TERRAFORM_PATH
@@ -126,20 +131,26 @@ type installer struct {
 	pgbouncer string
 	deno      string // where package.json of Deno is; empty if it is not found
 	version   string // the major version of PostgreSQL to take; the newest if empty
-	root      bool   // whether this process is root's
-	log       io.Writer
+	// later is the folder with the installation of a later Debian (see installLater),
+	// which is found only if its version is asked for.
+	later       string
+	denoVersion string // the version of Deno to take; the current one if empty
+	root        bool   // whether this process is root's
+	log         io.Writer
 }
 
 func newInstaller(log io.Writer) *installer {
 	return &installer{
-		postgres:  "/usr/lib/postgresql",
-		share:     "/usr/share/postgresql",
-		common:    "/etc/postgresql-common/createcluster.conf",
-		pgbouncer: "/usr/sbin/pgbouncer",
-		deno:      denoDir(),
-		version:   os.Getenv(envPostgres),
-		root:      os.Geteuid() == 0,
-		log:       orDiscard(log),
+		postgres:    "/usr/lib/postgresql",
+		share:       "/usr/share/postgresql",
+		common:      "/etc/postgresql-common/createcluster.conf",
+		pgbouncer:   "/usr/sbin/pgbouncer",
+		deno:        denoDir(),
+		version:     os.Getenv(envPostgres),
+		later:       laterDir(),
+		denoVersion: os.Getenv(envDeno),
+		root:        os.Geteuid() == 0,
+		log:         orDiscard(log),
 	}
 }
 
@@ -190,10 +201,13 @@ func (i *installer) findPostgres() (string, error) {
 		return "", err
 	}
 	for v := newest; v >= oldest; v-- {
-		dir := filepath.Join(i.postgres, strconv.Itoa(v))
-		if exists(filepath.Join(dir, "bin", "postgres")) && exists(filepath.Join(dir, "lib", "pg_cron.so")) &&
-			exists(filepath.Join(i.share, strconv.Itoa(v), "extension", "pg_cron.control")) {
-			return filepath.Join(dir, "bin"), nil
+		if bin, ok := postgresBelow(i.postgres, i.share, v); ok {
+			return bin, nil
+		}
+	}
+	if i.version != "" {
+		if bin, ok := postgresBelow(filepath.Join(i.later, laterPrograms), filepath.Join(i.later, laterShare), oldest); ok {
+			return bin, nil
 		}
 	}
 	which := fmt.Sprintf("%d or newer", oldest)
@@ -202,6 +216,14 @@ func (i *installer) findPostgres() (string, error) {
 	}
 	return "", fmt.Errorf("no PostgreSQL %s with pg_cron in %s (Debian's postgresql-%d and postgresql-%d-cron): %w: run %q",
 		which, i.postgres, oldest, oldest, ErrNotInstalled, installCommand)
+}
+
+// postgresBelow returns the directory of the programs of a version, if it is complete.
+func postgresBelow(programs, share string, v int) (bin string, ok bool) {
+	dir := filepath.Join(programs, strconv.Itoa(v))
+	return filepath.Join(dir, "bin"), exists(filepath.Join(dir, "bin", "postgres")) &&
+		exists(filepath.Join(dir, "lib", "pg_cron.so")) &&
+		exists(filepath.Join(share, strconv.Itoa(v), "extension", "pg_cron.control"))
 }
 
 // wantedPostgres returns the oldest and the newest version that may be taken.
@@ -216,24 +238,51 @@ func (i *installer) wantedPostgres() (oldest, newest int, err error) {
 	return v, v, nil
 }
 
-// findDeno finds the Deno that package.json pins.
+// findDeno finds the wanted version of Deno, one of those that are pinned.
 func (i *installer) findDeno() (string, error) {
 	if i.deno == "" {
 		return "", errors.New("no Deno: internal/stack/deno is not found: run from inside the module")
 	}
-	path := filepath.Join(i.deno, "node_modules", "deno", "deno")
+	var pinned []string
+	for _, dir := range i.denoDirs() {
+		version, err := pinnedDeno(dir)
+		if err != nil {
+			return "", err
+		}
+		if i.denoVersion == "" || i.denoVersion == version {
+			return denoIn(dir)
+		}
+		pinned = append(pinned, version)
+	}
+	return "", fmt.Errorf("%s is %q; it must be one of %s", envDeno, i.denoVersion, strings.Join(pinned, ", "))
+}
+
+// denoDirs returns the directories with a package.json that pins a Deno: the current
+// one, and the one that Supabase's platform embeds.
+func (i *installer) denoDirs() []string { return []string{i.deno, filepath.Join(i.deno, "platform")} }
+
+// pinnedDeno returns the version of Deno that a directory's package.json pins.
+func pinnedDeno(dir string) (string, error) {
 	var wanted struct {
 		Dependencies map[string]string `json:"dependencies"`
 	}
+	err := readJSONFile(filepath.Join(dir, "package.json"), &wanted)
+	return wanted.Dependencies["deno"], err
+}
+
+// denoIn finds the Deno that a directory's package.json pins.
+func denoIn(dir string) (string, error) {
+	pinned, err := pinnedDeno(dir)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "node_modules", "deno", "deno")
 	var found struct {
 		Version string `json:"version"`
 	}
-	if err := readJSONFile(filepath.Join(i.deno, "package.json"), &wanted); err != nil {
-		return "", err
-	}
-	err := readJSONFile(filepath.Join(i.deno, "node_modules", "deno", "package.json"), &found)
-	if pinned := wanted.Dependencies["deno"]; err != nil || found.Version != pinned || !exists(path) {
-		return "", fmt.Errorf("no Deno %s in %s (by npm): %w: run %q", pinned, i.deno, ErrNotInstalled, installCommand)
+	err = readJSONFile(filepath.Join(dir, "node_modules", "deno", "package.json"), &found)
+	if err != nil || found.Version != pinned || !exists(path) {
+		return "", fmt.Errorf("no Deno %s in %s (by npm): %w: run %q", pinned, dir, ErrNotInstalled, installCommand)
 	}
 	return path, nil
 }
@@ -260,9 +309,14 @@ func (i *installer) install(ctx context.Context) error {
 			return fmt.Errorf("installing PgBouncer: %w", err)
 		}
 	}
-	if _, err := i.findDeno(); err != nil {
-		if err := i.installDeno(ctx); err != nil {
-			return fmt.Errorf("installing Deno: %w", err)
+	if i.deno == "" {
+		return errors.New("installing Deno: internal/stack/deno is not found: run from inside the module")
+	}
+	for _, dir := range i.denoDirs() {
+		if _, err := denoIn(dir); err != nil {
+			if err := i.installDeno(ctx, dir); err != nil {
+				return fmt.Errorf("installing Deno: %w", err)
+			}
 		}
 	}
 	postgres, postgresErr := i.findPostgres()
@@ -285,6 +339,11 @@ func (i *installer) say(format string, args ...any) {
 // installPostgres installs Debian's packages. A setting prevents them from creating a
 // cluster.
 func (i *installer) installPostgres(ctx context.Context) error {
+	if i.version == laterPostgres {
+		if offered, err := i.offersLater(ctx); err != nil || !offered {
+			return errors.Join(err, i.installLater(ctx))
+		}
+	}
 	if err := i.mayInstall(ctx); err != nil {
 		return err
 	}
@@ -380,39 +439,47 @@ func (i *installer) asRoot(ctx context.Context, stdin io.Reader, args ...string)
 	if !i.root {
 		args = append([]string{"sudo", "-n"}, args...)
 	}
-	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin = stdin
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(output.String()))
+	return quietly(cmd)
+}
+
+// run runs a command with an environment, this process's if it is nil, and shows its
+// output only if it fails.
+func run(ctx context.Context, env []string, args ...string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = env
+	return quietly(cmd)
+}
+
+// quietly runs a command, and shows its output only if it fails.
+func quietly(cmd *exec.Cmd) error {
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(output))
 	}
 	return nil
 }
 
 // installDeno installs what package-lock.json pins, without running scripts of packages:
 // Deno's script would only move the program.
-func (i *installer) installDeno(ctx context.Context) error {
-	if i.deno == "" {
-		return errors.New("internal/stack/deno is not found: run from inside the module")
-	}
+func (i *installer) installDeno(ctx context.Context, dir string) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return fmt.Errorf("it is installed by npm, which comes with Node.js: %w", err)
 	}
 	i.say("installing Deno by npm ci")
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	cmd.Dir = i.deno
+	cmd.Dir = dir
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci in %s: %w\n%s", i.deno, err, bytes.TrimSpace(output))
+		return fmt.Errorf("npm ci in %s: %w\n%s", dir, err, bytes.TrimSpace(output))
 	}
-	programs, err := filepath.Glob(filepath.Join(i.deno, "node_modules", "@deno", "*", "deno"))
+	programs, err := filepath.Glob(filepath.Join(dir, "node_modules", "@deno", "*", "deno"))
 	if err != nil {
 		return err
 	}
 	if len(programs) != 1 {
 		return fmt.Errorf("npm has no Deno for %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
-	path := filepath.Join(i.deno, "node_modules", "deno", "deno")
+	path := filepath.Join(dir, "node_modules", "deno", "deno")
 	if err := os.Link(programs[0], path); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}

@@ -27,6 +27,7 @@ func newMachine(t *testing.T, programs map[string]string) *machine {
 		m.write("bin/"+name, "#!/bin/sh\necho \"${0##*/} $*\" >> \"$MACHINE/calls\"\n"+script, 0o755)
 	}
 	m.write("deno/package.json", `{"dependencies": {"deno": "1.2.3"}}`, 0o644)
+	m.write("deno/platform/package.json", `{"dependencies": {"deno": "1.1.0"}}`, 0o644)
 	t.Setenv("MACHINE", m.dir)
 	t.Setenv("PATH", filepath.Join(m.dir, "bin")+":/usr/bin:/bin")
 	m.installer = &installer{
@@ -34,6 +35,7 @@ func newMachine(t *testing.T, programs map[string]string) *machine {
 		share:     filepath.Join(m.dir, "share"),
 		common:    filepath.Join(m.dir, "common", "createcluster.conf"),
 		pgbouncer: filepath.Join(m.dir, "sbin", "pgbouncer"),
+		later:     filepath.Join(m.dir, "cache", "later"),
 		deno:      filepath.Join(m.dir, "deno"),
 		log:       &m.output,
 	}
@@ -87,7 +89,7 @@ echo 'postgresql-9-cron - Run periodic jobs in PostgreSQL'`
 
 const npm = `
 mkdir -p node_modules/deno node_modules/@deno/linux-x64-glibc
-echo '{"version": "1.2.3"}' > node_modules/deno/package.json
+sed 's/.*"deno": "\([0-9.]*\)".*/{"version": "\1"}/' package.json > node_modules/deno/package.json
 echo program > node_modules/@deno/linux-x64-glibc/deno`
 
 // Proves which PostgreSQL is taken: the newest with pg_cron, and that what is
@@ -161,6 +163,120 @@ func TestPostgresVersionIsChosen(t *testing.T) {
 	}
 }
 
+// Proves that the Deno of the wanted version is taken, the current one if none is
+// named, and that an unknown version is refused with those that there are.
+func TestDenoVersionIsChosen(t *testing.T) {
+	m := newMachine(t, map[string]string{"npm": npm})
+	for _, dir := range m.installer.denoDirs() {
+		if err := m.installer.installDeno(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for version, want := range map[string]string{"": "deno/node_modules", "1.2.3": "deno/node_modules", "1.1.0": "deno/platform/node_modules"} {
+		m.installer.denoVersion = version
+		if got, err := m.installer.findDeno(); err != nil || got != filepath.Join(m.dir, want, "deno", "deno") {
+			t.Errorf("%q: %s, %v", version, got, err)
+		}
+	}
+	m.installer.denoVersion = "1.1.1"
+	if _, err := m.installer.findDeno(); err == nil || !strings.Contains(err.Error(), `STACK_DENO_VERSION is "1.1.1"; it must be one of 1.2.3, 1.1.0`) {
+		t.Errorf("a version that is not pinned: %v", err)
+	}
+}
+
+// aptLater stands for an apt of which the machine's own repositories have no
+// PostgreSQL 17, and those of the later Debian have it.
+const aptLater = `
+case "$*" in
+indextargets*) printf 'contrib http://mirror.test/debian/\nmain http://mirror.test/debian/\n' ;;
+*--download-only*)
+  dir=$(sed -n 's/^Dir::Cache "\(.*\)";/\1/p' "$APT_CONFIG")
+  cp "$dir/sources.list" "$MACHINE/sources.list"
+  touch "$dir/archives/postgresql-17.deb" "$dir/archives/libc6.deb" ;;
+esac`
+
+// dpkgLater unpacks what matters: programs, libraries, a loader that runs patchelf, and
+// a program that has no place in the folder.
+const dpkgLater = `
+case "$2" in
+*libc6.deb)
+  mkdir -p "$3/usr/lib/some-arch" "$3/usr/bin"
+  printf '#!/bin/sh\necho "patchelf $*" >> "$MACHINE/calls"\n' > "$3/usr/lib/some-arch/ld-linux.so.2"
+  chmod +x "$3/usr/lib/some-arch/ld-linux.so.2"
+  touch "$3/usr/bin/su" ;;
+*)
+  mkdir -p "$3/usr/lib/postgresql/17/bin" "$3/usr/lib/postgresql/17/lib" "$3/usr/share/postgresql/17/extension"
+  touch "$3/usr/lib/postgresql/17/bin/postgres" "$3/usr/lib/postgresql/17/lib/pg_cron.so" "$3/usr/share/postgresql/17/extension/pg_cron.control" ;;
+esac`
+
+// Proves that the version which this machine's packages lack is unpacked into a folder
+// without root, from the repository that the machine uses and no other; that its
+// programs get the folder's libraries and nothing else is kept; that it is found only
+// when it is asked for; and that a failure leaves nothing behind.
+func TestInstallLater(t *testing.T) {
+	if !exists(debianKeys) {
+		t.Skip(debianKeys + " is not on this machine")
+	}
+	programs := map[string]string{"apt-get": aptLater, "apt-cache": "", "dpkg-deb": dpkgLater}
+	m := newMachine(t, programs)
+	m.installer.version = "17"
+	if err := m.installer.installPostgres(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	later := m.installer.later
+	bin, err := m.installer.findPostgres()
+	if err != nil || bin != filepath.Join(later, "usr/lib/postgresql/17/bin") {
+		t.Errorf("found %q, %v", bin, err)
+	}
+	if got, want := m.read("sources.list"), "deb [signed-by="+debianKeys+"] http://mirror.test/debian/ trixie main\n"; got != want {
+		t.Errorf("it fetched from %q, want %q", got, want)
+	}
+	calls := m.read("calls")
+	for _, want := range []string{
+		"--set-interpreter " + later + "/usr/lib/some-arch/ld-linux.so.2 --force-rpath --set-rpath " + later + "/usr/lib/some-arch ",
+		"/usr/lib/postgresql/17/bin/postgres\n",
+	} {
+		if !strings.Contains(calls, want) {
+			t.Errorf("no call has %q:\n%s", want, calls)
+		}
+	}
+	if exists(filepath.Join(later, "usr/bin")) {
+		t.Error("a program of another package was kept")
+	}
+	m.installer.version = ""
+	if bin, err := m.installer.findPostgres(); err == nil {
+		t.Errorf("no version was asked for, and it took %s", bin)
+	}
+
+	programs["dpkg-deb"] = "echo 'no space left'; exit 1"
+	m = newMachine(t, programs)
+	m.installer.version = "17"
+	if err := m.installer.installPostgres(t.Context()); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("unpacking failed, and the error is %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(m.installer.later)); err != nil || len(left) != 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
+
+// Proves that the machine's own package of the version is preferred to the folder, and
+// that a machine without a repository of Debian is told what to do.
+func TestInstallLaterIsTheLastResort(t *testing.T) {
+	m := newMachine(t, map[string]string{"apt-get": aptGet, "apt-cache": aptCache})
+	m.installer.version, m.installer.root = "17", true
+	if err := m.installer.installPostgres(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if bin, err := m.installer.findPostgres(); err != nil || bin != filepath.Join(m.dir, "lib/17/bin") {
+		t.Errorf("found %q, %v", bin, err)
+	}
+	m = newMachine(t, map[string]string{"apt-get": "echo main http://mirror.test/ubuntu/", "apt-cache": ""})
+	m.installer.version = "17"
+	if err := m.installer.installPostgres(t.Context()); err == nil || !strings.Contains(err.Error(), "add PostgreSQL's own repository") {
+		t.Errorf("without a repository of Debian: %v", err)
+	}
+}
+
 // Proves that Install installs what is missing, the newest PostgreSQL that is
 // offered, by sudo where it is not root, without a cluster of Debian's own, and
 // Deno without running a script; and that it then has nothing more to do.
@@ -196,8 +312,10 @@ func TestInstall(t *testing.T) {
 			if settings := m.read("common/createcluster.conf"); settings != "# settings\n" {
 				t.Errorf("the settings were left as %q", settings)
 			}
-			if m.read("deno/node_modules/deno/deno") != "program\n" {
-				t.Error("Deno is not in its place")
+			for _, dir := range []string{"deno", "deno/platform"} {
+				if m.read(dir+"/node_modules/deno/deno") != "program\n" {
+					t.Errorf("the Deno of %s is not in its place", dir)
+				}
 			}
 			if !strings.Contains(m.output.String(), "lib/17/bin") || !strings.Contains(m.output.String(), "terraform-here") {
 				t.Errorf("it says:\n%s", m.output.String())
