@@ -13,10 +13,15 @@ import (
 // readability is the check whether the reader could read everything.
 var readability = []Check{
 	{
-		Code: "not_readable", Theme: Readability, Asked: Healthy,
+		Code: "not_readable", Theme: Readability, Planning: Warning, Asked: Healthy,
 		Facts: []facts.Part{"server"},
 		Find: func(s *Subject) (found []Finding) {
-			for _, state := range []facts.State{facts.Filtered, facts.Forbidden, facts.Locked} {
+			states := []facts.State{facts.Filtered, facts.Forbidden, facts.Locked}
+			if s.Planning {
+				// What a plan needs and may not read is an error of its own.
+				states = states[2:]
+			}
+			for _, state := range states {
 				var tables []string
 				for _, table := range slices.Sorted(maps.Keys(s.Relations)) {
 					if s.Relations[table] == state {
@@ -33,6 +38,11 @@ var readability = []Check{
 				names := strings.Join(tables, ", ")
 				f := Finding{Object: names, Message: fmt.Sprintf("What %s would say is not known, because %s.", names, why)}
 				if state == facts.Locked {
+					for _, table := range tables {
+						if holder, ok := s.Locks[table]; ok {
+							f.Message += fmt.Sprintf(" %s is locked by %s.", table, holder)
+						}
+					}
 					f.Remedy = "Find the statement in `pg_stat_activity`, or ask again later."
 				}
 				if slices.Contains(tables, "auto_backup.settings") || slices.Contains(tables, "auto_backup.runs") {

@@ -132,11 +132,14 @@ func examples() map[string][]example {
 		"not_readable": {
 			{what: "missing", change: relation("vault.secrets", facts.Missing)},
 			{what: "altered", change: relation("vault.secrets", facts.Altered)},
-			{what: "forbidden", change: relation("vault.secrets", facts.Forbidden), says: "What vault.secrets would say is not known, because the role postgres may not read it", remedy: "supabase_read_only_user"},
-			{what: "filtered", change: relation("cron.job", facts.Filtered), says: "row level security hides rows from the role postgres"},
+			{what: "forbidden", mode: asked, change: relation("vault.secrets", facts.Forbidden), says: "What vault.secrets would say is not known, because the role postgres may not read it", remedy: "supabase_read_only_user"},
+			{what: "filtered", mode: asked, change: relation("cron.job", facts.Filtered), says: "row level security hides rows from the role postgres"},
 			{what: "locked", change: relation("public.backup_logs", facts.Locked), says: "has locked it", remedy: "pg_stat_activity"},
-			{what: "the settings", change: relation("auto_backup.settings", facts.Forbidden), says: "auto_backup.settings", condition: Failing},
-			{what: "the runs", change: relation("auto_backup.runs", facts.Filtered), says: "auto_backup.runs", condition: Failing},
+			{what: "locked by a session", change: all(relation("public.backup_logs", facts.Locked), func(s *Subject) {
+				s.Locks = map[string]facts.LockHolder{"public.backup_logs": {Process: 4711, Role: "authenticated", Application: "a\u202epp", State: "idle in transaction", Since: now}}
+			}), says: "public.backup_logs is locked by process 4711 of role authenticated (app, idle in transaction since 2026-11-23T12:00:00Z)."},
+			{what: "the settings", mode: asked, change: relation("auto_backup.settings", facts.Forbidden), says: "auto_backup.settings", condition: Failing},
+			{what: "the runs", mode: asked, change: relation("auto_backup.runs", facts.Filtered), says: "auto_backup.runs", condition: Failing},
 		},
 		"database_read_only": {
 			{what: "a standby", change: func(s *Subject) { s.Server.InRecovery = true }, says: "is a standby in recovery", remedy: "primary"},

@@ -20,12 +20,14 @@ type Request struct {
 	// uses and that is not there is nil.
 	Parameters map[string]any
 	// Strict turns into an error what otherwise leaves a part out: a relation that
-	// exists and cannot be read, or lacks a column. It also waits for locks. Use it
-	// where something that may not be read must not count as missing.
+	// exists and cannot be read, or lacks a column. It also waits for locks, though
+	// not for long. Use it where something that may not be read must not count as
+	// missing.
 	Strict bool
 }
 
-// repeats is how often a statement is sent again after a deadlock.
+// repeats is how often a statement is sent again after a deadlock, or after it has met
+// a lock that it leaves out at the next attempt.
 const repeats = 2
 
 // Ask asks a database for some parts, in one statement that writes nothing.
@@ -48,14 +50,15 @@ func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
 	}
 	found, err := db.Query(ctx, postgres.ReadOnly, s.sql, args...)
 	for range repeats {
-		if state := postgres.SQLState(err); state != "40P01" && state != "55P03" {
+		state := postgres.SQLState(err)
+		if state != "40P01" && (state != lockNotAvailable || request.Strict) {
 			break
 		}
 		// Somebody alters a table at this moment.
 		found, err = db.Query(ctx, postgres.ReadOnly, s.sql, args...)
 	}
 	if err != nil {
-		return Document{}, err
+		return Document{}, ExplainLock(ctx, db, err)
 	}
 	var document Document
 	if err := json.Unmarshal(found, &document); err != nil {

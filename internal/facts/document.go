@@ -16,6 +16,8 @@ type Document struct {
 
 	// Relations says of each table that was needed whether it could be read.
 	Relations map[string]State `json:"relations"`
+	// Locks are the sessions that have locked these tables, if they could be seen.
+	Locks map[string]LockHolder `json:"locks"`
 	// LeftOut are the parts for which a table could not be read.
 	LeftOut []Part `json:"left_out"`
 	// Each has the parts of single backups.

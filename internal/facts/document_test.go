@@ -46,7 +46,8 @@ func TestAsk(t *testing.T) {
 		"an answer":         {[]any{fine}, 1, nil},
 		"a deadlock":        {[]any{deadlock, fine}, 2, nil},
 		"two locks":         {[]any{locked, deadlock, fine}, 3, nil},
-		"a lock that stays": {[]any{locked, locked, locked}, 3, locked},
+		"a lock that stays": {[]any{locked, locked, locked, `{"public.backup_logs": {"process": 4711}}`}, 4, locked},
+		"an unseen lock":    {[]any{locked, locked, locked, other}, 4, locked},
 		"another error":     {[]any{other}, 1, other},
 		"after a lock":      {[]any{locked, other}, 2, other},
 	} {

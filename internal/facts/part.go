@@ -59,13 +59,13 @@ type relation struct {
 	columns []string
 }
 
-//go:embed parts/*.sql with/*.sql wrapper.sql read.sql
+//go:embed parts/*.sql with/*.sql wrapper.sql read.sql locks.sql
 var files embed.FS
 
 // library is all that the files hold.
 type library struct {
-	parts, with   map[string]source
-	wrapper, read string
+	parts, with          map[string]source
+	wrapper, read, locks string
 }
 
 var load = sync.OnceValue(func() library {
@@ -96,6 +96,7 @@ var load = sync.OnceValue(func() library {
 	directory("parts", l.parts)
 	directory("with", l.with)
 	l.wrapper, l.read = text("wrapper.sql"), strings.TrimSpace(text("read.sql"))
+	l.locks = text("locks.sql")
 	return l
 })
 

@@ -139,6 +139,15 @@ func TestServer(t *testing.T) {
 	if d, err = p.ask(owner, all); err != nil || d.Relations["auto_backup.runs"] != "locked" || d.Relations["public.backup_logs"] != "locked" {
 		t.Errorf("of locked tables is said %+v, %v", d, err)
 	}
+	if holder := d.Locks["public.backup_logs"]; holder.Process == 0 || holder.Role != "supabase_admin" || holder.State != "idle in transaction" || holder.Since.IsZero() {
+		t.Errorf("the table is said to be locked by %+v", holder)
+	}
+	// Attack 15: a lock on a log made a plan wait for as long as it may.
+	locked := strict
+	locked.Parts = []Part{"log_checks"}
+	if _, err = p.ask(owner, locked); postgres.SQLState(err) != "55P03" || !strings.Contains(err.Error(), "public.backup_logs is locked by process ") || !strings.Contains(err.Error(), "of role supabase_admin") {
+		t.Errorf("strictly, of a locked table is said %v", err)
+	}
 	if want := "caught_up_at, failures, future_runs, history, last_log, last_success, latest, under_way, watchdog"; leftOut(d) != want {
 		t.Errorf("left out are %q, not %s", d.LeftOut, want)
 	}

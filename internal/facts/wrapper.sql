@@ -8,16 +8,28 @@
 -- would raise, and each part that reads one is a query of its own, which
 -- query_to_xml runs only where all that it needs can be read. Its result travels
 -- through XML as hexadecimal digits, because XML would escape the text.
-with needed (relation, columns) as (
-    values @needed@
+-- Nothing waits for a lock for long: the queries are planned after this.
+with limits as materialized (
+    select set_config('lock_timeout', '5s', true) as lock_timeout
 ),
 
--- The tables whose readers would wait.
-locked (oid) as materialized (
-    select l.relation
+needed (relation, columns) as (
+    select v.* from limits cross join (values @needed@) as v
+),
+
+-- The tables whose readers would wait, for a lock or behind somebody who waits for it,
+-- and for which session.
+locked (oid, holder) as materialized (
+    select distinct on (l.relation)
+        l.relation,
+        jsonb_build_object(
+            'process', l.pid, 'role', a.usename, 'application', left(a.application_name, 64), 'state', a.state, 'since', a.xact_start
+        )
     from pg_locks l
-    where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.granted and l.pid <> pg_backend_pid()
+    left join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.pid <> pg_backend_pid()
     and l.database in (0, (select d.oid from pg_database d where d.datname = current_database()))
+    order by l.relation, l.granted desc, a.xact_start
 ),
 
 state as materialized (
@@ -94,6 +106,9 @@ select
     || jsonb_build_object(
         'relations', (
             select coalesce(jsonb_object_agg(r.relation, r.state), '{}') from probed r where r.relation <> ''
+        ),
+        'locks', (
+            select coalesce(jsonb_object_agg(r.relation, l.holder), '{}') from probed r inner join locked l on l.oid = r.oid
         ),
         'left_out', (
             select coalesce(jsonb_agg(distinct a.name order by a.name), '[]') from answered a where not a.ready
