@@ -144,6 +144,28 @@ var modules = map[string]module{
 			u.run(0, "terraform apply -input=false -auto-approve")
 		},
 	},
+	"test-backup": {
+		prepare: func(t *testing.T, u *user, projects ...*stack.Stack) []string {
+			s := projects[0]
+			installer := u.at()
+			installed(installer)
+			backUp(t, s, "succeeded")
+			const live = "select jsonb_build_array((select jsonb_agg(to_jsonb(b)) from auto_backup.settings b), (select jsonb_agg(to_jsonb(r)) from auto_backup.runs r), " +
+				"(select jsonb_agg(to_jsonb(j)) from cron.job j), (select jsonb_agg(to_jsonb(v)) from vault.secrets v))"
+			before, secrets := value(t, s, live), s.SecretDigests()
+			u.run(0, "terraform test -no-color | grep -F 'Success! 3 passed, 0 failed.'")
+			if after := value(t, s, live); after != before || !maps.Equal(s.SecretDigests(), secrets) {
+				t.Errorf("the test has made of the live backup\n%s\n%s", before, after)
+			}
+			return []string{"INSTALLER=" + installer.dir}
+		},
+		check: func(t *testing.T, u *user, s *stack.Stack) {
+			if got := jobs(t, s); got != "auto-backup-nightly 0 6 * * * true, auto-backup-test-nightly 0 6 * * * false, auto-backup-test-watchdog */10 * * * * true, auto-backup-watchdog */10 * * * * true" {
+				t.Errorf("the jobs are %s", got)
+			}
+			u.run(0, `terraform -chdir="$INSTALLER" destroy -input=false -auto-approve`)
+		},
+	},
 	"drift-detection": {check: driftDetection},
 	"many-projects": {
 		others: 1,
