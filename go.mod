@@ -2,6 +2,8 @@ module github.com/aimindset/terraform-provider-aimindset
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/hashicorp/go-version v1.9.0
