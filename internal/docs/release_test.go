@@ -89,8 +89,9 @@ func TestReleaseJobs(t *testing.T) {
 	}
 	order := func(name string, texts ...string) {
 		t.Helper()
-		rest, found := jobs[name], false
+		rest := jobs[name]
 		for _, text := range texts {
+			var found bool
 			if _, rest, found = strings.Cut(rest, text); !found {
 				t.Errorf("the job %s does not have %q in its place", name, text)
 				return
@@ -101,7 +102,7 @@ func TestReleaseJobs(t *testing.T) {
 	order("sign", "needs: build", "environment: release", "permissions: {}", "actions/download-artifact@", "needs.build.outputs.sums", "secrets.GPG_PRIVATE_KEY", "actions/upload-artifact@")
 	order("publish", "needs: [build, sign]", "contents: write", "actions/download-artifact@", "needs.build.outputs.sums", "gh release create")
 	for name, job := range jobs {
-		for text, only := range map[string]string{"secrets.": "sign", "github.token": "publish", "GITHUB_TOKEN": "", "make ": "build", "actions/checkout@": "build", "actions/setup-": "build", "anchore/": "build"} {
+		for text, only := range map[string]string{"secrets.": "sign", "github.token": "publish", "GITHUB_TOKEN": "", "run: make": "build", "actions/checkout@": "build", "actions/setup-": "build", "anchore/": "build"} {
 			if strings.Contains(job, text) && name != only {
 				t.Errorf("the job %s has %q", name, text)
 			}
