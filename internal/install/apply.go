@@ -75,7 +75,7 @@ func (s *Service) Apply(ctx context.Context, spec backup.Spec, found backup.Stat
 			return err
 		}
 		completed := spec.Completed(now)
-		result.Settings = completed.Settings
+		result.Settings, result.Kept = completed.Settings, now.KeptSecrets(completed)
 		return l.apply(ctx, completed, now, &result, done)
 	})
 	return result, err
@@ -87,6 +87,9 @@ type Applied struct {
 	Settings backup.Settings
 	// Revision is the deployment of the Edge Function.
 	Revision string
+	// Kept says, for a person, which secrets were kept because the project did not say
+	// that they are the backup's; empty if none was.
+	Kept string
 }
 
 // ErrInstalledMeanwhile says that another apply has installed the backup after

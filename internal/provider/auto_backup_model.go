@@ -90,6 +90,7 @@ func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 	if was != nil {
 		known.Revision, known.Files, known.Changes = was.Seen.Revision, was.Seen.Files, was.Seen.Changes
 		known.Applied = was.Digests
+		known.Keys = append(known.Keys, was.FormerKeys...)
 		known.Content = func() map[string][]byte {
 			return m.source(ctx, was.Settings).value.Files
 		}

@@ -3,7 +3,10 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
@@ -31,6 +34,9 @@ type applied struct {
 	// RPC is the digest of the SQL function that makes the backup, or "" if there was
 	// none.
 	RPC string `json:"rpc,omitempty"`
+	// FormerKeys are the keys of schedules whose jobs may still be there, because no apply
+	// has finished the jobs since the schedules were removed.
+	FormerKeys []string `json:"former_keys,omitempty"`
 	// Seen is the deployed source when it was last read.
 	Seen seenSource `json:"seen"`
 }
@@ -48,6 +54,17 @@ func (a *applied) instance() string {
 		return ""
 	}
 	return a.Settings.Instance
+}
+
+// formerKeys returns the keys of the jobs that an apply which did not finish its jobs
+// may have left: those of the former schedules and of those before.
+func (a *applied) formerKeys(schedules map[string]attr.Value) []string {
+	keys := slices.Collect(maps.Keys(schedules))
+	if a != nil {
+		keys = append(keys, a.FormerKeys...)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // privateState is the private part of a resource's state, in a request or a

@@ -267,6 +267,10 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		o.done = append(o.done, part)
 		tflog.Info(ctx, "applied a part of the backup", map[string]any{"backup": spec.ID.String(), "part": part.String()})
 	})
+	if result.Kept != "" {
+		// The settings may have been lost after the plan was made.
+		diags.AddAttributeWarning(path.Root("secret_fingerprints"), secretsKept, result.Kept)
+	}
 	verified := err == nil
 	switch {
 	case err != nil && len(o.done) == 0:
@@ -297,6 +301,9 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	}
 	final.rememberSecrets(spec, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
 	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap, RPC: found.RPCs[settings.Function.RPC]}
+	if err != nil && state != nil && !slices.Contains(o.done, backup.PartJobs) {
+		made.FormerKeys = was.formerKeys(state.Schedules.Elements())
+	}
 	if err == nil {
 		made.Seen = seenSource{Revision: result.Revision, Files: made.Digests}
 	}

@@ -401,22 +401,24 @@ func TestFailedAdoption(t *testing.T) {
 }
 
 // TestClaimedSecrets proves that a state knows the secrets which an update has
-// set before it failed, whoever has emptied the project's settings meanwhile: the
-// next apply keeps what is wanted and removes what is not.
+// set before it failed, and the jobs that it was to remove, whoever has emptied the
+// project's settings meanwhile: the next apply keeps what is wanted and removes what
+// is not. If the settings are emptied before the update, it names what it keeps.
 func TestClaimedSecrets(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
 	faulty := p.faulty()
-	config := func(source, secrets string) string {
+	config := func(schedule, secrets string) string {
 		return required + `resource "aimindset_auto_backup" "this" {
-			secrets = {` + secrets + `}
-			alert   = { source = "` + source + `" }
-			verify  = "none"
+			schedules = { daily = { cron = "0 3 * * *" }, ` + schedule + ` = { cron = "0 4 * * 0" } }
+			secrets   = {` + secrets + `}
+			alert     = { source = "` + schedule + `" }
+			verify    = "none"
 		}`
 	}
-	c := newCLI(t, config("First", `KEPT = "first", FIRST = "value"`), p.Environ()...)
+	c := newCLI(t, config("first", `KEPT = "first", FIRST = "value"`), p.Environ()...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
-	c.configure(config("Second", `KEPT = "second", SECOND = "value"`))
+	c.configure(config("second", `KEPT = "second", SECOND = "value"`))
 	faulty.Begin(&stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, Fault: stack.Interfere, Act: func() {
 		p.sql("drop schema auto_backup cascade")
 	}}, nil)
@@ -429,6 +431,27 @@ func TestClaimedSecrets(t *testing.T) {
 	left := p.SecretDigests()
 	if left["KEPT"] == "" || left["SECOND"] == "" || left["FIRST"] != "" {
 		t.Errorf("the secrets are %v", slices.Sorted(maps.Keys(left)))
+	}
+	const jobs = "select string_agg(jobname, ' ' order by jobname) from cron.job where jobname like 'auto-backup-%'"
+	if got := p.value(jobs); got != "auto-backup-daily auto-backup-second auto-backup-watchdog" {
+		t.Errorf("the jobs are %s", got)
+	}
+
+	c.configure(config("third", `KEPT = "third"`))
+	// The apply has planned, and asks for its rights.
+	faulty.Begin(&stack.Trap{Call: stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, Fault: stack.Interfere, Act: func() {
+		p.sql("delete from auto_backup.settings")
+	}}, nil)
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "Secrets of others are kept in the project", "supabase secrets unset --project-ref "+p.ProjectRef+" SECOND")
+	if _, sprung, err := faulty.End(); err != nil || !sprung {
+		t.Fatalf("nothing was deleted: %v", err)
+	}
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+	if left := p.SecretDigests(); left["KEPT"] == "" || left["SECOND"] == "" {
+		t.Errorf("the secrets are %v", slices.Sorted(maps.Keys(left)))
+	}
+	if got := p.value(jobs); got != "auto-backup-daily auto-backup-third auto-backup-watchdog" {
+		t.Errorf("the jobs are %s", got)
 	}
 }
 

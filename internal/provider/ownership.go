@@ -195,6 +195,8 @@ func checkReplacement(found backup.State, asked bool, diags *diag.Diagnostics) {
 		fmt.Sprintf("The creation of backup %s did not finish. What it left in the project is removed or adopted.", found.ID))
 }
 
+const secretsKept = "Secrets of others are kept in the project"
+
 // tellOwnership warns about objects that the plan adopts, about secrets that it
 // leaves behind, and about conflicting jobs.
 func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics) {
@@ -208,7 +210,7 @@ func tellOwnership(spec backup.Spec, found backup.State, diags *diag.Diagnostics
 				spec.ID, strings.Join(names, ", "), spec.ID.ProjectRef, strings.Join(names, " ")))
 	}
 	if kept := found.KeptSecrets(spec); kept != "" {
-		diags.AddAttributeWarning(path.Root("secret_fingerprints"), "Secrets of others are kept in the project", kept)
+		diags.AddAttributeWarning(path.Root("secret_fingerprints"), secretsKept, kept)
 	}
 	for _, job := range found.Conflicts(spec) {
 		tellConflict(spec, job, diags)
