@@ -113,15 +113,15 @@ function importKey(token: string): Promise<CryptoKey> {
   return crypto.subtle.importKey("raw", key, algorithm, false, ["sign", "verify"]);
 }
 
-async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
+async function readBody(request: Request): Promise<ArrayBuffer | null> {
+  const chunks: Blob[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {
     size += chunk.length;
     if (size > LARGEST) return null;
-    chunks.push(chunk);
+    chunks.push(new Blob([chunk]));
   }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  return new Blob(chunks).arrayBuffer();
 }
 
 function refuse(code: string): Response {

@@ -4,6 +4,7 @@ import { isInteger, isRecord } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
 import type { Limits } from "./log.ts";
 import type { Timer } from "./supabase.ts";
+import type { Bytes } from "./token.ts";
 
 /** One run of the backup, requested by the dispatcher. */
 export interface BackupRequest {
@@ -56,7 +57,7 @@ export async function readBody(
   request: Request,
   timer: Timer,
   limits: Limits,
-): Promise<Uint8Array<ArrayBuffer> | Refusal> {
+): Promise<Bytes | Refusal> {
   const { request_bytes: size, request_timeout_ms: ms } = limits;
   const late = new AbortController();
   const stop = timer(ms, () => late.abort());
@@ -144,7 +145,7 @@ export async function readBytes(
   body: ReadableStream<Uint8Array> | null,
   limit: number,
   signal?: AbortSignal,
-): Promise<Uint8Array<ArrayBuffer> | null> {
+): Promise<Bytes | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = body?.getReader();

@@ -9,6 +9,13 @@ import { FakeProject, json, SECRET_KEY, SERVICE_JWT, signed, TOKEN } from "./pro
 
 const SOURCE = new URL("../", import.meta.url);
 
+// What runs the function: the platform chooses the address.
+const PLATFORM = `
+const serve = Deno.serve;
+Deno.serve = (handler) => serve({ hostname: "127.0.0.1", port: 0 }, handler);
+await import("./index.ts");
+`;
+
 /** A deployed function. */
 interface Deployment extends AsyncDisposable {
   readonly url: string;
@@ -23,6 +30,7 @@ async function deploy(config: unknown, env: Record<string, string>): Promise<Dep
     await Deno.copyFile(new URL(name, SOURCE), `${directory}/${name}`);
   }
   await Deno.writeTextFile(`${directory}/config.json`, JSON.stringify(config));
+  await Deno.writeTextFile(`${directory}/platform.js`, PLATFORM);
 
   const process = new Deno.Command(Deno.execPath(), {
     args: [
@@ -33,12 +41,11 @@ async function deploy(config: unknown, env: Record<string, string>): Promise<Dep
       "--no-npm",
       "--allow-env",
       "--allow-net=127.0.0.1",
-      `${directory}/index.ts`,
+      `${directory}/platform.js`,
     ],
     clearEnv: true,
     env: {
       DENO_DIR: `${directory}/cache`,
-      DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0",
       NO_COLOR: "1",
       ...env,
     },
