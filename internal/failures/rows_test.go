@@ -44,6 +44,9 @@ type row struct {
 	// clock makes the real pg_cron tick, or fail to, in a project that rows with the
 	// same clock share.
 	clock clock
+	// reasons are what runs says in brackets where that depends on pg_cron, by its
+	// version. The guide shows all of them.
+	reasons map[string]string
 	// slow rows wait for a real time limit, so they begin first.
 	slow bool
 }
@@ -298,8 +301,9 @@ func rows() []row {
 		{
 			cause: "The real pg_cron has no free connection or worker for its jobs", clock: cannotTick, early: 40 * time.Minute,
 			status: "`scheduler_down`: `tick_failed`, `watchdog_silent`, `due_missed`",
-			// pg_cron notes the failure without a time.
-			wanted: madeUp(noTickAtAll),
+			// pg_cron 1.4 notes the failure without a time.
+			reasons: map[string]string{"1.4": noTickAtAll, "1.6": "its tick failed: connection failed"},
+			wanted:  madeUp("with pg_cron 1.4 " + noTickAtAll + ", with 1.6 its tick failed: connection failed"),
 		},
 		{
 			cause: "The real pg_cron's launcher is stopped", clock: standing,

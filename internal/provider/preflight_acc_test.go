@@ -333,7 +333,7 @@ var brokenProjects = []broken{
 		wants: []finding{fails("schedules", "belongs to role postgres, which may not write cron.job", "permission denied for table job")},
 	},
 	{
-		name: "cron.schedule is closed to postgres", do: "revoke all on all functions in schema cron from postgres, public cascade", undo: "grant all on all functions in schema cron to postgres with grant option; grant execute on function cron.schedule(text, text), cron.schedule(text, text, text), cron.unschedule(bigint), cron.unschedule(name) to public",
+		name: "cron.schedule is closed to postgres", do: "revoke all on all functions in schema cron from postgres, public cascade", undo: "grant all on all functions in schema cron to postgres with grant option; do $$ begin execute (select string_agg(format('grant execute on function %s to public', p.oid::regprocedure), '; ') from pg_proc p where p.pronamespace = 'cron'::regnamespace and p.proname in ('schedule', 'unschedule')); end $$",
 		wants: []finding{fails("", "cron.alter_job may not be executed by role postgres"), fails("", "cron.schedule may not"), fails("", "cron.unschedule may not", "grant execute on all functions in schema cron to postgres")},
 	},
 	{
