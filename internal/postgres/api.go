@@ -64,7 +64,7 @@ func (o *overAPI) Exec(ctx context.Context, script string) error {
 	if _, err := bind(script, nil); err != nil {
 		return err
 	}
-	_, err := o.run(ctx, safePath+";\n"+script, nil, false, nil)
+	_, err := o.run(ctx, scriptSettings+script, nil, false, nil)
 	return err
 }
 

@@ -244,24 +244,25 @@ func TestScripts(t *testing.T) {
 	onEach(t, func(t *testing.T, db DB, table string) {
 		script := "-- a comment; with a semicolon\ncreate table " + table + ` (a int, b text);
 			do $do$ begin perform 1; end; $do$;
-			insert into ` + table + ` values (1, 'it''s; "ação"'), (2, current_setting('search_path'));
+			insert into ` + table + ` values (1, 'it''s; "ação"'), (2, current_setting('search_path')),
+				(3, current_setting('lock_timeout') || ' ' || current_setting('statement_timeout'));
 			select * from ` + table + " -- the end"
 		if err := db.Exec(t.Context(), script); err != nil {
 			t.Fatal(err)
 		}
 		got := must(t, db, ReadWrite, "select jsonb_object_agg(a, b) as result from "+table)
-		if want := `{"1":"it's; \"ação\"","2":"pg_catalog, pg_temp"}`; got != want {
+		if want := `{"1":"it's; \"ação\"","2":"pg_catalog, pg_temp","3":"1min 5min"}`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		err := db.Exec(t.Context(), "insert into "+table+" values (3); insert into "+table+" values (4); select 1 / 0; insert into "+table+" values (5)")
+		err := db.Exec(t.Context(), "insert into "+table+" values (4); insert into "+table+" values (5); select 1 / 0; insert into "+table+" values (5)")
 		if SQLState(err) != "22012" {
 			t.Errorf("got %v", err)
 		}
-		if n := count(t, table); n != 2 {
-			t.Errorf("%d rows, want 2", n)
+		if n := count(t, table); n != 3 {
+			t.Errorf("%d rows, want 3", n)
 		}
 		// Nothing of the script's session is left.
-		if got := must(t, db, ReadWrite, "select to_jsonb(count(*)) as result from "+table); got != "2" {
+		if got := must(t, db, ReadWrite, "select to_jsonb(count(*)) as result from "+table); got != "3" {
 			t.Errorf("got %s", got)
 		}
 	})

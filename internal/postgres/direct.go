@@ -81,7 +81,7 @@ func (d *direct) Query(ctx context.Context, access Access, sql string, args ...a
 		begin = "begin read only"
 	}
 	batch.ExecParams(begin, nil, nil, nil, nil)
-	batch.ExecParams(safePath, nil, nil, nil, nil)
+	batch.ExecParams(settings(access), nil, nil, nil, nil)
 	batch.ExecParams(sql, values, nil, nil, nil)
 	batch.ExecParams("commit", nil, nil, nil, nil)
 
@@ -104,7 +104,7 @@ func (d *direct) Exec(ctx context.Context, script string) error {
 		return err
 	}
 	return d.run(ctx, false, nil, func(conn *pgconn.PgConn) error {
-		return conn.Exec(ctx, safePath+";\n"+script).Close()
+		return conn.Exec(ctx, scriptSettings+script).Close()
 	})
 }
 
@@ -114,7 +114,7 @@ type answer struct {
 	rows   [][]byte
 }
 
-// read reads the results of begin, search path, statement and commit. After the
+// read reads the results of begin, settings, statement and commit. After the
 // commit is confirmed, a failure of the connection does not matter.
 func (a *answer) read(results *pgconn.MultiResultReader) error {
 	committed := false

@@ -125,13 +125,18 @@ func TestOneRoundTrip(t *testing.T) {
 }
 
 // A session says whose it is and looks for nothing in schemas where others may
-// put things; what it sets is gone afterwards.
+// put things; it waits for no lock and works on no statement without end.
 func TestSession(t *testing.T) {
 	t.Parallel()
 	db := openDirect(t, project.DatabaseURL)
-	got := must(t, db, ReadOnly, "select to_jsonb(array[current_setting('application_name'), current_setting('search_path'), current_setting('transaction_read_only')]) as result")
-	if want := `["terraform-provider-aimindset","pg_catalog, pg_temp","on"]`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	const asked = "select to_jsonb(array[current_setting('application_name'), current_setting('search_path'), current_setting('transaction_read_only'), current_setting('lock_timeout'), current_setting('statement_timeout')]) as result"
+	for access, want := range map[Access]string{
+		ReadOnly:  `["terraform-provider-aimindset","pg_catalog, pg_temp","on","10s","2min"]`,
+		ReadWrite: `["terraform-provider-aimindset","pg_catalog, pg_temp","off","1min","2min"]`,
+	} {
+		if got := must(t, db, access, asked); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

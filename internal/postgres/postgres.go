@@ -55,9 +55,35 @@ type DB interface {
 	Close(ctx context.Context) error
 }
 
-// safePath sets the search path of connections and scripts. Temporary tables come
+// safePath is the search path of connections and scripts. Temporary tables come
 // last, because another user of a pooled connection may have created some.
-const safePath = "set local search_path = pg_catalog, pg_temp"
+const safePath = "pg_catalog, pg_temp"
+
+// Limits of statements, for the case that another session holds a lock or that a
+// statement is slower than anybody expected. Without them, one would wait for as long
+// as its context. A statement that goes through the Management API has that API's
+// limits, and some statements limit themselves further.
+const (
+	// readLock is how long a statement that only reads waits for a lock, writeLock
+	// another one or a script.
+	readLock, writeLock = "10s", "60s"
+	// statementTime is how long a statement may take, scriptTime a script.
+	statementTime, scriptTime = "2min", "5min"
+)
+
+// scriptSettings precede a script.
+const scriptSettings = "set local search_path = " + safePath + ";\nset local lock_timeout = '" + writeLock +
+	"';\nset local statement_timeout = '" + scriptTime + "';\n"
+
+// settings is the statement that precedes another one in its transaction.
+func settings(access Access) string {
+	lock := writeLock
+	if access == ReadOnly {
+		lock = readLock
+	}
+	return "select pg_catalog.set_config('search_path', '" + safePath + "', true), pg_catalog.set_config('lock_timeout', '" + lock +
+		"', true), pg_catalog.set_config('statement_timeout', '" + statementTime + "', true)"
+}
 
 // bind returns the texts that are sent for arguments; nil is null. As with the
 // Management API, the database infers the types.

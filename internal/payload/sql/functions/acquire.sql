@@ -5,6 +5,7 @@ create or replace function auto_backup.acquire(backup text, holder text, process
 returns jsonb
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 begin
     insert into auto_backup.leases as l (backup, holder, process, term, since, expires_at)

@@ -9,6 +9,7 @@ create or replace function auto_backup.configure(
 returns jsonb
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 declare
     job record;

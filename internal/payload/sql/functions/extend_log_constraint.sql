@@ -6,6 +6,7 @@ create or replace function auto_backup.extend_log_constraint(refusing jsonb)
 returns void
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 declare
     k record;

@@ -6,6 +6,7 @@ create or replace function auto_backup.leave(backup text)
 returns jsonb
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 begin
     perform from auto_backup.installation i for update;

@@ -5,6 +5,7 @@ create or replace function auto_backup.probe(backup text)
 returns jsonb
 language sql
 set search_path = ''
+set lock_timeout = '10s'
 as $body$
     select jsonb_build_object(
         'id', auto_backup.post(probe.backup, jsonb_build_object('action', 'probe', 'run_id', u.run_id), 30000),

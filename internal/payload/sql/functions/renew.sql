@@ -5,6 +5,7 @@ create or replace function auto_backup.renew(backup text, holder text)
 returns void
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 declare
     other auto_backup.leases;

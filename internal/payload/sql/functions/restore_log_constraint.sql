@@ -5,6 +5,7 @@ create or replace function auto_backup.restore_log_constraint()
 returns jsonb
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 declare
     k record;

@@ -7,6 +7,7 @@ create or replace function auto_backup.unschedule(ids jsonb)
 returns jsonb
 language plpgsql
 set search_path = ''
+set lock_timeout = '60s'
 as $body$
 declare
     job record;
