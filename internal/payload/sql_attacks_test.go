@@ -272,3 +272,40 @@ func (tdb *testDatabase) testForeignCodes(t *testing.T) {
 		}
 	}
 }
+
+// testLockedLogs proves that a lock on both logs hinders neither a tick of a schedule nor
+// the rest of a tick of the watchdog, which says who holds it and goes on when the lock is
+// gone. This is attack 15.
+func (tdb *testDatabase) testLockedLogs(t *testing.T) {
+	ctx := t.Context()
+	s := tdb.newScenario(t)
+	s.change(installed, retrySetting("attempts", 0))
+	s.dispatch("2 06:00")
+	s.succeed(s.latest())
+	patience := func(limit string) {
+		s.exec(t, s.owner, `alter function auto_backup.watch(text, timestamptz) set lock_timeout = '`+limit+`'`)
+	}
+	patience("300ms")
+	defer patience("5s")
+	lock, err := tdb.admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(ctx) }()
+	if _, err := lock.Exec(ctx, `set local application_name = 'psql'; lock table public.backup_logs, public.system_logs in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	held := fmt.Sprintf("which process %d has locked (role supabase_admin, psql, idle in transaction, since ", lock.Conn().PgConn().PID())
+	s.watch("2 06:20", "public.backup_logs cannot be read: canceling statement due to lock timeout, "+held, "public.system_logs cannot be read: canceling statement due to lock timeout, "+held,
+		"public.system_logs cannot be written")
+	if run := s.dispatch("3 06:00"); run == "" {
+		t.Error("the next tick starts no run")
+	}
+	if err := lock.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.watch("3 06:01")
+	if state := one[string](t, s.owner, `select string_agg(state, ' ' order by due_at) from auto_backup.runs where backup = $1`, s.backup); state != "succeeded requested" {
+		t.Errorf("after the lock the runs are %s", state)
+	}
+}

@@ -1504,6 +1504,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("locks of others", tdb.testForeignLocks)
 	t.Run("lines", tdb.testSharedLines)
 	t.Run("codes of others", tdb.testForeignCodes)
+	t.Run("locked logs", tdb.testLockedLogs)
 	t.Run("floods", tdb.testFloods)
 	t.Run("a clock that was wrong", tdb.testFutureRuns)
 	t.Run("an open run of a wrong clock", tdb.testOpenRunOfTheFuture)

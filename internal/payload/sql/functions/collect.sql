@@ -18,6 +18,7 @@ declare
     succeeded integer := 0;
     failed integer := 0;
     under_way integer := 0;
+    began constant timestamptz := clock_timestamp();
 begin
     select
         array_agg(r.run_id),
@@ -38,8 +39,16 @@ begin
     readable := problems = '[]';
 
     for run in
-        select r.* from auto_backup.runs r where r.run_id = any(ids) and r.state <> 'succeeded' order by r.requested_at for update
+        select r.* from auto_backup.runs r
+        where r.run_id = any(ids) and r.state <> 'succeeded'
+        order by r.state = 'failed', r.requested_at
+        for update
     loop
+        -- Each may wait for locks of others.
+        if clock_timestamp() > began + interval '30 seconds' then
+            problems := problems || to_jsonb(text 'some runs were left for the next tick, because of locks');
+            exit;
+        end if;
         begin
             verdict := auto_backup.judge(
                 run,

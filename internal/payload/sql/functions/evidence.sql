@@ -56,7 +56,9 @@ begin
             );
         exception
             when others then
-                problems := problems || to_jsonb('public.backup_logs cannot be read: ' || auto_backup.plain(sqlerrm));
+                problems := problems || to_jsonb(
+                    'public.backup_logs cannot be read: ' || auto_backup.plain(sqlerrm) || auto_backup.locked_by('public.backup_logs', sqlstate)
+                );
         end;
     end if;
     if cardinality(wanted) > 0 then
@@ -131,7 +133,9 @@ begin
             end if;
         exception
             when others then
-                problems := problems || to_jsonb('public.system_logs cannot be read: ' || auto_backup.plain(sqlerrm));
+                problems := problems || to_jsonb(
+                    'public.system_logs cannot be read: ' || auto_backup.plain(sqlerrm) || auto_backup.locked_by('public.system_logs', sqlstate)
+                );
         end;
     end if;
     select coalesce(jsonb_object_agg(f.key, f.value || jsonb_build_object(
