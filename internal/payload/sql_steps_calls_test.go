@@ -233,10 +233,10 @@ const (
 
 var dispatchSteps = []step{
 	{"almost five minutes late", "", fmt.Sprintf(dispatched, "2 06:04:59Z"), "true", dueOf, "2 06:00:00 06:04:59"},
-	{"five minutes late", "", fmt.Sprintf(dispatched, "2 06:05Z"), "true", dueOf, "2 06:05:00 06:05:00"},
+	{"five minutes late", "", fmt.Sprintf(dispatched, "2 06:05Z"), "false", dueOf, "null"},
 	{"the later of two due times", changed("minutes", "[0, 2]"), fmt.Sprintf(dispatched, "2 06:03Z"), "true", dueOf, "2 06:02:00 06:03:00"},
 	{"guarded, five minutes late", changed("guarded", "true"), fmt.Sprintf(dispatched, "2 06:05Z"), "false", dueOf, "null"},
-	{"without a word on guarding", changed("guarded", ""), fmt.Sprintf(dispatched, "2 06:05Z"), "true", dueOf, "2 06:05:00 06:05:00"},
+	{"without a word on guarding", changed("guarded", ""), fmt.Sprintf(dispatched, "2 06:05Z"), "false", dueOf, "null"},
 	{"without a word on guarding, and unreadable", changed("guarded", "") + "\n" + changed("zone", `"Nowhere"`), fmt.Sprintf(dispatched, "2 06:05Z"), "true", dueOf, "2 06:05:00 06:05:00"},
 	{"without a switch", changed("enabled", ""), fmt.Sprintf(dispatched, "2 06:00Z"), "true", dueOf, "2 06:00:00 06:00:00"},
 	{"switched off", changed("enabled", "false"), fmt.Sprintf(dispatched, "2 06:00Z"), "false", dueOf, "null"},

@@ -1542,7 +1542,7 @@ func (tdb *testDatabase) testTicks(t *testing.T) {
 	}{
 		{"on time", func(map[string]any) {}, "2 06:00:02", "2026-03-02 06:00:00"},
 		{"three minutes late", func(map[string]any) {}, "2 06:03:40", "2026-03-02 06:00:00"},
-		{"at a time that somebody gave the job", func(map[string]any) {}, "2 06:30:40", "2026-03-02 06:30:00"},
+		{"at a time that somebody gave the job", func(map[string]any) {}, "2 06:30:40", ""},
 		{"guarded, due", guarded, "2 06:00:02", "2026-03-02 06:00:00"},
 		{"guarded, late", guarded, "2 06:02:00", "2026-03-02 06:00:00"},
 		{"guarded, the other tick", guarded, "2 05:00:01", ""},
@@ -1561,6 +1561,38 @@ func (tdb *testDatabase) testTicks(t *testing.T) {
 			}
 			if again := s.dispatch(c.at); again != "" {
 				t.Error("the same tick started a second run")
+			}
+		})
+	}
+
+	// The provider has compiled the job by rules that are not the database's: whichever
+	// of the two is ahead, there is one backup for each due time, and it is the one by the
+	// database's rules.
+	for name, c := range map[string]struct{ zone, due string }{
+		"the tick comes first":  {"America/Vancouver", "11:00"},
+		"the tick comes second": {"Atlantic/Azores", "04:00"},
+	} {
+		t.Run("compiled by other rules, "+name, func(t *testing.T) {
+			s := tdb.newScenario(t)
+			s.change(installed, schedule("zone", c.zone))
+			for _, day := range []string{"2", "3"} {
+				for hour := range 24 {
+					if hour == 6 {
+						s.dispatch(fmt.Sprintf("%s %02d:00:01", day, hour))
+					}
+					for minute := 0; minute < 60; minute += 10 {
+						s.watch(fmt.Sprintf("%s %02d:%02d:02", day, hour, minute))
+						for _, run := range column[string](t, s.owner, `select run_id::text from auto_backup.runs where backup = $1 and state = 'requested'`, s.backup) {
+							s.accept(run)
+							s.succeed(run)
+						}
+					}
+				}
+			}
+			got := strings.Join(column[string](t, s.owner, `
+				select to_char(due_at at time zone 'UTC', 'DD HH24:MI ') || trigger from auto_backup.runs where backup = $1 order by requested_at`, s.backup), ", ")
+			if want := fmt.Sprintf("02 %s catch_up, 03 %s catch_up", c.due, c.due); got != want {
+				t.Errorf("the runs are %s, want %s", got, want)
 			}
 		})
 	}

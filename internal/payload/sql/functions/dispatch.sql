@@ -1,6 +1,8 @@
 -- The command of a schedule's job. Returns the run's ID, or null if there is nothing
 -- to do: the schedule is disabled, this tick is not due, or the due time already has a
--- run. It raises an error if it cannot start a run that is due: pg_cron records the
+-- run. The database's own rules of the time zone decide what is due, for every job: the
+-- ticks were compiled elsewhere, by rules that may be older or newer, and the watchdog
+-- catches up on what they miss. A second reading would make a second backup. It raises an error if it cannot start a run that is due: pg_cron records the
 -- error, and the watchdog finds the due time without a run.
 create or replace function auto_backup.dispatch(backup text, schedule text, at timestamptz default null)
 returns uuid
@@ -32,16 +34,14 @@ begin
         select max(d) into due from auto_backup.due_times(plan, tick - interval '5 minutes', tick) as d;
     exception
         when others then
-            -- Every tick of an unguarded job is due.
+            -- Every tick of an unguarded job is due, as far as the provider knew.
             if coalesce((plan ->> 'guarded')::boolean, false) then
                 raise;
             end if;
+            due := tick;
     end;
     if due is null then
-        if coalesce((plan ->> 'guarded')::boolean, false) then
-            return null;
-        end if;
-        due := tick;
+        return null;
     end if;
     return auto_backup.start(dispatch.backup, dispatch.schedule, 'schedule', due, 1, false, dispatch.at);
 end
