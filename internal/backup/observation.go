@@ -52,6 +52,8 @@ type ProjectObservation struct {
 	LogConstraints []LogConstraint `json:"log_checks"`
 	// Jobs are all jobs of the project.
 	Jobs []Job `json:"jobs"`
+	// ZoneChanges are the rules of the time zones in use.
+	ZoneChanges ZoneChanges `json:"zone_changes"`
 }
 
 // TokenDigest is the answer of auto_backup.token_digest and auto_backup.key_digest.

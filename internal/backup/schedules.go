@@ -75,6 +75,22 @@ func (s Schedule) Timed() (schedule.Timed, error) {
 	return schedule.Timed{Expr: expression, Location: location}, nil
 }
 
+// In returns the schedule compiled for the rules of a location, which is its time zone
+// as a database reads it.
+func (s Schedule) In(location *time.Location, now time.Time) (Schedule, error) {
+	timed, err := s.Timed()
+	if err != nil {
+		return Schedule{}, err
+	}
+	timed.Location = location
+	compiled, err := schedule.Compile(timed.Expr, location, now)
+	if err != nil {
+		return Schedule{}, err
+	}
+	s.timed, s.UTC, s.Guarded = timed, compiled.UTC, compiled.Guarded
+	return s, nil
+}
+
 // Planned returns the schedule with the UTC expression that a plan has shown. How
 // a schedule is compiled depends on the time of the plan: once the clock of a zone
 // has changed for the last time, a schedule needs fewer ticks than before. The

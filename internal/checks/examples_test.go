@@ -276,6 +276,18 @@ func examples() map[string][]example {
 			{what: "the same time", change: schedulesAt("0 3 * * *", "0 3 * * *"), says: "starts at the same time as schedule \"b\"", attribute: "schedules.a"},
 			{what: "one alone", change: schedulesAt("*/30 * * * *")},
 		},
+		"zone_rules_differ": {
+			{what: "summer time that the provider does not know", change: all(inSaoPaulo(true), func(s *Subject) {
+				s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -10800}, {s.Now.AddDate(0, 6, 0).Truncate(time.Hour).Unix(), -7200}}}
+			}), says: "(UTC-02:00) by the database and", attribute: atTimezone, remedy: "apply again"},
+			{what: "the same rules", change: all(inSaoPaulo(true), func(s *Subject) {
+				s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -10800}}}
+			})},
+			{what: "another zone", change: func(s *Subject) { s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -7200}}} }},
+			{what: "no schedule that is enabled", change: all(inSaoPaulo(false), func(s *Subject) {
+				s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -7200}}}
+			})},
+		},
 		"zone_unknown": {
 			{what: "the backup's", change: func(s *Subject) { s.UnknownZones = []string{kyiv} }, says: "America/Coyhaique is not known", attribute: atTimezone, remedy: "pg_timezone_names"},
 			{what: "a schedule's", change: func(s *Subject) {
@@ -621,5 +633,16 @@ func examples() map[string][]example {
 			{what: "a little", change: func(s *Subject) { s.Clock = now.Add(5 * time.Minute) }},
 			{what: "not compared", change: func(s *Subject) { s.Clock = time.Time{} }},
 		},
+	}
+}
+
+// inSaoPaulo gives the backup another schedule.
+func inSaoPaulo(enabled bool) func(*Subject) {
+	return func(s *Subject) {
+		nightly, err := backup.CompileSchedule("0 3 * * *", nil, backup.DefaultTimezone, enabled, s.Now)
+		if err != nil {
+			panic(err)
+		}
+		s.Spec.Settings.Schedules["nightly"] = nightly
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // theScheduler is the process that starts the jobs.
@@ -84,6 +86,21 @@ var scheduler = []Check{
 		},
 	},
 	{
+		Code: "zone_rules_differ", Theme: Scheduler, Planning: Warning, Asked: Healthy,
+		Facts: []facts.Part{"zone_changes", "server"},
+		Find: func(s *Subject) (found []Finding) {
+			for _, zone := range s.zonesInUse() {
+				_, divergence, err := s.ZoneChanges.Location(zone, s.Server.Now)
+				if err != nil || divergence == nil {
+					continue
+				}
+				found = append(found, About("The clock of "+zone, "goes differently by the rules of the database and by the provider's: at %s it shows %s by the database and %s by the provider. A backup is due when the database says so",
+					text.Time(divergence.At), shown(divergence.At, divergence.Other), shown(divergence.At, divergence.One)).At(atTimezone))
+			}
+			return found
+		},
+	},
+	{
 		Code: "zone_unknown", Theme: Scheduler, Planning: Error,
 		Facts: []facts.Part{"unknown_zones"},
 		Find: func(s *Subject) (found []Finding) {
@@ -99,6 +116,22 @@ var scheduler = []Check{
 			return found
 		},
 	},
+}
+
+// shown is what a clock shows that is ahead of UTC.
+func shown(at time.Time, ahead time.Duration) string {
+	return at.In(time.FixedZone("", int(ahead/time.Second))).Format("15:04 (UTC-07:00)")
+}
+
+// zonesInUse are the time zones of the enabled schedules.
+func (s *Subject) zonesInUse() []string {
+	zones := map[string]bool{}
+	for _, own := range s.Spec.Settings.Schedules {
+		if own.Enabled {
+			zones[own.Zone] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(zones))
 }
 
 // orphans are the jobs whose role does not exist.

@@ -159,6 +159,43 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// TestZoneChanges proves that the rules that are read are those by which the server
+// converts times, for zones with and without summer time, of the parameter and of the
+// settings, and that a zone which the server lacks is left out.
+func TestZoneChanges(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	owner := p.open(p.DatabaseURL, "")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec(`insert into auto_backup.settings (backup, document, owner) values ('one', '{"schedules": {"daily": {"zone": "Europe/Lisbon"}}}', 'test')`)
+	d, err := p.ask(owner, Request{Parts: []Part{"zone_changes"}, Parameters: map[string]any{
+		"zones": `["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "UTC", "Nowhere/At_All"]`,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "Africa/Casablanca America/New_York America/Sao_Paulo Asia/Kathmandu Australia/Lord_Howe Europe/Lisbon"
+	if got := strings.Join(slices.Sorted(maps.Keys(d.ZoneChanges)), " "); got != want {
+		t.Errorf("the zones are %s, want %s", got, want)
+	}
+	for zone, changes := range d.ZoneChanges {
+		for i, change := range changes {
+			var before, after int64
+			row := p.Admin().QueryRow(t.Context(), `
+				select extract(epoch from to_timestamp($2 - 60) at time zone $1)::bigint - ($2 - 60), extract(epoch from to_timestamp($2) at time zone $1)::bigint - $2`, zone, change[0])
+			if err := row.Scan(&before, &after); err != nil || after != change[1] || i > 0 && (before != changes[i-1][1] || before == after) {
+				t.Errorf("%s, change %d: %v; the server says %d, then %d: %v", zone, i, change, before, after, err)
+			}
+		}
+	}
+	if n := len(d.ZoneChanges["America/New_York"]); n < 11 || n > 12 {
+		t.Errorf("New York has %d changes in five and a half years", n)
+	}
+	if n := len(d.ZoneChanges["America/Sao_Paulo"]); n != 1 {
+		t.Errorf("São Paulo has %d changes", n)
+	}
+}
+
 // TestInstalled proves that a request for all installed backups has those that were
 // asked for and those with a row in auto_backup.settings, once each, and that a
 // name reaches the database as it is.

@@ -34,6 +34,10 @@ func (a *assessment) plans() []plan {
 	for _, key := range slices.Sorted(maps.Keys(a.subject.Spec.Settings.Schedules)) {
 		if s := a.subject.Spec.Settings.Schedules[key]; s.Enabled {
 			timed, err := s.Timed()
+			if err == nil {
+				// What is due is the database's to say.
+				timed.Location, _, err = a.subject.ZoneChanges.Location(s.Zone, a.subject.Now)
+			}
 			all = append(all, plan{key, timed, err, a.since(key, s)})
 		}
 	}

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -168,6 +169,42 @@ func TestDue(t *testing.T) {
 func unreadable(s backup.Schedule) string {
 	_, err := s.Timed()
 	return "The schedule daily in auto_backup.settings cannot be read: " + err.Error() + "."
+}
+
+// TestDueByTheDatabase proves that a status goes by the database's rules of a time zone:
+// a backup that was made at the right local time by them is not late, although the
+// provider's rules say that it was due at another time.
+func TestDueByTheDatabase(t *testing.T) {
+	t.Parallel()
+	plans := func(rules backup.ZoneChanges) []plan {
+		daily, err := backup.CompileSchedule("0 3 * * *", nil, backup.DefaultTimezone, true, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := assessment{subject: checks.Subject{Now: now}}
+		if err := json.Unmarshal([]byte(`{"settings": {}}`), &a.subject.OfBackup); err != nil {
+			t.Fatal(err)
+		}
+		a.subject.Spec.Settings.Schedules = map[string]backup.Schedule{"daily": daily}
+		a.subject.ZoneChanges = rules
+		return a.plans()
+	}
+	for name, c := range map[string]struct {
+		rules backup.ZoneChanges
+		want  string
+	}{
+		"not asked":   {nil, "06:00"},
+		"the same":    {backup.ZoneChanges{backup.DefaultTimezone: {{0, -10800}}}, "06:00"},
+		"summer time": {backup.ZoneChanges{backup.DefaultTimezone: {{0, -7200}}}, "05:00"},
+	} {
+		got := plans(c.rules)
+		if len(got) != 1 || got[0].err != nil {
+			t.Fatalf("%s: the schedules are %+v", name, got)
+		}
+		if due := got[0].Expr.Next(got[0].Location, now, 1)[0].UTC().Format("15:04"); due != c.want {
+			t.Errorf("%s: the next backup is due at %s, want %s", name, due, c.want)
+		}
+	}
 }
 
 // TestOverdue proves since when a success is waited for, how long, and what is said

@@ -69,7 +69,7 @@ type Service struct {
 
 // NewService makes the Service of a project. The DB stays the caller's to close.
 func NewService(ref string, api API, db postgres.DB) *Service {
-	s := &shared{ref: ref, api: api, db: db, asked: map[backup.Name]bool{}, statements: semaphore.NewWeighted(mostStatements)}
+	s := &shared{ref: ref, api: api, db: db, asked: map[backup.Name]bool{}, zones: map[string]bool{}, statements: semaphore.NewWeighted(mostStatements)}
 	return &Service{Ref: ref, API: watchedAPI{s}, DB: watchedDB{s}, shared: s}
 }
 
@@ -254,6 +254,17 @@ func (s *Service) PublicKeys(ctx context.Context) ([]string, error) {
 	}
 	return digests, nil
 }
+
+// ZoneChanges are the database's rules of time zones, read with the database's part of
+// a backup, which need not be installed. A zone that the database lacks is not among
+// them.
+func (s *Service) ZoneChanges(ctx context.Context, name backup.Name, zones []string) (backup.ZoneChanges, error) {
+	return s.shared.ZoneChanges(ctx, name, zones)
+}
+
+// KnownZoneChanges are the database's rules of time zones, as far as they were read in
+// this run already. It reads nothing.
+func (s *Service) KnownZoneChanges() backup.ZoneChanges { return s.shared.KnownZoneChanges() }
 
 // Query runs one statement in the project's database.
 func (s *Service) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {

@@ -38,14 +38,22 @@ type shared struct {
 	mu        sync.Mutex
 	functions *reading[[]supabase.Function]
 	secrets   *reading[[]supabase.Secret]
-	database  *reading[map[backup.Name]backup.Observation]
+	database  *reading[projectRead]
 	// These are not forgotten, as nothing that is written here changes them: the
 	// project's API keys, and what the token and the role may do.
 	keys                               *reading[[]supabase.APIKey]
 	mayWriteFunctions, mayWriteSecrets *reading[struct{}]
 	role                               *reading[databaseRole]
-	// asked are the names of all backups that were asked for.
+	// asked are the names of all backups that were asked for, zones the time zones.
 	asked map[backup.Name]bool
+	zones map[string]bool
+}
+
+// projectRead is the database's part of all backups, and the time zones about which
+// it was asked besides those of the settings.
+type projectRead struct {
+	backups map[backup.Name]backup.Observation
+	zones   []string
 }
 
 // A reading is one read, running or done. Its result is valid once done is closed.
@@ -93,43 +101,97 @@ func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observa
 		if err != nil {
 			return backup.Observation{}, err
 		}
-		if found, ok := r.value[name]; ok {
+		if found, ok := r.value.backups[name]; ok {
 			return found, nil
 		}
 		// The statement was sent before this name was asked for, and the
 		// backup is not installed. The next statement has it.
-		s.mu.Lock()
-		if s.database == r {
-			s.database = nil
-		}
-		s.mu.Unlock()
+		s.drop(r)
 	}
+}
+
+// drop forgets what the database said, unless somebody has asked again since.
+func (s *shared) drop(r *reading[projectRead]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.database == r {
+		s.database = nil
+	}
+}
+
+// ZoneChanges are the database's rules of time zones, for a backup that may not be
+// installed. A zone that the database does not know is not among them.
+func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []string) (backup.ZoneChanges, error) {
+	s.mu.Lock()
+	s.asked[name] = true
+	for _, zone := range zones {
+		s.zones[zone] = true
+	}
+	s.mu.Unlock()
+	for {
+		r, err := join(ctx, s, &s.database, s.readDatabase)
+		if err != nil {
+			return nil, err
+		}
+		var found backup.ZoneChanges
+		for _, observation := range r.value.backups {
+			found = observation.ZoneChanges
+			break
+		}
+		if !slices.ContainsFunc(zones, func(zone string) bool { return found[zone] == nil && !slices.Contains(r.value.zones, zone) }) {
+			return found, nil
+		}
+		s.drop(r)
+	}
+}
+
+// KnownZoneChanges are the database's rules of time zones as far as the database was
+// read in this run.
+func (s *shared) KnownZoneChanges() backup.ZoneChanges {
+	s.mu.Lock()
+	r := s.database
+	s.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	select {
+	case <-r.done:
+		for _, observation := range r.value.backups {
+			return observation.ZoneChanges
+		}
+	default:
+	}
+	return nil
 }
 
 // observed are the parts of an observation. What they read has to be readable: a
 // job that one may not see must not count as missing.
 var observed = []facts.Part{
 	"extensions", "installation", "backups", "functions", "rpcs", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest",
-	"lease",
+	"lease", "zone_changes",
 }
 
 // readDatabase reads the database's part of all backups that are installed or were
 // asked for.
-func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Observation, error) {
+func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 	s.mu.Lock()
-	names := slices.Sorted(maps.Keys(s.asked))
+	names, zones := slices.Sorted(maps.Keys(s.asked)), slices.Sorted(maps.Keys(s.zones))
 	s.mu.Unlock()
 	trusted, err := json.Marshal(payload.LoadDispatcher().Functions)
 	if err != nil {
-		return nil, err
+		return projectRead{}, err
+	}
+	others, err := json.Marshal(append([]string{}, zones...))
+	if err != nil {
+		return projectRead{}, err
 	}
 	found, err := facts.Ask(ctx, s.db, facts.Request{
 		Parts:   observed,
 		Backups: names, Installed: true, Strict: true,
-		Parameters: map[string]any{"trusted": string(trusted)},
+		Parameters: map[string]any{"trusted": string(trusted), "zones": string(others)},
 	})
 	if err != nil {
-		return nil, err
+		return projectRead{}, err
 	}
 	all := make(map[backup.Name]backup.Observation, len(found.Each))
 	for name, own := range found.Each {
@@ -137,10 +199,10 @@ func (s *shared) readDatabase(ctx context.Context) (map[backup.Name]backup.Obser
 	}
 	for _, name := range names {
 		if _, ok := all[name]; !ok {
-			return nil, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
+			return projectRead{}, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
 		}
 	}
-	return all, nil
+	return projectRead{backups: all, zones: zones}, nil
 }
 
 // forget makes the next caller read again.

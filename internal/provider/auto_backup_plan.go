@@ -56,6 +56,10 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		return
 	}
 	plan.keepDurations(state)
+	r.followDatabase(ctx, &wanted.Settings, plan, state, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
 	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.Secrets.Elements(), fingerprints: &r.projects.fingerprints}
 	if !replaced {
 		p.state = state
@@ -112,6 +116,28 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		r.warnOfFunction(ctx, spec, plan, &resp.Diagnostics)
 	}
 	// Another empty plan needs no more requests.
+}
+
+// followDatabase compiles the schedules by the database's rules of their time zones,
+// which decide when a backup is due. It reads them for a new backup and for new time
+// zones; otherwise a refresh has read them, and without one the provider's rules do.
+func (r *autoBackupResource) followDatabase(ctx context.Context, settings *backup.Settings, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
+	ref := plan.ProjectRef.ValueString()
+	service, err := r.projects.service(ref)
+	if err != nil {
+		addError(diags, "Cannot reach the project", err)
+		return
+	}
+	var rules backup.ZoneChanges
+	if state == nil || !plan.Schedules.Equal(state.Schedules) || !plan.Timezone.Equal(state.Timezone) {
+		if rules, err = service.ZoneChanges(ctx, backup.Name(plan.Name.ValueString()), settings.Zones()); err != nil {
+			addError(diags, "Cannot read the project", r.projects.explain(ctx, ref, err))
+			return
+		}
+	} else {
+		rules = service.KnownZoneChanges()
+	}
+	*settings = settings.Following(rules, time.Now())
 }
 
 // planProject sets the backup's project and ID in the plan.
