@@ -33,19 +33,21 @@ func NewLocation(name string, changes []Change) (*time.Location, error) {
 	data = append(data, "TZif2"...)
 	data = append(data, make([]byte, second+header-len(data))...)
 	for at, count := range map[int]int{32: n, 36: n, 40: len(abbreviation)} {
-		binary.BigEndian.PutUint32(data[second+at:], uint32(count)) //nolint:gosec // a count of small lists
+		binary.BigEndian.PutUint32(data[second+at:], uint32(count))
 	}
+	var before time.Time
 	for i, c := range changes {
-		if i > 0 && !changes[i-1].At.Before(c.At) {
+		if i > 0 && !before.Before(c.At) {
 			return nil, fmt.Errorf("time zone %q: the change at %s is out of order", name, c.At.UTC().Format(time.RFC3339))
 		}
-		data = binary.BigEndian.AppendUint64(data, uint64(c.At.Unix())) //nolint:gosec // two's complement is what the format has
+		before = c.At
+		data = binary.BigEndian.AppendUint64(data, uint64(c.At.Unix()))
 	}
 	for i := range changes {
 		data = append(data, byte(i))
 	}
 	for _, c := range changes {
-		data = binary.BigEndian.AppendUint32(data, uint32(c.Offset/time.Second)) //nolint:gosec // as above
+		data = binary.BigEndian.AppendUint32(data, uint32(c.Offset/time.Second))
 		data = append(data, 0, 0)
 	}
 	data = append(data, abbreviation...)
