@@ -382,6 +382,12 @@ func (p *project) traces(name string) []string {
 	return left
 }
 
+// tick starts a run of a schedule as its job would so long ago, if it was due then.
+func (p *project) tick(key string, ago time.Duration) {
+	p.t.Helper()
+	p.asPostgres(fmt.Sprintf("do $$ begin perform auto_backup.start('auto-backup', '%s', 'schedule', date_trunc('minute', t.at), 1, false, t.at) from (select now() - interval '%d s' as at) t; end $$", key, ago/time.Second))
+}
+
 // signatureModule returns the module with which an own function keeps the contract.
 func signatureModule(t *testing.T) string {
 	t.Helper()

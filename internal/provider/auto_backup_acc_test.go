@@ -62,7 +62,7 @@ func TestLifecycle(t *testing.T) {
 				},
 				{
 					PreConfig: func() {
-						p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'nightly'); end $$")
+						p.tick("nightly", 0)
 						p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 						if rows := p.value("select count(*) from public.backup_articles a inner join public.system_logs s on s.context ->> 'backup_id' = a.backup_id::text where s.type = 'auto_backup'"); rows != "1000" {
 							p.t.Errorf("the backup holds %s articles", rows)
@@ -276,7 +276,7 @@ func TestRotation(t *testing.T) {
 						if left := p.traces("auto-backup"); strings.Contains(strings.Join(left, " "), "TOKEN_NEXT") {
 							p.t.Errorf("the rotation left %v", left)
 						}
-						p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'daily'); end $$")
+						p.tick("daily", 0)
 						p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 					},
 					Config:           p.config(`rotate_token = "2026-11"`),

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -131,10 +132,10 @@ func TestNoSecretLeaks(t *testing.T) {
 
 			// A success and a failure of the backup itself.
 			token := p.value("select decrypted_secret from vault.decrypted_secrets where name = 'auto-backup/token'")
-			p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'nightly', now() - interval '2 minutes'); end $$")
+			p.tick("nightly", 2*time.Minute)
 			p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 			p.sql("alter table public.articles rename column title to headline")
-			p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'nightly', now() - interval '1 minute'); end $$")
+			p.tick("nightly", 1*time.Minute)
 			p.await("1", "select count(*) from public.system_logs where type = 'auto_backup_error' and context -> 'alert' ->> 'state' = 'delivered'")
 
 			// Failures of the provider: an access token that the API refuses, and

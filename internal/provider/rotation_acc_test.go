@@ -20,6 +20,7 @@ func TestRotationLosesNoTick(t *testing.T) {
 		resource "aimindset_auto_backup" "this" {
 			rotate_token = var.token
 			verify       = "none"
+			schedules    = { daily = { cron = "* * * * *" } }
 		}`, append(p.Environ(), "TF_VAR_token=0")...)
 	c.run(0, "apply", "-auto-approve", "-no-color")
 

@@ -195,7 +195,7 @@ func TestTakeOver(t *testing.T) {
 	if got := p.value(daily); got != adopted {
 		t.Errorf("the adopted job had the id %s and has %s", adopted, got)
 	}
-	p.asPostgres("do $$ begin perform auto_backup.dispatch('auto-backup', 'secondary'); end $$")
+	p.tick("secondary", 0)
 	p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 	unchanged := func(when string) {
 		t.Helper()
