@@ -819,7 +819,7 @@ func rows() []row {
 		},
 		{
 			cause:  "Every backup fails for two days",
-			status: "`failing`: `rpc_http`",
+			status: "`failing`: `rpc_http`, `overdue`",
 			wanted: outcome{"schedule failed `rpc_http`, retry failed `rpc_http`, schedule failed `rpc_http`, retry failed `rpc_http`; overdue",
 				"`backup_logs`: 4 × failed; `system_logs`: 4 × `auto_backup_error` by the function, `auto_backup_error` by the watchdog",
 				"2 × one, by the function, no additional one for being overdue"},
@@ -835,6 +835,7 @@ func rows() []row {
 					s.showsStatus(s.due.Add(25 * time.Hour))
 					s.must(s.watch(s.due.Add(30 * time.Hour)))
 					s.settle()
+					s.showsStatus(s.due.Add(30*time.Hour + time.Minute))
 				}
 			},
 		},
