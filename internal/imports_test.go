@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"internal/plsql":               {},
 	"internal/codes":               {},
 	"internal/history":             {},
-	"internal/facts":               {"internal/backup", "internal/history", "internal/postgres", "internal/supabase"},
+	"internal/facts":               {"internal/backup", "internal/history", "internal/postgres", "internal/supabase", "internal/text"},
 	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source", "internal/text"},
 	"internal/schedule":            {"internal/text"},
 	"internal/payload":             {"internal/codes", "internal/source"},
