@@ -63,7 +63,7 @@ func ExplainLock(ctx context.Context, db Querier, err error) error {
 	var holders map[string]LockHolder
 	found, failure := db.Query(ctx, postgres.ReadOnly, load().locks)
 	if failure != nil || json.Unmarshal(found, &holders) != nil || len(holders) == 0 {
-		return fmt.Errorf("%w: another session has locked a table, and has released it since; run again", err)
+		return fmt.Errorf("%w: another session has a lock that it waited for; find it in pg_locks and pg_stat_activity, and run again", err)
 	}
 	var words []string
 	for _, table := range slices.Sorted(maps.Keys(holders)) {

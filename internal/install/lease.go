@@ -337,7 +337,7 @@ func (l *lease) write(ctx context.Context, sql string, args ...any) (answer json
 		answer, err = l.send(ctx, sql, args...)
 		return err
 	})
-	return answer, err
+	return answer, facts.ExplainLock(ctx, l.service, err)
 }
 
 func (l *lease) send(ctx context.Context, sql string, args ...any) (json.RawMessage, error) {
@@ -358,7 +358,7 @@ func (l *lease) script(ctx context.Context, text string) error {
 	// The name and the holder are safe inside quotes: a name has letters, digits
 	// and hyphens only, and a holder hexadecimal digits.
 	guard := payload.LoadDispatcher().Lock + fmt.Sprintf("lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin perform auto_backup.renew('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
-	return l.repeat(ctx, func() error {
+	err := l.repeat(ctx, func() error {
 		sent := l.service.now()
 		err := l.service.DB.Exec(ctx, guard+text)
 		if err == nil {
@@ -366,6 +366,7 @@ func (l *lease) script(ctx context.Context, text string) error {
 		}
 		return leaseError(err)
 	})
+	return facts.ExplainLock(ctx, l.service, err)
 }
 
 // repeat sends statements again while their outcome is unknown, or when the
