@@ -509,19 +509,26 @@ func TestRemovedMeanwhile(t *testing.T) {
 
 // TestFailedCreationWithoutSettings proves that what a failed creation has left
 // starts again also when somebody has removed the settings, which say that it
-// did not come to its end.
+// did not come to its end. Without them nothing but the state says whose the secret
+// is, so that stays, and writing it takes the permission of the configuration.
 func TestFailedCreationWithoutSettings(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{})
-	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {
-		secrets = { EXTRA = "value" }
-		verify  = "none"
-	}`, p.Environ()...)
+	config := func(adopt string) string {
+		return required + `resource "aimindset_auto_backup" "this" {
+			secrets        = { EXTRA = "value" }
+			verify         = "none"
+			adopt_existing = ` + adopt + `
+		}`
+	}
+	c := newCLI(t, config("false"), p.Environ()...)
 	p.InterceptAPI(refusing(http.MethodPost, "/functions/deploy"))
 	c.run(1, "apply", "-auto-approve", "-no-color")
 	p.InterceptAPI(nil)
 	p.sql("delete from auto_backup.settings")
-	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "A failed creation is repeated", "1 added, 0 changed, 1 destroyed")
+	c.says(c.run(1, "apply", "-auto-approve", "-no-color"), "A failed creation is repeated", "the function secret EXTRA", "adopt_existing = true")
+	c.configure(config("true"))
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "1 added, 0 changed, 0 destroyed")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 }
 
