@@ -33,7 +33,8 @@ const (
 	// PostgreSQL to run, for example 17. Without it the newest one is run.
 	envPostgres = "STACK_POSTGRES_VERSION"
 	// envDeno names the environment variable with the version of Deno to run, one of
-	// those that are pinned in deno and deno/platform. Without it the first is run.
+	// those that are pinned in deno and deno/platform, or "platform" for the second.
+	// Without it the first is run.
 	envDeno          = "STACK_DENO_VERSION"
 	terraformVersion = "1.11.4"
 	terraformOldest  = "1.11.0"
@@ -134,7 +135,7 @@ type installer struct {
 	// later is the folder with the installation of a later Debian (see installLater),
 	// which is found only if its version is asked for.
 	later       string
-	denoVersion string // the version of Deno to take; the current one if empty
+	denoVersion string // the version of Deno to take, or "platform"; the current one if empty
 	root        bool   // whether this process is root's
 	log         io.Writer
 }
@@ -249,12 +250,12 @@ func (i *installer) findDeno() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if i.denoVersion == "" || i.denoVersion == version {
+		if i.denoVersion == "" || i.denoVersion == version || i.denoVersion == filepath.Base(dir) {
 			return denoIn(dir)
 		}
 		pinned = append(pinned, version)
 	}
-	return "", fmt.Errorf("%s is %q; it must be one of %s", envDeno, i.denoVersion, strings.Join(pinned, ", "))
+	return "", fmt.Errorf("%s is %q; it must be %s or platform", envDeno, i.denoVersion, strings.Join(pinned, ", "))
 }
 
 // denoDirs returns the directories with a package.json that pins a Deno: the current

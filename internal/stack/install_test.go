@@ -172,14 +172,14 @@ func TestDenoVersionIsChosen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for version, want := range map[string]string{"": "deno/node_modules", "1.2.3": "deno/node_modules", "1.1.0": "deno/platform/node_modules"} {
+	for version, want := range map[string]string{"": "deno/node_modules", "1.2.3": "deno/node_modules", "1.1.0": "deno/platform/node_modules", "platform": "deno/platform/node_modules"} {
 		m.installer.denoVersion = version
 		if got, err := m.installer.findDeno(); err != nil || got != filepath.Join(m.dir, want, "deno", "deno") {
 			t.Errorf("%q: %s, %v", version, got, err)
 		}
 	}
 	m.installer.denoVersion = "1.1.1"
-	if _, err := m.installer.findDeno(); err == nil || !strings.Contains(err.Error(), `STACK_DENO_VERSION is "1.1.1"; it must be one of 1.2.3, 1.1.0`) {
+	if _, err := m.installer.findDeno(); err == nil || !strings.Contains(err.Error(), `STACK_DENO_VERSION is "1.1.1"; it must be 1.2.3, 1.1.0 or platform`) {
 		t.Errorf("a version that is not pinned: %v", err)
 	}
 }
