@@ -43,9 +43,9 @@ func (e *RightsError) Unwrap() []error { return e.Missing }
 // rights are what a change needs beyond writing to the database as postgres.
 type rights struct {
 	functions, secrets, keys bool
-	// log is the right to alter public.backup_logs, removal to drop schema
-	// auto_backup.
-	log, removal bool
+	// log is the right to alter public.backup_logs, agent to set up the role
+	// auto_backup_agent, removal to drop schema auto_backup.
+	log, agent, removal bool
 }
 
 // rightsToApply are the rights that an apply of spec needs.
@@ -61,7 +61,9 @@ func rightsToApply(spec backup.Spec, found backup.State) rights {
 			need.functions = true
 		case backup.PartLogConstraint:
 			need.log = spec.ExtendLogConstraint
-		case backup.PartExtensions, backup.PartDispatcher, backup.PartJobs:
+		case backup.PartDispatcher:
+			need.agent = true
+		case backup.PartExtensions, backup.PartJobs:
 			// The role postgres, which databaseRights asks for, may write these.
 		}
 	}
@@ -119,6 +121,11 @@ type databaseRole struct {
 	SchemaOwner string `json:"schema_owner"`
 	LogOwner    string `json:"log_owner"`
 	LogWidened  bool   `json:"log_widened"`
+	// AgentMissing says that there is no role auto_backup_agent, AgentAllowed that
+	// the database role may create it or, if there is one, make it the owner of a
+	// function.
+	AgentMissing bool `json:"agent_missing"`
+	AgentAllowed bool `json:"agent_allowed"`
 }
 
 func (s *shared) readRole(ctx context.Context) (role databaseRole, err error) {
@@ -162,6 +169,13 @@ func (s *Service) databaseRights(ctx context.Context, need rights) []error {
 		return missing
 	case role.ReadOnly:
 		lacks("the database accepts no writes from %s (transaction_read_only is on); connect to the primary, and switch default_transaction_read_only off", role.User)
+	}
+	switch {
+	case !need.agent || role.AgentAllowed:
+	case role.AgentMissing:
+		lacks("%s may not create the role auto_backup_agent, with which the jobs write outside their schema; as a superuser (on Supabase, ask its support), run: alter role %s createrole", role.User, role.User)
+	default:
+		lacks("the role auto_backup_agent was not created by %s, which may not make it the owner of a function; as a superuser (on Supabase, ask its support), run: grant auto_backup_agent to %s with admin option", role.User, role.User)
 	}
 	if need.removal && role.SchemaOwner != "" {
 		lacks("the schema auto_backup belongs to role %s, and %s may not drop it; as that role or a superuser, run: alter schema auto_backup owner to %s", role.SchemaOwner, role.User, backup.JobOwner)

@@ -165,7 +165,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	lease := read("lease.sql")
 	d.Lease = script([]string{lease}, leaseFunctions, nil, []string{"drop schema auto_backup_wanted cascade;"})
 	texts := strings.Replace(read("codes.sql"), "@codes@", string(codeRows()), 1)
-	d.Install = script([]string{lease, read("schema.sql")}, functions, []string{read("view.sql")}, []string{texts, read("grants.sql"), read("record.sql")})
+	d.Install = script([]string{lease, read("schema.sql")}, functions, []string{read("view.sql")}, []string{texts, read("grants.sql"), read("agent.sql"), read("record.sql")})
 	d.Version = LoadContract().FunctionVersion + "+" + source.Digest([]byte(d.Install + d.Remove))[:8]
 	return d
 })

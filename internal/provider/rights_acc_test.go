@@ -60,7 +60,9 @@ func TestRightsFirst(t *testing.T) {
 		token, database string
 		// refused are the requests that the token may not make; nil refuses none.
 		refused func(method, path string) bool
-		says    []string
+		// before is what is done in the database, after undoes it.
+		before, after string
+		says          []string
 	}{
 		{
 			what:  "a token that may only read, beside a database URL that may write",
@@ -90,19 +92,30 @@ func TestRightsFirst(t *testing.T) {
 			refused: func(_, path string) bool { return strings.HasSuffix(path, "/api-keys") },
 			says:    []string{"API Keys", "Read"},
 		},
+		{
+			what: "a database role that may not create roles", token: p.AccessToken, database: p.DatabaseURL,
+			before: "alter role postgres nocreaterole", after: "alter role postgres createrole",
+			says: []string{"auto_backup_agent", "alter role postgres createrole"},
+		},
 	}
 	refuse := func(operation, arguments, verb string) {
 		t.Helper()
 		before := p.everything()
 		for _, test := range cases {
-			if operation != "create" && strings.Contains(test.what, "API keys") {
-				continue // they are needed for the watchdog's key, once
+			if operation != "create" && (strings.Contains(test.what, "API keys") || test.before != "") {
+				continue // the watchdog's key and the role of the database are set up once
 			}
 			c.configure(required + p.configAs(test.token, test.database, arguments))
 			if test.refused != nil {
 				p.forbid(test.refused)
 			}
+			if test.before != "" {
+				p.sql(test.before)
+			}
 			out := c.run(1, verb, "-auto-approve", "-no-color")
+			if test.after != "" {
+				p.sql(test.after)
+			}
 			p.InterceptAPI(nil)
 			c.says(out, append(test.says, "nothing was changed")...)
 			if after := p.everything(); after != before {

@@ -15,7 +15,7 @@ do $do$
 declare
     role name;
 begin
-    foreach role in array array['anon', 'authenticated', 'service_role', 'authenticator', 'supabase_read_only_user']::name[] loop
+    foreach role in array array['anon', 'authenticated', 'service_role', 'authenticator', 'supabase_read_only_user', 'auto_backup_agent']::name[] loop
         if pg_catalog.to_regrole(role::text) is not null then
             execute pg_catalog.format('revoke all on schema auto_backup from %I cascade', role);
             execute pg_catalog.format('revoke all on all tables in schema auto_backup from %I cascade', role);

@@ -1,6 +1,7 @@
 -- Makes postgres the owner of the schema and everything in it, so that it can be
 -- changed. A pg_cron job belongs to the role that schedules it, which must be
--- postgres too: another role's job of the same name would be a second job.
+-- postgres too: another role's job of the same name would be a second job. Functions
+-- of auto_backup_agent are left to agent.sql.
 do $do$
 declare
     o record;
@@ -29,7 +30,7 @@ begin
         where p.pronamespace = pg_catalog.to_regnamespace('auto_backup') and p.prokind = 'f'
         order by rank
     loop
-        continue when o.owner = current_user;
+        continue when o.owner = current_user or (o.kind = 'function' and o.owner = 'auto_backup_agent');
         begin
             -- Changing the owner needs the rights of the owning role. Postgres can grant
             -- them to itself: before PostgreSQL 16 unless that role is a superuser, since
@@ -68,7 +69,13 @@ begin
         grant all on schema auto_backup to current_user;
         grant all on all tables in schema auto_backup to current_user;
         grant all on all sequences in schema auto_backup to current_user;
-        grant all on all functions in schema auto_backup to current_user;
+        for o in
+            select p.oid::pg_catalog.regprocedure::text as name
+            from pg_catalog.pg_proc p
+            where p.pronamespace = 'auto_backup'::pg_catalog.regnamespace and p.proowner = current_user::pg_catalog.regrole
+        loop
+            execute pg_catalog.format('grant all on function %s to current_user', o.name);
+        end loop;
     end if;
 end
 $do$;

@@ -54,16 +54,16 @@ begin
     -- The panel shows only the row in backup_logs.
     if run.code = 'interrupted' or (run.state = 'succeeded' and close.verdict ->> 'logged_by' = 'function') then
         begin
-            update public.backup_logs l
-            set
-                success = run.state = 'succeeded',
-                records_affected = coalesce(run.records, 0),
-                details = case run.state
+            perform auto_backup.write_outside('close', jsonb_build_object(
+                'run_id', run.run_id,
+                'success', run.state = 'succeeded',
+                'records', coalesce(run.records, 0),
+                'details', case run.state
                     when 'succeeded' then
                         format('Backup automático ID: %s - Total: %s registros', run.backup_id, coalesce(run.records, 0))
                     else 'Backup automático interrompido: ' || auto_backup.reason(run.code, run.sqlstate, run.error)
                 end
-            where l.id = run.run_id and l.details like 'Backup automático iniciado%';
+            ));
         exception
             when others then
                 problems := problems || to_jsonb('public.backup_logs cannot be written: ' || auto_backup.plain(sqlerrm));

@@ -88,7 +88,22 @@ begin
         end if;
     end if;
 
-    with granted (object, owner, acl, standard) as (
+    with log as (
+        -- Where postgres may grant them. The roles of foreign tables are a finding.
+        select c.oid, 'public.' || c.relname as name, c.relrowsecurity, n.privileges
+        from (
+            values
+            ('public.system_logs', array['SELECT', 'INSERT', 'UPDATE']), ('public.backup_logs', array['SELECT', 'UPDATE'])
+        ) as n (name, privileges)
+        inner join pg_catalog.pg_class c on c.oid = to_regclass(n.name) and c.relkind in ('r', 'p')
+        where to_regrole('auto_backup_agent') is not null and pg_has_role('postgres', c.relowner, 'usage')
+    ),
+
+    agent as (
+        select r.* from pg_catalog.pg_roles r where r.rolname = 'auto_backup_agent'
+    ),
+
+    granted (object, owner, acl, standard) as (
         select 'schema auto_backup', n.nspowner, n.nspacl, acldefault('n', n.nspowner)
         from pg_catalog.pg_namespace n
         where n.nspname = 'auto_backup'
@@ -131,12 +146,19 @@ begin
         union all
         -- The view history calls it with the rights of whoever reads the view.
         select 'outcomes()', 'public', 'EXECUTE'
+        union all
+        -- Another role owns it.
+        select 'write_outside(text, jsonb)', 'postgres', 'EXECUTE'
+        union all
+        select l.name, 'auto_backup_agent', r.privilege
+        from log l
+        cross join unnest(l.privileges) as r (privilege)
     ),
 
     wrong as (
         select p.role, 'has ' as verb, p.object, p.privilege
         from present p
-        where p.role in ('public', 'anon', 'authenticated', 'service_role', 'authenticator', 'supabase_read_only_user')
+        where p.role in ('public', 'anon', 'authenticated', 'service_role', 'authenticator', 'supabase_read_only_user', 'auto_backup_agent')
         and not exists (
             select from needed n where n.object = p.object and n.role = p.role and n.privilege = p.privilege
         )
@@ -146,6 +168,10 @@ begin
         where not exists (
             select from present p where p.object = n.object and p.role = n.role and p.privilege = n.privilege
         )
+        and not exists (
+            select from log l
+            where case when l.name = n.object then has_table_privilege(n.role, l.oid, n.privilege) end
+        )
     ),
 
     per_object as (
@@ -154,9 +180,32 @@ begin
         group by w.role, w.verb, w.object
     ),
 
+    about_agent (words) as (
+        select 'is missing' where not exists (select from agent)
+        union all
+        select 'may log in, inherit rights, create roles or databases, replicate, or bypass row level security'
+        from agent a
+        where a.rolcanlogin or a.rolinherit or a.rolcreaterole or a.rolcreatedb or a.rolsuper or a.rolreplication or a.rolbypassrls
+        union all
+        select 'is a member of ' || pg_get_userbyid(m.roleid)
+        from agent a inner join pg_catalog.pg_auth_members m on m.member = a.oid
+        union all
+        select 'has the member ' || pg_get_userbyid(m.member)
+        from agent a inner join pg_catalog.pg_auth_members m on m.roleid = a.oid and pg_get_userbyid(m.member) <> 'postgres'
+        union all
+        select 'lacks its policy on ' || l.name
+        from log l
+        where l.relrowsecurity
+        and not exists (select from pg_catalog.pg_policy y where y.polrelid = l.oid and y.polname = 'auto_backup_agent')
+    ),
+
     per_role as (
         select 'role ' || p.role as object, left(string_agg(p.words, '; ' order by p.words), 400) as words
-        from per_object p
+        from (
+            select o.role, o.words from per_object o
+            union all
+            select 'auto_backup_agent', a.words from about_agent a
+        ) as p
         group by p.role
     )
 

@@ -21,7 +21,7 @@ begin
         raise exception 'auto_backup: the settings of backup "%" lack the function''s URL', post.backup
         using errcode = 'AB003';
     end if;
-    return net.http_post(
+    return auto_backup.request(
         url := document #>> '{function,url}',
         headers := jsonb_build_object(
             'Content-Type', 'application/json',

@@ -7,8 +7,10 @@ set search_path = ''
 as $body$
 #variable_conflict use_variable
 begin
-    insert into public.system_logs (type, message, context)
-    values ('auto_backup_error', report.message, report.context || '{"reported_by": "watchdog"}');
+    perform auto_backup.write_outside('log', jsonb_build_object(
+        'type', 'auto_backup_error', 'message', report.message,
+        'context', report.context || '{"reported_by": "watchdog"}'
+    ));
     return null;
 exception
     when others then

@@ -52,15 +52,8 @@ begin
         if last.code = 'not_sent' then
             -- pg_net must not send both requests when its worker continues.
             begin
-                delete from net.http_request_queue q
-                where q.ctid in (
-                    select w.ctid
-                    from net.http_request_queue w
-                    where w.id = last.request_id
-                    and case
-                        when pg_column_size(w.body) <= 2048 then position(convert_to(last.run_id::text, 'UTF8') in w.body) > 0
-                    end
-                    for update skip locked
+                perform auto_backup.write_outside(
+                    'withdraw', jsonb_build_object('request_id', last.request_id, 'run_id', last.run_id)
                 );
             exception
                 when others then

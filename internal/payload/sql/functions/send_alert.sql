@@ -50,7 +50,7 @@ begin
 
     begin
         -- Without a key the alert function may refuse the call; its response will show that.
-        request := net.http_post(
+        request := auto_backup.request(
             url := document #>> '{alert,url}',
             headers := '{"Content-Type": "application/json"}' || auto_backup.key_headers(incident.backup),
             body := jsonb_build_object(

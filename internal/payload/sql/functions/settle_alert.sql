@@ -28,18 +28,15 @@ begin
     returning r.posted_at into posted_at;
 
     begin
-        update public.system_logs l
-        set context = l.context || jsonb_build_object('alert', jsonb_strip_nulls(jsonb_build_object(
-            'state', settle_alert.state, 'by', settle_alert.alerted_by, 'http_status', settle_alert.http_status,
-            'at', auto_backup.rfc3339(settle_alert.at)
-        )))
-        where l.type = 'auto_backup_error'
-        and l.created_at >= coalesce(posted_at, now() - interval '1 day') - interval '10 seconds'
-        and l.context ->> 'reported_by' = 'watchdog'
-        and case incident.kind
-            when 'failed' then l.context ->> 'run_id' = incident.run_id::text
-            else l.context ->> 'incident_id' = incident.incident_id::text
-        end;
+        perform auto_backup.write_outside('log_alert', jsonb_build_object(
+            'since', coalesce(posted_at, now() - interval '1 day') - interval '10 seconds',
+            'key', case incident.kind when 'failed' then 'run_id' else 'incident_id' end,
+            'id', case incident.kind when 'failed' then incident.run_id::text else incident.incident_id::text end,
+            'alert', jsonb_strip_nulls(jsonb_build_object(
+                'state', settle_alert.state, 'by', settle_alert.alerted_by, 'http_status', settle_alert.http_status,
+                'at', auto_backup.rfc3339(settle_alert.at)
+            ))
+        ));
         return null;
     exception
         when others then

@@ -1,0 +1,27 @@
+-- Queues a request in pg_net and returns its ID. Until version 0.11, Supabase lets
+-- pg_net's function run with the rights of its owner, and does not let every role call
+-- it; no other role can attach code to its queue then.
+create or replace function auto_backup.request(url text, headers jsonb, body jsonb, timeout_milliseconds integer)
+returns bigint
+language plpgsql
+set search_path = ''
+as $body$
+#variable_conflict use_variable
+begin
+    if exists (
+        select from pg_catalog.pg_proc p
+        inner join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = 'net' and p.proname = 'http_post' and p.prosecdef
+        and not (has_schema_privilege('auto_backup_agent', n.oid, 'usage') and has_function_privilege('auto_backup_agent', p.oid, 'execute'))
+    ) then
+        return net.http_post(
+            url := request.url, headers := request.headers, body := request.body,
+            timeout_milliseconds := request.timeout_milliseconds
+        );
+    end if;
+    return auto_backup.write_outside('request', jsonb_build_object(
+        'url', request.url, 'headers', request.headers, 'body', request.body,
+        'timeout_milliseconds', request.timeout_milliseconds
+    ));
+end
+$body$;
