@@ -31,7 +31,7 @@ const (
 const face = "provider"
 
 // outside are the packages that exist for tests, the demo and the benchmark only.
-var outside = []string{"stack", "failures", "faults", "fleet", "docs", "mutation"}
+var outside = []string{"stack", "failures", "attacks", "faults", "fleet", "docs", "mutation"}
 
 var house = flag.Bool("house", false, "print the size of each package")
 

