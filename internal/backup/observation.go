@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
 // Known is what a Terraform state or an earlier observation knows of a backup. It
@@ -53,7 +55,7 @@ type ProjectObservation struct {
 	// Jobs are all jobs of the project.
 	Jobs []Job `json:"jobs"`
 	// ZoneChanges are the rules of the time zones in use.
-	ZoneChanges ZoneChanges `json:"zone_changes"`
+	ZoneChanges schedule.Rules `json:"zone_changes"`
 }
 
 // TokenDigest is the answer of auto_backup.token_digest and auto_backup.key_digest.

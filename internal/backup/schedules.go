@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // Schedule is one schedule of a backup: as it was written, and compiled for
@@ -68,7 +69,7 @@ func (s Schedule) Timed() (schedule.Timed, error) {
 	if err != nil {
 		return schedule.Timed{}, err
 	}
-	location, err := schedule.LoadZone(s.Zone)
+	location, err := zone.Load(s.Zone)
 	if err != nil {
 		return schedule.Timed{}, err
 	}

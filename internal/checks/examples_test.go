@@ -6,6 +6,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
 func parameter(name, value string) func(*Subject) {
@@ -278,14 +279,14 @@ func examples() map[string][]example {
 		},
 		"zone_rules_differ": {
 			{what: "summer time that the provider does not know", change: all(inSaoPaulo(true), func(s *Subject) {
-				s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -10800}, {s.Now.AddDate(0, 6, 0).Truncate(time.Hour).Unix(), -7200}}}
+				s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -10800}, {s.Now.AddDate(0, 6, 0).Truncate(time.Hour).Unix(), -7200}}}
 			}), says: "(UTC-02:00) by the database and", attribute: atTimezone, remedy: "apply again"},
 			{what: "the same rules", change: all(inSaoPaulo(true), func(s *Subject) {
-				s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -10800}}}
+				s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -10800}}}
 			})},
-			{what: "another zone", change: func(s *Subject) { s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -7200}}} }},
+			{what: "another zone", change: func(s *Subject) { s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -7200}}} }},
 			{what: "no schedule that is enabled", change: all(inSaoPaulo(false), func(s *Subject) {
-				s.ZoneChanges = backup.ZoneChanges{backup.DefaultTimezone: {{0, -7200}}}
+				s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -7200}}}
 			})},
 		},
 		"zone_unknown": {

@@ -12,6 +12,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // watchdogPatience is how long the watchdog may be silent.
@@ -234,7 +235,7 @@ func (s *Subject) failedTick(j wantedJob) []Finding {
 		when = "at a time that pg_cron did not note"
 		own := s.Spec.Settings.Schedules[j.key]
 		expression, err := schedule.Parse(own.Cron)
-		location, errZone := schedule.LoadZone(own.Zone)
+		location, errZone := zone.Load(own.Zone)
 		if err == nil && errZone == nil {
 			at, _ = expression.Latest(location, s.Now.AddDate(-1, 0, 0), s.Now)
 		}

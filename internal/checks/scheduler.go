@@ -9,8 +9,8 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
-	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // theScheduler is the process that starts the jobs.
@@ -89,12 +89,15 @@ var scheduler = []Check{
 		Code: "zone_rules_differ", Theme: Scheduler, Planning: Warning, Asked: Healthy,
 		Facts: []facts.Part{"zone_changes", "server"},
 		Find: func(s *Subject) (found []Finding) {
-			for _, zone := range s.zonesInUse() {
-				_, divergence, err := s.ZoneChanges.Location(zone, s.Server.Now)
+			shown := func(at time.Time, ahead time.Duration) string {
+				return at.In(time.FixedZone("", int(ahead/time.Second))).Format("15:04 (UTC-07:00)")
+			}
+			for _, name := range s.zonesInUse() {
+				_, divergence, err := s.ZoneChanges.Location(name, s.Server.Now)
 				if err != nil || divergence == nil {
 					continue
 				}
-				found = append(found, About("The clock of "+zone, "goes differently by the rules of the database and by the provider's: at %s it shows %s by the database and %s by the provider. A backup is due when the database says so",
+				found = append(found, About("The clock of "+name, "goes differently by the rules of the database and by the provider's: at %s it shows %s by the database and %s by the provider. A backup is due when the database says so",
 					text.Time(divergence.At), shown(divergence.At, divergence.Other), shown(divergence.At, divergence.One)).At(atTimezone))
 			}
 			return found
@@ -116,11 +119,6 @@ var scheduler = []Check{
 			return found
 		},
 	},
-}
-
-// shown is what a clock shows that is ahead of UTC.
-func shown(at time.Time, ahead time.Duration) string {
-	return at.In(time.FixedZone("", int(ahead/time.Second))).Format("15:04 (UTC-07:00)")
 }
 
 // zonesInUse are the time zones of the enabled schedules.
@@ -163,15 +161,15 @@ func (s *Subject) lacksScheduler() bool {
 }
 
 // showsUTC reports whether pg_cron runs jobs at the times of UTC when cron.timezone
-// is zone: from now on, its clocks always show UTC.
-func (s *Subject) showsUTC(zone string) bool {
+// is timezone: from now on, its clocks always show UTC.
+func (s *Subject) showsUTC(timezone string) bool {
 	// PostgreSQL reads names in any case. These are all that name no city.
-	name := strings.TrimPrefix(strings.ToUpper(zone), "ETC/")
+	name := strings.TrimPrefix(strings.ToUpper(timezone), "ETC/")
 	switch name {
 	case "UTC", "UCT", "GMT", "ZULU", "UNIVERSAL", "GREENWICH", "GMT0", "GMT+0", "GMT-0", "ICELAND", "FACTORY":
 		return true
 	}
-	location, err := schedule.LoadZone(zone)
+	location, err := zone.Load(timezone)
 	if err != nil {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
 // TestWatchdogInterval proves that the watchdog's schedule has the interval that
@@ -176,7 +177,7 @@ func unreadable(s backup.Schedule) string {
 // provider's rules say that it was due at another time.
 func TestDueByTheDatabase(t *testing.T) {
 	t.Parallel()
-	plans := func(rules backup.ZoneChanges) []plan {
+	plans := func(rules schedule.Rules) []plan {
 		daily, err := backup.CompileSchedule("0 3 * * *", nil, backup.DefaultTimezone, true, now)
 		if err != nil {
 			t.Fatal(err)
@@ -190,12 +191,12 @@ func TestDueByTheDatabase(t *testing.T) {
 		return a.plans()
 	}
 	for name, c := range map[string]struct {
-		rules backup.ZoneChanges
+		rules schedule.Rules
 		want  string
 	}{
 		"not asked":   {nil, "06:00"},
-		"the same":    {backup.ZoneChanges{backup.DefaultTimezone: {{0, -10800}}}, "06:00"},
-		"summer time": {backup.ZoneChanges{backup.DefaultTimezone: {{0, -7200}}}, "05:00"},
+		"the same":    {schedule.Rules{backup.DefaultTimezone: {{0, -10800}}}, "06:00"},
+		"summer time": {schedule.Rules{backup.DefaultTimezone: {{0, -7200}}}, "05:00"},
 	} {
 		got := plans(c.rules)
 		if len(got) != 1 || got[0].err != nil {

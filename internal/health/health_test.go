@@ -16,9 +16,9 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
-	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 const (
@@ -49,7 +49,7 @@ func at(s string) time.Time {
 
 // saoPaulo is the zone of the healthy backup: three hours behind UTC.
 var saoPaulo = func() *time.Location {
-	location, err := schedule.LoadZone("America/Sao_Paulo")
+	location, err := zone.Load("America/Sao_Paulo")
 	if err != nil {
 		panic(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/redact"
@@ -258,13 +259,13 @@ func (s *Service) PublicKeys(ctx context.Context) ([]string, error) {
 // ZoneChanges are the database's rules of time zones, read with the database's part of
 // a backup, which need not be installed. A zone that the database lacks is not among
 // them.
-func (s *Service) ZoneChanges(ctx context.Context, name backup.Name, zones []string) (backup.ZoneChanges, error) {
+func (s *Service) ZoneChanges(ctx context.Context, name backup.Name, zones []string) (schedule.Rules, error) {
 	return s.shared.ZoneChanges(ctx, name, zones)
 }
 
 // KnownZoneChanges are the database's rules of time zones, as far as they were read in
 // this run already. It reads nothing.
-func (s *Service) KnownZoneChanges() backup.ZoneChanges { return s.shared.KnownZoneChanges() }
+func (s *Service) KnownZoneChanges() schedule.Rules { return s.shared.KnownZoneChanges() }
 
 // Query runs one statement in the project's database.
 func (s *Service) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -121,7 +122,7 @@ func (s *shared) drop(r *reading[projectRead]) {
 
 // ZoneChanges are the database's rules of time zones, for a backup that may not be
 // installed. A zone that the database does not know is not among them.
-func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []string) (backup.ZoneChanges, error) {
+func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []string) (schedule.Rules, error) {
 	s.mu.Lock()
 	s.asked[name] = true
 	for _, zone := range zones {
@@ -133,7 +134,7 @@ func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []stri
 		if err != nil {
 			return nil, err
 		}
-		var found backup.ZoneChanges
+		var found schedule.Rules
 		for _, observation := range r.value.backups {
 			found = observation.ZoneChanges
 			break
@@ -147,7 +148,7 @@ func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []stri
 
 // KnownZoneChanges are the database's rules of time zones as far as the database was
 // read in this run.
-func (s *shared) KnownZoneChanges() backup.ZoneChanges {
+func (s *shared) KnownZoneChanges() schedule.Rules {
 	s.mu.Lock()
 	r := s.database
 	s.mu.Unlock()

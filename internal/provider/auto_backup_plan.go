@@ -17,6 +17,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -128,7 +129,7 @@ func (r *autoBackupResource) followDatabase(ctx context.Context, settings *backu
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
-	var rules backup.ZoneChanges
+	var rules schedule.Rules
 	if state == nil || !plan.Schedules.Equal(state.Schedules) || !plan.Timezone.Equal(state.Timezone) {
 		if rules, err = service.ZoneChanges(ctx, backup.Name(plan.Name.ValueString()), settings.Zones()); err != nil {
 			addError(diags, "Cannot read the project", r.projects.explain(ctx, ref, err))

@@ -9,18 +9,19 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // maxNextRuns limits the work of one call.
 const maxNextRuns = 1000
 
 // readSchedule parses the first two arguments of both functions.
-func readSchedule(cron, zone string) (schedule.Expr, *time.Location, *function.FuncError) {
+func readSchedule(cron, timezone string) (schedule.Expr, *time.Location, *function.FuncError) {
 	expression, err := schedule.Parse(cron)
 	if err != nil {
 		return schedule.Expr{}, nil, function.NewArgumentFuncError(0, text.Sentence(err.Error()))
 	}
-	location, err := schedule.LoadZone(zone)
+	location, err := zone.Load(timezone)
 	if err != nil {
 		return schedule.Expr{}, nil, function.NewArgumentFuncError(1, text.Sentence(err.Error()))
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // ValidateConfig checks what concerns several arguments at once. It does not
@@ -110,7 +111,7 @@ func warnDayFields(schedules map[string]backup.Schedule, now time.Time, diags *d
 		if err != nil {
 			continue // refused elsewhere
 		}
-		location, err := schedule.LoadZone(s.Zone)
+		location, err := zone.Load(s.Zone)
 		if err != nil {
 			continue
 		}

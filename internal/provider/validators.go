@@ -12,6 +12,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // maxText is the maximum length, in bytes, of texts that are validated. An error
@@ -55,7 +56,7 @@ func validateCron(text string) error {
 }
 
 func validateZone(text string) error {
-	_, err := schedule.LoadZone(text)
+	_, err := zone.Load(text)
 	return err
 }
 

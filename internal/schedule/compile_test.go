@@ -70,7 +70,7 @@ func TestCompile(t *testing.T) {
 		{"0 * * * *", "Europe/London", "0 * * * *", true}, // one hour is repeated
 		{"0 0 * * *", "UTC", "0 0 * * *", false},
 	} {
-		got, err := schedule.Compile(parse(t, c.expr), zone(t, c.zone), testNow)
+		got, err := schedule.Compile(parse(t, c.expr), zoneOf(t, c.zone), testNow)
 		if err != nil {
 			t.Errorf("%s in %s: %v", c.expr, c.zone, err)
 		} else if got.UTC != c.utc || got.Guarded != c.guarded {
@@ -85,7 +85,7 @@ func TestCompile(t *testing.T) {
 func TestCompileIsSteady(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"America/Sao_Paulo", "Europe/Berlin", "Africa/Casablanca", "Asia/Gaza", "Australia/Lord_Howe", "America/Santiago", "Antarctica/Troll", "Africa/Cairo"} {
-		loc := zone(t, name)
+		loc := zoneOf(t, name)
 		for _, expr := range []string{"0 3 * * *", "30 0 * * *", "30 2 * * 0", "30 23 1 * *"} {
 			e := parse(t, expr)
 			first, err := schedule.Compile(e, loc, testNow)
@@ -108,7 +108,7 @@ func TestCompileAfterTheLastChange(t *testing.T) {
 	t.Parallel()
 	// The last change of Mexico City was on 30 October 2022, 07:00 UTC.
 	last := time.Date(2022, 10, 30, 7, 0, 0, 0, time.UTC)
-	loc, e := zone(t, "America/Mexico_City"), parse(t, "30 1 * * *")
+	loc, e := zoneOf(t, "America/Mexico_City"), parse(t, "30 1 * * *")
 	for after, want := range map[time.Duration]schedule.Compiled{
 		-200 * 24 * time.Hour: {UTC: "30 6,7 * * *", Guarded: true},
 		-time.Hour:            {UTC: "30 6,7 * * *", Guarded: true},
@@ -166,7 +166,7 @@ func TestNext(t *testing.T) {
 		}
 		want := strings.Fields(c.want)
 		var got []string
-		for _, run := range parse(t, c.expr).Next(zone(t, c.zone), after, len(want)) {
+		for _, run := range parse(t, c.expr).Next(zoneOf(t, c.zone), after, len(want)) {
 			got = append(got, run.Format(time.RFC3339))
 		}
 		if strings.Join(got, " ") != c.want {
@@ -187,7 +187,7 @@ func BenchmarkCompile(b *testing.B) {
 	for _, name := range []string{"America/Sao_Paulo", "Europe/Berlin", "Africa/Casablanca"} {
 		for _, expr := range []string{"0 3 * * *", "0 22 28 2 *", "* * * * *"} {
 			b.Run(name+"/"+expr, func(b *testing.B) {
-				loc, e := zone(b, name), parse(b, expr)
+				loc, e := zoneOf(b, name), parse(b, expr)
 				for b.Loop() {
 					if _, err := schedule.Compile(e, loc, testNow); err != nil {
 						b.Fatal(err)
@@ -204,7 +204,7 @@ func BenchmarkNext(b *testing.B) {
 	for _, expr := range []string{"0 3 * * *", "* * * * *", "0 0 1 1 *", "0 0 29 2 *"} {
 		b.Run(expr, func(b *testing.B) {
 			for b.Loop() {
-				if got := parse(b, expr).Next(zone(b, "Europe/Berlin"), testNow, 10); len(got) != 10 {
+				if got := parse(b, expr).Next(zoneOf(b, "Europe/Berlin"), testNow, 10); len(got) != 10 {
 					b.Fatal(got)
 				}
 			}

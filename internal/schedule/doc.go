@@ -3,9 +3,7 @@
 //
 // [Parse] accepts only what all those versions of pg_cron understand in the same
 // way. For anything else its error has the reason and what to write instead.
-// [LoadZone] reads an IANA time zone from the database that is embedded in this
-// package, so that the plan is the same on every machine. [Compile] turns an
-// expression in a zone into the UTC expression of a single pg_cron job.
+// [Compile] turns an expression in a zone into the UTC expression of a single pg_cron job.
 // [Expr.Next], [Expr.Latest], [LongestGap] and [Closest] say when schedules are
 // due.
 //
@@ -26,7 +24,6 @@
 // whole minutes of UTC, because pg_cron starts jobs only then.
 //
 // The dispatcher in the database follows the same rule with PostgreSQL's own
-// time zone database, in the function auto_backup.due_times.
+// time zone database, in the function auto_backup.due_times. Where that database has
+// other rules than package zone, [Rules] tells.
 package schedule
-
-//go:generate sh -c "cp \"$(go env GOROOT)/lib/time/zoneinfo.zip\" zoneinfo.zip"

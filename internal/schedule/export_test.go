@@ -11,12 +11,3 @@ func (e Expr) Due(loc *time.Location, after int64) iter.Seq[int64] { return e.du
 
 // Probe is the distance in minutes at which changes of a clock are looked for.
 const Probe = probe
-
-// ZoneNames are the names in the embedded database.
-func ZoneNames() []string {
-	var names []string
-	for name := range zones() {
-		names = append(names, name)
-	}
-	return names
-}

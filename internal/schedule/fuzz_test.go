@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // eightYears is the longest time that any accepted expression leaves between
@@ -97,7 +98,7 @@ func FuzzCompile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		loc, err := schedule.LoadZone(name)
+		loc, err := zone.Load(name)
 		if err != nil {
 			return
 		}

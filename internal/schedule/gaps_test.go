@@ -16,7 +16,7 @@ func timed(t testing.TB, texts ...string) []schedule.Timed {
 	var list []schedule.Timed
 	for _, text := range texts {
 		expr, name, _ := strings.Cut(text, " @ ")
-		list = append(list, schedule.Timed{Expr: parse(t, expr), Location: zone(t, name)})
+		list = append(list, schedule.Timed{Expr: parse(t, expr), Location: zoneOf(t, name)})
 	}
 	return list
 }

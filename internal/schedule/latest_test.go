@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // TestLatest proves that the latest due time is the last of the next ones: for
@@ -24,7 +26,7 @@ func TestLatest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		zone, err := LoadZone(c.zone)
+		zone, err := zone.Load(c.zone)
 		if err != nil {
 			t.Fatal(err)
 		}

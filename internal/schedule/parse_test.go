@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // testdataLines returns the lines of a file that are not comments.
@@ -224,10 +225,10 @@ func parse(t testing.TB, cron string) schedule.Expr {
 	return e
 }
 
-// zone loads a zone that has to be known.
-func zone(t testing.TB, name string) *time.Location {
+// zoneOf loads a zone that has to be known.
+func zoneOf(t testing.TB, name string) *time.Location {
 	t.Helper()
-	loc, err := schedule.LoadZone(name)
+	loc, err := zone.Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}

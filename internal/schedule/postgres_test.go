@@ -89,7 +89,7 @@ func testPgCronAccepts(t *testing.T, db *pgx.Conn) {
 	for i, text := range generatedExpressions() {
 		list = append(list, text)
 		if i%20 == 0 {
-			compiled, err := schedule.Compile(parse(t, text), zone(t, replayZones[i/20%len(replayZones)]), testNow)
+			compiled, err := schedule.Compile(parse(t, text), zoneOf(t, replayZones[i/20%len(replayZones)]), testNow)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,7 +249,7 @@ func testGuard(t *testing.T, db *pgx.Conn) {
 		}
 		// What the offsets of these days do not show can be due at their ends.
 		from, to = from+2*day, to-2*day
-		loc := zone(t, c.zone)
+		loc := zoneOf(t, c.zone)
 		sameRules := slices.Equal(offsets, offsetsOf(loc, c.near-4*day, c.near+3*day))
 		for i, expr := range exprs {
 			entry, _ := readCron(expr, cron142)

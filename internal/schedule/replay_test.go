@@ -161,7 +161,7 @@ func TestReplay(t *testing.T) {
 		limit <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-limit }()
-			loc := zone(t, name)
+			loc := zoneOf(t, name)
 			margin := int64(5 * 24 * 60)
 			b := newBrute(from-margin, offsetsOf(loc, from-margin, to+margin))
 			for _, expr := range expressions {
@@ -265,7 +265,7 @@ func TestHistoricChanges(t *testing.T) {
 		{"Pacific/Kiritimati", time.Date(1994, 12, 31, 10, 40, 0, 0, time.UTC)}, // the last day of a year
 		{"America/Argentina/San_Luis", time.Date(2009, 10, 11, 4, 0, 0, 0, time.UTC)},
 	} {
-		loc := zone(t, c.zone)
+		loc := zoneOf(t, c.zone)
 		at := c.at.Unix() / 60
 		from, to := at-15*24*60, at+15*24*60
 		offsets := offsetsOf(loc, from-5*24*60, to+5*24*60)

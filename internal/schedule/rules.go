@@ -1,61 +1,42 @@
 package schedule
 
 import (
-	"encoding/binary"
-	"fmt"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
-// A Change says from when on the clock of a zone is ahead of UTC by an offset.
-type Change struct {
-	At     time.Time
-	Offset time.Duration
-}
+// Rules is how the clocks of time zones go by a database's rules: for each zone from
+// which second since 1970 on it is how many seconds ahead of UTC, in order.
+type Rules map[string][][2]int64
 
-// NewLocation returns a time zone whose clock goes by the changes, which are in
-// ascending order: before the first one as after it, after the last one for ever.
-// It is for the rules of another zone database than the embedded one. Times are
-// precise to the second.
-func NewLocation(name string, changes []Change) (*time.Location, error) {
-	n := len(changes)
-	if n == 0 {
-		return nil, fmt.Errorf("time zone %q: there are no rules", name)
-	}
-	if n > 256 {
-		return nil, fmt.Errorf("time zone %q: %d changes are too many", name, n)
-	}
-	// The zones' own format, of RFC 8536: an empty part for readers of version 1,
-	// then the changes, each with a kind of time of its own.
-	const header, kindSize, abbreviation = 44, 6, "-\x00"
-	data := append(make([]byte, 0, 2*header+n*(8+1+kindSize)+len(abbreviation)), "TZif2"...)
-	data = append(data, make([]byte, header-len(data))...)
-	second := len(data)
-	data = append(data, "TZif2"...)
-	data = append(data, make([]byte, second+header-len(data))...)
-	for at, count := range map[int]int{32: n, 36: n, 40: len(abbreviation)} {
-		binary.BigEndian.PutUint32(data[second+at:], uint32(count))
-	}
-	var before time.Time
-	for i, c := range changes {
-		if i > 0 && !before.Before(c.At) {
-			return nil, fmt.Errorf("time zone %q: the change at %s is out of order", name, c.At.UTC().Format(time.RFC3339))
-		}
-		before = c.At
-		data = binary.BigEndian.AppendUint64(data, uint64(c.At.Unix()))
-	}
-	for i := range changes {
-		data = append(data, byte(i))
-	}
-	for _, c := range changes {
-		data = binary.BigEndian.AppendUint32(data, uint32(c.Offset/time.Second))
-		data = append(data, 0, 0)
-	}
-	data = append(data, abbreviation...)
-	location, err := time.LoadLocationFromTZData(name, data)
+// Location returns a time zone as the database reads it, which decides when a backup
+// is due. The provider's own rules are older or newer where the divergence is not nil;
+// it says since when, within five years. Where they agree, or the database was not
+// asked, the location is the provider's. The error is that of [zone.Load].
+func (r Rules) Location(name string, now time.Time) (*time.Location, *Divergence, error) {
+	own, err := zone.Load(name)
 	if err != nil {
-		return nil, fmt.Errorf("time zone %q: %w", name, err)
+		return nil, nil, err
 	}
-	return location, nil
+	rows, asked := r[name]
+	if !asked {
+		return own, nil, nil
+	}
+	changes := make([]zone.Change, len(rows))
+	for i, row := range rows {
+		changes[i] = zone.Change{At: time.Unix(row[0], 0), Offset: time.Duration(row[1]) * time.Second}
+	}
+	theirs, err := zone.NewLocation(name, changes)
+	if err != nil {
+		// It did not come from the product's own statement.
+		return own, nil, nil //nolint:nilerr // the provider's rules are the next best
+	}
+	divergence := Diverge(own, theirs, now, now.AddDate(5, 0, 0))
+	if divergence == nil {
+		return own, nil, nil
+	}
+	return theirs, divergence, nil
 }
 
 // Divergence is the first time at which two databases disagree about a zone.

@@ -4,17 +4,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // rulesOf reads a location's rules as a database would tell them.
-func rulesOf(loc *time.Location, from, until time.Time) []Change {
-	var changes []Change
+func rulesOf(loc *time.Location, from, until time.Time) []zone.Change {
+	var changes []zone.Change
 	for s := range spans(loc, minuteOf(from)) {
 		if s.start >= minuteOf(until) {
 			break
 		}
 		if n := len(changes); n == 0 || changes[n-1].Offset != time.Duration(s.offset)*time.Minute {
-			changes = append(changes, Change{time.Unix(s.start*60, 0), time.Duration(s.offset) * time.Minute})
+			changes = append(changes, zone.Change{At: time.Unix(s.start*60, 0), Offset: time.Duration(s.offset) * time.Minute})
 		}
 	}
 	return changes
@@ -27,36 +29,36 @@ func TestNewLocation(t *testing.T) {
 	from := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
 	until := from.AddDate(11, 0, 0)
 	for _, name := range []string{"America/Sao_Paulo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "Pacific/Apia", "UTC"} {
-		zone, err := LoadZone(name)
+		loc, err := zone.Load(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		changes := rulesOf(zone, from, until)
-		made, err := NewLocation(name, changes)
+		changes := rulesOf(loc, from, until)
+		made, err := zone.NewLocation(name, changes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if made.String() != name {
 			t.Errorf("the location of %s is called %s", name, made)
 		}
-		if d := Diverge(zone, made, from, until); d != nil {
+		if d := Diverge(loc, made, from, until); d != nil {
 			t.Errorf("%s diverges at %s: %s, %s", name, d.At, d.One, d.Other)
 		}
 		for _, c := range changes {
 			for _, at := range []time.Time{c.At.Add(-time.Minute), c.At, c.At.Add(time.Minute)} {
-				if want, got := at.In(zone).Format("15:04"), at.In(made).Format("15:04"); at.After(from) && got != want {
+				if want, got := at.In(loc).Format("15:04"), at.In(made).Format("15:04"); at.After(from) && got != want {
 					t.Errorf("%s: at %s the clock shows %s, want %s", name, at.UTC(), got, want)
 				}
 			}
 		}
 	}
-	if _, err := NewLocation("Nowhere/At_All", nil); err == nil || !strings.Contains(err.Error(), "no rules") {
+	if _, err := zone.NewLocation("Nowhere/At_All", nil); err == nil || !strings.Contains(err.Error(), "no rules") {
 		t.Errorf("no rules: %v", err)
 	}
-	if _, err := NewLocation("Nowhere/At_All", []Change{{from, 0}, {from, time.Hour}}); err == nil || !strings.Contains(err.Error(), "out of order") {
+	if _, err := zone.NewLocation("Nowhere/At_All", []zone.Change{{At: from}, {At: from, Offset: time.Hour}}); err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("two changes at once: %v", err)
 	}
-	if _, err := NewLocation("Nowhere/At_All", make([]Change, 300)); err == nil {
+	if _, err := zone.NewLocation("Nowhere/At_All", make([]zone.Change, 300)); err == nil {
 		t.Error("300 changes are taken")
 	}
 }
@@ -74,16 +76,16 @@ func TestDiverge(t *testing.T) {
 		return t
 	}
 	from, until := at("2026-11-26 00:00"), at("2031-01-01 00:00")
-	location := func(changes ...Change) *time.Location {
-		loc, err := NewLocation("America/Sao_Paulo", changes)
+	location := func(changes ...zone.Change) *time.Location {
+		loc, err := zone.NewLocation("America/Sao_Paulo", changes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return loc
 	}
-	standard := location(Change{from, -3 * time.Hour})
-	summer := location(Change{from, -3 * time.Hour}, Change{at("2027-10-17 03:00"), -2 * time.Hour}, Change{at("2028-02-20 02:00"), -3 * time.Hour})
-	later := location(Change{from, -3 * time.Hour}, Change{at("2027-10-24 03:00"), -2 * time.Hour}, Change{at("2028-02-20 02:00"), -3 * time.Hour})
+	standard := location(zone.Change{At: from, Offset: -3 * time.Hour})
+	summer := location(zone.Change{At: from, Offset: -3 * time.Hour}, zone.Change{At: at("2027-10-17 03:00"), Offset: -2 * time.Hour}, zone.Change{At: at("2028-02-20 02:00"), Offset: -3 * time.Hour})
+	later := location(zone.Change{At: from, Offset: -3 * time.Hour}, zone.Change{At: at("2027-10-24 03:00"), Offset: -2 * time.Hour}, zone.Change{At: at("2028-02-20 02:00"), Offset: -3 * time.Hour})
 	for name, c := range map[string]struct {
 		one, other *time.Location
 		want       *Divergence
@@ -93,7 +95,7 @@ func TestDiverge(t *testing.T) {
 		"the one":          {summer, standard, &Divergence{at("2027-10-17 03:00"), -2 * time.Hour, -3 * time.Hour}},
 		"a week later":     {summer, later, &Divergence{at("2027-10-17 03:00"), -2 * time.Hour, -3 * time.Hour}},
 		"always":           {standard, time.UTC, &Divergence{from, -3 * time.Hour, 0}},
-		"after the period": {location(Change{from, 0}, Change{until, time.Hour}), time.UTC, nil},
+		"after the period": {location(zone.Change{At: from, Offset: 0}, zone.Change{At: until, Offset: time.Hour}), time.UTC, nil},
 	} {
 		got := Diverge(c.one, c.other, from, until)
 		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {

@@ -1,4 +1,8 @@
-package schedule
+// Package zone finds time zones by their names in the database that is embedded in
+// this program, and makes time zones of the rules of other databases.
+package zone
+
+//go:generate sh -c "cp \"$(go env GOROOT)/lib/time/zoneinfo.zip\" zoneinfo.zip"
 
 import (
 	"archive/zip"
@@ -6,7 +10,6 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"path"
 	"regexp"
@@ -40,9 +43,9 @@ var zones = sync.OnceValue(func() map[string]*zip.File {
 	return files
 })
 
-// ZoneError says why the name of a time zone is refused and what to write
+// Error says why the name of a time zone is refused and what to write
 // instead.
-type ZoneError struct {
+type Error struct {
 	// Name is the name as it was given.
 	Name string
 	// Reason is a clause that says what is wrong.
@@ -52,31 +55,31 @@ type ZoneError struct {
 }
 
 // Error returns the reason and the hint in one line.
-func (e *ZoneError) Error() string {
+func (e *Error) Error() string {
 	return fmt.Sprintf("time zone %q: %s; %s", e.Name, e.Reason, e.Hint)
 }
 
-// LoadZone returns the time zone of an IANA name: a region and a city such as
+// Load returns the time zone of an IANA name: a region and a city such as
 // "America/Sao_Paulo", or "UTC". It reads only the embedded database.
 //
-// For any other name the error is a [*ZoneError] that suggests the nearest one.
+// For any other name the error is a [*Error] that suggests the nearest one.
 // Abbreviations such as "BRT" or "EST" are ambiguous or mean a fixed offset,
 // "Local" is a different zone on every machine, and "Etc/GMT+3" means the
 // opposite of what it says.
-func LoadZone(name string) (*time.Location, error) {
+func Load(name string) (*time.Location, error) {
 	if name == "UTC" || name == "Etc/UTC" {
 		return time.UTC, nil
 	}
 	file, known := zones()[name]
 	switch {
 	case name == "":
-		return nil, &ZoneError{name, "the name is empty", zoneExample}
+		return nil, &Error{name, "the name is empty", example}
 	case fixedOffset.MatchString(name):
-		return nil, &ZoneError{name, "a fixed offset is not a place, and Etc/GMT+n means west of Greenwich", zoneExample}
+		return nil, &Error{name, "a fixed offset is not a place, and Etc/GMT+n means west of Greenwich", example}
 	case !known && strings.Contains(name, "/"):
-		return nil, &ZoneError{name, "there is no such zone in the IANA database", nearestZone(name)}
+		return nil, &Error{name, "there is no such zone in the IANA database", nearest(name)}
 	case !strings.Contains(name, "/"):
-		return nil, &ZoneError{name, "it must be a region and a city, because abbreviations and country names do not say when the clock changes", nearestZone(name)}
+		return nil, &Error{name, "it must be a region and a city, because abbreviations and country names do not say when the clock changes", nearest(name)}
 	}
 	data, err := readFile(file)
 	if err != nil {
@@ -88,6 +91,10 @@ func LoadZone(name string) (*time.Location, error) {
 	}
 	return location, nil
 }
+
+// Names are the names in the embedded database, in order, also those that are not
+// accepted.
+func Names() []string { return slices.Sorted(maps.Keys(zones())) }
 
 func readFile(f *zip.File) ([]byte, error) {
 	r, err := f.Open()
@@ -104,7 +111,7 @@ func readFile(f *zip.File) ([]byte, error) {
 // fixedOffset matches "+03:00", "UTC-3", "GMT+3" and "Etc/GMT+3".
 var fixedOffset = regexp.MustCompile(`^(Etc/)?(GMT|UTC|UCT)?[+-][0-9:]+$`)
 
-const zoneExample = `write a region and a city, such as "America/Sao_Paulo", or "UTC"`
+const example = `write a region and a city, such as "America/Sao_Paulo", or "UTC"`
 
 // places are the zones that people mean by names which are not similar.
 var places = map[string]string{
@@ -121,17 +128,17 @@ var places = map[string]string{
 	"msk": "Europe/Moscow", "nz": "Pacific/Auckland",
 }
 
-// nearestZone suggests the known name that is most similar: the same but for case
+// nearest suggests the known name that is most similar: the same but for case
 // and accents, one with the same city, or the one with the smallest edit
 // distance.
-func nearestZone(name string) (hint string) {
+func nearest(name string) (hint string) {
 	plain := plainName(name)
 	if place, ok := places[plain]; ok {
 		return fmt.Sprintf("write %q", place)
 	}
 	region, city := path.Split(plain)
 	best, bestDistance := "", len(plain)/2 // more than half is not similar
-	for _, zone := range slices.Sorted(maps.Keys(zones())) {
+	for _, zone := range Names() {
 		if !strings.Contains(zone, "/") || strings.HasPrefix(zone, "Etc/") {
 			continue
 		}
@@ -152,7 +159,7 @@ func nearestZone(name string) (hint string) {
 		}
 	}
 	if best == "" {
-		return zoneExample
+		return example
 	}
 	return fmt.Sprintf("write %q", best)
 }
@@ -183,64 +190,4 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// span is a time during which the clock of a zone has one offset.
-type span struct {
-	start, end int64 // minutes since 1970 in UTC, end excluded
-	offset     int64 // minutes that the clock is ahead of UTC
-}
-
-// probe is the distance, in minutes, at which spans looks for changes. No zone has
-// changed its clock twice within that time since 1970, and none plans to.
-const probe = 2 * minutesPerDay
-
-// spans yields the time from a minute on, without end, in adjacent spans of at
-// most probe minutes. Adjacent spans may have the same offset.
-//
-// It compares offsets instead of using time.Time.ZoneBounds, whose bounds for the
-// last day of a leap year do not include that day.
-func spans(loc *time.Location, from int64) iter.Seq[span] {
-	return func(yield func(span) bool) {
-		offset := offsetAt(loc, from)
-		for {
-			end := from + probe
-			next := offsetAt(loc, end)
-			if next != offset {
-				// The clock changes at the first minute with the new offset.
-				before := from
-				for end-before > 1 {
-					if middle := before + (end-before)/2; offsetAt(loc, middle) == offset {
-						before = middle
-					} else {
-						end = middle
-					}
-				}
-			}
-			if !yield(span{from, end, offset}) {
-				return
-			}
-			from, offset = end, next
-		}
-	}
-}
-
-// offsetAt returns how many minutes the clock of a zone is ahead of UTC at a
-// minute. Offsets with seconds, which no zone has had since 1972, are rounded
-// down, so that a local minute is due at the first minute of UTC not before it.
-func offsetAt(loc *time.Location, minute int64) int64 {
-	_, seconds := time.Unix(minute*60, 0).In(loc).Zone()
-	return floorDiv(int64(seconds), 60)
-}
-
-// minuteOf returns the minute of t, counted in UTC from 1970.
-func minuteOf(t time.Time) int64 { return floorDiv(t.Unix(), 60) }
-
-// floorDiv divides and rounds down.
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
 }
