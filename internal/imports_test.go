@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 // Deno and no Terraform, which package stack finds or starts.
 var alone = []string{
 	"internal/backup", "internal/checks", "internal/codes", "internal/health", "internal/history",
-	"internal/plsql", "internal/preflight", "internal/source", "internal/text",
+	"internal/plsql", "internal/preflight", "internal/source", "internal/text", "internal/zone",
 }
 
 // TestImportArrows proves that every package imports only what the list allows,
