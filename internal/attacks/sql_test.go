@@ -75,6 +75,9 @@ var (
 	shadows = []string{
 		`create function public.now() returns timestamptz language plpgsql as $$ begin create table public.owned (); return '2036-01-01'; end $$`,
 		`create function public.sha256(bytea) returns bytea language plpgsql as $$ begin create table public.owned (); return ''; end $$`,
+		`create function public.format(text, text) returns text language plpgsql as $$ begin create table public.owned (); return ''; end $$`,
+		`create function public.to_jsonb(uuid) returns jsonb language plpgsql as $$ begin create table public.owned (); return '{}'; end $$`,
+		`create function public.jsonb_build_object(text, jsonb) returns jsonb language plpgsql as $$ begin create table public.owned (); return '{}'; end $$`,
 		`create function public.same(text, text) returns boolean language plpgsql as $$ begin create table public.owned (); return true; end $$`,
 		`create operator public.= (leftarg = text, rightarg = text, function = public.same)`,
 		`create table public.runs (run_id uuid, state text)`,

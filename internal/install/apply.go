@@ -251,7 +251,7 @@ func (l *lease) putVaultSecret(ctx context.Context, found backup.State, name, va
 	if _, exists := found.VaultMarkers[name]; exists && !decrypts {
 		statement = queries.ReplaceVaultSecret
 	}
-	_, err := l.write(ctx, statement, name, value, l.name.VaultMarker(), string(l.name), l.holder)
+	_, err := l.write(ctx, statement, name, postgres.Secret(value), l.name.VaultMarker(), string(l.name), l.holder)
 	return err
 }
 

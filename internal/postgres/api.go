@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 )
 
@@ -36,11 +37,22 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 	if err != nil {
 		return nil, err
 	}
-	texts := make([]any, len(values))
-	for i, value := range values {
-		if value != nil {
-			texts[i] = string(value)
+	var texts []any
+	if slices.ContainsFunc(args, isSecret) {
+		texts = make([]any, len(values))
+		for i, value := range values {
+			if value != nil {
+				texts[i] = string(value)
+			}
 		}
+	} else {
+		// A statement with parameters comes alone, and the role's search path may
+		// begin with a schema in which others create functions.
+		text, err := inline(sql, values)
+		if err != nil {
+			return nil, err
+		}
+		sql = statementSettings(access) + text
 	}
 	answer, err := o.run(ctx, sql, texts, access == ReadOnly, secretsIn(values))
 	if err != nil {
@@ -58,6 +70,11 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 		return nil, errShape
 	}
 	return document(result)
+}
+
+func isSecret(arg any) bool {
+	_, secret := arg.(Secret)
+	return secret
 }
 
 func (o *overAPI) Exec(ctx context.Context, script string) error {

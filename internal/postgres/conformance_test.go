@@ -163,7 +163,11 @@ func TestSQLErrors(t *testing.T) {
 				if first == nil {
 					first = e
 				}
-				parts := func(e *Error) [5]string { return [5]string{e.SQLState, e.Message, e.Detail, e.Hint, e.Where} }
+				parts := func(e *Error) [5]string {
+					// Only one of the transports has parameters.
+					where, _, _ := strings.Cut(e.Where, "unnamed portal parameter")
+					return [5]string{e.SQLState, e.Message, e.Detail, e.Hint, strings.TrimSpace(where)}
+				}
 				if parts(e) != parts(first) {
 					t.Errorf("the transports differ:\n%q\n%q", parts(e), parts(first))
 				}
@@ -195,7 +199,7 @@ func TestErrorsHideArguments(t *testing.T) {
 			{"select to_jsonb(('x' || substr($1::text, 5, 30))::uuid) as result", token},
 			{"select to_jsonb(($1::text)::int) as result", document},
 		} {
-			_, err := db.Query(t.Context(), ReadOnly, test.sql, test.secret)
+			_, err := db.Query(t.Context(), ReadOnly, test.sql, Secret(test.secret))
 			var e *Error
 			if !errors.As(err, &e) || e.SQLState != "22P02" || !strings.Contains(e.Message, redacted) {
 				t.Fatalf("got %v", err)

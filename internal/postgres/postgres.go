@@ -37,6 +37,9 @@ const (
 	ReadWrite
 )
 
+// A Secret is an argument that may stand in no text that a server could log or repeat.
+type Secret string
+
 // A DB runs SQL in one database. It is safe for concurrent use.
 type DB interface {
 	// Query runs one statement, in a transaction of its own. The statement must
@@ -44,8 +47,12 @@ type DB interface {
 	// jsonb. Query returns that document without insignificant white space, or
 	// nil if there is no row or the column is null, as SQL or as JSON.
 	//
-	// Arguments are of type string, int, int64 or bool, or nil. They never
-	// become part of the statement's text.
+	// Arguments are of type string, Secret, int, int64 or bool, or nil. A Secret
+	// never becomes part of the statement's text.
+	//
+	// Names resolve in the schema pg_catalog alone, with one exception: a statement
+	// with a Secret that goes through the Management API has the search path of its
+	// role, so it has to name the schema of every function that it calls.
 	Query(ctx context.Context, access Access, sql string, args ...any) (json.RawMessage, error)
 	// Exec runs a script of several statements, which succeed or fail
 	// together. It ignores their rows.
@@ -75,6 +82,16 @@ const (
 const scriptSettings = "set local search_path = " + safePath + ";\nset local lock_timeout = '" + writeLock +
 	"';\nset local statement_timeout = '" + scriptTime + "';\n"
 
+// statementSettings precede a statement that is sent as a script.
+func statementSettings(access Access) string {
+	lock := writeLock
+	if access == ReadOnly {
+		lock = readLock
+	}
+	return "set local search_path = " + safePath + ";\nset local lock_timeout = '" + lock +
+		"';\nset local statement_timeout = '" + statementTime + "';\n"
+}
+
 // settings is the statement that precedes another one in its transaction.
 func settings(access Access) string {
 	lock := writeLock
@@ -95,11 +112,12 @@ func bind(sql string, args []any) ([][]byte, error) {
 	for i, arg := range args {
 		switch v := arg.(type) {
 		case nil:
-		case string:
-			if err := checkText(fmt.Sprintf("argument %d", i+1), v); err != nil {
+		case string, Secret:
+			value := fmt.Sprint(v)
+			if err := checkText(fmt.Sprintf("argument %d", i+1), value); err != nil {
 				return nil, err
 			}
-			values[i] = []byte(v)
+			values[i] = []byte(value)
 		case bool:
 			values[i] = strconv.AppendBool(nil, v)
 		case int:
@@ -107,7 +125,7 @@ func bind(sql string, args []any) ([][]byte, error) {
 		case int64:
 			values[i] = strconv.AppendInt(nil, v, 10)
 		default:
-			return nil, fmt.Errorf("argument %d of a statement is of type %T; it must be a string, int, int64, bool or nil", i+1, arg)
+			return nil, fmt.Errorf("argument %d of a statement is of type %T; it must be a string, Secret, int, int64, bool or nil", i+1, arg)
 		}
 	}
 	return values, nil

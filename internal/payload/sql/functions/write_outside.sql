@@ -54,7 +54,7 @@ begin
             get diagnostics result = row_count;
         when 'log_alert' then
             update public.system_logs l
-            set context = l.context || jsonb_build_object('alert', input -> 'alert')
+            set context = l.context || pg_catalog.jsonb_build_object('alert', input -> 'alert')
             where l.type = 'auto_backup_error'
             and l.created_at >= (input ->> 'since')::timestamptz
             and l.context ->> 'reported_by' = 'watchdog'
