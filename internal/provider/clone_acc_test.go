@@ -26,6 +26,8 @@ func (p *project) tool(program string, args ...string) {
 // what is there.
 func (p *project) copySchema(to *project) {
 	p.t.Helper()
+	// Roles come first, as with "supabase db dump --role-only".
+	to.asPostgres("do $$ begin if to_regrole('auto_backup_agent') is null then create role auto_backup_agent nologin noinherit; end if; end $$")
 	file := filepath.Join(p.t.TempDir(), "schema")
 	p.tool("pg_dump", "--format=custom", "--schema=auto_backup", "--file="+file, "--dbname="+p.AdminDatabaseURL)
 	p.tool("pg_restore", "--clean", "--if-exists", "--exit-on-error", "--dbname="+to.AdminDatabaseURL, file)
