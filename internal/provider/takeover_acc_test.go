@@ -81,7 +81,7 @@ const applicationObjects = `
 		union all
 		select pg_get_triggerdef(t.oid) from pg_trigger t where not t.tgisinternal and t.tgrelid::regclass::text not like 'auto_backup.%'
 		union all
-		select to_jsonb(o)::text from pg_policies o where o.schemaname = 'public'
+		select to_jsonb(o)::text from pg_policies o where o.schemaname = 'public' and o.policyname <> 'auto_backup_agent'
 		union all
 		select to_jsonb(a)::text from information_schema.columns a where a.table_schema = 'public'
 		union all
@@ -210,6 +210,9 @@ func TestTakeOver(t *testing.T) {
 
 	c.run(0, "destroy", "-auto-approve", "-no-color")
 	unchanged("after destroy")
+	if got := p.value("select count(*) from pg_policies where policyname = 'auto_backup_agent'"); got != "0" {
+		t.Errorf("destroy left %s policies", got)
+	}
 	if got := strings.Join(p.traces("auto-backup"), ", "); got != "secret SHARED_KEY, secret UNTOUCHED" {
 		t.Errorf("destroy left: %s", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -67,6 +68,8 @@ func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
 const readOnlySQL = "/database/query/read-only"
 
+var argument = regexp.MustCompile(` E'(?:[^'\\]|''|\\.)*'`)
+
 // question splits a read of a project into the project and what is read. It ignores the
 // arguments of a statement. It is empty for a write.
 func question(r *http.Request) (ref, what string, err error) {
@@ -91,7 +94,8 @@ func question(r *http.Request) (ref, what string, err error) {
 		if err := json.Unmarshal(text, &body); err != nil {
 			return "", "", err
 		}
-		return ref, "POST " + path + "\n" + body.Query, nil
+		// The provider writes the arguments into the statement as such constants.
+		return ref, "POST " + path + "\n" + argument.ReplaceAllLiteralString(body.Query, " E''"), nil
 	}
 	return ref, "", nil
 }

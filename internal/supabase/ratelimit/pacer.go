@@ -344,13 +344,20 @@ func (s *Pass) Done(response *http.Response, otherwise time.Duration) {
 // suspect records a refusal of a window that had room and decides whether the
 // scope's requests are counted together.
 func (s *scope) suspect(key key, until time.Time, limit int, now time.Time) {
+	// A request that is refused again after it waited met others in between.
+	before, again := s.suspects[key]
+	again = again && now.Before(before.Add(until.Sub(now)))
 	s.suspects[key] = until
+	recent := 0
 	for key, end := range s.suspects {
-		if !now.Before(end) {
+		switch {
+		case now.Before(end):
+			recent++
+		case !now.Before(end.Add(usualWindow)):
 			delete(s.suspects, key)
 		}
 	}
-	if !s.shared && len(s.suspects) < 2 {
+	if !s.shared && !again && recent < 2 {
 		return
 	}
 	if !s.shared {

@@ -305,6 +305,30 @@ func TestSharedCount(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the same one again", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := newPacer()
+			refused(t, p, "a")
+			time.Sleep(wait + 5*time.Second)
+			refused(t, p, "a")
+			if got := try(t, p, "c").wait; got != wait {
+				t.Errorf("another key waits %s, want %s", got, wait)
+			}
+		})
+	})
+	t.Run("the same one much later", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := newPacer()
+			refused(t, p, "a")
+			time.Sleep(2*wait + time.Second)
+			refused(t, p, "a")
+			if got := try(t, p, "c").wait; got != 0 {
+				t.Errorf("another key waits %s", got)
+			}
+		})
+	})
 	t.Run("a window without room", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
