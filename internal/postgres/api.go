@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres/inline"
 )
 
 // A Runner runs SQL through the Management API.
@@ -48,9 +50,10 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 	} else {
 		// A statement with parameters comes alone, and the role's search path may
 		// begin with a schema in which others create functions.
-		text, err := inline(sql, values)
-		if err != nil {
-			return nil, err
+		text, err := inline.Arguments(sql, values)
+		var refused *inline.Error
+		if errors.As(err, &refused) {
+			return nil, &Error{SQLState: refused.SQLState, Message: refused.Message}
 		}
 		sql = statementSettings(access) + text
 	}

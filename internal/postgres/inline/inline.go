@@ -1,4 +1,6 @@
-package postgres
+// Package inline writes the arguments of a statement into its text, for a server that
+// takes parameters only with a statement that comes alone.
+package inline
 
 import (
 	"fmt"
@@ -7,11 +9,11 @@ import (
 	"strings"
 )
 
-// inline puts the values of $1 and so on into a statement, as constants of unknown type
+// Arguments puts the values of $1 and so on into a statement, as constants of unknown type
 // like parameters. What stands in constants, quoted names and comments stays as it is.
-// A parameter without a value stays, too, and the server refuses it. The error is that
-// of a server for a value without a parameter, and for a second statement.
-func inline(sql string, values [][]byte) (string, error) {
+// A parameter without a value stays, too, and the server refuses it. The error is an
+// [*Error]: what a server says of a value without a parameter, or of a second statement.
+func Arguments(sql string, values [][]byte) (string, error) {
 	var b strings.Builder
 	known, ended := 0, false
 	for sql != "" {
@@ -37,6 +39,11 @@ func inline(sql string, values [][]byte) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// An Error says why a server would refuse a statement.
+type Error struct{ SQLState, Message string }
+
+func (e *Error) Error() string { return e.Message }
 
 // constant is a value as an SQL constant, whatever standard_conforming_strings is.
 func constant(value []byte) string {
