@@ -40,6 +40,8 @@ const (
 
 	// maxSends is how often a statement is sent while its outcome is unknown.
 	maxSends = 3
+	// maxRollbacks is how often a statement is sent that the database rolls back.
+	maxRollbacks = 10
 	// resendPause is the pause before the second time; each next is longer.
 	resendPause = 300 * time.Millisecond
 
@@ -374,8 +376,14 @@ func (l *lease) script(ctx context.Context, text string) error {
 func (l *lease) repeat(ctx context.Context, send func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := send()
-		again := outcomeUnknown(err) || postgres.SQLState(err) == "40P01" || postgres.SQLState(err) == "40001"
-		if !again || ctx.Err() != nil || attempt == maxSends {
+		state, most := postgres.SQLState(err), maxSends
+		rolledBack := state == "40P01" || state == "40001"
+		if rolledBack {
+			// Many backups of a project that are installed at once, and those who read
+			// them meanwhile, meet more than once.
+			most = maxRollbacks
+		}
+		if !rolledBack && !outcomeUnknown(err) || ctx.Err() != nil || attempt >= most {
 			return err
 		}
 		l.service.log().LogAttrs(ctx, slog.LevelInfo, "repeating a change in the database",

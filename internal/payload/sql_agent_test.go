@@ -185,9 +185,11 @@ func (tdb *testDatabase) testAgent(t *testing.T) {
 	}, ", ") {
 		t.Errorf("the role has %s", got)
 	}
+	t.Cleanup(func() { tdb.exec(t, tdb.admin, `drop role more_rights`) })
 	for _, c := range []struct{ change, want string }{
 		{`alter role auto_backup_agent createdb inherit login`, "role auto_backup_agent: may log in, inherit rights, create roles or databases, replicate, or bypass row level security"},
-		{`set role postgres; grant service_role to auto_backup_agent`, "role auto_backup_agent: is a member of service_role"},
+		// Since PostgreSQL 16, a role can only grant roles that it has made.
+		{`set role postgres; create role more_rights; grant more_rights to auto_backup_agent`, "role auto_backup_agent: is a member of more_rights"},
 		{`set role postgres; grant auto_backup_agent to anon`, "role auto_backup_agent: has the member anon"},
 		{`revoke insert on public.system_logs from auto_backup_agent`, "role auto_backup_agent: lacks INSERT on public.system_logs"},
 		{`drop policy auto_backup_agent on public.backup_logs`, "role auto_backup_agent: lacks its policy on public.backup_logs"},
