@@ -55,7 +55,7 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 		if errors.As(err, &refused) {
 			return nil, &Error{SQLState: refused.SQLState, Message: refused.Message}
 		}
-		sql = statementSettings(access) + text
+		sql = script(access.lock(), statementTime, text)
 	}
 	answer, err := o.run(ctx, sql, texts, access == ReadOnly, secretsIn(values))
 	if err != nil {
@@ -80,11 +80,11 @@ func isSecret(arg any) bool {
 	return secret
 }
 
-func (o *overAPI) Exec(ctx context.Context, script string) error {
-	if _, err := bind(script, nil); err != nil {
+func (o *overAPI) Exec(ctx context.Context, text string) error {
+	if _, err := bind(text, nil); err != nil {
 		return err
 	}
-	_, err := o.run(ctx, scriptSettings+script, nil, false, nil)
+	_, err := o.run(ctx, script(writeLock, scriptTime, text), nil, false, nil)
 	return err
 }
 

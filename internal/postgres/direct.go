@@ -99,12 +99,12 @@ func (d *direct) Query(ctx context.Context, access Access, sql string, args ...a
 }
 
 // Exec implements DB.
-func (d *direct) Exec(ctx context.Context, script string) error {
-	if _, err := bind(script, nil); err != nil {
+func (d *direct) Exec(ctx context.Context, text string) error {
+	if _, err := bind(text, nil); err != nil {
 		return err
 	}
 	return d.run(ctx, false, nil, func(conn *pgconn.PgConn) error {
-		return conn.Exec(ctx, scriptSettings+script).Close()
+		return conn.Exec(ctx, script(writeLock, scriptTime, text)).Close()
 	})
 }
 

@@ -68,8 +68,8 @@ const safePath = "pg_catalog, pg_temp"
 
 // Limits of statements, for the case that another session holds a lock or that a
 // statement is slower than anybody expected. Without them, one would wait for as long
-// as its context. A statement that goes through the Management API has that API's
-// limits, and some statements limit themselves further.
+// as its context. A statement with a Secret that goes through the Management API has
+// that API's limits, and some statements limit themselves further.
 const (
 	// readLock is how long a statement that only reads waits for a lock, writeLock
 	// another one or a script.
@@ -78,28 +78,25 @@ const (
 	statementTime, scriptTime = "2min", "5min"
 )
 
-// scriptSettings precede a script.
-const scriptSettings = "set local search_path = " + safePath + ";\nset local lock_timeout = '" + writeLock +
-	"';\nset local statement_timeout = '" + scriptTime + "';\n"
-
-// statementSettings precede a statement that is sent as a script.
-func statementSettings(access Access) string {
-	lock := writeLock
-	if access == ReadOnly {
-		lock = readLock
+// lock is how long a statement waits for a lock.
+func (a Access) lock() string {
+	if a == ReadOnly {
+		return readLock
 	}
-	return "set local search_path = " + safePath + ";\nset local lock_timeout = '" + lock +
-		"';\nset local statement_timeout = '" + statementTime + "';\n"
+	return writeLock
 }
 
 // settings is the statement that precedes another one in its transaction.
 func settings(access Access) string {
-	lock := writeLock
-	if access == ReadOnly {
-		lock = readLock
-	}
-	return "select pg_catalog.set_config('search_path', '" + safePath + "', true), pg_catalog.set_config('lock_timeout', '" + lock +
+	return "select pg_catalog.set_config('search_path', '" + safePath + "', true), pg_catalog.set_config('lock_timeout', '" + access.lock() +
 		"', true), pg_catalog.set_config('statement_timeout', '" + statementTime + "', true)"
+}
+
+// script is a text of several statements, or of one that must not come alone, with
+// the settings before it. They return no rows: the Management API returns those of the
+// last statement that has some.
+func script(lock, timeout, text string) string {
+	return "set local search_path = " + safePath + ";\nset local lock_timeout = '" + lock + "';\nset local statement_timeout = '" + timeout + "';\n" + text
 }
 
 // bind returns the texts that are sent for arguments; nil is null. As with the

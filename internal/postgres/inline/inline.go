@@ -4,7 +4,6 @@ package inline
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -53,11 +52,21 @@ func constant(value []byte) string {
 	return " E'" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace(string(value)) + "'"
 }
 
-var (
-	word      = regexp.MustCompile(`^[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*`)
-	parameter = regexp.MustCompile(`^\$[0-9]+`)
-	dollar    = regexp.MustCompile(`^\$([A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$`)
-)
+// word returns the length of the name that a text begins with: letters, digits,
+// underscores and what is not ASCII, not beginning with a digit.
+func word(text string) int {
+	length := 0
+	for length < len(text) {
+		switch c := text[length]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c >= 0x80:
+		case c >= '0' && c <= '9' && length > 0:
+		default:
+			return length
+		}
+		length++
+	}
+	return length
+}
 
 // token returns the length of the first lexical element of a statement: a constant, a
 // name, a comment, a parameter, or one other byte.
@@ -99,16 +108,19 @@ func token(sql string) int {
 		}
 		return len(sql)
 	case sql[0] == '$':
-		if tag := dollar.FindString(sql); tag != "" {
-			return rest(len(tag), tag)
+		if tag := 1 + word(sql[1:]); tag < len(sql) && sql[tag] == '$' {
+			return rest(tag+1, sql[:tag+1])
 		}
-		if name := parameter.FindString(sql); name != "" {
-			return len(name)
+		digits := 1
+		for digits < len(sql) && sql[digits] >= '0' && sql[digits] <= '9' {
+			digits++
 		}
-		return 1
+		return digits
 	}
-	if name := word.FindString(sql); name != "" {
-		return len(name)
+	length := word(sql)
+	// A name may also have a $ in it.
+	for length > 0 && length < len(sql) && (sql[length] == '$' || word("_"+sql[length:]) > 1) {
+		length++
 	}
-	return 1
+	return max(length, 1)
 }
