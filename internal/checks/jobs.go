@@ -12,7 +12,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
-	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // watchdogPatience is how long the watchdog may be silent.
@@ -235,7 +234,7 @@ func (s *Subject) failedTick(j wantedJob) []Finding {
 		when = "at a time that pg_cron did not note"
 		own := s.Spec.Settings.Schedules[j.key]
 		expression, err := schedule.Parse(own.Cron)
-		location, errZone := zone.Load(own.Zone)
+		location, _, errZone := s.ZoneChanges.Location(own.Zone, s.Now)
 		if err == nil && errZone == nil {
 			at, _ = expression.Latest(location, s.Now.AddDate(-1, 0, 0), s.Now)
 		}

@@ -109,8 +109,9 @@ type Project interface {
 // asked.
 func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	var (
-		subject checks.Subject
-		secrets []supabase.Secret
+		subject    checks.Subject
+		secrets    []supabase.Secret
+		publicKeys []string
 	)
 	group, reading := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { subject.Document, err = facts.Ask(reading, project, q.request()); return err })
@@ -121,12 +122,12 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 		err = subject.LookAgain(ctx, project)
 	}
 	if key := subject.Each[q.ID.Name].KeyDigest; err == nil && key != nil && key.Digest != "" {
-		subject.State.AlertKey.Project, err = project.PublicKeys(ctx)
+		publicKeys, err = project.PublicKeys(ctx)
 	}
 	if err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
 	}
-	return assess(q, subject.Document, subject.Edge, secrets, subject.State.AlertKey.Project), nil
+	return assess(q, subject.Document, subject.Edge, secrets, publicKeys), nil
 }
 
 // ownFacts are the parts that this package looks at itself.

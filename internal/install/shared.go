@@ -50,11 +50,12 @@ type shared struct {
 	zones map[string]bool
 }
 
-// projectRead is the database's part of all backups, and the time zones about which
-// it was asked besides those of the settings.
+// projectRead is the database's part of all backups, and its rules of time zones: of
+// those in the settings, and of asked as far as the database knows them.
 type projectRead struct {
 	backups map[backup.Name]backup.Observation
-	zones   []string
+	rules   schedule.Rules
+	asked   []string
 }
 
 // A reading is one read, running or done. Its result is valid once done is closed.
@@ -134,13 +135,10 @@ func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []stri
 		if err != nil {
 			return nil, err
 		}
-		var found schedule.Rules
-		for _, observation := range r.value.backups {
-			found = observation.ZoneChanges
-			break
-		}
-		if !slices.ContainsFunc(zones, func(zone string) bool { return found[zone] == nil && !slices.Contains(r.value.zones, zone) }) {
-			return found, nil
+		if !slices.ContainsFunc(zones, func(zone string) bool {
+			return r.value.rules[zone] == nil && !slices.Contains(r.value.asked, zone)
+		}) {
+			return r.value.rules, nil
 		}
 		s.drop(r)
 	}
@@ -157,12 +155,10 @@ func (s *shared) KnownZoneChanges() schedule.Rules {
 	}
 	select {
 	case <-r.done:
-		for _, observation := range r.value.backups {
-			return observation.ZoneChanges
-		}
+		return r.value.rules
 	default:
+		return nil
 	}
-	return nil
 }
 
 // observed are the parts of an observation. What they read has to be readable: a
@@ -203,7 +199,7 @@ func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 			return projectRead{}, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
 		}
 	}
-	return projectRead{backups: all, zones: zones}, nil
+	return projectRead{backups: all, rules: found.ZoneChanges, asked: zones}, nil
 }
 
 // forget makes the next caller read again.

@@ -5,7 +5,7 @@
 select jsonb_build_object(
     'answer', (
         select jsonb_build_object(
-            'status', r.status_code, 'error', r.error_msg, 
+            'status', r.status_code, 'error', r.error_msg,
             -- Any role may write there, so what is large is not read.
             'content', case when pg_column_size(r.content) <= 16384 then left(r.content, 2000) end,
             'signed', s.signed,
