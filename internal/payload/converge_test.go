@@ -1,11 +1,13 @@
 package payload_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
@@ -162,5 +164,50 @@ func TestUnschedule(t *testing.T) {
 	}
 	if user := one[string](t, tdb.owner, "select current_user::text"); user != "postgres" {
 		t.Errorf("the session goes on as %s", user)
+	}
+}
+
+// TestReinstallLocks proves that an installation over one that needs no change takes
+// no lock on a relation for which a plan, a status, a tick or a backup would wait. Such
+// a lock would delay them, and as scripts and readers lock in different orders, the
+// two could deadlock.
+func TestReinstallLocks(t *testing.T) {
+	t.Parallel()
+	tdb := startDatabase(t)
+	tx, err := tdb.owner.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing to keep
+	rows, _ := tx.Query(t.Context(), "select c.oid from pg_class c")
+	before, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
+		t.Fatal(err)
+	}
+	const locks = `
+		select c.relname || ': ' || l.mode
+		from pg_locks l
+		inner join pg_class c on c.oid = l.relation
+		where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.oid = any ($1)
+		and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+		order by 1`
+	rows, _ = tx.Query(t.Context(), locks, before)
+	taken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(taken) > 0 {
+		t.Errorf("a second installation locks %s", strings.Join(taken, ", "))
+	}
+
+	if _, err := tx.Exec(t.Context(), "alter table auto_backup.runs add column scratch text"); err != nil {
+		t.Fatal(err)
+	}
+	rows, _ = tx.Query(t.Context(), locks, before)
+	if taken, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(taken) == 0 {
+		t.Errorf("the test sees no lock of an ALTER TABLE (%v)", err)
 	}
 }

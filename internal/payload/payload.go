@@ -143,8 +143,9 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 		}
 	}
 	// Each script builds what it installs in a second schema, makes the installed
-	// tables equal to that, and replaces everything else.
-	script := func(tables, functions, views, after []string) string {
+	// tables equal to that, and replaces everything else. What is wanted only there is
+	// compared and not run again.
+	script := func(tables, functions, wanted, after []string) string {
 		text := []string{
 			"set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;",
 			d.Lock, read("owner.sql"), read("wanted.sql"),
@@ -156,16 +157,17 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 		for _, function := range functions {
 			text = append(text, strings.Replace(function, "function auto_backup.", "function auto_backup_wanted.", 1))
 		}
-		for _, view := range views {
-			text = append(text, strings.ReplaceAll(view, "auto_backup.", "auto_backup_wanted."))
+		for _, object := range wanted {
+			text = append(text, strings.ReplaceAll(object, "auto_backup.", "auto_backup_wanted."))
 		}
 		text = append(text, read("converge.sql"))
-		return strings.Join(slices.Concat(text, tables, functions, views, after), "\n")
+		return strings.Join(slices.Concat(text, tables, functions, after), "\n")
 	}
 	lease := read("lease.sql")
 	d.Lease = script([]string{lease}, leaseFunctions, nil, []string{"drop schema auto_backup_wanted cascade;"})
 	texts := strings.Replace(read("codes.sql"), "@codes@", string(codeRows()), 1)
-	d.Install = script([]string{lease, read("schema.sql")}, functions, []string{read("view.sql")}, []string{texts, read("grants.sql"), read("agent.sql"), read("record.sql")})
+	d.Install = script([]string{lease, read("schema.sql")}, functions, []string{read("indexes.sql"), read("view.sql")},
+		[]string{read("replace_view.sql"), texts, read("grants.sql"), read("agent.sql"), read("record.sql")})
 	d.Version = LoadContract().FunctionVersion + "+" + source.Digest([]byte(d.Install + d.Remove))[:8]
 	return d
 })

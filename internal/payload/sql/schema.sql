@@ -72,9 +72,6 @@ comment on column auto_backup.runs.logged_by is 'Who wrote the outcome to public
 comment on column auto_backup.runs.function_alert is 'The state of the function''s own alert.';
 comment on column auto_backup.runs.alert_state is 'The state of the alert about this failure, whether the function or the watchdog sent it.';
 
-create index if not exists runs_by_state on auto_backup.runs (backup, state, finished_at);
-create index if not exists runs_by_age on auto_backup.runs (backup, requested_at);
-
 -- One row per incident, and so at most one alert: a due time whose first attempt
 -- failed, or a time without any success.
 create table if not exists auto_backup.incidents (
@@ -109,11 +106,6 @@ comment on column auto_backup.incidents.run_id is 'The first run that failed.';
 comment on column auto_backup.incidents.logged is 'For an overdue incident: whether public.system_logs has its row.';
 comment on column auto_backup.incidents.alert_error is 'Why the alert does not count as delivered.';
 comment on column auto_backup.incidents.recovered_by is 'The run that succeeded again.';
-
-create unique index if not exists incidents_once
-on auto_backup.incidents (backup, kind, coalesce(schedule, ''), due_at);
-create index if not exists incidents_pending on auto_backup.incidents (backup)
-where recovered_at is null or alert_state in ('waiting', 'sent', 'not_delivered');
 
 -- One row per code, and one for each SQLSTATE with texts of its own.
 create table if not exists auto_backup.codes (

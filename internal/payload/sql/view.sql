@@ -1,7 +1,6 @@
--- The run history for people. It comes after the tables and the functions, because
--- they may just have been repaired.
+-- The run history for people.
 
-create or replace view auto_backup.history as
+create view auto_backup.history as
 with run as (
     select
         r.backup, r.schedule, r.due_at, r.attempt, r.run_id, r.trigger, r.tick, r.state,

@@ -1,0 +1,8 @@
+-- The indexes of the tables. Only converge.sql creates the missing ones in schema
+-- auto_backup: CREATE INDEX locks a table against writers even where the index exists.
+create index runs_by_state on auto_backup.runs (backup, state, finished_at);
+create index runs_by_age on auto_backup.runs (backup, requested_at);
+create unique index incidents_once
+on auto_backup.incidents (backup, kind, coalesce(schedule, ''), due_at);
+create index incidents_pending on auto_backup.incidents (backup)
+where recovered_at is null or alert_state in ('waiting', 'sent', 'not_delivered');
