@@ -15,7 +15,7 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // the provider imports one that exists for tests or the demo only.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
+	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/install":             {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/schedule", "internal/source", "internal/supabase", "internal/supabase/redact"},
 	"internal/install/queries":     {},
@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/supabase/ratelimit":  {},
 	"internal/supabase/redact":     {"internal/text"},
 	"internal/postgres":            {"internal/postgres/inline", "internal/text"},
+	"internal/postgres/identity":   {"internal/postgres"},
 	"internal/postgres/inline":     {},
 	"internal/text":                {},
 	"internal/stack":               {"internal/payload"},

@@ -17,7 +17,7 @@ import (
 
 // directHost matches the host of a project's own database server. It has only an
 // IPv6 address, unless the project pays for an IPv4 address.
-var directHost = regexp.MustCompile(`^db\.([a-z]{20})\.supabase\.[a-z]+$`)
+var directHost = regexp.MustCompile(`(?i)^db\.([a-z]{20})(?:-rr-[a-z0-9-]+)?\.supabase\.[a-z]+\.?$`)
 
 // where says where the database URL is set.
 const where = "`database_url` or SUPABASE_DB_URL"
@@ -86,7 +86,7 @@ func permanent(err error) bool {
 // host is, or "".
 func projectOfHost(host string) string {
 	if match := directHost.FindStringSubmatch(host); match != nil {
-		return match[1]
+		return strings.ToLower(match[1])
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,22 +73,32 @@ func ParseURL(s string) (URL, error) {
 }
 
 // Project returns the reference of the Supabase project whose database this
-// is: the one in the host name of a direct connection, or in the user name of
-// a connection through the pooler. It is empty if neither has one.
+// says it is: the one in the host name of a direct connection, in the user name of a
+// connection through the pooler, whatever the role, or in the pooler's option
+// reference. It is empty if none has one. An address and a tunnel need not have one,
+// and through a tunnel nothing shows that the user name is right.
 func (u URL) Project() string {
 	if ref := projectOfHost(u.config.Host); ref != "" {
 		return ref
 	}
-	tenant, _ := strings.CutPrefix(u.config.User, poolerUser)
-	if tenant == u.config.User {
-		return ""
+	// In each text, a reference of 20 lower-case letters. The suffix -rr-… is that of a
+	// read replica.
+	for _, place := range []struct{ text, pattern string }{
+		{u.config.User, `\.([a-z]{20})(?:-rr-[a-z0-9-]+)?$`},
+		{u.config.RuntimeParams["options"], `\breference=([a-z]{20})\b`},
+	} {
+		if match := regexp.MustCompile(place.pattern).FindStringSubmatch(place.text); match != nil {
+			return match[1]
+		}
 	}
-	return tenant
+	return ""
 }
 
-// poolerUser is what the names of the pooler's users begin with; the project's
-// reference follows.
-const poolerUser = "postgres."
+// Host returns the host and the port.
+func (u URL) Host() string { return net.JoinHostPort(u.config.Host, fmt.Sprint(u.config.Port)) }
+
+// OnPlatform reports whether the host is one of Supabase's platform.
+func (u URL) OnPlatform() bool { return isSupabase(u.config.Host) }
 
 // parseURL ignores the environment and the home directory, unlike libpq.
 func parseURL(s string) (*pgconn.Config, error) { return parse(s, supabaseRoot) }

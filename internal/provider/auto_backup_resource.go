@@ -179,7 +179,15 @@ func (r *autoBackupResource) ImportState(ctx context.Context, req resource.Impor
 		resp.Diagnostics.AddError("Invalid import ID", text.Sentence(err.Error()))
 		return
 	}
-	if checkImport(ctx, r.service(parsed.ProjectRef, &resp.Diagnostics), parsed, &resp.Diagnostics); resp.Diagnostics.HasError() {
+	service := r.service(parsed.ProjectRef, &resp.Diagnostics)
+	if service == nil {
+		return
+	}
+	if err := r.projects.checkDatabase(ctx, parsed.ProjectRef); err != nil {
+		addError(&resp.Diagnostics, "Cannot import the backup", err)
+		return
+	}
+	if checkImport(ctx, service, parsed, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("project_ref"), parsed.ProjectRef)...)

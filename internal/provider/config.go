@@ -1,25 +1,15 @@
 package provider
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
-)
-
-// The environment variables that are read for provider arguments without a
-// value.
-const (
-	envAccessToken = "SUPABASE_ACCESS_TOKEN"
-	envProjectRef  = "SUPABASE_PROJECT_REF"
-	envDatabaseURL = "SUPABASE_DB_URL"
-	envAPIURL      = "SUPABASE_API_URL"
-	envProjectURL  = "SUPABASE_PROJECT_URL"
 )
 
 const (
@@ -32,9 +22,15 @@ const (
 type providerConfig struct {
 	AccessToken string
 	ProjectRef  string
-	DatabaseURL string
+	// DatabaseURL is the argument; nil if it is not set. Database is what follows
+	// from it and from the environment.
+	DatabaseURL *string
+	Database    database
 	APIURL      string
 	ProjectURL  string
+	// GatewayOf is the only project whose gateway ProjectURL is; empty if it is
+	// everybody's.
+	GatewayOf string
 	// SelfHosted is nil for projects on the platform.
 	SelfHosted *selfHosted
 }
@@ -48,7 +44,7 @@ type invalidArgument struct {
 
 // resolver completes a configuration and collects what is wrong with it.
 type resolver struct {
-	getenv func(string) string
+	getenv environment
 	// variables are the environment variables that values were taken from, by
 	// attribute.
 	variables map[string]string
@@ -80,7 +76,7 @@ func (r *resolver) reject(attribute, format string, args ...any) {
 
 // resolve completes a configuration from the environment and the defaults, and
 // lists what is wrong with the result.
-func resolve(config providerConfig, getenv func(string) string) (providerConfig, []invalidArgument) {
+func resolve(config providerConfig, getenv environment) (providerConfig, []invalidArgument) {
 	r := &resolver{getenv: getenv, variables: map[string]string{}}
 	if config.SelfHosted != nil {
 		r.selfHosted(&config)
@@ -94,9 +90,8 @@ func resolve(config providerConfig, getenv func(string) string) (providerConfig,
 func (r *resolver) hosted(config *providerConfig) {
 	r.fill("access_token", &config.AccessToken, envAccessToken, "")
 	r.fill("project_ref", &config.ProjectRef, envProjectRef, "")
-	r.fill("database_url", &config.DatabaseURL, envDatabaseURL, "")
 	r.fill("api_url", &config.APIURL, envAPIURL, supabase.DefaultBaseURL)
-	r.fill("project_url", &config.ProjectURL, envProjectURL, defaultProjectURL)
+	r.gateway(config)
 	config.APIURL = strings.TrimRight(config.APIURL, "/")
 	config.ProjectURL = strings.TrimRight(config.ProjectURL, "/")
 
@@ -118,18 +113,47 @@ func (r *resolver) hosted(config *providerConfig) {
 	if !isWebAddress(strings.ReplaceAll(config.ProjectURL, refPlaceholder, "ref")) {
 		r.reject("project_url", "%q is not an http or https address. %s in it is replaced by the project's reference.", config.ProjectURL, refPlaceholder)
 	}
-	if config.DatabaseURL == "" {
+	var err error
+	if config.Database, err = chooseDatabase(config.DatabaseURL, config.ProjectRef, r.getenv); err != nil {
+		if config.DatabaseURL == nil {
+			r.variables["database_url"] = envDatabaseURL
+		}
+		r.rejectProject("database_url", err)
+	}
+}
+
+// gateway sets the URL of the API gateway. That of the environment is one project's,
+// unless it has a place for the reference.
+func (r *resolver) gateway(config *providerConfig) {
+	given := r.getenv(envProjectURL)
+	switch {
+	case config.ProjectURL != "":
+		return
+	case given == "" || strings.Contains(given, refPlaceholder):
+		r.fill("project_url", &config.ProjectURL, envProjectURL, defaultProjectURL)
 		return
 	}
-	address, err := postgres.ParseURL(config.DatabaseURL)
-	switch {
-	case err != nil:
-		r.reject("database_url", "%s", text.Sentence(err.Error()))
-	case config.ProjectRef == "":
-		r.reject("database_url", "A database URL belongs to one project. Set `project_ref` or the environment variable %s too, so that no other project's backup is installed in this database.", envProjectRef)
-	case address.Project() != "" && address.Project() != config.ProjectRef:
-		r.reject("database_url", "The database URL is that of project %q, and `project_ref` is %q. Use the connection string of the same project.", address.Project(), config.ProjectRef)
+	url, err := r.getenv.bound(envProjectURL, config.ProjectRef, projectOfGateway(given))
+	if err != nil {
+		r.variables["project_url"] = envProjectURL
+		r.rejectProject("project_url", fmt.Errorf("%w. Or set `project_url` in the provider block; %s in it is replaced by the project's reference", err, refPlaceholder))
 	}
+	if url == "" {
+		config.ProjectURL = defaultProjectURL
+		return
+	}
+	r.variables["project_url"] = envProjectURL
+	config.ProjectURL, config.GatewayOf = url, r.getenv.project()
+}
+
+// rejectProject is reject for an argument that is bound to a project, and says where
+// the project is from.
+func (r *resolver) rejectProject(attribute string, err error) {
+	detail := text.Sentence(err.Error())
+	if variable := r.variables["project_ref"]; variable != "" && errors.As(err, new(mismatch)) {
+		detail += fmt.Sprintf(" `project_ref` is that of the environment variable %s.", variable)
+	}
+	r.reject(attribute, "%s", detail)
 }
 
 func isWebAddress(s string) bool {
@@ -148,7 +172,11 @@ type gateway struct {
 }
 
 func (c providerConfig) gateway(ref string) gateway {
-	g := gateway{url: strings.ReplaceAll(c.ProjectURL, refPlaceholder, ref)}
+	pattern := c.ProjectURL
+	if c.GatewayOf != "" && c.GatewayOf != ref {
+		pattern = defaultProjectURL
+	}
+	g := gateway{url: strings.ReplaceAll(pattern, refPlaceholder, ref)}
 	if c.SelfHosted != nil {
 		g.sendKey, g.lifetime = c.SelfHosted.VerifyJWT, c.SelfHosted.WorkerLifetime
 	}

@@ -20,12 +20,21 @@ func TestResolve(t *testing.T) {
 		envAPIURL: "http://localhost:1/", envProjectURL: "http://localhost:2",
 	}
 	got, invalid := resolve(providerConfig{}, func(name string) string { return environment[name] })
-	want := providerConfig{"env-token", ref, environment[envDatabaseURL], "http://localhost:1", "http://localhost:2", nil}
+	want := providerConfig{
+		AccessToken: "env-token", ProjectRef: ref, APIURL: "http://localhost:1", ProjectURL: "http://localhost:2", GatewayOf: ref,
+		Database: database{URL: environment[envDatabaseURL], Project: ref, Source: "the environment variable SUPABASE_DB_URL", Host: "localhost:5432"},
+	}
 	if len(invalid) > 0 || got != want {
 		t.Errorf("got %+v %v", got, invalid)
 	}
-	own := providerConfig{"token", "zyxwvutsrqponmlkjihg", "postgresql://postgres:y@localhost/postgres", "https://api", "https://{ref}.example", nil}
-	if got, invalid := resolve(own, func(name string) string { return environment[name] }); len(invalid) > 0 || got != own {
+	if other := got.gateway("zyxwvutsrqponmlkjihg").url; other != "https://zyxwvutsrqponmlkjihg.supabase.co" {
+		t.Errorf("the gateway of another project is %s", other)
+	}
+	url := "postgresql://postgres:y@localhost/postgres"
+	own := providerConfig{AccessToken: "token", ProjectRef: "zyxwvutsrqponmlkjihg", DatabaseURL: &url, APIURL: "https://api", ProjectURL: "https://{ref}.example"}
+	want = own
+	want.Database = database{URL: url, Project: own.ProjectRef, Source: "`database_url`", Host: "localhost:5432"}
+	if got, invalid := resolve(own, func(name string) string { return environment[name] }); len(invalid) > 0 || got != want {
 		t.Errorf("the environment wins over the configuration: %+v %v", got, invalid)
 	}
 	got, invalid = resolve(providerConfig{AccessToken: "t"}, func(string) string { return "" })
@@ -64,6 +73,7 @@ func TestConfigure(t *testing.T) {
 		"a plain #":               {"database_url", envDatabaseURL, "postgresql://postgres:can#ary@h/postgres", environment{envProjectRef: ref}, "must be percent-encoded"},
 		"an unknown parameter":    {"database_url", envDatabaseURL, "postgresql://postgres:canary@h/postgres?ssl=1", environment{envProjectRef: ref}, `The database URL has the parameter "ssl", which is not supported; remove it.`},
 		"another project's host":  {"database_url", envDatabaseURL, "postgresql://postgres:canary@db.zyxwvutsrqponmlkjihg.supabase.co:5432/postgres", environment{envProjectRef: ref}, `The database URL is that of project "zyxwvutsrqponmlkjihg", and ` + "`project_ref`" + ` is "` + ref + `".`},
+		"another project's role":  {"database_url", envDatabaseURL, "postgresql://terraform.zyxwvutsrqponmlkjihg:canary@aws-0-eu.pooler.supabase.com:6543/postgres", environment{envProjectRef: ref}, "Its host is aws-0-eu.pooler.supabase.com:6543."},
 		"another project's user":  {"database_url", envDatabaseURL, "postgresql://postgres.zyxwvutsrqponmlkjihg:canary@aws-0-eu.pooler.supabase.com:6543/postgres", environment{envProjectRef: ref}, `"zyxwvutsrqponmlkjihg"`},
 	} {
 		for _, from := range []string{"configuration", "environment"} {
@@ -144,7 +154,7 @@ func TestResolveSelfHosted(t *testing.T) {
 	t.Parallel()
 	const database = "postgresql://postgres.your-tenant-id:canary@localhost:5432/postgres"
 	environment := map[string]string{
-		envAccessToken: "t", envProjectRef: ref, envAPIURL: "x", envProjectURL: "x", envDatabaseURL: database, envAnonKey: "sb_publishable_x",
+		envAccessToken: "t", envProjectRef: "self-hosted", envAPIURL: "x", envProjectURL: "x", envDatabaseURL: database, envAnonKey: "sb_publishable_x",
 	}
 	own := func(change func(*selfHosted)) providerConfig {
 		s := &selfHosted{}
@@ -153,7 +163,7 @@ func TestResolveSelfHosted(t *testing.T) {
 		return providerConfig{SelfHosted: s}
 	}
 	got, invalid := resolve(own(func(*selfHosted) {}), func(name string) string { return environment[name] })
-	if len(invalid) > 0 || got.ProjectRef != "self-hosted" || got.AccessToken != "" || got.DatabaseURL != database ||
+	if len(invalid) > 0 || got.ProjectRef != "self-hosted" || got.AccessToken != "" || got.Database.URL != database ||
 		got.gateway("self-hosted") != (gateway{url: "http://kong:8000", lifetime: time.Minute}) || got.SelfHosted.APIKey != "sb_publishable_x" {
 		t.Errorf("got %+v %+v %v", got, got.SelfHosted, invalid)
 	}
@@ -166,7 +176,8 @@ func TestResolveSelfHosted(t *testing.T) {
 		{own(func(*selfHosted) {}), envDatabaseURL, "database_url", "54322"},
 		{func() providerConfig {
 			c := own(func(*selfHosted) {})
-			c.DatabaseURL = "postgresql://postgres:[YOUR-PASSWORD]@localhost/postgres"
+			url := "postgresql://postgres:[YOUR-PASSWORD]@localhost/postgres"
+			c.DatabaseURL = &url
 			return c
 		}(), "", "database_url", "[YOUR-PASSWORD] in place of the password"},
 		{own(func(*selfHosted) {}), envAnonKey, "self_hosted.anon_key", "supabase status"},

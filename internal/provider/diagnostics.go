@@ -74,6 +74,8 @@ func adviceFor(err error) string {
 		return fmt.Sprintf("The project is that of `project_ref`, in the resource or in the provider block, or else of the environment variable %s.", envProjectRef)
 	case errors.Is(err, supabase.ErrUnauthorized), errors.Is(err, supabase.ErrForbidden):
 		return fmt.Sprintf("The token is that of `access_token` in the provider block, or else of the environment variable %s.", envAccessToken)
+	case errors.Is(err, errWrongDatabase):
+		return "" // it names the argument or the variable itself
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, install.ErrDatabaseRole):
 		return fmt.Sprintf("The database URL is that of `database_url` in the provider block, or else of the environment variable %s.", envDatabaseURL)
 	}

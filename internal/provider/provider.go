@@ -83,7 +83,7 @@ func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *pr
 			},
 			"database_url": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "PostgreSQL connection URL of the project's database, with the role `postgres`. It is used only for the project of `project_ref`. Without it, SQL goes through the Management API. The server is verified, and the password is given only by SCRAM; see the guide [Connections to the database](guides/connections#tls-and-authentication). Default: the environment variable `" + envDatabaseURL + "`.",
+				MarkdownDescription: "PostgreSQL connection URL of the project's database, with the role `postgres`. It is used only for the project of `project_ref`. Without it, SQL goes through the Management API. The server is verified, and the password is given only by SCRAM; see the guide [Connections to the database](guides/connections#tls-and-authentication). Default: the environment variable `" + envDatabaseURL + "`, if the environment is for the same project (`" + envProjectRef + "`). An empty string means none.",
 			},
 			"api_url": schema.StringAttribute{
 				Optional:            true,
@@ -91,7 +91,7 @@ func (p *aimindset) Schema(_ context.Context, _ provider.SchemaRequest, resp *pr
 			},
 			"project_url": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "URL of a project's API gateway, as seen from the project's database. `" + refPlaceholder + "` is replaced by the project's reference. Default: the environment variable `" + envProjectURL + "`, or else `" + defaultProjectURL + "`.",
+				MarkdownDescription: "URL of a project's API gateway, as seen from the project's database. `" + refPlaceholder + "` is replaced by the project's reference. Default: the environment variable `" + envProjectURL + "`, if it contains `" + refPlaceholder + "` or the environment is for the same project (`" + envProjectRef + "`), or else `" + defaultProjectURL + "`.",
 			},
 			"self_hosted": selfHostedAttribute(),
 		},
@@ -122,7 +122,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 	}
 	resolved, invalid := resolve(providerConfig{
 		AccessToken: config.AccessToken.ValueString(), ProjectRef: config.ProjectRef.ValueString(),
-		DatabaseURL: config.DatabaseURL.ValueString(),
+		DatabaseURL: config.DatabaseURL.ValueStringPointer(),
 		APIURL:      config.APIURL.ValueString(), ProjectURL: config.ProjectURL.ValueString(),
 		SelfHosted: own,
 	}, os.Getenv)
@@ -195,6 +195,9 @@ type projects struct {
 
 	mu       sync.Mutex
 	services map[string]*install.Service
+	// compared is the database behind the block's URL; nil without one, and before
+	// its project's service was asked for.
+	compared *compared
 }
 
 // service returns the service of a project, the same one for every caller. It
@@ -221,17 +224,19 @@ func (p *projects) newService(ref string) (*install.Service, error) {
 		return nil, err
 	}
 	if p.config.SelfHosted != nil {
-		return p.config.SelfHosted.service(p.connections, p.config.DatabaseURL)
+		return p.config.SelfHosted.service(p.connections, p.config.Database.URL)
 	}
-	db := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
-	if p.config.DatabaseURL != "" && ref == p.config.ProjectRef {
-		direct, err := p.connections.database(p.config.DatabaseURL)
-		if err != nil {
-			return nil, fmt.Errorf("open the database of project %s: %w", ref, err)
-		}
-		db = advised{direct, p.client, ref}
+	platform := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
+	chosen := p.config.Database
+	if chosen.URL == "" || ref != chosen.Project {
+		return install.NewService(ref, p.client, platform), nil
 	}
-	return install.NewService(ref, p.client, db), nil
+	direct, err := p.connections.database(chosen.URL)
+	if err != nil {
+		return nil, fmt.Errorf("open the database of project %s: %w", ref, err)
+	}
+	p.compared = newCompared(advised{direct, p.client, ref}, platform, chosen)
+	return install.NewService(ref, p.client, p.compared), nil
 }
 
 // serviceOf returns the service of a project, or adds a diagnostic and returns

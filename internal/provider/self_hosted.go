@@ -30,8 +30,6 @@ import (
 )
 
 const (
-	envAnonKey = "SUPABASE_ANON_KEY"
-
 	// defaultSelfHostedURL is the gateway's URL in the network of Supabase's
 	// Docker setup and of "supabase start", in which the database runs.
 	defaultSelfHostedURL = "http://kong:8000"
@@ -205,7 +203,9 @@ func (r *resolver) selfHosted(config *providerConfig) {
 	config.ProjectRef = backup.SelfHostedRef
 	own := *config.SelfHosted
 	config.SelfHosted = &own
-	r.fill("self_hosted.anon_key", &own.APIKey, envAnonKey, "")
+	if r.getenv.selfHosted() {
+		r.fill("self_hosted.anon_key", &own.APIKey, envAnonKey, "")
+	}
 	if own.WorkerLifetime == 0 {
 		own.WorkerLifetime = selfhosted.DefaultWorkerLifetime
 	}
@@ -219,7 +219,7 @@ func (r *resolver) selfHosted(config *providerConfig) {
 	}
 	switch {
 	case own.APIKey == "":
-		r.reject("self_hosted.anon_key", "The database needs the project's anon key or publishable key to call the alert function. Set `anon_key` or the environment variable %s. In the Docker setup it is ANON_KEY in .env; with the CLI, \"supabase status\" prints it.", envAnonKey)
+		r.reject("self_hosted.anon_key", "The database needs the project's anon key or publishable key to call the alert function. Set `anon_key` or the environment variable %s. In the Docker setup it is ANON_KEY in .env; with the CLI, \"supabase status\" prints it.%s", envAnonKey, r.unused(envAnonKey))
 	case strings.ContainsFunc(own.APIKey, func(c rune) bool { return c <= ' ' || c > '~' }):
 		r.reject("self_hosted.anon_key", "The key contains a space, a line break or another character that no key has. Copy it again.")
 	case own.VerifyJWT && !isJWT(own.APIKey):
@@ -228,12 +228,23 @@ func (r *resolver) selfHosted(config *providerConfig) {
 	if own.TokensInEnvironment && own.EnvFile == "" {
 		r.reject("self_hosted.env_file", "With `token_store = %q` the token is kept in the runtime's environment. Set `env_file` too.", tokensInEnvFile)
 	}
-	r.fill("database_url", &config.DatabaseURL, envDatabaseURL, "")
-	if config.DatabaseURL == "" {
-		r.reject("database_url", "A self-hosted project has no Management API, so SQL needs a connection. Set `database_url` or, better, the environment variable %s: postgresql://postgres.<POOLER_TENANT_ID>:<password>@<host>:5432/postgres for the Docker setup, postgresql://postgres:postgres@127.0.0.1:54322/postgres for \"supabase start\".", envDatabaseURL)
-	} else if _, err := postgres.ParseURL(config.DatabaseURL); err != nil {
+	config.Database = chooseSelfHostedDatabase(config.DatabaseURL, r.getenv)
+	if config.DatabaseURL == nil && config.Database.URL != "" {
+		r.variables["database_url"] = envDatabaseURL
+	}
+	if config.Database.URL == "" {
+		r.reject("database_url", "A self-hosted project has no Management API, so SQL needs a connection. Set `database_url` or, better, the environment variable %s: postgresql://postgres.<POOLER_TENANT_ID>:<password>@<host>:5432/postgres for the Docker setup, postgresql://postgres:postgres@127.0.0.1:54322/postgres for \"supabase start\".%s", envDatabaseURL, r.unused(envDatabaseURL))
+	} else if _, err := postgres.ParseURL(config.Database.URL); err != nil {
 		r.reject("database_url", "%s", text.Sentence(err.Error()))
 	}
+}
+
+// unused says why a variable that is set does not serve a self-hosted project.
+func (r *resolver) unused(variable string) string {
+	if r.getenv(variable) == "" || r.getenv.selfHosted() {
+		return ""
+	}
+	return fmt.Sprintf(" %s is set, but the environment is for project %q of the platform (%s).", variable, r.getenv.project(), envProjectRef)
 }
 
 func isJWT(key string) bool { return strings.HasPrefix(key, "eyJ") && strings.Count(key, ".") == 2 }
