@@ -34,7 +34,6 @@ func TestEnvironmentDatabase(t *testing.T) {
 			provider = aimindset.two
 			name     = "second-backup"
 		}`, two.AccessToken, two.ProjectRef, two.APIURL, two.ProjectURL), one.EnvironWithDatabase()...)
-	c.run(0, "init", "-no-color")
 	c.run(0, "apply", "-auto-approve", "-no-color")
 	for p, want := range map[*project]string{one: "auto-backup", two: "second-backup"} {
 		if got := p.value("select string_agg(backup, ', ') from auto_backup.settings"); got != want {
