@@ -62,6 +62,9 @@ type LogConstraint struct {
 	// CHECK that cannot be evaluated counts as one that accepts them.
 	Admits    bool `json:"admits"`
 	AdmitsAll bool `json:"admits_all"`
+	// Skipped says that it was not evaluated, because that would have run code which
+	// is not PostgreSQL's own.
+	Skipped bool `json:"skipped"`
 }
 
 // State is one backup as it was found in its project.

@@ -488,6 +488,20 @@ func examples() map[string][]example {
 			{what: "one row", change: table("backup_logs", func(t *facts.Table) { t.Unique = append(t.Unique, []string{"action_type", "success"}) }), says: "allows one row per action_type and success only", remedy: "(action_type, success)"},
 			{what: "one row per time", change: table("system_logs", func(t *facts.Table) { t.Unique = append(t.Unique, []string{"created_at", "type"}) })},
 		},
+		"log_not_evaluated": {
+			{what: "a function of the application", change: func(s *Subject) { s.LogConstraints[0].Skipped = true }, says: "The CHECK action of public.backup_logs needs functions"},
+			{what: "all were", change: func(s *Subject) { s.LogConstraints = nil }},
+		},
+		"log_owner": {
+			{what: "another role", change: func(s *Subject) { s.table("system_logs", func(t *facts.Table) { t.Owner = "reporting" }) }, says: "The table public.system_logs belongs to role reporting", remedy: "alter table public.system_logs owner to postgres"},
+			{what: "Supabase's", change: func(s *Subject) { s.table("system_logs", func(t *facts.Table) { t.Owner = "supabase_admin" }) }},
+		},
+		"foreign_trigger": {
+			{what: "one on pg_net's queue", change: func(s *Subject) {
+				s.ForeignTriggers = []facts.ForeignTrigger{{Table: "net.http_request_queue", Name: "copies", Function: "public.copies", Owner: "reporting"}}
+			}, says: "The trigger copies of net.http_request_queue runs public.copies, which belongs to role reporting", remedy: "drop trigger copies on net.http_request_queue"},
+			{what: "none", change: func(s *Subject) { s.ForeignTriggers = []facts.ForeignTrigger{} }},
+		},
 		"log_rule": {
 			{what: "so", change: table("system_logs", func(t *facts.Table) { t.Rules = []string{"Quiet"} }), says: "The rule Quiet of public.system_logs", remedy: `drop rule "Quiet" on public.system_logs`},
 			{what: "of another", change: table("alert_subscriptions", func(t *facts.Table) { t.Rules = []string{"quiet"} })},

@@ -205,6 +205,40 @@ var logs = []Check{
 			return found
 		},
 	},
+	{
+		Code: "log_not_evaluated", Theme: Logs, Planning: Warning, Asked: Healthy,
+		Facts: []facts.Part{"log_checks"},
+		Find: func(s *Subject) (found []Finding) {
+			for _, c := range s.LogConstraints {
+				if c.Skipped {
+					found = append(found, About("The CHECK "+c.Name+" of public."+c.Table, "needs functions, operators or types that are not PostgreSQL's own, so it was not tried whether it accepts the rows of a run"))
+				}
+			}
+			return found
+		},
+	},
+	{
+		Code: "log_owner", Theme: Logs, Planning: Warning, Asked: Healthy,
+		Facts: []facts.Part{"tables"},
+		Find: eachLog(func(name string, table facts.Table) []Finding {
+			if table.Owner == "" || table.Owner == backup.JobOwner || table.Owner == "supabase_admin" {
+				return nil
+			}
+			return one(About("The table public."+name, "belongs to role %s, which can have any code run whenever a run is logged there", table.Owner).
+				With("If that is not the application's own role, run `alter table public.%s owner to postgres`.", name))
+		}),
+	},
+	{
+		Code: "foreign_trigger", Theme: Logs, Planning: Warning, Asked: Healthy,
+		Facts: []facts.Part{"foreign_triggers"},
+		Find: func(s *Subject) (found []Finding) {
+			for _, t := range s.ForeignTriggers {
+				found = append(found, About(fmt.Sprintf("The trigger %s of %s", t.Name, t.Table), "runs %s, which belongs to role %s: that role decides what happens whenever a row is written there", t.Function, t.Owner).
+					With("If nobody needs it, run `drop trigger %s on %s`; if the application does, `alter function %s() owner to postgres`.", QuoteIdent(t.Name), t.Table, t.Function))
+			}
+			return found
+		},
+	},
 }
 
 // eachLog makes a check of one log table one of those that exist.

@@ -55,6 +55,8 @@ type Document struct {
 	NamedRelations [][2]string `json:"named_relations"`
 	NamedFunctions []string    `json:"named_functions"`
 	Triggers       []Trigger   `json:"triggers"`
+	// ForeignTriggers are the triggers with which other roles have code run.
+	ForeignTriggers []ForeignTrigger `json:"foreign_triggers"`
 	// Filled are the tables with rows, as schema.name.
 	Filled []string `json:"filled"`
 	// Nulls are the columns that hold a null, by schema.table. A table that was
@@ -331,6 +333,16 @@ type Trigger struct {
 	Function    string `json:"function"`
 	Language    string `json:"language"`
 	Source      string `json:"source"`
+}
+
+// ForeignTrigger is a trigger whose function belongs to a role that is not trusted.
+type ForeignTrigger struct {
+	// Table and Function have their schema.
+	Table    string `json:"table"`
+	Name     string `json:"name"`
+	Function string `json:"function"`
+	// Owner is the function's.
+	Owner string `json:"owner"`
 }
 
 // NotedSchedule is the watchdog's row of a schedule: what makes it due, and since

@@ -2,9 +2,11 @@
 -- Each CHECK of the log tables, evaluated with the rows that the Edge Function
 -- writes: the text of a CHECK changes by a dump and restore, its meaning does not.
 -- "admits" is about the row of a run that begins, "admits_all" also about the other
--- one. What is not certain is admitted: a CHECK that calls other functions than
--- PostgreSQL's own is not evaluated, as they could fail, nor is one about a column
--- that the row leaves to its default.
+-- one. What is not certain is admitted: a CHECK is not evaluated if it needs anything
+-- but PostgreSQL's own functions, operators and types, or if the table has a column of
+-- a domain, whose own CHECKs would be evaluated with it, as that would run code of
+-- others as the role that reads, or could fail; nor is one about a column that the row
+-- leaves to its default. "skipped" says that the first is the reason.
 -- kind: text
 -- wants: public.backup_logs, public.system_logs
 select
@@ -13,7 +15,7 @@ select
         format(
             $q$, ((
                 select jsonb_build_object(
-                    'table', %L::text, 'name', %L::text, 'definition', %L::text,
+                    'table', %L::text, 'name', %L::text, 'definition', %L::text, 'skipped', %L::boolean,
                     'admits', bool_and(s.admits) filter (where s.number = 1), 'admits_all', bool_and(s.admits)
                 )
                 from (
@@ -21,7 +23,7 @@ select
                     from (values (1, %L::jsonb), (2, %L::jsonb)) as w (number, row)
                 ) as s
             ))$q$,
-            split_part(l.relation, '.', 2), k.conname, pg_get_constraintdef(k.oid),
+            split_part(l.relation, '.', 2), k.conname, pg_get_constraintdef(k.oid), judged.foreign_code,
             case when judged.so then pg_get_expr(k.conbin, k.conrelid) else 'true' end, l.relation, sample.one, sample.two
         ), '' order by l.relation, k.conname
     ), '')
@@ -50,14 +52,24 @@ cross join lateral (
 ) as sample
 cross join lateral (
     select
-        not exists (
+        g.foreign_code,
+        not g.foreign_code
+        and not exists (
             select from unnest(k.conkey) as n (number)
             inner join pg_attribute a on a.attrelid = k.conrelid and a.attnum = n.number
             where (a.atthasdef or a.attidentity <> '') and not sample.one ? a.attname::text
-        )
-        and not exists (
-            select from pg_depend d
-            where d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_proc'::regclass
         ) as so
+    from (
+        -- What PostgreSQL itself has is not in pg_depend.
+        select exists (
+            select from pg_depend d
+            where d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid <> 'pg_class'::regclass
+        )
+        or exists (
+            select from pg_attribute a
+            inner join pg_type t on t.oid = a.atttypid and t.typtype = 'd'
+            where a.attrelid = k.conrelid and a.attnum > 0 and not a.attisdropped
+        ) as foreign_code
+    ) as g
 ) as judged
 where l.usable
