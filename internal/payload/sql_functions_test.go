@@ -371,6 +371,8 @@ const (
 // testLogConstraint proves which CHECKs of backup_logs are extended for an
 // installation, into what, and how they are put back.
 func (tdb *testDatabase) testLogConstraint(t *testing.T) {
+	// A role that owns the table can put any code there between a plan and its apply.
+	const spy = `create function public.spy(text) returns boolean language plpgsql as 'begin raise exception ''this runs as %'', current_user; end'; `
 	const inserted = `insert into public.backup_logs (action_type, records_affected, details, success) values ('auto_backup', 0, 'x', false)`
 	for _, c := range []struct {
 		name     string
@@ -389,6 +391,8 @@ func (tdb *testDatabase) testLogConstraint(t *testing.T) {
 		{"one that is neither true nor false", `alter table public.backup_logs add constraint b check (action_type <> null)`, `["b"]`, "a " + narrow + " | b CHECK (((action_type)::text <> NULL::text))", "", "[]", "a " + narrow + " | b CHECK (((action_type)::text <> NULL::text))"},
 		{"a constraint of another kind", `alter table public.backup_logs add constraint b unique (id, action_type)`, `["b"]`, "a " + narrow + " | b UNIQUE (id, action_type)", "", "[]", "a " + narrow + " | b UNIQUE (id, action_type)"},
 		{"a constraint of another table", `create table public.logs (action_type text constraint b check (action_type <> 'auto_backup'))`, `["b"]`, "a " + narrow, "", "[]", "a " + narrow},
+		{"one that runs code of others", spy + `alter table public.backup_logs add constraint b check (public.spy(action_type))`, `["a", "b"]`, "a " + wide + " | b CHECK (spy((action_type)::text))", "", "[]", "a " + narrow + " | b CHECK (spy((action_type)::text))"},
+		{"a column that runs code of others", spy + `create domain public.spied as text check (public.spy(value)); alter table public.backup_logs add column d public.spied`, `["a"]`, "a " + narrow, "", "[]", "a " + narrow},
 		{"twice", `select auto_backup.extend_log_constraint('["a"]')`, `["a"]`, "a " + wide, "", "[]", "a " + narrow},
 		{"rows that the old rule refuses", "", `["a"]`, "a " + wide, inserted, `["a"]`, "a " + narrow + " NOT VALID"},
 		{"dropped in between", "", `["a"]`, "a " + wide, `alter table public.backup_logs drop constraint a`, "[]", "a " + narrow},

@@ -1,7 +1,9 @@
 -- Makes public.backup_logs.action_type accept 'auto_backup'. Every CHECK that
 -- `refusing` names is replaced by one with the same name that accepts 'auto_backup' in
 -- addition to what the old one accepted. The old definitions are stored for
--- restore_log_constraint. Running it again changes nothing.
+-- restore_log_constraint. Running it again changes nothing. A CHECK whose evaluation
+-- would run code that is not PostgreSQL's own stays as it is: its author would have the
+-- rights of this role.
 create or replace function auto_backup.extend_log_constraint(refusing jsonb)
 returns void
 language plpgsql
@@ -17,6 +19,17 @@ begin
         from jsonb_array_elements_text(refusing) as r (name)
         inner join pg_catalog.pg_constraint c
             on c.conname = r.name and c.conrelid = 'public.backup_logs'::regclass and c.contype = 'c'
+        -- As the plan judges; what PostgreSQL itself has is not in pg_depend.
+        where not exists (
+            select from pg_catalog.pg_depend d
+            where d.classid = 'pg_catalog.pg_constraint'::regclass and d.objid = c.oid
+            and d.refclassid <> 'pg_catalog.pg_class'::regclass
+        )
+        and not exists (
+            select from pg_catalog.pg_attribute a
+            inner join pg_catalog.pg_type t on t.oid = a.atttypid and t.typtype = 'd'
+            where a.attrelid = c.conrelid and a.attnum > 0 and not a.attisdropped
+        )
     loop
         execute format(
             'select coalesce((%s), true) from jsonb_populate_record(null::public.backup_logs, $1)', k.expression
