@@ -132,7 +132,7 @@ func (r *autoBackupResource) followDatabase(ctx context.Context, settings *backu
 	var rules schedule.Rules
 	if state == nil || !plan.Schedules.Equal(state.Schedules) || !plan.Timezone.Equal(state.Timezone) {
 		if rules, err = service.ZoneChanges(ctx, backup.Name(plan.Name.ValueString()), settings.Zones()); err != nil {
-			addError(diags, "Cannot read the project", r.projects.explain(ctx, ref, err))
+			r.projects.addReadError(ctx, diags, "Cannot read the project", ref, err)
 			return
 		}
 	} else {
@@ -293,7 +293,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 	known, replaced := r.projects.run.saw(spec.ID)
 	found, err := service.ObserveCached(ctx, spec.ID.Name, known)
 	if err != nil {
-		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
+		r.projects.addReadError(ctx, diags, "Cannot read the project", spec.ID.ProjectRef, err)
 		return
 	}
 	warnClone(spec, found.Settings, diags)
@@ -336,7 +336,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 	}
 	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known(ctx, was))
 	if err != nil {
-		addError(diags, "Cannot read the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
+		r.projects.addReadError(ctx, diags, "Cannot read the project", spec.ID.ProjectRef, err)
 		return false
 	}
 	if err := found.Foreign(spec); err != nil {

@@ -85,6 +85,9 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		return
 	}
 	stored := storage{state: &resp.State, identity: resp.Identity, private: resp.Private}
+	if looksForeign(found, was) && !r.isOwnDatabase(ctx, found.ID, &resp.Diagnostics) {
+		return
+	}
 	if !found.Exists() {
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
@@ -148,7 +151,7 @@ func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequ
 		return
 	}
 	service, found, ok := r.read(ctx, state, state.known(ctx, was), (*install.Service).Observe, &resp.Diagnostics)
-	if !ok {
+	if !ok || looksForeign(found, was) && !r.isOwnDatabase(ctx, found.ID, &resp.Diagnostics) {
 		return
 	}
 	if superseded(found, was) {
@@ -212,7 +215,7 @@ func (r *autoBackupResource) read(
 	}
 	found, err := read(service, ctx, state.id().Name, known)
 	if err != nil {
-		addError(diags, "Cannot read the backup", r.projects.explain(ctx, state.ProjectRef.ValueString(), err))
+		r.projects.addReadError(ctx, diags, "Cannot read the backup", state.ProjectRef.ValueString(), err)
 		return nil, backup.State{}, false
 	}
 	return service, found, true

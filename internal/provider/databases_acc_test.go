@@ -3,6 +3,8 @@ package provider_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -76,5 +78,53 @@ func TestWrongDatabase(t *testing.T) {
 				}},
 			})
 		})
+	}
+}
+
+// TestVariableOfAnotherProject proves that no environment variable alone replaces a
+// backup, forgets it or counts as its removal: with each variable that is set to
+// another project's value, a plan, an apply and a destroy are refused by an error that
+// names the variable, the state keeps the backup, and neither project is changed. The
+// gateway's URL is no part of a backup's identity, and a change of it is an update in
+// place.
+func TestVariableOfAnotherProject(t *testing.T) {
+	t.Parallel()
+	one, two := start(t, stack.Options{Articles: 1}), start(t, stack.Options{Articles: 1})
+	config := required + `resource "aimindset_auto_backup" "this" { verify = "none" }`
+	c := newCLI(t, config, one.Environ()...)
+	c.run(0, applyNow...)
+	// The other project has a backup of the same name, as projects usually do.
+	newCLI(t, config, two.Environ()...).run(0, applyNow...)
+	before := map[*project][]string{one: one.traces("auto-backup"), two: two.traces("auto-backup")}
+
+	for variable, value := range map[string]string{
+		"SUPABASE_PROJECT_REF":  two.ProjectRef,
+		"SUPABASE_DB_URL":       two.DatabaseURL,
+		"SUPABASE_API_URL":      two.APIURL,
+		"SUPABASE_ACCESS_TOKEN": "sbp_" + strings.Repeat("0", 40),
+	} {
+		for _, command := range [][]string{planOnly, {"apply", "-refresh-only", "-auto-approve", "-no-color"}, applyNow, destroyNow} {
+			if variable == "SUPABASE_PROJECT_REF" && command[0] != "plan" && slices.Contains(command, "-refresh-only") {
+				continue // reads the state's project and plans nothing
+			}
+			out := c.runWith([]string{variable + "=" + value}, 1, command...)
+			if !strings.Contains(strings.Join(strings.Fields(out), " "), variable) {
+				t.Errorf("%s, %s: the error does not name the variable:\n%s", variable, command, out)
+			}
+		}
+		if out := c.run(0, "state", "list"); !strings.Contains(out, address) {
+			t.Errorf("%s: the state has lost the backup", variable)
+		}
+	}
+	for p, want := range before {
+		if got := p.traces("auto-backup"); !slices.Equal(got, want) {
+			t.Errorf("project %s was changed: %v, and had %v", p.ProjectRef, got, want)
+		}
+	}
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+
+	out := c.runWith([]string{"SUPABASE_PROJECT_URL=" + two.ProjectURL}, 0, planOnly...)
+	if !strings.Contains(out, "0 to add, 1 to change, 0 to destroy") || !strings.Contains(out, "function_url") {
+		t.Errorf("with another gateway the plan is\n%s", out)
 	}
 }

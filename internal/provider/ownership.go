@@ -139,6 +139,23 @@ func copied(own backup.Settings, found backup.State) bool {
 	return there != ""
 }
 
+// looksForeign reports whether what was found may be what another project's database
+// holds: the backup that was applied is missing, or is another installation.
+func looksForeign(found backup.State, was *applied) bool {
+	return !found.Exists() || found.Superseded(was.instance()) || was != nil && copied(was.Settings, found)
+}
+
+// isOwnDatabase reports whether the database that serves a backup's project is the
+// project's. Otherwise it adds an error, so that the state does not lose a backup that
+// is there.
+func (r *autoBackupResource) isOwnDatabase(ctx context.Context, id backup.ID, diags *diag.Diagnostics) bool {
+	if err := r.projects.checkDatabase(ctx, id.ProjectRef); err != nil {
+		addError(diags, "Cannot read the backup", err)
+		return false
+	}
+	return true
+}
+
 // refuseLost refuses to create a backup that this state has lost to another one. As
 // long as the state has the address, Terraform ignores an import block for it.
 func refuseLost(id backup.ID, diags *diag.Diagnostics) {

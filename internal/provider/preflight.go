@@ -46,7 +46,7 @@ func (r *autoBackupResource) findings(ctx context.Context, spec backup.Spec, pla
 	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
 	findings, err := preflight.Check(ctx, service, spec)
 	if err != nil {
-		addError(diags, "Cannot check the project", r.projects.explain(ctx, spec.ID.ProjectRef, err))
+		r.projects.addReadError(ctx, diags, "Cannot check the project", spec.ID.ProjectRef, err)
 	}
 	return findings
 }
@@ -78,6 +78,15 @@ func tellFinding(finding checks.Finding, severity checks.Severity, text string, 
 	default:
 		diags.AddAttributeWarning(findingPath(finding.Attribute), codes.Lookup(finding.Code, "").Meaning, text)
 	}
+}
+
+// addReadError is addError for a read of a project that has failed.
+func (p *projects) addReadError(ctx context.Context, diags *diag.Diagnostics, summary, ref string, err error) {
+	last := ""
+	if refused := (*supabase.Error)(nil); errors.As(err, &refused) && p.config.APIURL != supabase.DefaultBaseURL {
+		last = fmt.Sprintf("The Management API is the one at %s: that of `api_url` in the provider block, or else of the environment variable %s.", p.config.APIURL, envAPIURL)
+	}
+	addErrorAdvice(diags, summary, p.explain(ctx, ref, err), last)
 }
 
 // explain adds the project's status to the error of a read if the project is not
