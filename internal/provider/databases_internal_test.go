@@ -33,8 +33,8 @@ type combination struct {
 	url         string
 	selfHosted  bool
 	// want is the project whose database url is taken for; "" means the Management
-	// API, and a text that begins with "refused" an error with the rest of the text.
-	want string
+	// API. refused is a part of the error if the block is refused.
+	want, refused string
 }
 
 const (
@@ -50,7 +50,6 @@ const (
 func databaseCombinations() []combination {
 	of := fmt.Sprintf
 	one, two := firstRef, secondRef
-	ownerless := "refused: does not say whose it is"
 	return []combination{
 		// One project, named by the environment.
 		{environment: one, url: of(directURL, one), want: one},
@@ -60,15 +59,15 @@ func databaseCombinations() []combination {
 		{environment: one, url: addressURL, want: one},
 		{environment: one, url: tunnelURL, want: one},
 		{environment: one, url: otherUserURL, want: one},
-		{environment: one, url: of(directURL, two), want: "refused: is that of project"},
+		{environment: one, url: of(directURL, two), refused: ofAnotherProject},
 		// No project is named but by the URL.
 		{url: of(directURL, one), want: one},
 		{url: of(poolerURL, one), want: one},
-		{url: tunnelURL, want: "refused: belongs to one project"},
+		{url: tunnelURL, refused: ofOneProject},
 		// The block names the environment's project.
 		{block: one, environment: one, url: tunnelURL, want: one},
 		{block: one, url: of(directURL, one), want: one},
-		{block: one, url: tunnelURL, want: ownerless},
+		{block: one, url: tunnelURL, refused: ofUnsaidProject},
 		// An alias, or for_each: the block of another project in the same environment.
 		{block: two, environment: one, url: of(directURL, one), want: ""},
 		{block: two, environment: one, url: tunnelURL, want: ""},
@@ -76,37 +75,39 @@ func databaseCombinations() []combination {
 		// The argument.
 		{block: two, environment: one, given: true, url: of(poolerURL, two), want: two},
 		{block: two, environment: one, given: true, url: tunnelURL, want: two},
-		{block: two, environment: one, given: true, url: of(roleURL, one), want: "refused: is that of project"},
+		{block: two, environment: one, given: true, url: of(roleURL, one), refused: ofAnotherProject},
 		{block: one, environment: one, given: true, url: "", want: ""},
 		{environment: one, given: true, url: "", want: ""},
-		{given: true, url: tunnelURL, want: "refused: belongs to one project"},
+		{given: true, url: tunnelURL, refused: ofOneProject},
 		// A self-hosted block.
 		{selfHosted: true, url: tunnelURL, want: backup.SelfHostedRef},
-		{selfHosted: true, environment: one, url: tunnelURL, want: ""},
+		{selfHosted: true, environment: one, url: tunnelURL, refused: envProjectRef},
 		{selfHosted: true, given: true, environment: one, url: tunnelURL, want: backup.SelfHostedRef},
 	}
 }
 
-// choose is what the provider does with a combination.
-func (c combination) choose() (database, error) {
-	variables := map[string]string{envProjectRef: c.environment}
-	var argument *string
+// choose is what the provider does with a combination. refusal is what it says of
+// database_url, if it is refused.
+func (c combination) choose() (chosen database, refusal string) {
+	variables := map[string]string{envAccessToken: "t", envProjectRef: c.environment, envAnonKey: "k"}
+	config := providerConfig{ProjectRef: c.block}
 	if c.given {
-		argument = &c.url
+		config.DatabaseURL = &c.url
 		// It has to win over the environment's.
 		variables[envDatabaseURL] = fmt.Sprintf(directURL, c.environment)
 	} else {
 		variables[envDatabaseURL] = c.url
 	}
-	env := environment(func(name string) string { return variables[name] })
 	if c.selfHosted {
-		return chooseSelfHostedDatabase(argument, env), nil
+		config.SelfHosted = &selfHosted{}
 	}
-	project := c.block
-	if project == "" {
-		project = c.environment
+	resolved, invalid := resolve(config, func(name string) string { return variables[name] })
+	for _, argument := range invalid {
+		if argument.attribute == "database_url" {
+			return resolved.Database, argument.detail
+		}
 	}
-	return chooseDatabase(argument, project, env)
+	return resolved.Database, ""
 }
 
 // TestDatabaseOfProject proves for each combination of provider block, environment and
@@ -115,15 +116,14 @@ func (c combination) choose() (database, error) {
 func TestDatabaseOfProject(t *testing.T) {
 	t.Parallel()
 	for i, c := range databaseCombinations() {
-		got, err := c.choose()
-		if reason, refused := strings.CutPrefix(c.want, "refused: "); refused {
-			if err == nil || !strings.Contains(err.Error(), reason) || strings.Contains(err.Error(), ":x@") {
-				t.Errorf("row %d, %+v: %v, want it refused because it %s", i+1, c, err, reason)
+		got, refusal := c.choose()
+		switch {
+		case c.refused != "":
+			if !strings.Contains(refusal, c.refused) || strings.Contains(refusal, ":x@") {
+				t.Errorf("row %d, %+v: %q, want it to be refused with %q", i+1, c, refusal, c.refused)
 			}
-			continue
-		}
-		if err != nil || got.Project != c.want && c.want != "" || (got.URL != "") != (c.want != "") || got.URL != "" && got.URL != c.url {
-			t.Errorf("row %d, %+v: %+v, %v", i+1, c, got, err)
+		case refusal != "" || got.Project != c.want || (got.URL != "") != (c.want != "") || got.URL != "" && got.URL != c.url:
+			t.Errorf("row %d, %+v: %+v, %q", i+1, c, got, refusal)
 		}
 	}
 }
@@ -159,14 +159,12 @@ func TestDatabasesGuide(t *testing.T) {
 			source = "argument"
 		}
 		outcome := "this database, as project " + named(c.want, "")
-		switch {
+		switch _, refusal := c.choose(); {
+		case c.refused != "":
+			sentence, _, _ := strings.Cut(refusal, ". ")
+			outcome = "nothing. Error: " + names.Replace(sentence)
 		case c.want == backup.SelfHostedRef:
 			outcome = "this database"
-		case strings.HasPrefix(c.want, "refused"):
-			outcome = "nothing: the plan is refused, because the URL " + strings.TrimPrefix(c.want, "refused: ")
-			outcome = strings.NewReplacer("is that of project", "is another project's", "belongs to one project", "names no project, and nothing else does").Replace(outcome)
-		case c.want == "" && c.selfHosted:
-			outcome = "nothing: `database_url` is missing"
 		case c.want == "":
 			outcome = "the Management API"
 		}

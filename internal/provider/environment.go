@@ -23,6 +23,13 @@ const (
 	envAnonKey     = "SUPABASE_ANON_KEY"
 )
 
+// Why a value that is bound to one project is refused.
+const (
+	ofAnotherProject = "is that of project"
+	ofOneProject     = "belongs to one project"
+	ofUnsaidProject  = "does not say whose it is"
+)
+
 // environment returns the value of an environment variable, or "".
 type environment func(name string) string
 
@@ -47,9 +54,9 @@ func (e environment) bound(variable, ref, named string) (string, error) {
 	case value == "":
 		return "", nil
 	case project == "" && ref == "":
-		return "", fmt.Errorf("%s belongs to one project. Set `project_ref` or the environment variable %s too, so that no other project's backup uses it", variable, envProjectRef)
+		return "", fmt.Errorf("%s "+ofOneProject+". Set `project_ref` or the environment variable %s too, so that no other project's backup uses it", variable, envProjectRef)
 	case project == "":
-		return "", fmt.Errorf("the environment variable %s does not say whose it is, and this provider block is for project %q. If it is this project's, set %s=%s too", variable, ref, envProjectRef, ref)
+		return "", fmt.Errorf("the environment variable %s "+ofUnsaidProject+", and this provider block is for project %q. If it is this project's, set %s=%s too", variable, ref, envProjectRef, ref)
 	case ref != "" && project != ref:
 		return "", nil
 	case named != "" && named != project:
@@ -64,7 +71,7 @@ type mismatch struct {
 }
 
 func (m mismatch) Error() string {
-	return fmt.Sprintf("%s is that of project %q, and `project_ref` is %q. %s", m.what, m.named, m.project, m.remedy)
+	return fmt.Sprintf("%s "+ofAnotherProject+" %q, and `project_ref` is %q. %s", m.what, m.named, m.project, m.remedy)
 }
 
 // projectOfDatabase returns the project that a database URL names, or "".
@@ -144,7 +151,7 @@ func chooseDatabase(argument *string, project string, env environment) (database
 		chosen.Project = address.Project()
 	}
 	if chosen.Project == "" {
-		return database{}, fmt.Errorf("a database URL belongs to one project. Set `project_ref` or the environment variable %s too, so that no other project's backup is installed in this database", envProjectRef)
+		return database{}, fmt.Errorf("a database URL "+ofOneProject+". Set `project_ref` or the environment variable %s too, so that no other project's backup is installed in this database", envProjectRef)
 	}
 	return chosen, nil
 }

@@ -72,7 +72,7 @@ func selfHostedAttribute() schema.Attribute {
 			},
 			"anon_key": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "The project's `anon` key or a publishable key, with which the database calls the alert function. It is public by design. Default: the environment variable `" + envAnonKey + "`.",
+				MarkdownDescription: "The project's `anon` key or a publishable key, with which the database calls the alert function. It is public by design. Default: the environment variable `" + envAnonKey + "`, unless the environment is for a project of the platform (`" + envProjectRef + "`).",
 			},
 			"verify_jwt": schema.BoolAttribute{
 				Optional:            true,
