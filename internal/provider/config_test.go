@@ -147,7 +147,7 @@ func configure(t *testing.T, config map[string]string) []*tfprotov6.Diagnostic {
 	return answer.Diagnostics
 }
 
-// TestResolveSelfHosted proves the deinvalid of a self-hosted project, that the
+// TestResolveSelfHosted proves what is taken for granted of a self-hosted project, that the
 // platform's variables are not in its way, and that what it lacks, or what has
 // no place beside it, is named.
 func TestResolveSelfHosted(t *testing.T) {

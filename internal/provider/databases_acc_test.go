@@ -2,11 +2,16 @@ package provider_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
@@ -43,6 +48,138 @@ func TestEnvironmentDatabase(t *testing.T) {
 		}
 	}
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+}
+
+// TestDatabaseOfBlock proves with Terraform itself over which way the SQL of each of
+// several provider blocks goes, in one environment with a database URL: a block with
+// `database_url = ""` uses no connection, one with a URL its own, two blocks with the
+// same arguments, such as instances of OpenTofu's for_each, the same database, and one
+// without the argument the environment's. Each backup is where its block says.
+func TestDatabaseOfBlock(t *testing.T) {
+	t.Parallel()
+	one, two := start(t, stack.Options{Articles: 1}), start(t, stack.Options{Articles: 1})
+	toOne, toTwo := one.proxied(), two.proxied()
+	block := func(alias string, p *project, more string) string {
+		return fmt.Sprintf(`
+			provider "aimindset" {
+				alias        = %q
+				access_token = %q
+				project_ref  = %q
+				api_url      = %q
+				project_url  = %q
+				%s
+			}
+			resource "aimindset_auto_backup" %[1]q {
+				provider = aimindset.%[1]s
+				name     = "%[1]s-backup"
+				verify   = "none"
+			}`, alias, p.AccessToken, p.ProjectRef, p.APIURL, p.ProjectURL, more)
+	}
+	connection := fmt.Sprintf("database_url = %q", toTwo.URL)
+	c := newCLI(t, required+block("off", one, `database_url = ""`)+block("own", two, connection)+block("twin", two, connection)+block("alias", two, ""),
+		append(one.Environ(), "SUPABASE_DB_URL="+toOne.URL)...)
+	c.run(0, applyNow...)
+	if made, _ := toOne.Counts(); made > 0 {
+		t.Errorf("the block with an empty URL has made %d connections", made)
+	}
+	if made, _ := toTwo.Counts(); made == 0 {
+		t.Error("the blocks with a URL have made no connection")
+	}
+	for p, want := range map[*project]string{one: "off-backup", two: "alias-backup, own-backup, twin-backup"} {
+		if got := p.value("select string_agg(backup, ', ' order by backup) from auto_backup.settings"); got != want {
+			t.Errorf("project %s has the backups %q, want %q", p.ProjectRef, got, want)
+		}
+	}
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+
+	config := required + block("off", one, "") + block("own", two, "") + block("twin", two, "") + block("alias", two, "")
+	if err := os.WriteFile(filepath.Join(c.Dir, "main.tf"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := toTwo.Counts()
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+	if made, _ := toOne.Counts(); made == 0 {
+		t.Error("the block of the environment's project has not used the environment's URL")
+	}
+	if made, _ := toTwo.Counts(); made > before {
+		t.Errorf("a block without a URL has made %d connections", made-before)
+	}
+	c.run(0, destroyNow...)
+}
+
+// TestServersInOneProcess proves that several provider servers in one process, two of
+// them with the same configuration, do not share what they are configured with.
+func TestServersInOneProcess(t *testing.T) {
+	t.Parallel()
+	one, two := start(t, stack.Options{Articles: 1}), start(t, stack.Options{Articles: 1})
+	for _, p := range []*project{one, two} {
+		newCLI(t, required+`resource "aimindset_auto_backup" "this" { verify = "none" }`, p.Environ()...).run(0, applyNow...)
+	}
+	var group sync.WaitGroup
+	for _, c := range []struct {
+		p        *project
+		database string
+		wrong    bool
+	}{{one, one.DatabaseURL, false}, {one, one.DatabaseURL, false}, {two, one.DatabaseURL, true}, {two, "", false}, {two, two.DatabaseURL, false}} {
+		server := configuredServer(t, map[string]string{
+			"access_token": c.p.AccessToken, "project_ref": c.p.ProjectRef, "api_url": c.p.APIURL, "project_url": c.p.ProjectURL, "database_url": c.database,
+		})
+		group.Go(func() {
+			answer, err := server.ImportResourceState(t.Context(), &tfprotov6.ImportResourceStateRequest{TypeName: "aimindset_auto_backup", ID: c.p.ProjectRef + "/auto-backup"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if wrong := len(answer.Diagnostics) > 0; wrong != c.wrong {
+				t.Errorf("project %s with the database %q: %v", c.p.ProjectRef, c.database, answer.Diagnostics)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// configuredServer returns a provider server that is configured like Terraform does.
+func configuredServer(t *testing.T, config map[string]string) tfprotov6.ProviderServer {
+	t.Helper()
+	server, err := factories["aimindset"]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, ok := schemas.Provider.ValueType().(tftypes.Object)
+	if !ok {
+		t.Fatalf("the schema is a %T", schemas.Provider.ValueType())
+	}
+	values := map[string]tftypes.Value{}
+	for name, attribute := range kind.AttributeTypes {
+		values[name] = tftypes.NewValue(attribute, nil)
+		if value, ok := config[name]; ok {
+			values[name] = tftypes.NewValue(attribute, value)
+		}
+	}
+	packed, err := tfprotov6.NewDynamicValue(kind, tftypes.NewValue(kind, values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: &packed})
+	if err != nil || len(answer.Diagnostics) > 0 {
+		t.Fatalf("configure the provider: %v %v", err, answer.Diagnostics)
+	}
+	return server
+}
+
+// proxied returns a proxy to the project's database, which counts connections.
+func (p *project) proxied() *stack.DatabaseProxy {
+	p.t.Helper()
+	proxy, err := stack.NewDatabaseProxy(p.DatabaseURL)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(proxy.Close)
+	return proxy
 }
 
 // TestWrongDatabase proves that a database URL which names no project is compared
