@@ -588,6 +588,25 @@ func (v *victim) wait() error {
 
 func (v *victim) kill() { v.signal(syscall.SIGKILL) }
 
+// stop stops the victim, and returns when no thread of it runs any more. A signal may
+// reach a thread of a busy machine only after others have gone on.
+func (v *victim) stop() {
+	v.signal(syscall.SIGSTOP)
+	running := func(thread string) bool {
+		stat, err := os.ReadFile(thread)
+		// The state follows the name, which is in parentheses.
+		_, state, _ := strings.Cut(string(stat), ") ")
+		return err == nil && !strings.HasPrefix(state, "T")
+	}
+	for {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", v.cmd.Process.Pid))
+		if err != nil || !slices.ContainsFunc(threads, running) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // signal sends a signal to the victim, which is at work.
 func (v *victim) signal(number syscall.Signal) { _ = v.cmd.Process.Signal(number) }
 

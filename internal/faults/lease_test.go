@@ -156,7 +156,7 @@ func TestStandstill(t *testing.T) {
 			must(t, err)
 			stopped := make(chan struct{})
 			s.faulty.Begin(&stack.Trap{Call: call, Fault: stack.Interfere, Act: func() {
-				v.signal(syscall.SIGSTOP)
+				v.stop()
 				close(stopped)
 			}}, nil)
 			ended := make(chan error, 1)

@@ -332,7 +332,7 @@ func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return l.request(ctx, func() error {
+	return l.request(ctx, func(ctx context.Context) error {
 		if err := l.service.API.DeleteSecrets(ctx, l.service.Ref, names); err != nil && !errors.Is(err, supabase.ErrNotFound) {
 			return err
 		}
@@ -344,7 +344,7 @@ func (l *lease) setSecrets(ctx context.Context, values map[string]string) error 
 	if len(values) == 0 {
 		return nil
 	}
-	return l.request(ctx, func() error { return l.service.API.SetSecrets(ctx, l.service.Ref, values) })
+	return l.request(ctx, func(ctx context.Context) error { return l.service.API.SetSecrets(ctx, l.service.Ref, values) })
 }
 
 func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backup.State) (deployed supabase.Function, err error) {
@@ -353,7 +353,7 @@ func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backu
 		f.ImportMap == spec.Source.ImportMap && maps.Equal(f.Files, spec.Source.Digests()) {
 		// The code is right, so only the way it is served can differ.
 		marker, verify := name.FunctionMarker(), false
-		err = l.request(ctx, func() (err error) {
+		err = l.request(ctx, func(ctx context.Context) (err error) {
 			deployed, err = api.UpdateFunction(ctx, ref, name.Slug(), supabase.FunctionUpdate{Name: &marker, VerifyJWT: &verify})
 			return err
 		})
@@ -371,7 +371,7 @@ func (l *lease) applyFunction(ctx context.Context, spec backup.Spec, found backu
 	if spec.Source.ImportMap != "" {
 		deployment.ImportMap = path.Join(directory, spec.Source.ImportMap)
 	}
-	err = l.request(ctx, func() (err error) {
+	err = l.request(ctx, func(ctx context.Context) (err error) {
 		deployed, err = api.DeployFunction(ctx, ref, deployment)
 		return err
 	})
@@ -479,7 +479,7 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 			if !found.OwnsFunction() {
 				return nil
 			}
-			return l.request(ctx, func() error {
+			return l.request(ctx, func(ctx context.Context) error {
 				if err := l.service.API.DeleteFunction(ctx, l.service.Ref, name.Slug()); err != nil && !errors.Is(err, supabase.ErrNotFound) {
 					return err
 				}

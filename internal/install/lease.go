@@ -17,6 +17,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/guard"
 )
 
 // Two applies of one backup at once would leave a mixture of two
@@ -26,8 +27,8 @@ import (
 // Each statement that changes something renews the lease in its own transaction,
 // so a statement that arrives late, from an apply that has lost the lease,
 // changes nothing. The Management API knows nothing of leases: requests that
-// change something there are sent only while the lease is known to be held, and
-// are cancelled when it may have expired.
+// change something there are sent only while the lease is known to be held, which
+// is checked before each attempt, and are cancelled when it may have expired.
 
 const (
 	// DefaultLeaseTime is how long a lease outlives its holder. It is longer
@@ -401,15 +402,20 @@ func leaseError(err error) error {
 	return err
 }
 
-// request sends a request to the Management API that changes something.
-func (l *lease) request(ctx context.Context, send func() error) error {
-	// Only a machine that slept gets here with a lease that may have expired.
-	if l.left() <= 0 {
-		if err := l.renew(ctx); err != nil {
-			return err
+// request sends a request to the Management API that changes something. Each of its
+// attempts is sent only while the lease is held.
+func (l *lease) request(ctx context.Context, send func(context.Context) error) error {
+	held := func(ctx context.Context) error {
+		// Only a machine that slept gets here with a lease that may have expired.
+		if l.left() > 0 {
+			return nil
 		}
+		return l.renew(ctx)
 	}
-	return send()
+	if err := held(ctx); err != nil {
+		return err
+	}
+	return send(guard.With(ctx, held))
 }
 
 // release releases the lease if the database can be reached, and reports whether it

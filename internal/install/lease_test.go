@@ -13,6 +13,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/guard"
 )
 
 // held is a database in which another apply holds the lease on a backup until a time.
@@ -71,5 +72,46 @@ func TestAcquireSaysWhatItWaitsFor(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// renewing is a database that renews a lease, or says that another apply has it.
+type renewing struct {
+	postgres.DB
+	lost    bool
+	renewed int
+}
+
+func (r *renewing) Query(context.Context, postgres.Access, string, ...any) (json.RawMessage, error) {
+	r.renewed++
+	if r.lost {
+		return nil, &postgres.Error{SQLState: stateLeaseLost, Message: "another apply acquired it"}
+	}
+	return json.RawMessage("true"), nil
+}
+
+// TestRequestWhileTheLeaseIsHeld proves that the lease is checked before each attempt
+// of a request: a request that waits for its turn while the machine sleeps, and whose
+// lease another apply has acquired meanwhile, is not sent; one whose lease can be
+// renewed is.
+func TestRequestWhileTheLeaseIsHeld(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		db := &renewing{lost: lost}
+		clock := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
+		s := NewService(testRef, nil, db)
+		s.Now = func() time.Time { return clock }
+		l := &lease{service: s, name: "auto-backup", holder: "0123", term: time.Minute}
+		l.renewed(clock)
+		err := l.request(t.Context(), func(ctx context.Context) error {
+			if err := guard.Ask(ctx); err != nil || db.renewed > 0 {
+				t.Errorf("the first attempt: %v, and the lease was renewed %d times", err, db.renewed)
+			}
+			clock = clock.Add(2 * time.Minute)
+			return guard.Ask(ctx)
+		})
+		if errors.Is(err, ErrLeaseLost) != lost || db.renewed != 1 {
+			t.Errorf("the attempt after the lease has expired: %v, and the lease was renewed %d times", err, db.renewed)
+		}
 	}
 }

@@ -45,7 +45,7 @@ func (l *lease) setToken(ctx context.Context, name backup.Name, secret, token st
 		return l.setSecrets(ctx, map[string]string{secret: token})
 	}
 	defer s.shared.writing()()
-	return l.request(ctx, func() error { return s.runtime.SetToken(ctx, name.Slug(), secret, token) })
+	return l.request(ctx, func(ctx context.Context) error { return s.runtime.SetToken(ctx, name.Slug(), secret, token) })
 }
 
 // deleteToken revokes a token of the backup's function.
@@ -55,7 +55,7 @@ func (l *lease) deleteToken(ctx context.Context, name backup.Name, secret string
 		return l.deleteSecrets(ctx, secret)
 	}
 	defer s.shared.writing()()
-	return l.request(ctx, func() error { return s.runtime.DeleteToken(ctx, name.Slug(), secret) })
+	return l.request(ctx, func(ctx context.Context) error { return s.runtime.DeleteToken(ctx, name.Slug(), secret) })
 }
 
 // settle waits until the functions run as they were written. On the platform they

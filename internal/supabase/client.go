@@ -24,6 +24,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/supabase/cli/pkg/api"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/guard"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/ratelimit"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/redact"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -183,6 +184,8 @@ type call struct {
 	attempts, failures, timeouts, refused int
 	// arrived says that a failed attempt may have been carried out.
 	arrived bool
+	// barred is why the guard refused an attempt.
+	barred error
 	// last says how the last attempt failed; wait is the time until the next.
 	last string
 	wait time.Duration
@@ -249,6 +252,10 @@ func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, &heldBackError{err}
 	}
+	if k.barred = guard.Ask(ctx); k.barred != nil {
+		entered.Done(nil, 0)
+		return nil, &heldBackError{k.barred}
+	}
 	attempt, cancel := context.WithTimeoutCause(ctx, k.timeout, errAttemptTimeout)
 	defer cancel()
 	k.attempts++
@@ -306,7 +313,7 @@ var (
 )
 
 // heldBackError is the error of an attempt that was not made because of the rate
-// limit or the context.
+// limit, the guard or the context.
 type heldBackError struct{ error }
 
 func (e *heldBackError) Unwrap() error { return e.error }
@@ -484,6 +491,9 @@ func (k *call) unanswered(ctx context.Context, err error) *Error {
 	e := k.failure()
 	e.Message = text.Head(k.redact(reason(err)), longestMessage)
 	switch {
+	case k.barred != nil:
+		e.cause = k.barred
+		e.Message = "it was not sent: " + text.Head(text.Line(k.redact(k.barred.Error())), longestMessage)
 	case errors.As(err, new(*heldBackError)) && ctx.Err() == nil:
 		e.cause = context.DeadlineExceeded
 		e.kinds = append(e.kinds, ErrRateLimited)
