@@ -566,10 +566,5 @@ func (l *lease) removeDispatcher(ctx context.Context, found backup.State) error 
 	}
 	// The script checks for other backups itself: an earlier answer could include
 	// one that is being removed right now.
-	err := l.script(ctx, payload.LoadDispatcher().Remove)
-	if schemaMissing(err) {
-		// An attempt whose answer was lost had removed it.
-		return nil
-	}
-	return err
+	return l.removal(ctx, payload.LoadDispatcher().Remove)
 }

@@ -108,6 +108,9 @@ type lease struct {
 
 	// sending is held while a statement is sent that renews the lease.
 	sending sync.Mutex
+	// ended says that the removal has released the lease. Its table may be gone, so
+	// that another statement about it would be an error in the database's log.
+	ended bool
 
 	mu sync.Mutex
 	// expires is when the lease may expire unless it is renewed.
@@ -306,6 +309,10 @@ func (l *lease) keepRenewing(ctx context.Context, stop context.CancelCauseFunc) 
 			next = l.term / 16
 			continue
 		}
+		if l.ended {
+			l.sending.Unlock()
+			return
+		}
 		err := l.renew(ctx)
 		l.sending.Unlock()
 		switch {
@@ -358,9 +365,40 @@ func (l *lease) send(ctx context.Context, sql string, args ...any) (json.RawMess
 func (l *lease) script(ctx context.Context, text string) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
-	// The name and the holder are safe inside quotes: a name has letters, digits
-	// and hyphens only, and a holder hexadecimal digits.
-	guard := payload.LoadDispatcher().Lock + fmt.Sprintf("lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin perform auto_backup.renew('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true); end $do$;\n", l.name, l.holder)
+	return l.guarded(ctx, "lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin "+l.guard()+" end $do$;\n", text)
+}
+
+// removal is script for the one that removes the dispatcher, and with it releases the
+// lease. If it is repeated because a response was lost, the lease or its table may be
+// gone, and the script finds nothing to do.
+func (l *lease) removal(ctx context.Context, text string) error {
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	err := l.guarded(ctx, fmt.Sprintf(`do $do$
+begin
+    if to_regclass('auto_backup.leases') is not null then
+        lock table auto_backup.leases in access exclusive mode;
+        if exists (select from auto_backup.leases l where l.backup = '%s') then
+            %s
+        end if;
+    end if;
+end
+$do$;
+`, l.name, l.guard()), text)
+	l.ended = err == nil
+	return err
+}
+
+// guard is the PL/pgSQL that renews the lease in a script. The name and the holder are
+// safe inside quotes: a name has letters, digits and hyphens only, and a holder
+// hexadecimal digits.
+func (l *lease) guard() string {
+	return fmt.Sprintf("perform auto_backup.renew('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true);", l.name, l.holder)
+}
+
+// guarded sends a script after a guard. The caller holds sending.
+func (l *lease) guarded(ctx context.Context, guard, text string) error {
+	guard = payload.LoadDispatcher().Lock + guard
 	err := l.repeat(ctx, func() error {
 		sent := l.service.now()
 		err := l.service.DB.Exec(ctx, guard+text)
@@ -419,8 +457,11 @@ func (l *lease) request(ctx context.Context, send func(context.Context) error) e
 }
 
 // release releases the lease if the database can be reached, and reports whether it
-// did.
+// is released.
 func (l *lease) release(ctx context.Context) bool {
+	if l.ended {
+		return true
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	err := l.repeat(ctx, func() error {

@@ -115,3 +115,58 @@ func TestRequestWhileTheLeaseIsHeld(t *testing.T) {
 		}
 	}
 }
+
+// counted is a database that counts the statements.
+type counted struct {
+	postgres.DB
+	queries, scripts int
+}
+
+func (c *counted) Query(context.Context, postgres.Access, string, ...any) (json.RawMessage, error) {
+	c.queries++
+	return nil, nil
+}
+
+func (c *counted) Exec(context.Context, string) error {
+	c.scripts++
+	return nil
+}
+
+// TestNothingAfterTheRemoval proves that nobody asks for the lease after the removal has
+// released it, however long the rest of the destroy takes, as where it restarts a
+// runtime; and that the destroy is not stopped because the lease was not renewed.
+func TestNothingAfterTheRemoval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := &counted{}
+		l := &lease{service: NewService(testRef, nil, db), name: "auto-backup", holder: "1", term: time.Minute}
+		l.renewed(time.Now())
+		ctx, stop := context.WithCancelCause(t.Context())
+		defer stop(nil)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			l.keepRenewing(ctx, stop)
+		}()
+		time.Sleep(10 * time.Minute)
+		if db.queries < 30 {
+			t.Fatalf("before the removal, the lease was renewed %d times in 10 minutes", db.queries)
+		}
+		db.queries = 0
+		if err := l.removal(ctx, "the script"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if err := context.Cause(ctx); err != nil {
+			t.Errorf("the destroy was stopped: %v", err)
+		}
+		stop(nil)
+		<-ended
+		if !l.release(t.Context()) {
+			t.Error("the lease is not released")
+		}
+		if db.queries != 0 || db.scripts != 1 {
+			t.Errorf("%d scripts and %d other statements were sent", db.scripts, db.queries)
+		}
+	})
+}

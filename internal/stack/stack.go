@@ -431,6 +431,12 @@ func (s *Stack) EnvironWithDatabase() []string {
 // Admin returns a pool of connections as the superuser.
 func (s *Stack) Admin() *pgxpool.Pool { return s.admin }
 
+// DatabaseLog returns what the database's server has logged.
+func (s *Stack) DatabaseLog() (string, error) {
+	text, err := os.ReadFile(s.cluster.serverLog())
+	return string(text), err
+}
+
 // Emails returns the mails that the application sent so far.
 func (s *Stack) Emails() []Email { return s.mail.list() }
 

@@ -1,7 +1,7 @@
 -- Removes the dispatcher, the watchdog and their history, unless another backup is
 -- installed or another apply than that of auto_backup.holder is in progress. The
 -- lease of auto_backup.holder is released first, so of several destroys that end at
--- the same time the last one removes the schema. The jobs, the vault secrets and the
+-- the same time the last one removes the schema, and nothing is left to release. The jobs, the vault secrets and the
 -- application's logs are not in this schema. The role auto_backup_agent is kept if it
 -- is still used: by another database of this server, or because somebody has granted
 -- it more.
@@ -17,8 +17,7 @@ begin
         select exists (select from auto_backup.settings) into needed;
     end if;
     if pg_catalog.to_regclass('auto_backup.leases') is not null then
-        update auto_backup.leases l set expires_at = pg_catalog.clock_timestamp()
-        where l.holder = pg_catalog.current_setting('auto_backup.holder', true);
+        delete from auto_backup.leases l where l.holder = pg_catalog.current_setting('auto_backup.holder', true);
         if not needed then
             select exists (
                 select from auto_backup.leases l where l.expires_at > pg_catalog.clock_timestamp()
