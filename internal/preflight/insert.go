@@ -32,15 +32,20 @@ func (b *body) insert(into plsql.Insert) {
 		}
 	}
 	severity := b.severity(into.Sheltered)
+	var missing, additions []string
 	for _, name := range columns {
 		if column, ok := target.Column(name); !ok {
-			b.complain(severity, fmt.Sprintf("Run `alter table public.%s add column %s …`, or let the function follow the table.", into.Into.Name, checks.QuoteIdent(name)),
-				"writes the column %s.%s, which does not exist", into.Into.Name, name)
+			missing, additions = append(missing, name), append(additions, "add column "+checks.QuoteIdent(name)+" …")
 		} else if column.Generated && len(into.Columns) > 0 {
 			b.complain(severity, alterColumn(into.Into, column, "drop expression"), "writes the column %s.%s, which is generated", into.Into.Name, name)
 		}
 	}
-	b.fields(into, severity)
+	if len(missing) > 0 {
+		b.complain(severity, fmt.Sprintf("Run `alter table public.%s %s`, or let the function follow the table.", into.Into.Name, strings.Join(additions, ", ")),
+			"writes %s", absent(into.Into.Name, missing))
+	}
+	values, expanded := b.expand(into)
+	b.reads(into, values, severity)
 	if len(into.Columns) > 0 {
 		for _, column := range target.Columns {
 			if column.NotNull && !column.Default && !column.Generated && !slices.Contains(columns, column.Name) {
@@ -48,8 +53,7 @@ func (b *body) insert(into plsql.Insert) {
 			}
 		}
 	}
-	values, ok := b.expand(into)
-	if !ok {
+	if !expanded {
 		return
 	}
 	if len(values) > len(columns) || len(into.Columns) > 0 && len(values) < len(columns) {
@@ -67,25 +71,48 @@ func alterColumn(table plsql.Name, column facts.Column, change string) string {
 	return fmt.Sprintf("Run `alter table public.%s alter column %s %s`.", table.Name, checks.QuoteIdent(column.Name), change)
 }
 
-// fields checks that the columns that are named with an alias exist.
-func (b *body) fields(into plsql.Insert, severity checks.Severity) {
-	for _, field := range into.Fields {
-		from, ok := into.From[field.Alias]
-		if !ok || from.Name == "" {
-			continue
-		}
-		if source, ok := b.table(from); ok {
-			b.missingColumn(from, source, field.Column, severity)
-		}
+// absent names columns of a table that do not exist.
+func absent(table string, columns []string) string {
+	if len(columns) == 1 {
+		return fmt.Sprintf("the column %s.%s, which does not exist", table, columns[0])
 	}
+	return fmt.Sprintf("columns of %s that do not exist: %s", table, strings.Join(columns, ", "))
 }
 
-func (b *body) missingColumn(from plsql.Name, source facts.Table, column string, severity checks.Severity) {
-	if _, ok := source.Column(column); ok || slices.Contains([]string{"ctid", "xmin", "tableoid"}, column) {
-		return
+// systemColumns are columns that every table has.
+var systemColumns = []string{"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+
+// reads checks that the columns exist that the text names with an alias, or without one
+// among the values.
+func (b *body) reads(into plsql.Insert, values []plsql.Value, severity checks.Severity) {
+	fields := slices.Clone(into.Fields)
+	if into.Simple() {
+		for _, v := range values {
+			if v.Alias == "" && v.Column != "" && !b.text.Variables[v.Column] && !slices.Contains(keywords, v.Column) {
+				fields = append(fields, plsql.Value{Alias: into.Sources[0], Column: v.Column})
+			}
+		}
 	}
-	b.complain(severity, fmt.Sprintf("If the column was renamed, the function has to follow: `select column_name from information_schema.columns where table_name = '%s'`.", from.Name),
-		"reads the column %s.%s, which does not exist", from.Name, column)
+	var tables []string
+	missing := map[string][]string{}
+	for _, field := range fields {
+		from := into.From[field.Alias]
+		source, ok := b.table(from)
+		if !ok || slices.Contains(systemColumns, field.Column) {
+			continue
+		}
+		if _, ok := source.Column(field.Column); ok || slices.Contains(missing[from.Name], field.Column) {
+			continue
+		}
+		if len(missing[from.Name]) == 0 {
+			tables = append(tables, from.Name)
+		}
+		missing[from.Name] = append(missing[from.Name], field.Column)
+	}
+	for _, table := range tables {
+		b.complain(severity, fmt.Sprintf("If a column was renamed, the function has to follow: `select column_name from information_schema.columns where table_name = '%s'`.", table),
+			"reads %s", absent(table, missing[table]))
+	}
 }
 
 // expand resolves the stars of a select list. It returns false if the list is not
@@ -138,9 +165,6 @@ func (b *body) value(into plsql.Insert, target facts.Table, column string, v pls
 	}
 	c, ok := source.Column(v.Column)
 	if !ok {
-		if v.Alias == "" && !slices.Contains(keywords, v.Column) {
-			b.missingColumn(from, source, v.Column, severity)
-		}
 		return
 	}
 	pair := fmt.Sprintf("copies %s.%s (%s) into %s.%s (%s)", from.Name, c.Name, c.Type, into.Into.Name, to.Name, to.Type)

@@ -147,21 +147,30 @@ func TestBody(t *testing.T) {
 		"unfiltered, where it is allowed": {source: insert("delete from latest"), change: routine(func(r *facts.Routine) { r.Config = []string{"safeupdate.enabled=off"} })},
 		"filtered":                        {source: insert("delete from latest where true")},
 		"a column that is not there":      {source: insert("insert into latest (id, text) select id, title from articles"), want: []found{{checks.Error, "writes the column latest.text, which does not exist", "add column text"}}},
-		"a generated column":              {source: insert("insert into latest (id) select id from articles"), change: func(s *checks.Subject) { column(s, "latest", "id", func(c *facts.Column) { c.Generated = true }) }, want: []found{{checks.Error, "writes the column latest.id, which is generated", "drop expression"}}},
-		"a column left out":               {source: insert("insert into latest (id) select id from articles"), change: func(s *checks.Subject) { column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true }) }, want: []found{{checks.Error, "leaves out the column latest.views, which is NOT NULL", "drop not null"}}},
+		"columns that are not there": {source: insert("insert into latest (id, text, words) select id, title, title from articles"), want: []found{
+			{checks.Error, "writes columns of latest that do not exist: text, words", "alter table public.latest add column text …, add column words …"},
+		}},
+		"a generated column": {source: insert("insert into latest (id) select id from articles"), change: func(s *checks.Subject) { column(s, "latest", "id", func(c *facts.Column) { c.Generated = true }) }, want: []found{{checks.Error, "writes the column latest.id, which is generated", "drop expression"}}},
+		"a column left out":  {source: insert("insert into latest (id) select id from articles"), change: func(s *checks.Subject) { column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true }) }, want: []found{{checks.Error, "leaves out the column latest.views, which is NOT NULL", "drop not null"}}},
 		"a column with a default left out": {source: insert("insert into latest (id) select id from articles"), change: func(s *checks.Subject) {
 			column(s, "latest", "views", func(c *facts.Column) { c.NotNull, c.Default = true, true })
 		}},
 		"a column that is read and gone":         {source: insert("insert into latest (title) select a.subject from articles a"), want: []found{{checks.Error, "reads the column articles.subject, which does not exist", "information_schema.columns where table_name = 'articles'"}}},
 		"a column that is read without an alias": {source: insert("insert into latest (title) select subject from articles"), want: []found{{checks.Error, "reads the column articles.subject", ""}}},
-		"a variable instead of a column":         {source: "declare subject text; begin insert into latest (title) select subject from articles; return 'backup_id'; end"},
-		"a keyword instead of a column":          {source: insert("insert into latest (title) select current_user from articles")},
-		"a system column":                        {source: insert("insert into latest (title) select a.ctid from articles a")},
-		"too many values":                        {source: insert("insert into latest (id) select id, title from articles"), want: []found{{checks.Error, "selects 2 values for the 1 columns of latest", "both sides"}}},
-		"too few values":                         {source: insert("insert into latest (id, title) select id from articles"), want: []found{{checks.Error, "selects 1 values for the 2 columns of latest", ""}}},
-		"fewer values than the table":            {source: insert("insert into latest select id from articles")},
-		"nulls":                                  {source: insert("insert into latest (views) select views from articles"), change: func(s *checks.Subject) { column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true }) }, want: []found{{checks.Error, "copies articles.views into latest.views, which is NOT NULL", "set views = … where views is null; alter table public.articles"}}},
-		"nulls of some rows":                     {source: insert("insert into latest (views) select views from articles where id = 1"), change: func(s *checks.Subject) { column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true }) }, want: []found{{checks.Warning, "fail, if it is selected", ""}}},
+		"columns that are read and gone": {source: insert("insert into latest (title, id, views) select a.subject, a.id, a.seen from articles a where a.seen > 1"), want: []found{
+			{checks.Error, "reads columns of articles that do not exist: subject, seen", ""},
+		}},
+		"columns that are read without an alias": {source: insert("insert into latest (title, views) select subject, seen from articles"), want: []found{
+			{checks.Error, "reads columns of articles that do not exist: subject, seen", ""},
+		}},
+		"a variable instead of a column": {source: "declare subject text; begin insert into latest (title) select subject from articles; return 'backup_id'; end"},
+		"a keyword instead of a column":  {source: insert("insert into latest (title) select current_user from articles")},
+		"a system column":                {source: insert("insert into latest (title) select a.ctid from articles a")},
+		"too many values":                {source: insert("insert into latest (id) select id, title from articles"), want: []found{{checks.Error, "selects 2 values for the 1 columns of latest", "both sides"}}},
+		"too few values":                 {source: insert("insert into latest (id, title) select id from articles"), want: []found{{checks.Error, "selects 1 values for the 2 columns of latest", ""}}},
+		"fewer values than the table":    {source: insert("insert into latest select id from articles")},
+		"nulls":                          {source: insert("insert into latest (views) select views from articles"), change: func(s *checks.Subject) { column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true }) }, want: []found{{checks.Error, "copies articles.views into latest.views, which is NOT NULL", "set views = … where views is null; alter table public.articles"}}},
+		"nulls of some rows":             {source: insert("insert into latest (views) select views from articles where id = 1"), change: func(s *checks.Subject) { column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true }) }, want: []found{{checks.Warning, "fail, if it is selected", ""}}},
 		"nulls of a table that was not read": {source: insert("insert into latest (views) select views from articles"), change: func(s *checks.Subject) {
 			s.Nulls = nil
 			column(s, "latest", "views", func(c *facts.Column) { c.NotNull = true })
