@@ -2,7 +2,8 @@
 -- to do: the schedule is disabled, this tick is not due, or the due time already has a
 -- run. The database's own rules of the time zone decide what is due, for every job: the
 -- ticks were compiled elsewhere, by rules that may be older or newer, and the watchdog
--- catches up on what they miss. A second reading would make a second backup. It raises an error if it cannot start a run that is due: pg_cron records the
+-- catches up on what they miss. By two sets of rules, one due time could have two
+-- backups. It raises an error if it cannot start a run that is due: pg_cron records the
 -- error, and the watchdog finds the due time without a run.
 create or replace function auto_backup.dispatch(backup text, schedule text, at timestamptz default null)
 returns uuid
