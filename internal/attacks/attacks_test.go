@@ -17,7 +17,7 @@ import (
 var (
 	out    = flag.String("attacks.out", "", "write the guide to this file instead of comparing it")
 	only   = flag.String("attacks.only", "", "run only the attacks whose attacker, aim or text contains this text")
-	heavy  = flag.Bool("attacks.heavy", false, "run the attacks with floods and long locks too")
+	heavy  = flag.Bool("attacks.heavy", false, "run the attacks that take hundreds of megabytes too")
 	timing = flag.Bool("attacks.timing", false, "log how long each attack takes")
 )
 
@@ -71,7 +71,7 @@ type attack struct {
 	what string
 	// numbers are those of the eighteen attacks that once succeeded; see before_test.go.
 	numbers []int
-	// heavy attacks take many megabytes or many seconds.
+	// heavy attacks take hundreds of megabytes and most of a minute.
 	heavy bool
 	// run attacks, and returns what does not hold.
 	run func(*site) error

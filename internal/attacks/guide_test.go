@@ -32,19 +32,24 @@ func exceptions() (list []exception) {
 	return list
 }
 
-// formerly are the eighteen attacks that succeeded on commit 620957d, by their numbers,
-// each with how it was shown there. Of those that TestBefore lists, the attempt runs
-// against the SQL of that commit.
+// formerly are the eighteen attacks that succeeded on commit 620957d, by their numbers.
+// TestBefore makes each of them there.
 var formerly = map[int]string{
 	1:  "`anon` forges a success by a row of `system_logs`.",
 	2:  "`anon` suppresses an alert by a later row of the same run.",
 	3:  "`anon` brings HTML into the administrators' e-mail as the code of a failure.",
 	4:  "Any SQL role reads the token in pg_net's queue.",
+	5:  "A trigger on pg_net's queue runs code as `postgres`, which reads the vault.",
 	6:  "A plain SQL role forges pg_net's response.",
 	7:  "A read-only role stops the watchdog with an advisory lock.",
 	8:  "A server in between is sent the database's password in clear.",
+	9:  "`anon` makes the watchdog read megabytes at each tick.",
 	10: "A success dated 2036 silences every failure after it.",
 	11: "A read-only role reads the digests of secrets of others.",
+	12: "A plan runs the function of a CHECK, and shows what it has read of the vault.",
+	13: "`authenticated` makes an old backup pass for the one whose answer was lost.",
+	14: "A trigger with names without a schema loses the watchdog's log row.",
+	15: "A lock on a log table makes a plan wait.",
 	16: "A `null` of the Management API counts as \"there is none\".",
 	17: "A malformed database URL is printed with a part of its password.",
 	18: "A secret of others that an edited state names is deleted by an apply.",
@@ -52,7 +57,7 @@ var formerly = map[int]string{
 
 func renderFormerly() string {
 	var b strings.Builder
-	b.WriteString("\nA number in parentheses is that of an attack that once succeeded, before the first release, and that no longer does:\n\n| # | What succeeded |\n|--:|---|\n")
+	b.WriteString("\nA number in parentheses is that of an attack that once succeeded, before the first release, and that no longer does. A test makes each of them on what was installed then:\n\n| # | What succeeded |\n|--:|---|\n")
 	for _, n := range slices.Sorted(maps.Keys(formerly)) {
 		fmt.Fprintf(&b, "| %d | %s |\n", n, formerly[n])
 	}
@@ -82,15 +87,19 @@ A backup whose success can be forged protects nobody. This page says what is pro
 - ` + "`service_role`" + ` may also read the vault over SQL, and with the token sign as the function does. Supabase grants that.
 - Who may deploy functions in the project can replace the backup's function, and with it what it signs. The status and the next plan show the change.
 - The application's own alert function sends an e-mail for whoever may call it. The anon key is enough if the function does not check more.
-- Who prevents a backup is noticed, not stopped: a role that may delete from pg_net's queue can delete a request.
+- Who prevents a backup is noticed, not stopped: a role that may delete from pg_net's queue can delete a request, and one that answers a request in the function's place before the function does delays the run until the watchdog tries it again.
+- Who may write the backup tables can forge or change the rows of a backup; AIMindset's row level security leaves them open to everybody. A signature says that the function ran, not that nobody has touched the copies since. Close these tables to all but their owner.
+- A trigger of another role on a log table gets the rights of whoever writes there. Of the backup these are the rights of ` + "`auto_backup_agent`" + `, which has none to speak of; but the application's own ` + "`SECURITY DEFINER`" + ` functions write there as ` + "`postgres`" + `. The plan and the status name such triggers (` + "`foreign_trigger`" + `) and other owners of the tables (` + "`log_owner`" + `).
+- The function compares signatures in a time that does not depend on where they differ. The database compares them as it compares any text; who could measure that from outside would have to tell nanoseconds apart behind a tick that comes every ten minutes.
 
 ## The chain of trust
 
 1. **The token never travels.** It is in the vault and in the function's secrets. The database signs each request with it: ` + "`X-Backup-Signature`" + ` is HMAC-SHA256 of the exact body, which names the run and the time. The function refuses a request that is older than 15 minutes, and a run that was claimed before.
 2. **Outcomes are signed.** What the function writes to the logs and answers has a signature by the same token over everything that the watchdog reads of it. What is not signed is ignored, and reported as ` + "`forged_log`" + `.
 3. **The schema ` + "`auto_backup`" + ` is closed.** Only ` + "`postgres`" + ` may write there. The read-only role of a plan may compare digests of the secrets of installed backups, and read no secret.
-4. **The watchdog takes row locks** in that schema, and no advisory locks, which every role can hold. It reads no large text that others wrote, nothing that is dated after now, and waits five seconds at most for a lock.
-5. **Connections need SCRAM** and a server with a valid certificate; see [Connections](connections).
+4. **A role of its own writes outside.** Every write to the logs and to pg_net's queue goes through one function of the role ` + "`auto_backup_agent`" + `, which may not log in, is not a member of any role and may do nothing else. Code that others attach there runs with its rights, and cannot change the role back. A CHECK that needs code of others is not evaluated by a plan, a status or an apply.
+5. **The watchdog takes row locks** in that schema, and no advisory locks, which every role can hold. It reads no large text that others wrote, nothing that is dated after now, and waits five seconds at most for a lock.
+6. **Connections need SCRAM** and a server with a valid certificate; see [Connections](connections).
 
 During a rotation, runs that were posted before it are believed with the former token. An own function signs in the same way: see [Your own Edge Function](own-function). In a self-hosted project, ` + "`tokens.json`" + ` beside the function contains the token; only the runtime should be able to read it.
 
@@ -105,5 +114,5 @@ Somebody, or something, has written a row about a run that the function did not 
 
 ## Every attack that is tried
 
-A test generates these tables. It makes each of these attacks on a real PostgreSQL, with the function in a real Deno: ` + "`make attacks`" + ` runs them all and writes this page. "Held" means that the aim was not reached. For an attack on a run it also means that the run is recorded as failed, that each subscriber got exactly one e-mail, and that the status says so.
+A test generates these tables. It makes each of these attacks on a real PostgreSQL, with the function in a real Deno: ` + "`make attacks`" + ` runs them all, also those that take many megabytes, and writes this page. "Held" means that the aim was not reached. For an attack on a run it also means that the run is recorded as failed, that each subscriber got exactly one e-mail, and that the status says so.
 `

@@ -197,55 +197,71 @@ func byForgedAPI() (list []attack) {
 	return list
 }
 
+const databasePassword = "canary-password"
+
+// send serves a client with messages, whatever it says.
+func send(messages ...pgproto3.BackendMessage) func(*pgproto3.Backend) error {
+	return func(b *pgproto3.Backend) error {
+		for _, message := range messages {
+			b.Send(message)
+		}
+		return nil
+	}
+}
+
+var asksForPassword = send(&pgproto3.AuthenticationCleartextPassword{})
+
+// deceive connects a client to a server that passes for a database, and returns what the
+// server was sent after the startup message, and the client's error.
+func deceive(serve func(*pgproto3.Backend) error, connect func(address string) error) (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(failure{err})
+	}
+	received := make(chan string, 1)
+	go func() {
+		c, err := listener.Accept()
+		if err != nil {
+			received <- ""
+			return
+		}
+		defer func() { _ = c.Close() }()
+		b := pgproto3.NewBackend(c, c)
+		if _, err := b.ReceiveStartupMessage(); err == nil && serve(b) == nil && b.Flush() == nil {
+			text, _ := io.ReadAll(io.LimitReader(c, 1<<16))
+			received <- string(text)
+			return
+		}
+		received <- ""
+	}()
+	err = connect(listener.Addr().String())
+	_ = listener.Close()
+	return <-received, err
+}
+
 // byForgedServer are the attacks of a server that passes for the database: it does not
 // know the password, so it is told nothing.
 func byForgedServer() (list []attack) {
-	const password = "canary-password"
 	add := func(aim, what string, serve func(b *pgproto3.Backend) error, numbers ...int) {
 		list = append(list, attack{attacker: forgedServer, aim: aim, what: what, numbers: numbers, run: func(s *site) error {
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			s.must(err)
-			received := make(chan string, 1)
-			go func() {
-				c, err := listener.Accept()
-				if err != nil {
-					received <- ""
-					return
-				}
-				defer func() { _ = c.Close() }()
-				b := pgproto3.NewBackend(c, c)
-				if _, err := b.ReceiveStartupMessage(); err == nil && serve(b) == nil && b.Flush() == nil {
-					text, _ := io.ReadAll(io.LimitReader(c, 1<<16))
-					received <- string(text)
-					return
-				}
-				received <- ""
-			}()
-			defer func() { _ = listener.Close() }()
-			db, err := postgres.Open("postgres://postgres:" + password + "@" + listener.Addr().String() + "/postgres?sslmode=disable")
-			s.must(err)
-			_, err = db.Query(s.ctx, postgres.ReadOnly, "select '1'::jsonb as result")
-			_ = db.Close(s.ctx)
-			_ = listener.Close()
-			if err == nil || strings.Contains(err.Error(), password) {
+			text, err := deceive(serve, func(address string) error {
+				db, err := postgres.Open("postgres://postgres:" + databasePassword + "@" + address + "/postgres?sslmode=disable")
+				s.must(err)
+				defer func() { _ = db.Close(s.ctx) }()
+				_, err = db.Query(s.ctx, postgres.ReadOnly, "select '1'::jsonb as result")
+				return err
+			})
+			if err == nil || strings.Contains(err.Error(), databasePassword) {
 				return fmt.Errorf("the server is believed, or the error shows the password: %w", err)
 			}
-			if text := <-received; strings.Contains(text, password) || strings.Contains(text, "select") || strings.HasPrefix(text, "md5") {
+			if strings.Contains(text, databasePassword) || strings.Contains(text, "select") || strings.HasPrefix(text, "md5") {
 				return fmt.Errorf("the server was sent %q", text)
 			}
 			return nil
 		}})
 	}
-	send := func(messages ...pgproto3.BackendMessage) func(*pgproto3.Backend) error {
-		return func(b *pgproto3.Backend) error {
-			for _, message := range messages {
-				b.Send(message)
-			}
-			return nil
-		}
-	}
 	ready := &pgproto3.ReadyForQuery{TxStatus: 'I'}
-	add(readSecrets, "Asks for the password in clear.", send(&pgproto3.AuthenticationCleartextPassword{}), 8)
+	add(readSecrets, "Asks for the password in clear.", asksForPassword, 8)
 	add(readToken, "Accepts the connection without a password, to be sent the statement that stores the token.", send(&pgproto3.AuthenticationOk{}, ready))
 	add(forge, "Accepts the connection and answers the status's statement before it was sent.", send(&pgproto3.AuthenticationOk{}, ready, &pgproto3.DataRow{Values: [][]byte{[]byte(`{}`)}}, ready))
 	add(redirect, "Asks for the password as an MD5 digest, with which it could connect to the database itself.", send(&pgproto3.AuthenticationMD5Password{Salt: [4]byte{1, 2, 3, 4}}))

@@ -4,8 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 )
 
 const function = "/functions/v1/auto-backup"
@@ -52,7 +57,7 @@ func overREST() (list []attack) {
 			s.rest(who, http.MethodPatch, "runs"+query("run_id", run), map[string]any{"state": "succeeded"}, "Content-Profile", "auto_backup")
 			s.rest(who, http.MethodPost, "rpc/close", map[string]any{"run_id": run, "verdict": map[string]any{"state": "succeeded"}, "at": "now"}, "Content-Profile", "auto_backup")
 			return s.noticed(run)
-		}, forAnon(who, 1)...)
+		}, when(who == anon, 1)...)
 		add(suppress, "Of a failure whose alert was not sent, logs a later row that says it was delivered, and changes and deletes the rows that say otherwise.", func(s *site) error {
 			run := s.failed()
 			s.writesLog(who, "auto_backup_error", map[string]any{
@@ -63,7 +68,7 @@ func overREST() (list []attack) {
 			s.rest(who, http.MethodPatch, "backup_logs"+query("id", run), map[string]any{"details": "Backup automático falhou: nada (alerta enviado)"})
 			s.rest(who, http.MethodPatch, "incidents"+query("backup", string(name)), map[string]any{"alert_state": "delivered"}, "Content-Profile", "auto_backup")
 			return s.noticed(run)
-		}, forAnon(who, 2)...)
+		}, when(who == anon, 2)...)
 		add(double, "Sends a captured request again, also with another run ID or backup, and unsigned ones; calls the functions that start a run.", func(s *site) error {
 			s.backupRuns()
 			before := s.stored()
@@ -123,6 +128,17 @@ func overREST() (list []attack) {
 			}
 			return all(s.noticed(run), s.unchanged(before), s.nothingRan())
 		})
+		add(forge, "While the backup function's answer is lost, logs that it made a backup, with the ID of an older one that is stored.", func(s *site) error {
+			s.backupRuns()
+			older := s.text(`select backup_id::text from public.backup_articles limit 1`)
+			s.day++
+			s.losesAnswer(func() {
+				details := "Backup ID: " + older + " - Total: 4242 registros"
+				s.rest(who, http.MethodPost, "backup_logs", map[string]any{"action_type": "backup", "success": true, "records_affected": 4242, "details": details})
+				s.rest(who, http.MethodPost, "system_logs", map[string]any{"type": "backup", "message": "m", "context": map[string]any{"backup_id": older, "total_records": 4242}})
+			})
+			return s.noticed(s.backupRuns())
+		}, when(who == authenticated, 13)...)
 		add(exhaust, "Logs rows of megabytes about a run in progress, and sends the Edge Function bodies without end.", func(s *site) error {
 			run := s.claimed()
 			large := strings.Repeat("x", 2<<20)
@@ -139,7 +155,20 @@ func overREST() (list []attack) {
 				return fmt.Errorf("a large body with a signature is answered by %d", status)
 			}
 			return s.noticed(run)
-		})
+		}, when(who == anon, 9)...)
+		if who == anon {
+			list = append(list, attack{attacker: attacker, aim: exhaust, heavy: true, what: fmt.Sprintf("Logs 60 rows of 4 MB about a run in progress: the watchdog's memory grows by less than %d MB.", mostMemory), run: func(s *site) error {
+				run := s.claimed()
+				large := strings.Repeat("x", 4<<20)
+				for range 60 {
+					s.rest(who, http.MethodPost, "rpc/insert_system_log", map[string]any{"p_type": "auto_backup", "p_message": "m", "p_context": map[string]any{"run_id": run, "error": large}})
+				}
+				if n := s.text(`select count(*)::text from public.system_logs where pg_column_size(context) > 40000`); n != "60" {
+					s.failf("%s rows are logged", n)
+				}
+				return all(s.takesLittle(), s.noticed(run))
+			}})
+		}
 		add(spoof, "Logs 50 failures of one run, with HTML, line feeds and characters that change the direction of text in every field.", func(s *site) error {
 			run := s.claimed()
 			for n := range 50 {
@@ -148,7 +177,7 @@ func overREST() (list []attack) {
 				})
 			}
 			return all(s.noticed(run), s.plainMails())
-		}, forAnon(who, 3)...)
+		}, when(who == anon, 3)...)
 		add(readSecrets, "Asks for the vault's secrets and for their digests, and sends the Edge Function hostile requests.", func(s *site) error {
 			seen := s.hostileRequests(who)
 			for _, request := range []string{"token_digest", "key_digest", "key", "token"} {
@@ -172,12 +201,26 @@ func overREST() (list []attack) {
 	return list
 }
 
-// forAnon numbers an attack that once succeeded with the public key.
-func forAnon(who restRole, number int) []int {
-	if who == anon {
+// when is the number of an attack that once succeeded, if this is how it was made.
+func when(condition bool, number int) []int {
+	if condition {
 		return []int{number}
 	}
 	return nil
+}
+
+// losesAnswer ends the calls of the backup function without an answer and without a
+// backup, after an attack.
+func (s *site) losesAnswer(attack func()) {
+	s.stack.InterceptProject(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/rest/v1/rpc/"+backup.DefaultRPC {
+				attack()
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
 }
 
 // writesLog writes to system_logs in both ways that there are.
@@ -245,6 +288,41 @@ func (s *site) readsLittle() error {
 		}
 	}
 	return fmt.Errorf("the watchdog has read the large texts: %s, before %s", after, before)
+}
+
+// mostMemory is by how many megabytes a tick of the watchdog may make its session grow.
+const mostMemory = 32
+
+// takesLittle checks how far a session grows that runs a tick of the watchdog.
+func (s *site) takesLittle() error {
+	conn, err := pgx.Connect(s.ctx, s.stack.DatabaseURL)
+	s.must(err)
+	defer func() { _ = conn.Close(s.ctx) }()
+	// The first tick loads the functions and catalogs.
+	for range 2 {
+		before := s.peakMemory(conn.PgConn().PID())
+		_, err = conn.Exec(s.ctx, `select auto_backup.watch($1, $2)`, name, s.due().Add(time.Minute))
+		s.must(err)
+		if grown := s.peakMemory(conn.PgConn().PID()) - before; grown > mostMemory {
+			return fmt.Errorf("the watchdog's session has grown by %d MB", grown)
+		}
+	}
+	return nil
+}
+
+// peakMemory is the most memory of its own that a session's process has had, in
+// megabytes. What it has touched of the buffers that all share is not its own.
+func (s *site) peakMemory(process uint32) int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process))
+	s.must(err)
+	read := func(field string) (kilobytes int) {
+		_, rest, _ := strings.Cut(string(status), field+":")
+		if _, err := fmt.Sscan(rest, &kilobytes); err != nil {
+			s.failf("%s of process %d: %w", field, process, err)
+		}
+		return kilobytes
+	}
+	return (read("VmHWM") - read("RssShmem")) / 1024
 }
 
 // plainMails checks that no e-mail has markup or invisible characters from outside.

@@ -432,13 +432,17 @@ func (s *site) rounds() string {
 
 // status reads the status as a read-only token may.
 func (s *site) status(after time.Duration) health.Status {
+	status, err := s.statusIn(s.ctx, after)
+	s.must(err)
+	return status
+}
+
+func (s *site) statusIn(ctx context.Context, after time.Duration) (health.Status, error) {
 	s.sql(`delete from cron.job_run_details where start_time is null`)
-	status, err := health.Read(s.ctx, s.serviceWith(s.stack.ReadOnlyAccessToken), health.Query{
+	return health.Read(ctx, s.serviceWith(s.stack.ReadOnlyAccessToken), health.Query{
 		ID: backup.ID{ProjectRef: s.stack.ProjectRef, Name: name}, History: 10,
 		FunctionURL: backup.FunctionURL(s.stack.ProjectURL, name.Slug()), At: s.due().Add(after),
 	})
-	s.must(err)
-	return status
 }
 
 // installed is everything about the backup that an attacker may want to change.

@@ -1,13 +1,21 @@
 package attacks_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 )
 
 // Statements that attackers with SQL run. Those that a role may not run are refused.
@@ -89,6 +97,42 @@ var (
 		`grant postgres to current_user`,
 		`alter function auto_backup.watch(text, timestamptz) owner to current_user`,
 	}
+	// The trigger becomes postgres if it can, and keeps what it sees of the vault. Rows of
+	// the application are left out: its own function writes them as postgres.
+	attachesCode = []string{
+		`create table public.loot (role name, seen text)`,
+		`grant insert on public.loot to public`,
+		`create function public.take() returns trigger language plpgsql as $$
+			declare vault text;
+			begin
+				if coalesce(to_jsonb(new) ->> 'type', 'auto_backup') not like 'auto\_backup%' then
+					return new;
+				end if;
+				begin reset role; exception when others then null; end;
+				begin set local role postgres; exception when others then null; end;
+				begin select string_agg(decrypted_secret, ' ') into vault from vault.decrypted_secrets; exception when others then vault := sqlerrm; end;
+				insert into public.loot values (current_user, format('at %s of %s.%s: %s', tg_op, tg_table_schema, tg_table_name, vault));
+				return new;
+			end $$`,
+		`create trigger take before insert on net.http_request_queue for each row execute function public.take()`,
+		`create trigger take before insert or update on public.system_logs for each row execute function public.take()`,
+		`create trigger take before insert or update on public.backup_logs for each row execute function public.take()`,
+	}
+	// Like triggers of the application, it resolves its names by the caller's search_path.
+	unqualified = []string{
+		`create table public.audit (at timestamptz, type text)`,
+		`grant insert on public.audit to public`,
+		`create function public.audited() returns trigger language plpgsql as $$ begin insert into audit values (now(), new.type); return new; end $$`,
+		`create trigger audited after insert on public.system_logs for each row execute function public.audited()`,
+	}
+	// Whoever evaluates the CHECK runs this.
+	spyingCheck = []string{
+		`create function public.spy(text) returns boolean language plpgsql as $$
+			begin raise exception 'as % it has read %', current_user, (select string_agg(decrypted_secret, ' ') from vault.decrypted_secrets); end $$`,
+		`alter table public.backup_logs add constraint spying check (public.spy(action_type)) not valid`,
+	}
+	locksLogs = `begin; lock table public.system_logs, public.backup_logs in access exclusive mode`
+
 	looksForSecrets = []string{
 		`select auto_backup.token_digest('stripe')`, `select auto_backup.key_digest('stripe')`, `select auto_backup.token('stripe')`,
 		`select encode(k, 'escape') from unnest(auto_backup.keys('stripe', now())) k`,
@@ -116,12 +160,6 @@ func overSQL() (list []attack) {
 		role, session := r.by.(sqlRole)
 		add := func(aim, what string, run func(*site) error, numbers ...int) {
 			list = append(list, attack{attacker: r.attacker, aim: aim, what: what, run: run, numbers: numbers})
-		}
-		when := func(condition bool, number int) []int {
-			if condition {
-				return []int{number}
-			}
-			return nil
 		}
 		readOnly := r.attacker == readOnlySQL
 		plain := r.attacker == plainSQL
@@ -261,7 +299,138 @@ func overSQL() (list []attack) {
 			return s.staysHealthy(run)
 		})
 	}
-	return list
+	return append(list, withTables()...)
+}
+
+// withTables are attacks of roles that the application lets do more with its log tables
+// than write.
+func withTables() []attack {
+	// may gives the outsider a right on the log tables for one attack.
+	may := func(s *site, give, take string) {
+		s.sql(give)
+		s.undo = append(s.undo, func() {
+			s.sql(take)
+			s.sql(`drop owned by ` + outsider + ` cascade; grant create, usage on schema public to ` + outsider)
+		})
+	}
+	const (
+		giveTriggers = `grant trigger on public.system_logs, public.backup_logs to ` + outsider
+		takeTriggers = `revoke trigger on public.system_logs, public.backup_logs from ` + outsider
+	)
+	return []attack{
+		{attacker: plainSQL, aim: runCode, numbers: []int{5}, what: "Attaches triggers to pg_net's queue and to the log tables that become `postgres` if they can and read the vault. The status names them.", run: func(s *site) error {
+			may(s, giveTriggers, takeTriggers)
+			sqlRole(outsider).try(s, attachesCode...)
+			// The application's own function runs as postgres wherever it writes, so it is not
+			// called here.
+			s.stopNet()
+			run := s.dispatch()
+			s.sql(`delete from net.http_request_queue`)
+			held := s.noticed(run)
+			looted := s.text(`select string_agg(distinct role || ' ' || seen, E'\n') from public.loot`)
+			for _, where := range []string{"INSERT of net.http_request_queue", "INSERT of public.system_logs", "UPDATE of public.system_logs"} {
+				if !strings.Contains(looted, "auto_backup_agent at "+where) {
+					s.failf("the trigger did not run at %s: %s", where, looted)
+				}
+			}
+			if s.holds(`exists (select from public.loot where role <> 'auto_backup_agent')`) {
+				held = all(held, fmt.Errorf("the trigger has run as another role than auto_backup_agent: %s", looted))
+			}
+			named := 0
+			for _, problem := range s.status(41 * time.Minute).Problems {
+				if problem.Code == "foreign_trigger" {
+					named++
+				}
+			}
+			if named != 3 {
+				held = all(held, fmt.Errorf("the status names %d of the 3 triggers", named))
+			}
+			return all(held, s.leaks(looted))
+		}},
+		{attacker: plainSQL, aim: runCode, numbers: []int{12}, what: "Owns a log table and gives it a CHECK that reads the vault, for a plan, a status or an apply to evaluate.", run: func(s *site) error {
+			may(s, `alter table public.backup_logs owner to `+outsider, `alter table public.backup_logs owner to postgres; alter table public.backup_logs drop constraint if exists spying`)
+			sqlRole(outsider).try(s, spyingCheck...)
+			for what, service := range map[string]*install.Service{
+				"over the API": s.service,
+				"as postgres":  install.NewService(s.stack.ProjectRef, s.service.API, s.direct()),
+			} {
+				found, err := service.Observe(s.ctx, name, backup.Known{})
+				if err != nil {
+					return fmt.Errorf("a plan %s fails: %w", what, err)
+				}
+				skipped := func(c backup.LogConstraint) bool { return c.Name == "spying" && c.Skipped }
+				if !slices.ContainsFunc(found.LogConstraints, skipped) {
+					return fmt.Errorf("a plan %s does not say that it left the CHECK out", what)
+				}
+			}
+			s.status(0)
+			_ = s.asOwner(`select coalesce(auto_backup.extend_log_constraint('["spying"]')::text, '')`)
+			return nil
+		}},
+		{attacker: plainSQL, aim: suppress, numbers: []int{14}, what: "Attaches a trigger with names without a schema to `system_logs`, as applications do: the watchdog's row is written all the same.", run: func(s *site) error {
+			may(s, giveTriggers, takeTriggers)
+			sqlRole(outsider).try(s, unqualified...)
+			run := s.claimed()
+			held := s.noticed(run)
+			if !s.reported(run) {
+				held = all(held, errors.New("the watchdog's row is lost"))
+			}
+			if !s.holds(`exists (select from public.audit)`) {
+				s.failf("the trigger did not run")
+			}
+			return held
+		}},
+		{attacker: plainSQL, aim: exhaust, heavy: true, what: fmt.Sprintf("Writes 200,000 rows about a run in progress to the log and 200,000 responses: the watchdog's memory grows by less than %d MB.", mostMemory), run: func(s *site) error {
+			run := s.claimed()
+			sqlRole(outsider).try(s, s.fill(run,
+				`select count(public.insert_system_log('auto_backup', 'm', jsonb_build_object('run_id', '{run}', 'revision', n))) from generate_series(1, 200000) n`,
+				`insert into net._http_response (id, status_code, headers, content, timed_out, created)
+					select q.last_value, 200, '{}', '{"run_id":"{run}"}', false, now() from net.http_request_queue_id_seq q, generate_series(1, 200000)`)...)
+			if !s.holds(`(select count(*) from public.system_logs) + (select count(*) from net._http_response) >= 400000`) {
+				s.failf("the rows are not written")
+			}
+			return all(s.takesLittle(), s.noticed(run))
+		}},
+		{attacker: authenticatedSQL, aim: exhaust, numbers: []int{15}, what: "Locks the log tables for as long as it likes: a plan, a status and the watchdog say so instead of waiting.", run: func(s *site) error {
+			conn := s.session("authenticated")
+			defer conn.Release()
+			defer func() { _, _ = conn.Exec(s.ctx, `rollback; reset all; reset role`) }()
+			run := s.claimed()
+			_, err := conn.Exec(s.ctx, locksLogs)
+			s.must(err)
+			holder := fmt.Sprintf("process %d", conn.Conn().PgConn().PID())
+			ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
+			defer cancel()
+			_, err = s.service.Observe(ctx, name, backup.Known{})
+			if err != nil && !strings.Contains(err.Error(), holder) {
+				return fmt.Errorf("a plan does not name who holds the lock: %w", err)
+			}
+			status, err := s.statusIn(ctx, 0)
+			if err != nil {
+				return fmt.Errorf("a status fails: %w", err)
+			}
+			if !slices.ContainsFunc(status.Problems, func(p checks.Finding) bool { return strings.Contains(p.Message, holder) }) {
+				return fmt.Errorf("the status does not name who holds the lock: %v", status.Problems)
+			}
+			s.watch(20 * time.Minute)
+			_, err = conn.Exec(s.ctx, `rollback`)
+			s.must(err)
+			return s.noticed(run)
+		}},
+	}
+}
+
+// direct is a connection to the database as postgres, as database_url has one.
+func (s *site) direct() postgres.DB {
+	db, err := postgres.Open(s.stack.DatabaseURL)
+	s.must(err)
+	s.undo = append(s.undo, func() { s.must(db.Close(s.ctx)) })
+	return db
+}
+
+// reported says whether the watchdog's row about a run is in system_logs.
+func (s *site) reported(run string) bool {
+	return s.holds(`exists (select from public.system_logs where type = 'auto_backup_error' and context ->> 'run_id' = $1 and context ->> 'reported_by' = 'watchdog')`, run)
 }
 
 // evil is a server that answers every request with a success.
