@@ -51,8 +51,9 @@ func (p *project) copyInto(to *project, withKey bool) {
 		to.sql(fmt.Sprintf("insert into %[1]s select * from jsonb_populate_recordset(null::%[1]s, $1::text::jsonb)", table), rows)
 	}
 	if withKey {
-		const key = "current_setting('data_directory') || '/../vault-root-key'"
-		to.sql(fmt.Sprintf("do $$ begin execute format('copy (select %%L) to %%L', '%s', %s); end $$", p.value("pg_read_file("+key+")"), key))
+		if err := to.CopyVaultKey(p.t.Context(), p.Stack); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ const (
 	// envPostgres names the environment variable with the major version of
 	// PostgreSQL to run, for example 17. Without it the newest one is run.
 	envPostgres = "STACK_POSTGRES_VERSION"
+	// envPostgresDir names the environment variable with a folder in which another
+	// PostgreSQL is, as usr/lib/postgresql/VERSION and usr/share/postgresql/VERSION.
+	envPostgresDir = "STACK_POSTGRES_DIR"
 	// envDeno names the environment variable with the version of Deno to run, one of
 	// those that are pinned in deno and deno/platform, or "platform" for the second.
 	// Without it the first is run.
@@ -41,7 +44,9 @@ const (
 )
 
 // PostgresBin finds the directory of PostgreSQL's programs, of the newest version that
-// has pg_cron or the one that STACK_POSTGRES_VERSION names. An error wraps ErrNotInstalled and names the command that installs it.
+// has pg_cron or the one that STACK_POSTGRES_VERSION names, of the system or in the
+// folder that STACK_POSTGRES_DIR names. An error wraps ErrNotInstalled and names the
+// command that installs it.
 func PostgresBin() (string, error) { return newInstaller(nil).findPostgres() }
 
 // Deno finds Deno's program, of the version that STACK_DENO_VERSION names or else the
@@ -132,6 +137,7 @@ type installer struct {
 	pgbouncer string
 	deno      string // where package.json of Deno is; empty if it is not found
 	version   string // the major version of PostgreSQL to take; the newest if empty
+	dir       string // the folder to take it from; the system if empty
 	// later is the folder with the installation of a later Debian (see installLater),
 	// which is found only if its version is asked for.
 	later       string
@@ -148,6 +154,7 @@ func newInstaller(log io.Writer) *installer {
 		pgbouncer:   "/usr/sbin/pgbouncer",
 		deno:        denoDir(),
 		version:     os.Getenv(envPostgres),
+		dir:         os.Getenv(envPostgresDir),
 		later:       laterDir(),
 		denoVersion: os.Getenv(envDeno),
 		root:        os.Geteuid() == 0,
@@ -201,13 +208,21 @@ func (i *installer) findPostgres() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	programs, share := i.postgres, i.share
+	if i.dir != "" {
+		programs, share = filepath.Join(i.dir, postgresPrograms), filepath.Join(i.dir, postgresShare)
+	}
 	for v := newest; v >= oldest; v-- {
-		if bin, ok := postgresBelow(i.postgres, i.share, v); ok {
+		if bin, ok := postgresBelow(programs, share, v); ok {
 			return bin, nil
 		}
 	}
+	if i.dir != "" {
+		return "", fmt.Errorf("%s is %q, in which there is no PostgreSQL %d or newer with pg_cron: %s/VERSION/bin/postgres, %[4]s/VERSION/lib/pg_cron.so and %s/VERSION/extension/pg_cron.control",
+			envPostgresDir, i.dir, oldest, postgresPrograms, postgresShare)
+	}
 	if i.version != "" {
-		if bin, ok := postgresBelow(filepath.Join(i.later, laterPrograms), filepath.Join(i.later, laterShare), oldest); ok {
+		if bin, ok := postgresBelow(filepath.Join(i.later, postgresPrograms), filepath.Join(i.later, postgresShare), oldest); ok {
 			return bin, nil
 		}
 	}
@@ -301,6 +316,9 @@ func readJSONFile(path string, into any) error {
 
 func (i *installer) install(ctx context.Context) error {
 	if _, err := i.findPostgres(); err != nil {
+		if i.dir != "" {
+			return err
+		}
 		if err := i.installPostgres(ctx); err != nil {
 			return fmt.Errorf("installing PostgreSQL and pg_cron: %w", err)
 		}
@@ -329,7 +347,11 @@ func (i *installer) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.say("PostgreSQL %s\nDeno       %s\nTerraform  %s", postgres, deno, terraform)
+	files, err := inspect(postgres)
+	if err != nil {
+		return err
+	}
+	i.say("PostgreSQL %s, with %v\nDeno       %s\nTerraform  %s", postgres, files, deno, terraform)
 	return nil
 }
 

@@ -136,7 +136,8 @@ func TestProgramsAreFound(t *testing.T) {
 	}
 }
 
-// Proves that the version that is asked for is taken, and no other.
+// Proves that the version that is asked for is taken, and no other, from the folder that
+// is asked for.
 func TestPostgresVersionIsChosen(t *testing.T) {
 	m := newMachine(t, map[string]string{"apt-get": "", "apt-cache": aptCache})
 	m.postgres(15, true)
@@ -157,7 +158,18 @@ func TestPostgresVersionIsChosen(t *testing.T) {
 			t.Errorf("%q: %v", version, err)
 		}
 	}
-	m.installer.version = "16"
+	// A folder counts instead of the system.
+	m.installer.dir, m.installer.version = filepath.Join(m.dir, "folder"), ""
+	if _, err := m.installer.findPostgres(); err == nil || !strings.Contains(err.Error(), "STACK_POSTGRES_DIR") || errors.Is(err, ErrNotInstalled) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	for _, file := range []string{"lib/postgresql/16/bin/postgres", "lib/postgresql/16/lib/pg_cron.so", "share/postgresql/16/extension/pg_cron.control"} {
+		m.write("folder/usr/"+file, "", 0o755)
+	}
+	if got, err := m.installer.findPostgres(); err != nil || got != filepath.Join(m.dir, "folder/usr/lib/postgresql/16/bin") {
+		t.Errorf("in a folder: %s, %v", got, err)
+	}
+	m.installer.dir, m.installer.version = "", "16"
 	if _, err := m.installer.newestPackaged(t.Context()); err == nil || !strings.Contains(err.Error(), "postgresql-16-cron") {
 		t.Errorf("to install: %v", err)
 	}

@@ -15,9 +15,14 @@ import (
 const (
 	laterRelease  = "trixie"
 	laterPostgres = "17"
-	laterPrograms = "usr/lib/postgresql"   // in the folder
-	laterShare    = "usr/share/postgresql" // likewise
 	debianKeys    = "/usr/share/keyrings/debian-archive-keyring.gpg"
+)
+
+// Where PostgreSQL's programs and libraries and its other files are in a folder, each
+// below a directory for its version.
+const (
+	postgresPrograms = "usr/lib/postgresql"
+	postgresShare    = "usr/share/postgresql"
 )
 
 // laterDir returns the folder that installLater fills. It outlives the checkout. Root
@@ -77,7 +82,7 @@ func (i *installer) installLater(ctx context.Context) error {
 		return errors.Join(err, fmt.Errorf("the packages hold %d dynamic loaders instead of one", len(loaders)))
 	}
 	loader := strings.TrimPrefix(loaders[0], root)
-	programs, err := filepath.Glob(filepath.Join(root, laterPrograms, laterPostgres, "bin/*"))
+	programs, err := filepath.Glob(filepath.Join(root, postgresPrograms, laterPostgres, "bin/*"))
 	if err != nil {
 		return err
 	}
@@ -90,7 +95,7 @@ func (i *installer) installLater(ctx context.Context) error {
 		}
 	}
 	wanted := filepath.Join(partial, "wanted")
-	for _, dir := range []string{libraries, laterPrograms, laterShare} {
+	for _, dir := range []string{libraries, postgresPrograms, postgresShare} {
 		to := filepath.Join(wanted, dir)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // the server's user reads it
 			return err

@@ -12,6 +12,30 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// netControl switches pg_net's worker off and on. The server runs the real one, and the
+// stack its stand-in.
+type netControl interface {
+	// stop takes the worker down after the batch that it is sending, until start:
+	// requests stay in the queue.
+	stop() error
+	start(ctx context.Context) error
+	// down is called before the server stops and again afterwards. It returns when the
+	// worker has finished its batch, or at once when now is closed. up is called when
+	// the server runs again; a worker that was stopped stays down.
+	down(now <-chan struct{})
+	up(ctx context.Context) error
+	// close ends what the stack runs of it. Nothing else is called afterwards.
+	close()
+}
+
+// startNet brings pg_net's worker up. It ends with the context.
+func startNet(ctx context.Context, c *cluster, log io.Writer) (netControl, error) {
+	if c.files.has("pg_net") {
+		return attachNetProcess(ctx, c)
+	}
+	return startNetWorker(ctx, c, log)
+}
+
 // netWorker is a stand-in for pg_net's background worker: it takes requests from
 // net.http_request_queue in batches, sends all requests of a batch at the same time, and
 // stores the responses, in one transaction. So it sends nothing else while a request of
@@ -44,19 +68,37 @@ func startNetWorker(ctx context.Context, c *cluster, log io.Writer) (*netWorker,
 	if err := w.start(ctx); err != nil {
 		return nil, err
 	}
-	c.attachNet(w)
 	return w, nil
 }
 
 // stop ends the worker after the batch that is running, as a stop of the server
 // does. It may be called again.
-func (w *netWorker) stop() {
+func (w *netWorker) stop() error {
 	w.c.attachNet(nil)
-	w.halt(nil)
+	w.down(nil)
+	return nil
 }
+
+func (w *netWorker) close() { _ = w.stop() }
 
 // start brings the worker up, if it is down, and waits until it is.
 func (w *netWorker) start(ctx context.Context) error {
+	if err := w.launch(ctx); err != nil {
+		return err
+	}
+	w.c.attachNet(w)
+	return nil
+}
+
+// up is start for a worker that is attached, unless it must not start again.
+func (w *netWorker) up(ctx context.Context) error {
+	if w.ended() {
+		return nil
+	}
+	return w.launch(ctx)
+}
+
+func (w *netWorker) launch(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.run != nil {
@@ -84,9 +126,9 @@ func (w *netWorker) start(ctx context.Context) error {
 	return fmt.Errorf("starting pg_net's worker: %w", cmp.Or(ctx.Err(), context.Canceled))
 }
 
-// halt takes the worker down after its batch, or, when now is closed, at once:
+// down takes the worker down after its batch, or, when now is closed, at once:
 // what it is sending is lost then.
-func (w *netWorker) halt(now <-chan struct{}) {
+func (w *netWorker) down(now <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.run == nil {
@@ -145,16 +187,15 @@ func (w *netWorker) session(ctx context.Context, run *netRun) error {
 	if err != nil {
 		return err
 	}
-	// The real worker reports itself so. It is a background worker of the kind
-	// "pg_net <version> worker", which a connection cannot be.
-	config.RuntimeParams["application_name"] = "pg_net " + netVersion
 	config.RuntimeParams["statement_timeout"] = "0"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, `listen pg_net`); err != nil {
+	// The real worker reports itself so, when it can be woken. It is a background worker
+	// of the kind "pg_net <version> worker", which a connection cannot be.
+	if _, err := conn.Exec(ctx, `listen pg_net; set application_name = 'pg_net `+netVersion+`'`); err != nil {
 		return err
 	}
 	select {
@@ -311,7 +352,7 @@ func storeResponse(ctx context.Context, tx pgx.Tx, id int64, r netResponse) erro
 }
 
 // attachNet makes the worker restart with the cluster.
-func (c *cluster) attachNet(w *netWorker) {
+func (c *cluster) attachNet(w netControl) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.net = w

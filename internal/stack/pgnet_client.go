@@ -45,9 +45,9 @@ type netResponse struct {
 // netClient is a stand-in for the libcurl in pg_net's worker, with its behavior: the
 // bytes of headers are sent unchanged, connections are reused, a request on a reused
 // connection is sent again if that is closed without a response, redirects are
-// followed, and errors have libcurl's texts. It leaves out HTTP/2
-// (header names are stored in lower case, as if it had been spoken), proxies,
-// compression and user names in URLs.
+// followed, and errors have the texts of libcurl 7; libcurl 8 writes some of them
+// differently. It leaves out HTTP/2, with which Supabase's gateway responds and which
+// has header names in lower case, proxies, compression and user names in URLs.
 type netClient struct {
 	mu   sync.Mutex
 	idle map[string][]*netConn
@@ -150,14 +150,19 @@ func (c *netClient) follow(ctx context.Context, r netRequest, timings *netTiming
 	if err != nil {
 		return netResponse{}, err
 	}
+	// Of several responses pg_net stores the first one's headers and the last one's rest.
+	var headers map[string]string
 	for range netMaxRedirects + 1 {
 		got, err := c.exchange(ctx, target, r, timings)
 		if err != nil {
 			return netResponse{}, err
 		}
+		if headers == nil {
+			headers = got.names
+		}
 		location := got.header.Get("Location")
 		if location == "" || got.status/100 != 3 {
-			return got.stored(), nil
+			return got.stored(headers), nil
 		}
 		next, err := target.Parse(location)
 		if err != nil {
@@ -215,18 +220,17 @@ func withoutCredentials(headers []string) []string {
 type netAnswer struct {
 	status  int
 	header  http.Header
+	names   map[string]string // the same with names as they were sent
 	content string
 	last    bool // the server closes the connection
 }
 
 // stored is what pg_net stores of a response: the body up to its first NUL byte, and
 // nothing for an empty one.
-func (a netAnswer) stored() netResponse {
-	stored := netResponse{status: &a.status, headers: map[string]string{}}
-	for name, values := range a.header {
-		stored.headers[strings.ToLower(name)] = storable(values[len(values)-1])
-	}
-	if contentType, ok := stored.headers["content-type"]; ok {
+func (a netAnswer) stored(headers map[string]string) netResponse {
+	stored := netResponse{status: &a.status, headers: headers}
+	if values := a.header["Content-Type"]; len(values) > 0 {
+		contentType := storable(values[len(values)-1])
 		stored.contentType = &contentType
 	}
 	if content, _, _ := strings.Cut(a.content, "\x00"); content != "" {
@@ -417,7 +421,13 @@ func (n *netConn) exchange(ctx context.Context, target *url.URL, r netRequest) (
 		return netAnswer{}, errNetScheme
 	}
 	for {
-		resp, err := http.ReadResponse(n.reader, &http.Request{Method: strings.ToUpper(r.method)})
+		head, err := readHead(n.reader)
+		if err != nil {
+			return netAnswer{}, errNetReply
+		}
+		// What this reader reads ahead is part of the head, or of no response at all.
+		whole := bufio.NewReader(io.MultiReader(strings.NewReader(head), n.reader))
+		resp, err := http.ReadResponse(whole, &http.Request{Method: strings.ToUpper(r.method)})
 		if err != nil {
 			return netAnswer{}, errNetReply
 		}
@@ -428,8 +438,35 @@ func (n *netConn) exchange(ctx context.Context, target *url.URL, r netRequest) (
 		if errors.Join(err, resp.Body.Close()) != nil {
 			return netAnswer{}, errNetPartial
 		}
-		return netAnswer{resp.StatusCode, resp.Header, string(content), resp.Close}, nil
+		return netAnswer{resp.StatusCode, resp.Header, headerNames(head), string(content), resp.Close || whole.Buffered() > 0}, nil
 	}
+}
+
+// readHead reads a status line and headers, to the empty line.
+func readHead(r *bufio.Reader) (string, error) {
+	var head strings.Builder
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		head.WriteString(line)
+		if strings.TrimRight(line, "\r\n") == "" {
+			return head.String(), nil
+		}
+	}
+}
+
+// headerNames returns the headers of a response with their names as they were sent. Of
+// several with one name it has the last.
+func headerNames(head string) map[string]string {
+	headers := map[string]string{}
+	for line := range strings.Lines(head) {
+		if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, "HTTP/") {
+			headers[name] = storable(strings.TrimSpace(value))
+		}
+	}
+	return headers
 }
 
 // requestBytes returns a request as libcurl writes it for pg_net. It does not check

@@ -35,25 +35,29 @@ var databaseFiles embed.FS
 // order, as supabase_admin.
 var platformFiles = []string{"roles.sql", "auth.sql", "cron.sql"}
 
+// vaultKeyFile has the vault's root key, 32 bytes in hexadecimal digits, outside the
+// database.
+const vaultKeyFile = "vault-root-key"
+
 // loginRoles are the roles that have a password, and so a URL.
 var loginRoles = []string{"supabase_admin", "postgres", "authenticator", "supabase_read_only_user"}
 
 // cluster is a PostgreSQL server with the real pg_cron, in a directory of its
 // own, on a free loopback port. It replaces the database of one Supabase
 // project: its roles, memberships, settings, grants and schemas, as
-// database/roles.sql, auth.sql and cron.sql set them up, and with stand-ins for
-// vault and pg_net.
+// database/roles.sql, auth.sql and cron.sql set them up, and with vault and pg_net:
+// the real ones if they are installed, and otherwise stand-ins.
 //
 // It leaves out: every other Supabase schema and extension, the poolers, TLS,
-// supautils, and pg-safeupdate (see roles.sql). Nothing is synced to disk. On
+// supautils, and pg-safeupdate unless it is installed (see roles.sql). Nothing is synced to disk. On
 // Supabase, pg_cron connects because pg_hba trusts the local host; here it
 // connects by a password file, so that a wrong password is refused as it is on
 // Supabase. The difference shows only for jobs of login roles that are created
 // later.
 type cluster struct {
 	dir      string // the supervisor's, which removes it
-	bin      string // the directory of PostgreSQL's programs
-	postgres string // the server's program, a copy (see serverTree)
+	files    installation
+	postgres string // the server's program, a copy (see installation.tree)
 	port     int
 	secret   []byte // what the roles' passwords derive from
 	cred     *syscall.Credential
@@ -63,7 +67,7 @@ type cluster struct {
 
 	mu     sync.Mutex // held while the server is started or stopped
 	server *process   // nil while it is down
-	net    *netWorker // goes down and up with the server; nil if there is none
+	net    netControl // goes down and up with the server; nil if there is none
 }
 
 // startCluster creates a cluster below dir and returns when it accepts connections and
@@ -76,7 +80,11 @@ func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *clu
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: super.dir, bin: bin, super: super, log: orDiscard(log), secret: make([]byte, 32)}
+	files, err := inspect(bin)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the extensions of the PostgreSQL in %s: %w", bin, err)
+	}
+	c := &cluster{dir: super.dir, files: files, super: super, log: orDiscard(log), secret: make([]byte, 32)}
 	if _, err := rand.Read(c.secret); err != nil {
 		return nil, err
 	}
@@ -97,9 +105,12 @@ func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *clu
 	if err := c.apply(ctx); err != nil {
 		return nil, err
 	}
-	_, _ = fmt.Fprintf(c.log, "PostgreSQL %s on port %d after %.1f s\n", c.version, c.port, time.Since(begin).Seconds())
+	_, _ = fmt.Fprintf(c.log, "%s on port %d after %.1f s\n", c.software(), c.port, time.Since(begin).Seconds())
 	return c, nil
 }
+
+// software says what runs.
+func (c *cluster) software() string { return fmt.Sprintf("PostgreSQL %s with %v", c.version, c.files) }
 
 // url returns the connection string of a role, for the database postgres.
 func (c *cluster) url(role string) string {
@@ -124,29 +135,41 @@ func (c *cluster) restart(ctx context.Context, immediate bool) error {
 	if immediate {
 		sig = syscall.SIGQUIT
 	} else if c.net != nil {
-		c.net.halt(ctx.Done())
+		c.net.down(ctx.Done())
 	}
 	if err := c.stopServer(sig, ctx.Done()); err != nil {
 		return err
 	}
 	if c.net != nil {
-		c.net.halt(atOnce())
+		c.net.down(atOnce())
 	}
 	if err := c.startServer(ctx); err != nil {
 		return err
 	}
-	if c.net != nil && !c.net.ended() {
-		return c.net.start(ctx)
+	if c.net != nil {
+		return c.net.up(ctx)
 	}
 	return nil
 }
+
+// setVaultKey replaces the vault's root key, 32 bytes in hexadecimal digits. The real
+// vault reads it only when the server starts, which is why it restarts.
+func (c *cluster) setVaultKey(ctx context.Context, key string) error {
+	if err := os.WriteFile(c.vaultKey(), []byte(key), 0o600); err != nil || !c.files.has("supabase_vault") {
+		return err
+	}
+	return c.restart(ctx, false)
+}
+
+// vaultKey returns the path of the file with the vault's root key.
+func (c *cluster) vaultKey() string { return filepath.Join(c.dir, "postgres", vaultKeyFile) }
 
 // close stops the server. It may be called again.
 func (c *cluster) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.net != nil {
-		c.net.halt(atOnce())
+		c.net.down(atOnce())
 	}
 	// The data is discarded, so nothing has to be written to disk first.
 	giveUp := make(chan struct{})
@@ -202,7 +225,7 @@ func (c *cluster) command(ctx context.Context, program string, args ...string) *
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{
-		"PATH=" + c.bin + ":/usr/bin:/bin",
+		"PATH=" + c.files.bin + ":/usr/bin:/bin",
 		"HOME=" + filepath.Join(c.dir, "postgres"),
 		"LC_ALL=C.UTF-8",
 		"TZ=UTC",
@@ -235,14 +258,19 @@ func (c *cluster) init(ctx context.Context) error {
 	files := map[string]string{
 		"pgpass":         pgpass.String(),
 		"admin-password": c.password("supabase_admin"),
-		"vault-root-key": hex.EncodeToString(rootKey),
+		vaultKeyFile:     hex.EncodeToString(rootKey),
+		// The real vault runs it when the server starts.
+		"vault-key-script": fmt.Sprintf("#!/bin/sh\nexec cat '%s'\n", filepath.Join(home, vaultKeyFile)),
 	}
 	if err := c.chown(home); err != nil {
 		return err
 	}
 	for name, content := range files {
-		path := filepath.Join(home, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		path, mode := filepath.Join(home, name), os.FileMode(0o600)
+		if strings.HasPrefix(content, "#!") {
+			mode = 0o700
+		}
+		if err := os.WriteFile(path, []byte(content), mode); err != nil {
 			return err
 		}
 		if err := c.chown(path); err != nil {
@@ -250,11 +278,11 @@ func (c *cluster) init(ctx context.Context) error {
 		}
 	}
 	var err error
-	if c.postgres, err = serverTree(filepath.Join(c.dir, "installation"), c.bin); err != nil {
+	if c.postgres, err = c.files.tree(filepath.Join(c.dir, "installation")); err != nil {
 		return fmt.Errorf("laying out the server's files: %w", err)
 	}
 	var output bytes.Buffer
-	initdb := c.command(ctx, filepath.Join(c.bin, "initdb"),
+	initdb := c.command(ctx, filepath.Join(c.files.bin, "initdb"),
 		"--pgdata="+c.data(),
 		"--username=supabase_admin",
 		"--pwfile="+filepath.Join(home, "admin-password"),
@@ -279,7 +307,10 @@ func (c *cluster) init(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = conf.WriteString(serverSettings)
+	_, err = fmt.Fprintf(conf, "%sshared_preload_libraries = '%s'\n", serverSettings, c.files.libraries())
+	if err == nil && c.files.has("supabase_vault") {
+		_, err = fmt.Fprintf(conf, "vault.getkey_script = '%s'\n", filepath.Join(home, "vault-key-script"))
+	}
 	return errors.Join(err, conf.Close())
 }
 
@@ -307,7 +338,6 @@ full_page_writes = off
 wal_level = minimal
 max_wal_senders = 0
 checkpoint_timeout = 1h
-shared_preload_libraries = 'pg_cron'
 cron.database_name = 'postgres'
 pg_net.ttl = '6 hours'
 pg_net.batch_size = 200
@@ -457,6 +487,11 @@ func (c *cluster) apply(ctx context.Context) error {
 	}
 	for _, name := range platformFiles {
 		if err := applyFile(ctx, conn, name); err != nil {
+			return err
+		}
+	}
+	if c.files.safeupdate {
+		if err := applyFile(ctx, conn, "safeupdate.sql"); err != nil {
 			return err
 		}
 	}

@@ -142,7 +142,8 @@ type Stack struct {
 	cancel     context.CancelFunc
 	super      *supervisor
 	cluster    *cluster // nil without Database, as are net, rest and admin
-	net        *netWorker
+	net        netControl
+	netErr     error          // of StopNetWorker
 	store      *functionStore // nil if self-hosted
 	gateway    *gateway       // nil without Functions
 	management *management    // nil if self-hosted
@@ -333,7 +334,7 @@ func (s *Stack) startDatabase(ctx, life context.Context, opts Options) error {
 	}); err != nil {
 		return err
 	}
-	if s.net, err = startNetWorker(life, s.cluster, s.log); err != nil {
+	if s.net, err = startNet(life, s.cluster, s.log); err != nil {
 		return err
 	}
 	s.rest, err = newPostgrest(life, &s.keys, s.cluster.url("authenticator"), opts.DataAPITimeout)
@@ -386,9 +387,9 @@ func (s *Stack) Close() error {
 			s.gateway.close()
 		}
 		if s.net != nil {
-			s.net.stop()
+			s.net.close()
 		}
-		var errs []error
+		errs := []error{s.netErr}
 		if s.cluster != nil {
 			errs = append(errs, s.cluster.close())
 		}
@@ -599,18 +600,29 @@ func (s *Stack) RestartPostgres(ctx context.Context, immediate bool) error {
 	return s.cluster.restart(ctx, immediate)
 }
 
+// CopyVaultKey gives the project's vault the key of another one's, as Supabase does when
+// it clones a project. It may restart the server.
+func (s *Stack) CopyVaultKey(ctx context.Context, from *Stack) error {
+	key, err := os.ReadFile(from.cluster.vaultKey())
+	if err != nil {
+		return err
+	}
+	err = s.cluster.setVaultKey(ctx, string(key))
+	s.admin.Reset()
+	return err
+}
+
 // StopNetWorker stops pg_net's worker after its batch: requests stay in the
-// queue.
-func (s *Stack) StopNetWorker() { s.net.stop() }
+// queue. If that fails, StartNetWorker and Close return the error.
+func (s *Stack) StopNetWorker() { s.netErr = errors.Join(s.netErr, s.net.stop()) }
 
 // StartNetWorker starts pg_net's worker again.
 func (s *Stack) StartNetWorker(ctx context.Context) error {
-	if err := s.net.start(ctx); err != nil {
-		return err
-	}
-	s.cluster.attachNet(s.net)
-	return nil
+	return errors.Join(s.netErr, s.net.start(ctx))
 }
+
+// Software says which PostgreSQL runs and which of its parts are real, for a log.
+func (s *Stack) Software() string { return s.cluster.software() }
 
 // RemoveFunction removes a function without the Management API and its log.
 func (s *Stack) RemoveFunction(slug string) { s.store.remove(slug) }

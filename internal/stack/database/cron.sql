@@ -2,8 +2,9 @@
 -- event trigger and a script that runs after CREATE EXTENSION see to that,
 -- whoever creates it, and grant postgres every function and all of the history,
 -- but only a look at cron.job, whose row level security stays as pg_cron makes
--- it. Here one event trigger does both. It serves the stand-ins pg_net and
--- supabase_vault as well, which postgres may create, too, but not own.
+-- it. Here one event trigger does both. It does the same for pg_net and
+-- supabase_vault, the real ones as well as their stand-ins, which postgres may
+-- create, too, but not own.
 
 create function extensions.grant_pg_cron_access() returns event_trigger
   language plpgsql security definer
@@ -38,6 +39,17 @@ begin
         grant all on functions to postgres with grant option;
       alter default privileges for role supabase_admin in schema cron
         grant all on sequences to postgres with grant option;
+    elsif created.extname = 'pg_net' then
+      grant usage on schema net to postgres, anon, authenticated, service_role;
+    else
+      grant usage on schema vault to postgres with grant option;
+      grant select, delete on vault.secrets, vault.decrypted_secrets to postgres with grant option;
+      grant execute on function vault.create_secret, vault.update_secret, vault._crypto_aead_det_decrypt
+        to postgres with grant option;
+      grant usage on schema vault to service_role;
+      grant select, delete on vault.secrets, vault.decrypted_secrets to service_role;
+      grant execute on function vault.create_secret, vault.update_secret, vault._crypto_aead_det_decrypt
+        to service_role;
     end if;
   end loop;
 end

@@ -61,11 +61,11 @@ end
 $$;
 
 create function net._urlencode_string(string varchar) returns text
-  language sql immutable strict as $$
-  select coalesce(string_agg(
+  language sql immutable as $$
+  select case when string is not null then coalesce(string_agg(
     case when chr(byte) ~ '[A-Za-z0-9._~-]' and byte < 128 then chr(byte)
       else '%' || upper(lpad(to_hex(byte), 2, '0')) end,
-    '' order by position), '')
+    '' order by position), '') end
   from (
     select position, get_byte(encoded, position) as byte
     from (select convert_to(string, 'UTF8')) e (encoded),
@@ -76,10 +76,15 @@ create function net._urlencode_string(string varchar) returns text
 create function net._encode_url_with_params_array(url text, params_array text[]) returns text
   language plpgsql immutable as $$
 declare
+  -- libcurl writes what is already encoded in small letters.
+  params text := (
+    select coalesce(string_agg(case when part ~ '^%' then lower(part) else part end, '' order by position), '')
+    from regexp_matches(array_to_string(params_array, '&'), '%[0-9A-Fa-f]{2}|[^%]+|%', 'g') with ordinality m (parts, position),
+      unnest(m.parts) part
+  );
   parts text[] := regexp_match(url, '^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]+)(/[^?#]*)?(\?[^#]*)?(#.*)?$');
-  params text := array_to_string(params_array, '&');
 begin
-  if url is null then
+  if url is null or params_array is null then
     return null;
   end if;
   if parts is null then
@@ -97,12 +102,6 @@ begin
 end
 $$;
 
-create function net._params_array(params jsonb) returns text[]
-  language sql immutable as $$
-  select coalesce(array_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value)), '{}')
-  from jsonb_each_text(params)
-  $$;
-
 create function net.http_get(
   url text, params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000
 ) returns bigint
@@ -111,7 +110,9 @@ declare
   request_id bigint;
 begin
   insert into net.http_request_queue (method, url, headers, timeout_milliseconds)
-  values ('GET', net._encode_url_with_params_array(url, net._params_array(params)), headers, timeout_milliseconds)
+  values ('GET', net._encode_url_with_params_array(url, (
+    select coalesce(array_agg(net._urlencode_string(p.key) || '=' || net._urlencode_string(p.value)), '{}')
+    from jsonb_each_text(params) p)), headers, timeout_milliseconds)
   returning id into request_id;
   perform net.wake();
   return request_id;
@@ -140,7 +141,9 @@ begin
   end if;
 
   insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-  values ('POST', net._encode_url_with_params_array(url, net._params_array(params)), headers,
+  values ('POST', net._encode_url_with_params_array(url, (
+    select coalesce(array_agg(net._urlencode_string(p.key) || '=' || net._urlencode_string(p.value)), '{}')
+    from jsonb_each_text(params) p)), headers,
     convert_to(body::text, 'UTF8'), timeout_milliseconds)
   returning id into request_id;
   perform net.wake();
@@ -157,7 +160,9 @@ declare
   request_id bigint;
 begin
   insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-  values ('DELETE', net._encode_url_with_params_array(url, net._params_array(params)), headers,
+  values ('DELETE', net._encode_url_with_params_array(url, (
+    select coalesce(array_agg(net._urlencode_string(p.key) || '=' || net._urlencode_string(p.value)), '{}')
+    from jsonb_each_text(params) p)), headers,
     convert_to(body::text, 'UTF8'), timeout_milliseconds)
   returning id into request_id;
   perform net.wake();
@@ -197,6 +202,19 @@ begin
   )::net.http_response_result;
 end
 $$;
+
+-- It always fails, as the original: its result has nowhere to go.
+create function net.http_collect_response(request_id bigint, async bool default true)
+  returns net.http_response_result
+  language plpgsql as $$
+begin
+  raise notice 'The net.http_collect_response function is deprecated.';
+  select net._http_collect_response(request_id, async);
+end
+$$;
+
+comment on function net.check_worker_is_up is 'raises an exception if the pg_net background worker is not up, otherwise it doesn''t return anything';
+comment on function net.wait_until_running is 'waits until the worker is running';
 
 grant usage on schema net to public;
 grant all on all sequences in schema net to public;

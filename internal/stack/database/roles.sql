@@ -4,11 +4,10 @@
 --
 -- Left out: the roles and schemas of Auth, Storage, Realtime, GraphQL and the
 -- poolers; supautils, which lets postgres do a few things that only superusers
--- may; and pg-safeupdate, which Supabase preloads for authenticator and which
--- makes DELETE and UPDATE without WHERE fail with 21000 in what PostgREST runs.
--- Debian has no package of it, and it works on the parse tree, which neither SQL
--- nor a client can see: a look at statement texts would pass and refuse others
--- than it does. A test that needs such a failure has to raise it.
+-- may; and, unless it is installed (see safeupdate.sql), pg-safeupdate. Debian has
+-- no package of it, and it works on the parse tree, which neither SQL nor a client
+-- can see: a look at statement texts would pass and refuse others than it does. A
+-- test that needs such a failure has to raise it.
 
 create role postgres login createdb createrole replication bypassrls;
 create role anon nologin noinherit;

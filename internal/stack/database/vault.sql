@@ -1,10 +1,14 @@
 -- The extension supabase_vault 0.3.1, as a stand-in in SQL: the same functions,
--- table, view, grants and habits. Values are encrypted for real, with AES-256 and
--- an HMAC over nonce, row id and ciphertext, by pgcrypto instead of libsodium,
--- with a root key that is not in the database: a file which only the server
--- reads. Left out: the key ids, which 0.3 ignores too.
+-- table, view, privileges and habits; cron.sql grants what Supabase's script does.
+-- Values are encrypted for real, with AES-256 and an HMAC over nonce, row id and
+-- ciphertext, by pgcrypto instead of libsodium, with a root key that is not in the
+-- database: a file which only the server reads. Left out: the key ids and contexts,
+-- of which 0.3 uses one each.
+--
+-- The original's functions in C know the key whoever calls them. Functions in SQL
+-- must be their owner's to read it, so these three do the work, in another schema.
 
-create function vault._root_key(purpose text) returns bytea
+create function extensions.vault_key(purpose text) returns bytea
   language plpgsql stable security definer set search_path = ''
   as $$
 begin
@@ -15,11 +19,55 @@ begin
 end
 $$;
 
--- Immutable, though it is not, as the original: which is why an INSERT into
--- vault.secrets fails for want of this function's EXECUTE, at planning, before
+create function extensions.vault_encrypt(message bytea, additional bytea, nonce bytea) returns bytea
+  language plpgsql stable security definer set search_path = ''
+  as $$
+declare
+  ciphertext bytea;
+begin
+  if message is null then
+    raise exception using errcode = '22000', message = 'pgsodium_crypto_aead_det_encrypt_by_id: message cannot be NULL';
+  end if;
+  if pg_catalog.octet_length(nonce) <> 16 then
+    raise exception using errcode = '22000', message = 'pgsodium_crypto_aead_det_encrypt_by_id: invalid nonce';
+  end if;
+  ciphertext := extensions.encrypt_iv(message, extensions.vault_key('encryption'), coalesce(nonce, ''), 'aes');
+  return extensions.hmac(
+    coalesce(nonce, '') || coalesce(additional, '') || ciphertext, extensions.vault_key('authentication'), 'sha256'
+  ) || ciphertext;
+end
+$$;
+
+create function extensions.vault_decrypt(message bytea, additional bytea, nonce bytea) returns bytea
+  language plpgsql stable security definer set search_path = ''
+  as $$
+declare
+  tag bytea := pg_catalog.substring(message, 1, 32);
+  ciphertext bytea := pg_catalog.substring(message, 33);
+  refused text := case
+    when message is null then 'message cannot be NULL'
+    when pg_catalog.octet_length(nonce) <> 16 then 'invalid nonce'
+    when pg_catalog.octet_length(message) < 32 then 'invalid message'
+    when tag <> extensions.hmac(
+      coalesce(nonce, '') || coalesce(additional, '') || ciphertext, extensions.vault_key('authentication'), 'sha256')
+      then 'invalid ciphertext'
+  end;
+begin
+  if refused is not null then
+    raise exception using errcode = '22000', message = 'pgsodium_crypto_aead_det_decrypt_by_id: ' || refused;
+  end if;
+  return extensions.decrypt_iv(ciphertext, extensions.vault_key('encryption'), coalesce(nonce, ''), 'aes');
+end
+$$;
+
+revoke all on function extensions.vault_key, extensions.vault_encrypt, extensions.vault_decrypt from public;
+grant execute on function extensions.vault_decrypt to postgres, service_role;
+
+-- Immutable, though they are not, as the original: which is why an INSERT into
+-- vault.secrets fails for want of EXECUTE on the first one, at planning, before
 -- the table's own privileges are looked at.
 create function vault._crypto_aead_det_noncegen() returns bytea
-  language plpgsql immutable security definer set search_path = ''
+  language plpgsql immutable
   as $$
 begin
   return extensions.gen_random_bytes(16);
@@ -29,31 +77,20 @@ $$;
 create function vault._crypto_aead_det_encrypt(
   message bytea, additional bytea, key_id bigint, context bytea = 'pgsodium', nonce bytea = null
 ) returns bytea
-  language plpgsql stable security definer set search_path = ''
+  language plpgsql immutable
   as $$
-declare
-  ciphertext bytea := extensions.encrypt_iv(message, vault._root_key('encryption'), nonce, 'aes');
 begin
-  return extensions.hmac(nonce || additional || ciphertext, vault._root_key('authentication'), 'sha256') || ciphertext;
+  return extensions.vault_encrypt(message, additional, nonce);
 end
 $$;
 
 create function vault._crypto_aead_det_decrypt(
   message bytea, additional bytea, key_id bigint, context bytea = 'pgsodium', nonce bytea = null
 ) returns bytea
-  language plpgsql stable security definer set search_path = ''
+  language plpgsql immutable
   as $$
-declare
-  tag bytea := pg_catalog.substring(message, 1, 32);
-  ciphertext bytea := pg_catalog.substring(message, 33);
 begin
-  if tag is distinct from
-     extensions.hmac(nonce || additional || ciphertext, vault._root_key('authentication'), 'sha256') then
-    raise exception using
-      errcode = '22000',
-      message = 'pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext';
-  end if;
-  return extensions.decrypt_iv(ciphertext, vault._root_key('encryption'), nonce, 'aes');
+  return extensions.vault_decrypt(message, additional, nonce);
 end
 $$;
 
@@ -139,16 +176,9 @@ begin
 end
 $$;
 
-revoke all on all functions in schema vault from public;
-grant usage on schema vault to postgres with grant option;
-grant select, delete on vault.secrets, vault.decrypted_secrets to postgres with grant option;
-grant execute on function
-  vault.create_secret, vault.update_secret, vault._crypto_aead_det_decrypt
-  to postgres with grant option;
-grant usage on schema vault to service_role;
-grant select, delete on vault.secrets, vault.decrypted_secrets to service_role;
-grant execute on function
-  vault.create_secret, vault.update_secret, vault._crypto_aead_det_decrypt
-  to service_role;
+revoke all on function
+  vault._crypto_aead_det_encrypt, vault._crypto_aead_det_decrypt, vault._crypto_aead_det_noncegen,
+  vault.create_secret, vault.update_secret
+  from public;
 
 select pg_catalog.pg_extension_config_dump('vault.secrets', '');

@@ -56,6 +56,7 @@ func run(ctx context.Context) (err error) {
 		return fmt.Errorf("start the stack: %w", err)
 	}
 	defer func() { err = errors.Join(err, d.stack.Close()) }()
+	d.tell("%s", d.stack.Software())
 	if d.db, err = pgxpool.New(ctx, d.stack.DatabaseURL); err != nil {
 		return err
 	}
