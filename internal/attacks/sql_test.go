@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
@@ -390,6 +392,27 @@ func withTables() []attack {
 				s.failf("the rows are not written")
 			}
 			return all(s.takesLittle(), s.noticed(run))
+		}},
+		{attacker: plainSQL, aim: exhaust, what: "Attaches a trigger to pg_net's queue that sleeps for an hour: the database ends the tick after two minutes, in the test after two seconds.", run: func(s *site) error {
+			may(s, giveTriggers, takeTriggers)
+			sqlRole(outsider).try(s,
+				`create function public.sleeps() returns trigger language plpgsql as $$ begin perform pg_sleep(3600); return new; end $$`,
+				`create trigger sleeps before insert on net.http_request_queue for each row execute function public.sleeps()`)
+			conn, err := s.owner.Acquire(s.ctx)
+			s.must(err)
+			defer conn.Release()
+			defer func() { _, _ = conn.Exec(s.ctx, `reset statement_timeout`) }()
+			command := strings.Replace(s.spec().Jobs()[backup.DefaultScheduleKey].Command, "2min", "2s", 1)
+			command = strings.TrimSuffix(command, ")") + fmt.Sprintf(", '%s')", s.due().Format(time.RFC3339))
+			ctx, cancel := context.WithTimeout(s.ctx, 2*time.Minute)
+			defer cancel()
+			// As pg_cron sends it: both statements in one message.
+			_, err = conn.Conn().PgConn().Exec(ctx, command).ReadAll()
+			var refused *pgconn.PgError
+			if !errors.As(err, &refused) || refused.Code != "57014" {
+				return fmt.Errorf("the tick ends with %w", err)
+			}
+			return nil
 		}},
 		{attacker: authenticatedSQL, aim: exhaust, numbers: []int{15}, what: "Locks the log tables for as long as it likes: a plan, a status and the watchdog say so instead of waiting.", run: func(s *site) error {
 			conn := s.session("authenticated")

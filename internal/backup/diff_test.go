@@ -88,7 +88,7 @@ func TestDiff(t *testing.T) {
 		"job surplus":         {func(_ *Spec, s *State) { s.Jobs["old"] = Job{Name: "auto-backup-old"} }, PartJobs, "job auto-backup-old: is there, and no schedule wants it"},
 		"job doubled":         {func(_ *Spec, s *State) { s.Jobs["daily@x"] = Job{Name: "auto-backup-daily", Username: "x"} }, PartJobs, "job auto-backup-daily of role x: has the name of a job of this backup"},
 		"job rescheduled":     {job(func(j *Job) { j.Schedule = "* * * * *" }), PartJobs, "job auto-backup-daily: has the schedule * * * * * instead of 0 3 * * *"},
-		"job's command":       {job(func(j *Job) { j.Command = "select\n 1" }), PartJobs, "job auto-backup-daily: has the command select 1 instead of select auto_backup.dispatch('auto-backup', 'daily')"},
+		"job's command":       {job(func(j *Job) { j.Command = "select\n 1" }), PartJobs, "job auto-backup-daily: has the command select 1 instead of set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'daily')"},
 		"job's database":      {job(func(j *Job) { j.Database = "x" }), PartJobs, "job auto-backup-daily: has the database x instead of postgres"},
 		"job's role":          {job(func(j *Job) { j.Username = "x" }), PartJobs, "job auto-backup-daily: has the role x instead of postgres"},
 		"job switched off":    {job(func(j *Job) { j.Active = false }), PartJobs, "job auto-backup-daily: is switched off"},

@@ -57,8 +57,8 @@ func TestDerivedNames(t *testing.T) {
 		{n.NextTokenSecret(), "AUTO_BACKUP_TOKEN_NEXT"},
 		{n.FunctionMarker(), "auto-backup (terraform-provider-aimindset)"},
 		{n.VaultMarker(), "managed by terraform-provider-aimindset, backup auto-backup"},
-		{n.dispatchCommand("daily"), "select auto_backup.dispatch('auto-backup', 'daily')"},
-		{n.watchCommand(), "select auto_backup.watch('auto-backup')"},
+		{n.dispatchCommand("daily"), "set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'daily')"},
+		{n.watchCommand(), "set statement_timeout = '2min'; select auto_backup.watch('auto-backup')"},
 		{ID{testRef, n}.String(), "abcdefghijklmnopqrst/auto-backup"},
 		{FunctionURL("https://x.supabase.co", "auto-backup"), "https://x.supabase.co/functions/v1/auto-backup"},
 	} {

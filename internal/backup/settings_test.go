@@ -129,9 +129,9 @@ func TestSpec(t *testing.T) {
 	t.Parallel()
 	spec := Spec{ID: ID{testRef, DefaultName}, Settings: Settings{Schedules: map[string]Schedule{"daily": {UTC: "0 6 * * *", Enabled: true}, "off": {UTC: "0 7 * * *"}}}}
 	equal(t, "jobs", spec.Jobs(), map[string]Job{
-		"daily":    {Name: "auto-backup-daily", Schedule: "0 6 * * *", Command: "select auto_backup.dispatch('auto-backup', 'daily')", Active: true, Database: "postgres", Username: "postgres"},
-		"off":      {Name: "auto-backup-off", Schedule: "0 7 * * *", Command: "select auto_backup.dispatch('auto-backup', 'off')", Database: "postgres", Username: "postgres"},
-		"watchdog": {Name: "auto-backup-watchdog", Schedule: "*/10 * * * *", Command: "select auto_backup.watch('auto-backup')", Active: true, Database: "postgres", Username: "postgres"},
+		"daily":    {Name: "auto-backup-daily", Schedule: "0 6 * * *", Command: "set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'daily')", Active: true, Database: "postgres", Username: "postgres"},
+		"off":      {Name: "auto-backup-off", Schedule: "0 7 * * *", Command: "set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'off')", Database: "postgres", Username: "postgres"},
+		"watchdog": {Name: "auto-backup-watchdog", Schedule: "*/10 * * * *", Command: "set statement_timeout = '2min'; select auto_backup.watch('auto-backup')", Active: true, Database: "postgres", Username: "postgres"},
 	})
 	for key, want := range map[string]bool{"daily": true, "daily@other": true, "watchdog": true, "nightly": false, "nightly@daily": false} {
 		if got := spec.WantsJob(key); got != want {

@@ -353,7 +353,7 @@ func examples() map[string][]example {
 			{what: "all of it", change: func(s *Subject) {
 				j := s.job("daily")
 				j.Schedule, j.Command, j.Database = "* * * * *", "select\n1", "other"
-			}, says: `its schedule is "* * * * *" instead of "0 3 * * *", its command is "select 1" instead of "select auto_backup.dispatch('auto-backup', 'daily')", its database is "other"`},
+			}, says: `its schedule is "* * * * *" instead of "0 3 * * *", its command is "select 1" instead of "set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'daily')", its database is "other"`},
 			{what: "the watchdog's", change: func(s *Subject) { s.job("watchdog").Schedule = "0 0 1 1 *" }, says: "its schedule", condition: SchedulerDown},
 			{what: "its id", change: func(s *Subject) { s.job("daily").ID = 77 }},
 		},

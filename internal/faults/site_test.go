@@ -339,7 +339,7 @@ func (s *site) works() string {
 			then null
 			when not exists (
 				select from cron.job j where j.jobname = 'auto-backup-daily'
-				and j.command = 'select auto_backup.dispatch(''auto-backup'', ''daily'')')
+				and j.command like '%select auto_backup.dispatch(''auto-backup'', ''daily'')')
 			then 'the job does something else'
 			when to_regprocedure('auto_backup.dispatch(text,text,timestamptz)') is null then 'there is no dispatcher'
 			when not exists (

@@ -308,7 +308,7 @@ func TestForeignObjects(t *testing.T) {
 				},
 				{
 					PreConfig: func() {
-						if got := p.value("select string_agg(command, ';') from cron.job where jobname = 'auto-backup-daily'"); got != "select auto_backup.dispatch('auto-backup', 'daily')" {
+						if got := p.value("select string_agg(command, ';') from cron.job where jobname = 'auto-backup-daily'"); got != "set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'daily')" {
 							p.t.Errorf("the adopted job runs %s", got)
 						}
 					},
