@@ -167,6 +167,26 @@ func TestResolveSelfHosted(t *testing.T) {
 		got.gateway("self-hosted") != (gateway{url: "http://kong:8000", lifetime: time.Minute}) || got.SelfHosted.APIKey != "sb_publishable_x" {
 		t.Errorf("got %+v %+v %v", got, got.SelfHosted, invalid)
 	}
+	for setup, want := range map[string]struct {
+		url      string
+		lifetime time.Duration
+		fresh    bool
+	}{
+		"":                {"http://kong:8000", time.Minute, false},
+		setupDocker:       {"http://kong:8000", time.Minute, false},
+		setupCLI:          {"http://kong:8000", 400 * time.Second, false},
+		setupCLINative:    {"http://127.0.0.1:54321", 400 * time.Second, true},
+		setupCLIContainer: {"http://host.supabase.internal:54321", 400 * time.Second, true},
+	} {
+		got, invalid := resolve(own(func(s *selfHosted) { s.Setup = setup }), func(name string) string { return environment[name] })
+		if found := got.SelfHosted; len(invalid) > 0 || found.URL != want.url || found.WorkerLifetime != want.lifetime || found.FreshInstances != want.fresh {
+			t.Errorf("with setup %q: %+v, %v", setup, found, invalid)
+		}
+		got, invalid = resolve(own(func(s *selfHosted) { s.Setup, s.URL, s.WorkerLifetime = setup, "http://kong:9000/", time.Hour }), func(name string) string { return environment[name] })
+		if found := got.SelfHosted; len(invalid) > 0 || found.URL != "http://kong:9000" || found.WorkerLifetime != time.Hour || found.FreshInstances != want.fresh {
+			t.Errorf("with setup %q and its own values: %+v, %v", setup, found, invalid)
+		}
+	}
 	for _, c := range []struct {
 		config    providerConfig
 		without   string
@@ -180,7 +200,9 @@ func TestResolveSelfHosted(t *testing.T) {
 			c.DatabaseURL = &url
 			return c
 		}(), "", "database_url", "[YOUR-PASSWORD] in place of the password"},
-		{own(func(*selfHosted) {}), envAnonKey, "self_hosted.anon_key", "supabase status"},
+		{own(func(*selfHosted) {}), envAnonKey, "self_hosted.anon_key", "ANON_KEY in .env"},
+		{own(func(s *selfHosted) { s.Setup = setupCLI }), envAnonKey, "self_hosted.anon_key", "supabase status -o env"},
+		{own(func(s *selfHosted) { s.Setup = setupCLINative }), envAnonKey, "self_hosted.anon_key", "supabase stack status --env"},
 		{own(func(s *selfHosted) { s.APIKey = "canary\n" }), "", "self_hosted.anon_key", "line break"},
 		{own(func(s *selfHosted) { s.VerifyJWT = true }), "", "self_hosted.anon_key", "JWT"},
 		{own(func(s *selfHosted) { s.URL = "kong:8000" }), "", "self_hosted.url", "http"},

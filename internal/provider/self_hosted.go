@@ -30,10 +30,6 @@ import (
 )
 
 const (
-	// defaultSelfHostedURL is the gateway's URL in the network of Supabase's
-	// Docker setup and of "supabase start", in which the database runs.
-	defaultSelfHostedURL = "http://kong:8000"
-
 	// The values of token_store.
 	tokensInFunctionsDir = "functions_dir"
 	tokensInEnvFile      = "env_file"
@@ -44,6 +40,7 @@ const (
 // selfHostedModel is the provider's argument self_hosted.
 type selfHostedModel struct {
 	FunctionsDir   types.String `tfsdk:"functions_dir"`
+	Setup          types.String `tfsdk:"setup"`
 	URL            types.String `tfsdk:"url"`
 	AnonKey        types.String `tfsdk:"anon_key"`
 	VerifyJWT      types.Bool   `tfsdk:"verify_jwt"`
@@ -66,9 +63,17 @@ func selfHostedAttribute() schema.Attribute {
 				Required: true, Validators: notEmpty,
 				MarkdownDescription: "Directory with one directory per Edge Function: `volumes/functions` of the Docker setup, `supabase/functions` of a CLI project. A relative path is relative to Terraform's working directory.",
 			},
+			"setup": schema.StringAttribute{
+				Optional:   true,
+				Validators: []validator.String{stringvalidator.OneOf(setupNames()...)},
+				MarkdownDescription: "What runs the project, which decides the defaults of `url` and `worker_lifetime`. `" + setupDocker + "`: Supabase's Docker setup, with Envoy (0.8) or with Kong. " +
+					"`" + setupCLI + "`: `supabase start` with its Docker backend. " +
+					"`" + setupCLINative + "`, `" + setupCLIContainer + "`: `supabase start` with `[experimental] stack = true` in `supabase/config.toml`, the first with `--runtime native` and the second with `docker` or `podman`. Default: `" + setupDocker + "`.",
+			},
 			"url": schema.StringAttribute{
-				Optional:            true,
-				MarkdownDescription: "URL of the API gateway, as seen from the database's container. Default: `" + defaultSelfHostedURL + "`, which is correct for the Docker setup and for `supabase start`.",
+				Optional: true,
+				MarkdownDescription: "URL of the API gateway, as the database sees it. Default: `" + setups[setupDocker].url + "` with `setup = \"" + setupDocker + "\"` or `\"" + setupCLI + "\"`, `" +
+					setups[setupCLINative].url + "` with `\"" + setupCLINative + "\"`, `" + setups[setupCLIContainer].url + "` with `\"" + setupCLIContainer + "\"`. Set it if the project's API has another port.",
 			},
 			"anon_key": schema.StringAttribute{
 				Optional: true, Sensitive: true,
@@ -76,7 +81,7 @@ func selfHostedAttribute() schema.Attribute {
 			},
 			"verify_jwt": schema.BoolAttribute{
 				Optional:            true,
-				MarkdownDescription: "Whether the runtime requires a JWT for every function (`FUNCTIONS_VERIFY_JWT` in the Docker setup). With `true` the database sends `anon_key`, which must then be a JWT. Default: `false`.",
+				MarkdownDescription: "Whether the runtime requires a JWT for the backup's function (`FUNCTIONS_VERIFY_JWT` in the Docker setup, `verify_jwt` of the function in the CLI's `supabase/config.toml`). With `true` the database sends `anon_key`, which must then be a JWT. Default: `false`.",
 			},
 			"token_store": schema.StringAttribute{
 				Optional:   true,
@@ -96,8 +101,9 @@ func selfHostedAttribute() schema.Attribute {
 			},
 			"worker_lifetime": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{checked("must be a duration", validateLifetime)},
-				MarkdownDescription: "How long the runtime keeps an instance of a function, and so how long old code may still respond: `workerTimeoutMs` in the Docker setup's `functions/main/index.ts`, `400s` with `supabase start`. " +
-					"The function allows the backup two thirds of it, at most 100 seconds. Default: `" + formatDuration(selfhosted.DefaultWorkerLifetime) + "`.",
+				MarkdownDescription: "How long the runtime keeps an instance of a function, and so how long old code may still respond: `workerTimeoutMs` in the Docker setup's `functions/main/index.ts`. " +
+					"The function allows the backup two thirds of it, at most 100 seconds. Default: `" + formatDuration(selfhosted.DefaultWorkerLifetime) + "` with `setup = \"" + setupDocker + "\"`, otherwise `400s`. " +
+					"With `\"" + setupCLINative + "\"` and `\"" + setupCLIContainer + "\"` an apply waits for nothing and restarts nothing when a function changes, because each request gets a new instance.",
 			},
 		},
 	}
@@ -117,6 +123,7 @@ func validateLifetime(text string) error {
 // selfHosted is the argument self_hosted after defaults.
 type selfHosted struct {
 	selfhosted.Config
+	Setup     string
 	URL       string
 	VerifyJWT bool
 }
@@ -149,8 +156,7 @@ func (p *projects) explainSelfHosted(err error) error {
 	if own == nil || !errors.Is(err, install.ErrNotVerified) {
 		return err
 	}
-	return fmt.Errorf("%w. In a self-hosted project, check that the database can reach the gateway at %s (localhost would be the database's own container), "+
-		"that the functions service serves %s (\"supabase start\" finds a new function only after a restart), and that `verify_jwt` in `self_hosted` is set if the runtime requires a JWT", err, own.URL, own.FunctionsDir)
+	return fmt.Errorf("%w. %s", err, own.advice())
 }
 
 // readSelfHosted reads the argument. Its value is nil if the argument is not set.
@@ -180,7 +186,7 @@ func readSelfHosted(ctx context.Context, object types.Object) reading[*selfHoste
 			TokensInEnvironment: model.TokenStore.ValueString() == tokensInEnvFile,
 			WorkerLifetime:      lifetime, APIKey: model.AnonKey.ValueString(),
 		},
-		URL: model.URL.ValueString(), VerifyJWT: model.VerifyJWT.ValueBool(),
+		Setup: model.Setup.ValueString(), URL: model.URL.ValueString(), VerifyJWT: model.VerifyJWT.ValueBool(),
 	}
 	diags.Append(model.RestartCommand.ElementsAs(ctx, &config.RestartCommand, false)...)
 	return readingOf(config, diags)
@@ -206,11 +212,16 @@ func (r *resolver) selfHosted(config *providerConfig) {
 	if r.getenv.selfHosted() {
 		r.fill("self_hosted.anon_key", &own.APIKey, envAnonKey, "")
 	}
+	if own.Setup == "" {
+		own.Setup = setupDocker
+	}
+	setup := own.setup()
+	own.FreshInstances = setup.fresh
 	if own.WorkerLifetime == 0 {
-		own.WorkerLifetime = selfhosted.DefaultWorkerLifetime
+		own.WorkerLifetime = setup.lifetime
 	}
 	if own.URL == "" {
-		own.URL = defaultSelfHostedURL
+		own.URL = setup.url
 	}
 	own.URL = strings.TrimRight(own.URL, "/")
 	config.ProjectURL = own.URL
@@ -219,7 +230,7 @@ func (r *resolver) selfHosted(config *providerConfig) {
 	}
 	switch {
 	case own.APIKey == "":
-		r.reject("self_hosted.anon_key", "The database needs the project's anon key or publishable key to call the alert function. Set `anon_key` or the environment variable %s. In the Docker setup it is ANON_KEY in .env; with the CLI, \"supabase status\" prints it.%s", envAnonKey, r.unused(envAnonKey))
+		r.reject("self_hosted.anon_key", "The database needs the project's anon key or publishable key to call the alert function. Set `anon_key` or the environment variable %s; %s.%s", envAnonKey, setup.key, r.unused(envAnonKey))
 	case strings.ContainsFunc(own.APIKey, func(c rune) bool { return c <= ' ' || c > '~' }):
 		r.reject("self_hosted.anon_key", "The key contains a space, a line break or another character that no key has. Copy it again.")
 	case own.VerifyJWT && !isJWT(own.APIKey):
@@ -289,6 +300,6 @@ func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[
 func (p *projects) warnUnsettled(diags *diag.Diagnostics) {
 	diags.AddWarning("Restart the functions runtime",
 		fmt.Sprintf("%s has changed, and the runtime reads it only when it is created. Until you restart it, its functions have the old values: they refuse a new token, and runs fail with 401. "+
-			"In the Docker setup run \"docker compose up -d --force-recreate --no-deps functions\"; with the CLI run \"supabase stop\" and \"supabase start\". "+
-			"The backup was not verified. With `restart_command` in `self_hosted` an apply restarts the runtime and verifies the backup itself.", filepath.Base(p.config.SelfHosted.EnvFile)))
+			"To restart it, %s. The backup was not verified. With `restart_command` in `self_hosted` an apply restarts the runtime and verifies the backup itself.",
+			filepath.Base(p.config.SelfHosted.EnvFile), p.config.SelfHosted.setup().restart))
 }

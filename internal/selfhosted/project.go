@@ -10,8 +10,9 @@
 //
 //   - A function has no properties. A marker file in its directory says that it
 //     belongs to this provider.
-//   - New code takes effect when the last instance of the old code has ended, a
-//     new environment when the runtime is recreated. Settle takes care of both.
+//   - New code takes effect when the last instance of the old code has ended, or at
+//     the next request if the runtime starts an instance for each; a new environment
+//     does when the runtime is recreated. Settle takes care of both.
 //   - A function finds its token in tokens.json beside the code, which only the
 //     file's owner can read and which needs no restart, unless the configuration
 //     keeps tokens in the environment.
@@ -52,6 +53,9 @@ type Config struct {
 	// WorkerLifetime is how long an instance of a function serves requests;
 	// DefaultWorkerLifetime if zero.
 	WorkerLifetime time.Duration
+	// FreshInstances says that the runtime starts an instance for each request, so
+	// that no request gets former code.
+	FreshInstances bool
 	// APIKey is the project's legacy anon key or publishable key.
 	APIKey string
 }

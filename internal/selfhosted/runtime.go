@@ -15,6 +15,9 @@ import (
 // functionChanged records that a function's files changed. If the function
 // existed, an instance of its former code may still run.
 func (p *Project) functionChanged(existed bool) {
+	if p.config.FreshInstances {
+		return // the next request gets the new code
+	}
 	p.state.Lock()
 	defer p.state.Unlock()
 	p.state.functions++

@@ -33,6 +33,36 @@ func TestWorkerLifetime(t *testing.T) {
 	}
 }
 
+// TestFreshInstances proves that nothing is waited for or restarted after a change of
+// the code or of a token where each request gets a new instance; and that a changed
+// environment still needs the restart.
+func TestFreshInstances(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, command := range [][]string{nil, {"/bin/false"}} {
+			p, _ := setup(t, Config{FreshInstances: true, RestartCommand: command})
+			begin := time.Now()
+			for _, source := range []string{"first", "second"} {
+				if _, err := p.DeployFunction(t.Context(), "", deployment(map[string]string{"index.ts": source})); err != nil {
+					t.Fatal(err)
+				}
+				if err := p.SetToken(t.Context(), "auto-backup", "AUTO_BACKUP_TOKEN", source); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Settle(t.Context()); err != nil || time.Since(begin) != 0 || p.Unsettled() {
+				t.Errorf("with the command %q, it waits %s: %v", command, time.Since(begin), err)
+			}
+			if err := p.SetSecrets(t.Context(), "", map[string]string{"A": "1"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Settle(t.Context()); (err != nil) != (command != nil) || !p.Unsettled() {
+				t.Errorf("after a change of the environment, with the command %q: %v", command, err)
+			}
+		}
+	})
+}
+
 // TestRestartCommand proves what is said of a restart command that fails: the
 // program without its directory, how it ended, and its last words if it had any.
 func TestRestartCommand(t *testing.T) {

@@ -26,13 +26,18 @@ type functionsDirectory struct {
 	dir     string // with a directory for each function
 	envFile string
 	own     []string // the setup's own variables
+	// config is the file supabase/config.toml of the CLI's stack, or empty. With it,
+	// each request gets a new process.
+	config string
 
 	mu       sync.Mutex
-	created  int    // how often the container was created
-	snapshot string // the env file as it was then
+	created  int             // how often the container was created
+	snapshot string          // the env file as it was then
+	open     map[string]bool // the slugs for which config required no JWT then
+	requests int             // how often a request got a new process
 }
 
-// create reads the environment, like a container that is recreated.
+// create reads the environment and config, like a container that is recreated.
 func (d *functionsDirectory) create() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -40,9 +45,30 @@ func (d *functionsDirectory) create() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	config, err := os.ReadFile(d.config)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.open = withoutJWT(string(config))
 	d.created++
-	d.snapshot = filepath.Join(filepath.Dir(d.envFile), fmt.Sprintf("container-%d.env", d.created))
+	d.snapshot = filepath.Join(filepath.Dir(d.dir), fmt.Sprintf("container-%d.env", d.created))
 	return os.WriteFile(d.snapshot, text, 0o600)
+}
+
+// withoutJWT returns the slugs for which the text of a supabase/config.toml has
+// "verify_jwt = false". It reads nothing else of it.
+func withoutJWT(config string) map[string]bool {
+	open, slug := map[string]bool{}, ""
+	for line := range strings.Lines(config) {
+		line, _, _ = strings.Cut(strings.ReplaceAll(line, " ", ""), "#")
+		line = strings.TrimSpace(line)
+		if table, ok := strings.CutPrefix(line, "["); ok {
+			slug, _ = strings.CutPrefix(strings.TrimSuffix(table, "]"), "functions.")
+		} else if line == "verify_jwt=false" {
+			open[slug] = true
+		}
+	}
+	return open
 }
 
 // get returns the function that a request for a slug gets, or nil.
@@ -62,12 +88,65 @@ func (d *functionsDirectory) get(slug string) *function {
 }
 
 // runnable returns what a new process for a slug runs. The key changes only with the
-// container: a running process keeps its code.
+// container: a running process keeps its code. In the CLI's stack, it changes with each
+// request.
 func (d *functionsDirectory) runnable(slug string) (*function, []string, string) {
 	f := d.get(slug)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return f, d.own, fmt.Sprint(d.created)
+	if d.config != "" {
+		d.requests++
+	}
+	return f, d.own, fmt.Sprint(d.created, d.requests)
+}
+
+// requiresJWT reports whether the CLI's stack requires a JWT for a slug.
+func (d *functionsDirectory) requiresJWT(slug string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.open[slug]
+}
+
+// cliRouter is a stand-in for the router of the CLI's stack, as CLI 3.1.0 has it: it
+// finds a function's files at each request, gives each request a process of its own,
+// and requires a JWT for each function for which supabase/config.toml did not say
+// otherwise when the stack started. Its errors are that router's.
+//
+// It leaves out: the settings of a function other than verify_jwt, deno.json and import
+// maps, and keys that are not JWTs, in whose place the CLI's gateway passes a JWT.
+type cliRouter struct {
+	gateway   *gateway
+	directory *functionsDirectory
+}
+
+// ServeHTTP serves /functions/v1/<slug> and what is below it.
+func (r cliRouter) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	rest := strings.TrimPrefix(req.URL.Path, "/functions/v1/")
+	slug, _, _ := strings.Cut(rest, "/")
+	if r.directory.get(slug) == nil {
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = fmt.Fprint(w, "Function not found")
+		return
+	}
+	if req.Method != http.MethodOptions && r.directory.requiresJWT(slug) {
+		if refused := r.gateway.checkJWT(req); refused != nil {
+			code := strings.Replace(refused.code, "_LEGACY_JWT", "_JWT", 1)
+			w.Header().Set("Sb-Error-Code", code)
+			writeJSON(w, refused.status, map[string]string{"code": code, "message": refused.message, "msg": refused.message})
+			return
+		}
+	}
+	r.gateway.pass(w, req, slug, rest, func(w http.ResponseWriter, problem gatewayError) {
+		status, code, message := problem.status, problem.code, problem.message
+		switch problem {
+		case errBoot:
+			message = "Worker failed to boot (please check logs)"
+		case errWorkerEnded:
+			message = "Worker failed to respond due to a resource limit (please check logs)"
+		}
+		writeJSON(w, status, map[string]string{"code": code, "message": message})
+	})
 }
 
 // router is a stand-in for functions/main/index.ts of Supabase's Docker setup, which
@@ -117,12 +196,17 @@ const dockerWorkerLifetime = time.Minute
 
 // newSelfHosted creates the directory and the env file of a self-hosted project, with
 // the application's functions.
-func newSelfHosted(dir string, variables map[string]string) (*functionsDirectory, error) {
+func newSelfHosted(dir string, variables map[string]string, cli bool) (*functionsDirectory, error) {
 	d := &functionsDirectory{dir: filepath.Join(dir, "volumes", "functions"), envFile: filepath.Join(dir, "functions.env")}
-	// The setup's router is also a function in that directory.
-	router := map[string]string{"index.ts": "// The stack has its router in Go: see internal/stack/selfhosted.go.\n"}
-	if err := d.put("main", router); err != nil {
-		return nil, err
+	if cli {
+		project := filepath.Join(dir, "supabase")
+		d = &functionsDirectory{dir: filepath.Join(project, "functions"), envFile: filepath.Join(project, "functions", ".env"), config: filepath.Join(project, "config.toml")}
+	} else {
+		// The setup's router is also a function in that directory.
+		router := map[string]string{"index.ts": "// The stack has its router in Go: see internal/stack/selfhosted.go.\n"}
+		if err := d.put("main", router); err != nil {
+			return nil, err
+		}
 	}
 	sample, err := SampleFunctions()
 	if err != nil {
@@ -207,7 +291,7 @@ func (s *Stack) startSelfHosted(ctx context.Context, opts Options, controlURL, h
 	if err := os.MkdirAll(runtime, 0o750); err != nil {
 		return nil, err
 	}
-	d, err := newSelfHosted(s.dir, map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": mailURL})
+	d, err := newSelfHosted(s.dir, map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": mailURL}, opts.CLIStack)
 	if err != nil {
 		return nil, err
 	}
@@ -228,5 +312,8 @@ func (s *Stack) startSelfHosted(ctx context.Context, opts Options, controlURL, h
 	}
 	s.selfHosted = &selfHosted{directory: d, gateway: s.gateway}
 	s.FunctionsDir, s.EnvFile, s.RestartCommand = d.dir, d.envFile, restartCommand(deno, controlURL)
+	if opts.CLIStack {
+		return cliRouter{gateway: s.gateway, directory: d}, ctx.Err()
+	}
 	return router{gateway: s.gateway, verifyJWT: opts.VerifyJWT}, ctx.Err()
 }

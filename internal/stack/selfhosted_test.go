@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -122,4 +123,54 @@ func TestSelfHostedVerifyJWT(t *testing.T) {
 			t.Errorf("with a JWT %s answered %d %s", slug, status, body)
 		}
 	}
+}
+
+// TestCLIStack proves what is different in the stack of "supabase start": a request gets
+// the code of that moment, with a process of its own; and the environment and the requirement of a JWT, which is the
+// default, are those of the start.
+func TestCLIStack(t *testing.T) {
+	t.Parallel()
+	s := startSelfHosted(t, Options{Articles: 1, CLIStack: true})
+	put := func(answer string) {
+		t.Helper()
+		if err := s.DeployFunction(t.Context(), "hello", map[string]string{
+			"index.ts": `const started = crypto.randomUUID(); Deno.serve(() => new Response("` + answer + ` " + (Deno.env.get("ADDED") ?? "nothing") + " " + started));`,
+		}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jwt := http.Header{"Authorization": {"Bearer " + s.AnonKey}}
+	expect := func(header http.Header, status int, contains string) string {
+		t.Helper()
+		got, _, body := call(t, s, "hello", header)
+		if got != status || !strings.Contains(body, contains) {
+			t.Errorf("it answered %d %s, want %d …%s…", got, body, status, contains)
+		}
+		return body
+	}
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(jwt, 404, "Function not found")
+	put("first")
+	expect(nil, 401, `"code":"UNAUTHORIZED_NO_AUTH_HEADER"`)
+	if expect(jwt, 200, "first nothing") == expect(jwt, 200, "first nothing") {
+		t.Error("two requests have the same process")
+	}
+	put("second")
+	write(s.EnvFile, "ADDED=more\n")
+	write(filepath.Join(filepath.Dir(s.FunctionsDir), "config.toml"), "[functions.other]\nverify_jwt = false\n[functions.hello] # ours\nverify_jwt = false\n[auth]\n")
+	expect(jwt, 200, "second nothing")
+	expect(nil, 401, "UNAUTHORIZED_NO_AUTH_HEADER")
+	if err := s.RecreateFunctions(); err != nil {
+		t.Fatal(err)
+	}
+	expect(nil, 200, "second more")
+	if err := s.DeployFunction(t.Context(), "hello", map[string]string{"index.ts": "throw new Error('at its start')"}, false); err != nil {
+		t.Fatal(err)
+	}
+	expect(nil, 503, `"code":"BOOT_ERROR"`)
 }

@@ -64,6 +64,10 @@ type Options struct {
 	SelfHosted bool
 	// VerifyJWT makes a self-hosted project require a JWT for every function.
 	VerifyJWT bool
+	// CLIStack makes a self-hosted project that of "supabase start" with
+	// "[experimental] stack = true": each request gets a new instance, and a JWT is
+	// required unless supabase/config.toml says otherwise.
+	CLIStack bool
 
 	// FunctionWallClock is how long an instance of a function lives; 0 means
 	// 400 seconds, as on a paid plan, or 60 in a self-hosted project.
@@ -82,7 +86,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Articles, 1000)
 	setDefault(&o.RateLimit, 120)
 	setDefault(&o.RateWindow, time.Minute)
-	if o.SelfHosted {
+	if o.SelfHosted && !o.CLIStack {
 		setDefault(&o.FunctionWallClock, dockerWorkerLifetime)
 	}
 	setDefault(&o.FunctionWallClock, 400*time.Second)
@@ -166,6 +170,9 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	opts = opts.withDefaults()
 	if opts.SelfHosted && opts.Parts != Database|Functions {
 		return nil, errors.New("a self-hosted project has no parts that start alone")
+	}
+	if opts.CLIStack && (!opts.SelfHosted || opts.VerifyJWT) {
+		return nil, errors.New("a stack of the CLI is a self-hosted project whose supabase/config.toml says which functions require a JWT")
 	}
 	if err := newInstaller(nil).missing(opts.Parts); err != nil {
 		return nil, err
