@@ -201,3 +201,79 @@ func TestSelfHostedRefusals(t *testing.T) {
 	}
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 }
+
+// TestSelfHostedCLIStack proves the life of a backup in the stack of "supabase start",
+// which has no gateway named kong and gives each request a new instance: where it
+// requires a JWT, the error names its configuration; a change of the source and a
+// rotation are live when the apply ends, without a restart and without the wait for an
+// instance's life; and a changed secret is live after the restart that the warning asks
+// for, or that the apply makes.
+func TestSelfHostedCLIStack(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 5, SelfHosted: true, CLIStack: true})
+	const more = `setup = "cli_native"`
+	restart := more + "\nrestart_command = " + listOf(p.RestartCommand)
+	var begin time.Time
+	// An apply that waited would take longer than this.
+	const lifetime = 400 * time.Second
+	soon := func(*terraform.State) error {
+		if took := time.Since(begin); took >= lifetime {
+			return fmt.Errorf("the apply took %s", took)
+		}
+		return nil
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories,
+		Steps: []resource.TestStep{
+			{Config: p.selfHostedConfig(more, ""), ExpectError: regexp.MustCompile(`(?s)UNAUTHORIZED_NO_AUTH_HEADER.*supabase/config.toml.*supabase\s+stop\s+&&\s+supabase\s+start`)},
+			{
+				PreConfig: func() {
+					if err := os.WriteFile(filepath.Join(filepath.Dir(p.FunctionsDir), "config.toml"), []byte("[functions.auto-backup]\nverify_jwt = false\n"), 0o600); err != nil {
+						p.t.Fatal(err)
+					}
+					if err := p.RecreateFunctions(); err != nil {
+						p.t.Fatal(err)
+					}
+				},
+				Config: p.selfHostedConfig(more, ""),
+			},
+			{
+				PreConfig: func() {
+					p.runsOnce(1)
+					p.sql("alter function public.backup_all_data() rename to other_backup")
+					begin = time.Now()
+				},
+				Config:           p.selfHostedConfig(more, `function = { rpc = "other_backup" }`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+				Check:            soon,
+			},
+			{
+				PreConfig: func() {
+					p.runsOnce(2)
+					begin = time.Now()
+				},
+				Config:           p.selfHostedConfig(more, "function = { rpc = \"other_backup\" }\nrotate_token = \"once\""),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+				Check:            soon,
+			},
+			{
+				PreConfig: func() { p.runsOnce(3) },
+				Config: p.selfHostedConfig(restart, `
+					function     = { rpc = "other_backup" }
+					rotate_token = "once"
+					secrets      = { EXTRA = "value" }`),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+				Check: func(*terraform.State) error {
+					p.runsOnce(4)
+					return nil
+				},
+			},
+		},
+		CheckDestroy: func(*terraform.State) error {
+			if left := p.traces("auto-backup"); len(left) > 0 {
+				p.t.Errorf("destroy left %v", left)
+			}
+			return nil
+		},
+	})
+}
