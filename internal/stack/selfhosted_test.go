@@ -157,7 +157,7 @@ func TestCLIStack(t *testing.T) {
 	expect(jwt, 404, "Function not found")
 	put("first")
 	expect(nil, 401, `"code":"UNAUTHORIZED_NO_AUTH_HEADER"`)
-	if expect(jwt, 200, "first nothing") == expect(jwt, 200, "first nothing") {
+	if former := expect(jwt, 200, "first nothing"); former == expect(jwt, 200, "first nothing") {
 		t.Error("two requests have the same process")
 	}
 	put("second")
