@@ -1,10 +1,10 @@
 -- Removes the dispatcher, the watchdog and their history, unless another backup is
 -- installed or another apply than that of auto_backup.holder is in progress. The
 -- lease of auto_backup.holder is released first, so of several destroys that end at
--- the same time the last one removes the schema, and nothing is left to release. The jobs, the vault secrets and the
--- application's logs are not in this schema. The role auto_backup_agent is kept if it
--- is still used: by another database of this server, or because somebody has granted
--- it more.
+-- the same time the last one removes the schema, and nothing is left to release. The
+-- jobs, the vault secrets and the application's logs are not in this schema. The role
+-- auto_backup_agent is kept if it is still used: by another database of this server,
+-- or because somebody has granted it more.
 do $do$
 declare
     needed boolean := false;
