@@ -25,6 +25,7 @@ func alertKey(digest string, undecryptable bool) (key struct {
 	Vault         string
 	Undecryptable bool
 	Project       []string
+	Legacy        string
 }) {
 	key.Vault, key.Undecryptable = digest, undecryptable
 	return key

@@ -3,6 +3,7 @@ package backup
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -104,17 +105,21 @@ type State struct {
 	// provider has. See MakesBackup.
 	OtherJobs []Job
 	Token     TokenState
-	// AlertKey says of the key with which the watchdog calls the alert function
-	// whether it is one of the project's. The key itself is never read.
+	// AlertKey says of the keys with which the watchdog calls the alert function
+	// whether they are the project's. The keys themselves are never read.
 	AlertKey struct {
-		// Vault is the digest of the vault's key, empty when there is none or it
-		// could not be read.
+		// Vault are the digests of the vault's keys, separated by spaces: of the one
+		// that is sent first and, if there is one, of the legacy key that is sent
+		// beside it. Empty when there are none or they could not be read.
 		Vault string
-		// Undecryptable says that the vault has a key that it cannot decrypt.
+		// Undecryptable says that the vault has keys that it cannot decrypt.
 		Undecryptable bool
-		// Project are the digests of the project's public keys; nil when they are
-		// not known.
+		// Project are the digests of the project's keys that may be sent first: the
+		// publishable ones or, without any, the legacy anon key; nil when the
+		// project's keys are not known.
 		Project []string
+		// Legacy is the digest of the project's anon key, empty if it has none.
+		Legacy string
 	}
 	// VaultMarkers maps vault secrets to their descriptions, which are their
 	// ownership markers: those of the backup's names, and those that carry the
@@ -210,18 +215,28 @@ func (s State) NeedsAlertKey(spec Spec) bool {
 	return spec.Settings.NeedsKey() && (spec.RotateToken || !marked || s.AlertKeyProblem() != "")
 }
 
-// AlertKeyProblem says what is wrong with the watchdog's key, in the words that
-// follow its name; it is empty if nothing is known to be.
+// AlertKeyProblem says what is wrong with the watchdog's keys, in the words that
+// follow the name of the secret; it is empty if nothing is known to be.
 func (s State) AlertKeyProblem() string {
 	key := s.AlertKey
-	switch {
-	case key.Undecryptable:
+	if key.Undecryptable {
 		_, problem := TokenState{Undecryptable: true}.Digest()
 		return problem
-	case key.Vault != "" && key.Project != nil && !slices.Contains(key.Project, key.Vault):
-		return "is not a public key of this project: it was replaced there, or the database is a copy of another project's"
 	}
-	return ""
+	if key.Vault == "" || key.Project == nil {
+		return ""
+	}
+	first, beside, both := strings.Cut(key.Vault, " ")
+	switch {
+	case slices.Contains(key.Project, first):
+		if both && beside != key.Legacy {
+			return "has a legacy anon key that is not the project's: it was replaced or removed there"
+		}
+		return ""
+	case first == key.Legacy:
+		return "has only the legacy anon key, although the project has a publishable key"
+	}
+	return "is not a public key of this project: it was replaced there, or the database is a copy of another project's"
 }
 
 // SurplusVault are the vault secrets that carry the backup's ownership marker

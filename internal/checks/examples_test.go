@@ -41,10 +41,12 @@ func alertSettings(change func(*backup.AlertSettings)) func(*Subject) {
 	return func(s *Subject) { change(&s.Spec.Settings.Alert) }
 }
 
-// keys are the digest of the vault's key and those of the project's.
+// keys are the digests of the vault's keys and those of the project's, of which the
+// legacy one is "legacy".
 func keys(vault string, project ...string) func(*Subject) {
 	return func(s *Subject) {
-		s.State.AlertKey.Vault, s.State.AlertKey.Project = vault, append([]string{}, project...)
+		s.State.AlertKey.Vault = vault
+		s.State.AlertKey.Project, s.State.AlertKey.Legacy = append([]string{}, project...), "legacy"
 	}
 }
 
@@ -603,16 +605,20 @@ func examples() map[string][]example {
 			{what: "so", change: func(s *Subject) { s.State.AlertKey.Undecryptable = true }, says: "The vault cannot decrypt the secret auto-backup/alert-key, as after a restore into another project, so the watchdog may not"},
 			{what: "a function that asks for it", change: all(func(s *Subject) { s.State.AlertKey.Undecryptable = true }, sendsKey), says: "so the function may refuse every request", condition: Failing},
 			{what: "no alert", change: all(func(s *Subject) { s.State.AlertKey.Undecryptable = true }, alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
-			{what: "another key", change: keys("of another project", "of this one")},
+			{what: "another key", change: keys("foreign", "own")},
 		},
 		"alert_key_mismatch": {
-			{what: "so", change: keys("of another project", "of this one"), says: "The vault's secret auto-backup/alert-key is not a public key of this project: it was replaced there, or the database is a copy of another project's, so the watchdog may not"},
-			{what: "a project without keys", change: keys("of another project"), says: "is not a public key of this project"},
-			{what: "a function that asks for it", change: all(keys("of another project", "of this one"), sendsKey), says: "so the function may refuse every request", condition: Failing},
-			{what: "one of them", change: keys("of this one", "another", "of this one")},
-			{what: "keys that are not known", change: func(s *Subject) { s.State.AlertKey.Vault = "of another project" }},
-			{what: "no alert", change: all(keys("of another project", "of this one"), alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
-			{what: "not to be decrypted", change: all(keys("of this one"), func(s *Subject) { s.State.AlertKey.Undecryptable = true })},
+			{what: "so", change: keys("foreign", "own"), says: "The vault's secret auto-backup/alert-key is not a public key of this project: it was replaced there, or the database is a copy of another project's, so the watchdog may not"},
+			{what: "a project without keys", change: keys("foreign"), says: "is not a public key of this project"},
+			{what: "a function that asks for it", change: all(keys("foreign", "own"), sendsKey), says: "so the function may refuse every request", condition: Failing},
+			{what: "one of them", change: keys("own", "another", "own")},
+			{what: "one of them, and the legacy one beside it", change: keys("own legacy", "another", "own")},
+			{what: "a legacy key beside it that is not the project's", change: keys("own replaced", "own"), says: "has a legacy anon key that is not the project's"},
+			{what: "the legacy one alone", change: keys("legacy", "own"), says: "has only the legacy anon key, although the project has a publishable key"},
+			{what: "the legacy one alone, of a project without another", change: keys("legacy", "legacy")},
+			{what: "keys that are not known", change: func(s *Subject) { s.State.AlertKey.Vault = "foreign" }},
+			{what: "no alert", change: all(keys("foreign", "own"), alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
+			{what: "not to be decrypted", change: all(keys("own"), func(s *Subject) { s.State.AlertKey.Undecryptable = true })},
 		},
 		"no_subscribers": {
 			{what: "no table", change: func(s *Subject) { delete(s.Tables, subscriptions) }, says: "public.alert_subscriptions does not exist", attribute: atAlertFunction, remedy: "create table"},

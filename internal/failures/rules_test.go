@@ -388,7 +388,9 @@ func (onlyDatabase) Functions(context.Context) ([]supabase.Function, error) { re
 
 func (onlyDatabase) Secrets(context.Context) ([]supabase.Secret, error) { return nil, nil }
 
-func (onlyDatabase) PublicKeys(context.Context) ([]string, error) { return nil, nil }
+func (onlyDatabase) PublicKeys(context.Context) (first []string, legacy string, err error) {
+	return nil, "", nil
+}
 
 func (o onlyDatabase) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
 	return o.db.Query(ctx, access, sql, args...)

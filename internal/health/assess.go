@@ -35,8 +35,14 @@ type assessment struct {
 	underWay bool
 }
 
+// publicKeys are the digests of the project's public keys, as Project returns them.
+type publicKeys struct {
+	first  []string
+	legacy string
+}
+
 // assess judges what was read of a backup. It reads nothing itself.
-func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, publicKeys []string) Status {
+func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, keys publicKeys) Status {
 	now := document.Server.Now
 	if !q.At.IsZero() {
 		now = q.At
@@ -53,7 +59,7 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 	for _, secret := range secrets {
 		a.subject.Secrets[secret.Name] = secret.Digest
 	}
-	a.subject.State.AlertKey.Project = publicKeys
+	a.subject.State.AlertKey.Project, a.subject.State.AlertKey.Legacy = keys.first, keys.legacy
 	err := a.fill()
 	jobs := a.subject.OtherMakers()
 	switch {

@@ -206,7 +206,7 @@ func (p *project) assess(t *testing.T) Status {
 		}
 	}
 	p.database.Each = map[backup.Name]facts.OfBackup{p.query.ID.Name: p.own}
-	return assess(p.query, p.database, p.functions, p.secrets, nil)
+	return assess(p.query, p.database, p.functions, p.secrets, publicKeys{})
 }
 
 // wanted is the status of a project as far as a case changes nothing about it.

@@ -96,9 +96,9 @@ type Query struct {
 // Project is what a status is read from, such as an *install.Service.
 type Project interface {
 	facts.Project
-	// PublicKeys lists the digests of the project's public keys; nil if the reader may
-	// not know them.
-	PublicKeys(ctx context.Context) ([]string, error)
+	// PublicKeys returns the digests of the project's public keys: of those that may be
+	// sent first, nil if the reader may not know them, and of the legacy anon key.
+	PublicKeys(ctx context.Context) (first []string, legacy string, err error)
 }
 
 // Read returns how a backup is doing. It runs one SQL statement and reads two lists
@@ -109,9 +109,9 @@ type Project interface {
 // asked.
 func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	var (
-		subject    checks.Subject
-		secrets    []supabase.Secret
-		publicKeys []string
+		subject checks.Subject
+		secrets []supabase.Secret
+		keys    publicKeys
 	)
 	group, reading := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { subject.Document, err = facts.Ask(reading, project, q.request()); return err })
@@ -122,12 +122,12 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 		err = subject.LookAgain(ctx, project)
 	}
 	if key := subject.Each[q.ID.Name].KeyDigest; err == nil && key != nil && key.Digest != "" {
-		publicKeys, err = project.PublicKeys(ctx)
+		keys.first, keys.legacy, err = project.PublicKeys(ctx)
 	}
 	if err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
 	}
-	return assess(q, subject.Document, subject.Edge, secrets, publicKeys), nil
+	return assess(q, subject.Document, subject.Edge, secrets, keys), nil
 }
 
 // ownFacts are the parts that this package looks at itself.

@@ -293,25 +293,28 @@ func (l *lease) drain(ctx context.Context) error {
 	return err
 }
 
-// publicKeys are the keys with which the watchdog may call the alert function, the
-// preferred one first: the legacy anon key is a JWT, which a function that verifies
-// JWTs requires. They are public by design.
-func publicKeys(keys []supabase.APIKey) []string {
-	var anon, publishable []string
+// publicKeys are the keys with which the watchdog may call the alert function: those
+// that it may send first, the preferred one first, and the legacy anon key. A project
+// without a publishable key sends the anon key first. They are public by design.
+func publicKeys(keys []supabase.APIKey) (first []string, legacy string) {
 	for _, k := range keys {
 		switch {
 		case k.Key == "":
 		case k.Type == "legacy" && k.Name == "anon":
-			anon = append(anon, k.Key)
+			legacy = k.Key
 		case k.Type == "publishable":
-			publishable = append(publishable, k.Key)
+			first = append(first, k.Key)
 		}
 	}
-	return slices.Concat(anon, publishable)
+	if len(first) == 0 && legacy != "" {
+		first = []string{legacy}
+	}
+	return first, legacy
 }
 
-// applyAlertKey gives the watchdog a key with which it may call the alert
-// function by itself.
+// applyAlertKey gives the watchdog the keys with which it may call the alert function
+// by itself: on one line the one that it sends first, on the next the legacy key that a
+// gateway may require beside it.
 func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
 	if !found.NeedsAlertKey(spec) {
@@ -321,11 +324,15 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	if err != nil {
 		return err
 	}
-	public := publicKeys(keys)
-	if len(public) == 0 {
-		return errors.New("the project has neither a legacy anon key nor a publishable key, so the watchdog could not call the alert function; create a publishable key in the project's API settings, or set alert = { enabled = false }")
+	first, legacy := publicKeys(keys)
+	if len(first) == 0 {
+		return errors.New("the project has neither a publishable key nor a legacy anon key, so the watchdog could not call the alert function; create a publishable key under Settings > API Keys in the dashboard, or set alert = { enabled = false }")
 	}
-	return l.putVaultSecret(ctx, found, name.VaultAlertKey(), public[0], found.AlertKey.Vault != "")
+	secret := first[0]
+	if legacy != "" && legacy != secret {
+		secret += "\n" + legacy
+	}
+	return l.putVaultSecret(ctx, found, name.VaultAlertKey(), secret, found.AlertKey.Vault != "")
 }
 
 func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {

@@ -113,7 +113,7 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 	state.Token.Next = state.Secrets[name.NextTokenSecret()]
 
 	if state.AlertKey.Vault != "" {
-		if state.AlertKey.Project, err = s.PublicKeys(ctx); err != nil {
+		if state.AlertKey.Project, state.AlertKey.Legacy, err = s.PublicKeys(ctx); err != nil {
 			return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
 		}
 	}
@@ -238,22 +238,27 @@ func (s *Service) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 	return s.shared.Secrets(ctx)
 }
 
-// PublicKeys lists the digests of the project's public keys, read once for all callers
-// in this run. It is nil if the token may not read them, which no plan and no status
-// needs.
-func (s *Service) PublicKeys(ctx context.Context) ([]string, error) {
+// PublicKeys returns the digests of the project's public keys: of those that the
+// watchdog may send first, and of the legacy anon key, empty if there is none. They are
+// read once for all callers in this run. first is nil if the token may not read them,
+// which no plan and no status needs.
+func (s *Service) PublicKeys(ctx context.Context) (first []string, legacy string, err error) {
 	keys, err := s.shared.APIKeys(ctx)
 	switch {
 	case errors.Is(err, supabase.ErrForbidden):
-		return nil, nil
+		return nil, "", nil
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	}
-	digests := []string{}
-	for _, key := range publicKeys(keys) {
-		digests = append(digests, backup.DigestOf(key))
+	public, anon := publicKeys(keys)
+	first = []string{}
+	for _, key := range public {
+		first = append(first, backup.DigestOf(key))
 	}
-	return digests, nil
+	if anon != "" {
+		legacy = backup.DigestOf(anon)
+	}
+	return first, legacy, nil
 }
 
 // ZoneChanges are the database's rules of time zones, read with the database's part of

@@ -291,6 +291,19 @@ func alertRow(function string) string {
 	return `runs: {"state":"failed","finished_at":"2 06:08Z","code":"internal","function_alert":` + function + `}` + "\nincidents: {}"
 }
 
+// bothKeys gives the case a publishable key and the legacy one.
+var bothKeys = key(`E'sb_publishable_1\neyJhbG.eyJy.c2ln'`)
+
+const (
+	// sentAlert says how often and why the case's alert was sent again, and with which
+	// headers.
+	sentAlert = `select concat_ws(' ', i.alert_attempts, i.alert_error) || ', refused: ' || (i.alert_refused_id is not null) || ', ' || concat_ws(' ',
+		case when q.headers ->> 'apikey' = 'sb_publishable_1' then 'apikey' end, case when q.headers ->> 'Authorization' = 'Bearer eyJhbG.eyJy.c2ln' then 'Bearer' end)
+		from auto_backup.incidents i join net.http_request_queue q on q.id = i.alert_request_id where i.backup = '$B'`
+	// otherWay makes of the case's alert one that was sent the other way.
+	otherWay = `update auto_backup.incidents set alert_refused_id = 1, alert_attempts = 2 where backup = '$B'`
+)
+
 // answered is an alert that was sent at 06:10 and answered so.
 func answered(status, body string) string {
 	return `incidents: {"run_id":"00000000-0000-0000-0000-000000000000","alert_state":"sent","alert_attempts":1,"alerted_by":"watchdog","alert_requested_at":"2 06:10Z"}
@@ -382,17 +395,48 @@ var alertSteps = []step{
 
 	// What the watchdog's own call came to.
 	{"nothing is known of the call, a moment before five minutes", `incidents: {"alert_state":"sent","alert_attempts":1,"alert_requested_at":"2 06:10Z"}`, `select auto_backup.alerts('$B', '2 06:14:59Z')::text`, "{}", alertState, "failed sent 1"},
-	{"nothing is known of the call, after five minutes", `incidents: {"alert_state":"sent","alert_attempts":1,"alert_requested_at":"2 06:10Z"}`, `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2"},
-	{"the second call was lost", `incidents: {"alert_state":"sent","alert_attempts":2,"alert_requested_at":"2 06:10Z","alert_error":"Bad scheme"}`, `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 3"},
+	{"nothing is known of the call, after five minutes", `incidents: {"alert_state":"sent","alert_attempts":1,"alert_requested_at":"2 06:10Z"}`, `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2 the request was lost"},
+	{"the second call was lost", `incidents: {"alert_state":"sent","alert_attempts":2,"alert_requested_at":"2 06:10Z","alert_error":"Bad scheme"}`, `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 3 Bad scheme"},
 	{"the third call was lost", `incidents: {"alert_state":"sent","alert_attempts":3,"alert_requested_at":"2 06:10Z"}`, `select auto_backup.alerts('$B', '2 06:10Z')::text`, `{"not_delivered": 1}`, alertState, "failed not_delivered by watchdog 3 the request was lost"},
 	{"the third call could not be made", `incidents: {"alert_state":"sent","alert_attempts":3,"alert_requested_at":"2 06:10Z","alert_error":"Bad scheme"}`, `select auto_backup.alerts('$B', '2 06:10Z')::text`, `{"not_delivered": 1}`, alertState, "failed not_delivered by watchdog 3 Bad scheme"},
 	{"all e-mails were sent", answered("200", `'{"emails_sent":1,"emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:10Z')::text`, `{"delivered": 1}`, alertState, "failed delivered by watchdog 1"},
 	{"one was not", answered("200", `'{"emails_sent":1,"emails_failed":1}'`), `select auto_backup.alerts('$B', '2 06:10Z')::text`, `{"not_delivered": 1}`, alertState, "failed not_delivered by watchdog 1 1 of 2 e-mails were not sent"},
-	{"none was", answered("200", `'{"emails_sent":0,"emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2"},
-	{"none was, and some failed", answered("200", `'{"emails_sent":0,"emails_failed":2}'`), `select auto_backup.alerts('$B', '2 06:14Z')::text`, `{}`, alertState, "failed sent by watchdog 1"},
-	{"counts that are no numbers", answered("200", `'{"emails_sent":"1e9","emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2"},
-	{"another success", answered("201", `'{"emails_sent":1,"emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2"},
-	{"another success that sent some", answered("201", `'{"emails_sent":1,"emails_failed":1}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2"},
+	{"none was", answered("200", `'{"emails_sent":0,"emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2 the alert function sent no e-mail"},
+	{"none was, and some failed", answered("200", `'{"emails_sent":0,"emails_failed":2}'`), `select auto_backup.alerts('$B', '2 06:14Z')::text`, `{}`, alertState, "failed sent by watchdog 1 the alert function sent no e-mail"},
+	{
+		// The answer is known long before the last attempt.
+		"the run history says what the first call came to", "runs: {" + failed + "}\n" + strings.Replace(answered("200", `'{"message":"Nenhum assinante ativo"}'`), `"run_id":"00000000-0000-0000-0000-000000000000",`, "", 1),
+		`select auto_backup.alerts('$B', '2 06:11Z')::text`, `{}`,
+		`select concat_ws('; ', h.alert, (select i.alert_http_status from auto_backup.incidents i where i.backup = '$B')) from auto_backup.history h where h.backup = '$B'`,
+		"sent by the watchdog, not delivered so far: the alert function sent no e-mail; 200",
+	},
+	{
+		"refused, with one key: nothing else can be sent", key(`'eyJhbG.eyJy.c2ln'`) + "\n" + answered("401", `'{"code":401}'`),
+		`select auto_backup.alerts('$B', '2 06:11Z')::text`, `{}`, alertState, "failed sent by watchdog 1 HTTP 401",
+	},
+	{
+		"refused the first way", bothKeys + "\n" + answered("401", `'{"code":401}'`),
+		`select auto_backup.alerts('$B', '2 06:11Z')::text`, `{"sent": 1}`, sentAlert, "2 HTTP 401, refused: true, apikey Bearer",
+	},
+	{
+		"another failure than a refusal", bothKeys + "\n" + answered("403", `'{"code":403}'`),
+		`select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, sentAlert, "2 HTTP 403, refused: false, apikey",
+	},
+	{
+		"refused the other way, too", bothKeys + "\n" + answered("401", `'{"code":401}'`) + "\n" + otherWay,
+		`select auto_backup.alerts('$B', '2 06:14:59Z')::text`, `{}`, alertState, "failed sent by watchdog 2 HTTP 401",
+	},
+	{
+		"refused the other way, too, and after five minutes the first way again", bothKeys + "\n" + answered("401", `'{"code":401}'`) + "\n" + otherWay,
+		`select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, sentAlert, "3 HTTP 401, refused: false, apikey",
+	},
+	{
+		"failed the other way for another reason", bothKeys + "\n" + answered("500", `'{"code":500}'`) + "\n" + otherWay,
+		`select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, sentAlert, "3 HTTP 500, refused: true, apikey Bearer",
+	},
+	{"counts that are no numbers", answered("200", `'{"emails_sent":"1e9","emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2 the alert function sent no e-mail"},
+	{"another success", answered("201", `'{"emails_sent":1,"emails_failed":0}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2 HTTP 201"},
+	{"another success that sent some", answered("201", `'{"emails_sent":1,"emails_failed":1}'`), `select auto_backup.alerts('$B', '2 06:15Z')::text`, `{"sent": 1}`, alertState, "failed sent by watchdog 2 HTTP 201"},
 	{
 		"the third call sent no e-mail", answered("200", `'{"message":"none"}'`) + "\nupdate auto_backup.incidents set alert_attempts = 3 where backup = '$B'",
 		`select auto_backup.alerts('$B', '2 06:10Z')::text`, `{"not_delivered": 1}`, alertState, "failed not_delivered by watchdog 3 the alert function sent no e-mail",

@@ -40,9 +40,11 @@ type gateway struct {
 	store  functionSource
 	deno   string
 	limits limits
-	host   string // the project's host, as a function sees it
-	dir    string // holds main.ts
-	start  func(*exec.Cmd) (*process, error)
+	// jwtsOnly is the behaviour before publishable and secret keys.
+	jwtsOnly bool
+	host     string // the project's host, as a function sees it
+	dir      string // holds main.ts
+	start    func(*exec.Cmd) (*process, error)
 	// after calls do after a duration, unless the function that it returns is
 	// called before.
 	after func(d time.Duration, do func()) (stop func() bool)
@@ -222,10 +224,22 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, slug, rest string
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// checkJWT checks the JWT for verify_jwt. It accepts any JWT of the project, whatever
-// its role, and no key that is not a JWT, in whichever header it is.
+// checkJWT checks the keys for verify_jwt. It accepts any JWT of the project, whatever
+// its role, as bearer token. The gateway of today also accepts a publishable or secret
+// key in either header, if there is no wrong bearer token beside it.
 func (g *gateway) checkJWT(r *http.Request) *gatewayError {
 	header := r.Header.Get("Authorization")
+	if !g.jwtsOnly {
+		key := r.Header.Get("apikey")
+		if bearer, ok := strings.CutPrefix(header, "Bearer "); ok {
+			key = bearer
+		} else if header != "" {
+			key = ""
+		}
+		if key != "" && (key == g.keys.publishable || key == g.keys.secret) {
+			return nil
+		}
+	}
 	if header == "" {
 		return &errNoAuthHeader
 	}

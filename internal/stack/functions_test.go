@@ -89,8 +89,8 @@ func (c *stoppedClock) reach(t *testing.T, d time.Duration) {
 // unlimited is limits that no test reaches.
 var unlimited = limits{wallClock: time.Hour, idle: time.Hour}
 
-// Proves what verify_jwt lets through: any JWT of the project, by whatever role,
-// and nothing else; with the code and the body of each refusal.
+// Proves what verify_jwt lets through: any JWT of the project, by whatever role, its
+// publishable and secret keys, and nothing else; with the code and the body of each refusal.
 func TestVerifyJWT(t *testing.T) {
 	t.Parallel()
 	err := shared(t).DeployFunction(t.Context(), "verify-jwt", map[string]string{
@@ -109,18 +109,21 @@ func TestVerifyJWT(t *testing.T) {
 		code          string // empty: it passes
 		message       string
 	}{
-		"anon":                    {"Authorization", "Bearer " + shared(t).AnonKey, "", ""},
-		"service_role":            {"Authorization", "Bearer " + shared(t).ServiceRoleKey, "", ""},
-		"nothing":                 {"X-Other", "x", "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
-		"secret as apikey":        {"apikey", shared(t).SecretKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
-		"secret as bearer":        {"Authorization", "Bearer " + shared(t).SecretKey, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
-		"publishable as bearer":   {"Authorization", "Bearer " + shared(t).PublishableKey, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
-		"no bearer":               {"Authorization", "Basic eA==", "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
-		"another project's":       {"Authorization", "Bearer " + foreign.anon, "UNAUTHORIZED_LEGACY_JWT", "Invalid JWT"},
-		"expired":                 {"Authorization", "Bearer " + expired, "UNAUTHORIZED_LEGACY_JWT", "Invalid JWT"},
-		"asymmetric":              {"Authorization", "Bearer " + asymmetric, "UNAUTHORIZED_ASYMMETRIC_JWT", "Invalid JWT"},
-		"algorithm none":          {"Authorization", "Bearer " + none, "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM", "Unsupported JWT algorithm"},
-		"JWT as apikey, not auth": {"apikey", shared(t).AnonKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
+		"anon":                     {"Authorization", "Bearer " + shared(t).AnonKey, "", ""},
+		"service_role":             {"Authorization", "Bearer " + shared(t).ServiceRoleKey, "", ""},
+		"nothing":                  {"X-Other", "x", "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
+		"secret as apikey":         {"apikey", shared(t).SecretKey, "", ""},
+		"publishable as apikey":    {"apikey", shared(t).PublishableKey, "", ""},
+		"another secret as apikey": {"apikey", foreign.secret, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
+		"another secret as bearer": {"Authorization", "Bearer " + foreign.secret, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
+		"secret as bearer":         {"Authorization", "Bearer " + shared(t).SecretKey, "", ""},
+		"publishable as bearer":    {"Authorization", "Bearer " + shared(t).PublishableKey, "", ""},
+		"no bearer":                {"Authorization", "Basic eA==", "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid Token or Protected Header formatting"},
+		"another project's":        {"Authorization", "Bearer " + foreign.anon, "UNAUTHORIZED_LEGACY_JWT", "Invalid JWT"},
+		"expired":                  {"Authorization", "Bearer " + expired, "UNAUTHORIZED_LEGACY_JWT", "Invalid JWT"},
+		"asymmetric":               {"Authorization", "Bearer " + asymmetric, "UNAUTHORIZED_ASYMMETRIC_JWT", "Invalid JWT"},
+		"algorithm none":           {"Authorization", "Bearer " + none, "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM", "Unsupported JWT algorithm"},
+		"JWT as apikey, not auth":  {"apikey", shared(t).AnonKey, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"},
 	} {
 		got := invoke(t, "verify-jwt", "{}", test.header, test.value)
 		if test.code == "" {

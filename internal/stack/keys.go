@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type keys struct {
 	publishable string // sb_publishable_…
 	secret      string // sb_secret_…
 
+	// legacyOff says that the legacy keys are deactivated, as in the dashboard.
+	legacyOff *atomic.Bool
+
 	resend string // what the sample application sends mails with
 }
 
@@ -41,6 +45,7 @@ func newKeys(now time.Time) keys {
 		publishable: "sb_publishable_" + randomBase64(16) + "_" + randomBase64(6),
 		secret:      "sb_secret_" + randomBase64(16) + "_" + randomBase64(6),
 		resend:      "re_" + randomHex(12),
+		legacyOff:   new(atomic.Bool),
 	}
 	k.anon = k.legacyKey("anon", now)
 	k.serviceRole = k.legacyKey("service_role", now)
@@ -76,6 +81,7 @@ var (
 	errJWTAlgorithm = errors.New("signed by an algorithm other than HS256")
 	errJWTSignature = errors.New("not signed by this project")
 	errJWTExpired   = errors.New("expired")
+	errJWTInactive  = errors.New("a legacy key that is deactivated")
 )
 
 // verify checks an HS256 JWT of this project and returns its claims. It leaves
@@ -102,6 +108,9 @@ func (k *keys) verify(token string, now time.Time) (map[string]any, error) {
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil || !hmac.Equal(signature, k.mac(parts[0]+"."+parts[1])) {
 		return nil, errJWTSignature
+	}
+	if k.legacyOff.Load() && (token == k.anon || token == k.serviceRole) {
+		return nil, errJWTInactive
 	}
 	if exp, ok := claims["exp"].(float64); ok && now.Unix() >= int64(exp) {
 		return nil, errJWTExpired
@@ -150,3 +159,8 @@ func (s *Stack) UserToken() string {
 		"role": "authenticated", "sub": newUUID(), "exp": time.Now().Add(time.Hour).Unix(),
 	})
 }
+
+// DeactivateLegacyKeys makes the project refuse the legacy keys anon and service_role,
+// as the dashboard can. They remain in the environment of its functions and in the
+// list of its keys.
+func (s *Stack) DeactivateLegacyKeys() { s.keys.legacyOff.Store(true) }

@@ -382,9 +382,11 @@ func (m *management) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if !reveal {
 		secret = prefix(secret, "sb_secret_") + strings.Repeat("·", 26)
 	}
-	writeJSON(w, http.StatusOK, []any{
-		legacy("anon", m.keys.anon),
-		legacy("service_role", m.keys.serviceRole),
+	var list []any
+	if m.keys.anon != "" {
+		list = append(list, legacy("anon", m.keys.anon), legacy("service_role", m.keys.serviceRole))
+	}
+	list = append(list,
 		keyRow{
 			ID: id("publishable"), Name: "default", Type: "publishable", APIKey: m.keys.publishable,
 			Hash: hash(m.keys.publishable), Prefix: prefix(m.keys.publishable, "sb_publishable_"), InsertedAt: at, UpdatedAt: at,
@@ -394,12 +396,13 @@ func (m *management) listKeys(w http.ResponseWriter, r *http.Request) error {
 			SecretJWTTemplate: map[string]string{"role": "service_role"},
 			Hash:              hash(m.keys.secret), Prefix: prefix(m.keys.secret, "sb_secret_"), InsertedAt: at, UpdatedAt: at,
 		},
-	})
+	)
+	writeJSON(w, http.StatusOK, list)
 	return nil
 }
 
 func (m *management) legacyKeys(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, map[string]bool{"enabled": true})
+	writeJSON(w, http.StatusOK, map[string]bool{"enabled": m.keys.anon != "" && !m.keys.legacyOff.Load()})
 	return nil
 }
 

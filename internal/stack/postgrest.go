@@ -120,6 +120,9 @@ func (p *postgrest) authenticate(r *http.Request) (identity, error) {
 		}
 		role = "service_role"
 	case k.anon, k.serviceRole:
+		if k.legacyOff.Load() {
+			return identity{}, refuse("Legacy API keys are disabled", "Use the publishable and secret API keys of the project.")
+		}
 		if !hasBearer {
 			bearer, hasBearer = apikey, true
 		}

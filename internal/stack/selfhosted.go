@@ -310,6 +310,7 @@ func (s *Stack) startSelfHosted(ctx context.Context, opts Options, controlURL, h
 	if err != nil {
 		return nil, err
 	}
+	s.gateway.jwtsOnly = true // as the runtime's main function
 	s.selfHosted = &selfHosted{directory: d, gateway: s.gateway}
 	s.FunctionsDir, s.EnvFile, s.RestartCommand = d.dir, d.envFile, restartCommand(deno, controlURL)
 	if opts.CLIStack {

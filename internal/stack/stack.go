@@ -69,6 +69,13 @@ type Options struct {
 	// required unless supabase/config.toml says otherwise.
 	CLIStack bool
 
+	// JWTGateway makes the gateway in front of functions accept nothing but JWTs as
+	// bearer tokens for verify_jwt, as before publishable and secret keys. Otherwise it
+	// accepts these keys in either header, as today.
+	JWTGateway bool
+	// NoLegacyKeys makes it a project that never had the keys anon and service_role.
+	NoLegacyKeys bool
+
 	// FunctionWallClock is how long an instance of a function lives; 0 means
 	// 400 seconds, as on a paid plan, or 60 in a self-hosted project.
 	FunctionWallClock time.Duration
@@ -182,6 +189,9 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 		return nil, err
 	}
 	s := &Stack{keys: newKeys(begin), log: opts.Log, dir: dir}
+	if opts.NoLegacyKeys {
+		s.keys.anon, s.keys.serviceRole = "", ""
+	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	defer func() {
@@ -300,6 +310,9 @@ func (s *Stack) startHosted(ctx, life context.Context, opts Options, host, mailU
 	}
 	s.gateway, err = newGateway(&s.keys, s.store, deno, limits{wallClock: opts.FunctionWallClock, idle: opts.FunctionIdleTimeout},
 		host, s.store.dir, s.startProcess)
+	if err == nil {
+		s.gateway.jwtsOnly = opts.JWTGateway
+	}
 	return s.gateway, err
 }
 
@@ -368,15 +381,17 @@ func (s *Stack) builtinEnvironment() map[string]string {
 		text, _ := json.Marshal(map[string]string{"default": key})
 		return string(text)
 	}
-	return map[string]string{
+	environment := map[string]string{
 		"SUPABASE_URL":              s.ProjectURL,
-		"SUPABASE_ANON_KEY":         s.keys.anon,
-		"SUPABASE_SERVICE_ROLE_KEY": s.keys.serviceRole,
 		"SUPABASE_PUBLISHABLE_KEYS": named(s.keys.publishable),
 		"SUPABASE_SECRET_KEYS":      named(s.keys.secret),
 		"SUPABASE_DB_URL":           s.DatabaseURL,
 		"SUPABASE_JWKS":             `{"keys":[]}`,
 	}
+	if s.keys.anon != "" {
+		environment["SUPABASE_ANON_KEY"], environment["SUPABASE_SERVICE_ROLE_KEY"] = s.keys.anon, s.keys.serviceRole
+	}
+	return environment
 }
 
 // Close stops everything that the stack has started and removes its files. Further

@@ -89,7 +89,7 @@ export function createHandler(deps: Dependencies): Handler {
     const clean = createCleaner([
       ...tokens.map(({ value }) => value),
       project.key,
-      ...(project.jwt === null ? [] : [project.jwt]),
+      ...[project.jwt, project.otherKey].filter((key) => key !== null),
     ]);
     const supabase = new Supabase(project, deps.fetch, deps.timer, clean);
     if (read.action === "backup") {

@@ -25,6 +25,14 @@ export interface Project {
   readonly keySource: string;
   /** A JWT for functions that require one, or null if the project has none. */
   readonly jwt: string | null;
+  /** The legacy key for calls that refuse the first one, or null if there is no other. */
+  readonly otherKey: string | null;
+}
+
+/** The headers that show a project's keys. */
+interface Keys {
+  readonly apikey: string;
+  readonly bearer: string | null;
 }
 
 /** Why a call failed. */
@@ -91,6 +99,7 @@ export function readProject(env: Env): Project | string {
     key,
     keySource: secret === null ? "SUPABASE_SERVICE_ROLE_KEY" : "SUPABASE_SECRET_KEYS",
     jwt: jwts[0] ?? null,
+    otherKey: secret !== null && legacy !== secret ? legacy : null,
   };
 }
 
@@ -99,18 +108,29 @@ export function isJwt(key: string): boolean {
   return /^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(key);
 }
 
-/** The database and the functions of one project. */
+/**
+ * The database and the functions of one project. The secret key is sent first, as apikey alone. A
+ * call that is refused with 401 had no effect: it is repeated once the other way, with the legacy
+ * key or, to a function, with a JWT beside the key. Later calls begin with the way that worked.
+ */
 export class Supabase {
   readonly #project: Project;
   readonly #fetch: Fetch;
   readonly #timer: Timer;
   readonly #clean: Clean;
+  #restKeys: readonly Keys[];
+  #functionKeys: readonly Keys[];
 
   constructor(project: Project, fetch: Fetch, timer: Timer, clean: Clean) {
     this.#project = project;
     this.#fetch = fetch;
     this.#timer = timer;
     this.#clean = clean;
+    const { key, otherKey, jwt } = project;
+    this.#restKeys = [key, otherKey].filter((k) => k !== null).map((k) => {
+      return { apikey: k, bearer: isJwt(k) ? k : null };
+    });
+    this.#functionKeys = [isJwt(key) ? jwt : null, jwt].map((bearer) => ({ apikey: key, bearer }));
   }
 
   /** Inserts one row without reading it back. */
@@ -168,9 +188,11 @@ export class Supabase {
   }
 
   /** Calls another Edge Function. */
-  invoke(slug: string, payload: Row, timeoutMs: number): Promise<Answer> {
-    const { url, jwt } = this.#project;
-    return this.#send("POST", `${url}/functions/v1/${slug}`, jwt, timeoutMs, payload);
+  async invoke(slug: string, payload: Row, timeoutMs: number): Promise<Answer> {
+    const url = `${this.#project.url}/functions/v1/${slug}`;
+    const [answer, keys] = await this.#try("POST", url, this.#functionKeys, timeoutMs, payload);
+    this.#functionKeys = keys;
+    return answer;
   }
 
   /** Describes a response that is not a success. */
@@ -222,7 +244,7 @@ export class Supabase {
     };
   }
 
-  #rest(
+  async #rest(
     method: string,
     path: string,
     query: Record<string, string>,
@@ -230,56 +252,66 @@ export class Supabase {
     body?: Row,
     prefer?: string,
   ): Promise<Answer> {
-    const { url, key } = this.#project;
     const search = new URLSearchParams(query).toString();
-    return this.#send(
-      method,
-      `${url}/rest/v1/${path}${search === "" ? "" : `?${search}`}`,
-      isJwt(key) ? key : null,
-      timeoutMs,
-      body,
-      prefer,
-    );
+    const url = `${this.#project.url}/rest/v1/${path}${search === "" ? "" : `?${search}`}`;
+    const [answer, keys] = await this.#try(method, url, this.#restKeys, timeoutMs, body, prefer);
+    this.#restKeys = keys;
+    return answer;
   }
 
-  async #send(
+  /**
+   * Sends a request with each of the keys until one is not refused.
+   *
+   * @returns the response to the last request, and the keys in the order for the next call.
+   */
+  async #try(
     method: string,
     url: string,
-    bearer: string | null,
+    keys: readonly Keys[],
     timeoutMs: number,
     body?: Row,
     prefer?: string,
-  ): Promise<Answer> {
-    const headers = new Headers({
-      "Accept": "application/json",
-      "User-Agent": USER_AGENT,
-      "apikey": this.#project.key,
-    });
-    if (bearer !== null) headers.set("Authorization", `Bearer ${bearer}`);
-    if (prefer !== undefined) headers.set("Prefer", prefer);
-    if (body !== undefined) headers.set("Content-Type", "application/json");
-
+  ): Promise<[Answer, readonly Keys[]]> {
     const abort = new AbortController();
     const cancel = this.#timer(timeoutMs, () => abort.abort());
     try {
-      const response = await this.#fetch(url, {
-        method,
-        headers,
-        body: body === undefined ? null : JSON.stringify(body),
-        // A redirect would turn a POST into a GET, or send the key to another host.
-        redirect: "manual",
-        signal: abort.signal,
-      });
-      return await readAnswer(response);
+      let first: Answer | null = null;
+      for (const [i, key] of keys.entries()) {
+        const headers = new Headers({
+          "Accept": "application/json",
+          "User-Agent": USER_AGENT,
+          "apikey": key.apikey,
+        });
+        if (key.bearer !== null) headers.set("Authorization", `Bearer ${key.bearer}`);
+        if (prefer !== undefined) headers.set("Prefer", prefer);
+        if (body !== undefined) headers.set("Content-Type", "application/json");
+        const response = await this.#fetch(url, {
+          method,
+          headers,
+          body: body === undefined ? null : JSON.stringify(body),
+          // A redirect would turn a POST into a GET, or send the key to another host.
+          redirect: "manual",
+          signal: abort.signal,
+        });
+        const answer = await readAnswer(response);
+        if (response.status !== 401) return [answer, [key, ...keys.filter((k) => k !== key)]];
+        first ??= answer;
+        if (i + 1 === keys.length || same(key, keys[i + 1])) return [first, keys];
+      }
+      throw new Error("there is no key");
     } catch (error) {
-      if (abort.signal.aborted) return { kind: "timeout", ms: timeoutMs };
+      if (abort.signal.aborted) return [{ kind: "timeout", ms: timeoutMs }, keys];
       // The runtime's message begins with the URL, which would leave no room for the reason.
       const text = this.#clean(error).replace(/^error sending request for url \(.*?\): /, "");
-      return { kind: "network", error: text };
+      return [{ kind: "network", error: text }, keys];
     } finally {
       cancel();
     }
   }
+}
+
+function same(a: Keys, b: Keys | undefined): boolean {
+  return a.apikey === b?.apikey && a.bearer === b.bearer;
 }
 
 async function readAnswer(response: Response): Promise<Answer> {

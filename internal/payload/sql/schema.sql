@@ -94,6 +94,7 @@ create table if not exists auto_backup.incidents (
     alert_posted_at timestamptz,
     alert_http_status integer,
     alert_error text,
+    alert_refused_id bigint,
     alerted_at timestamptz,
     recovered_at timestamptz,
     recovered_by uuid,
@@ -104,7 +105,10 @@ comment on table auto_backup.incidents is
 comment on column auto_backup.incidents.due_at is 'When the backup was due; for an overdue incident, when it became overdue.';
 comment on column auto_backup.incidents.run_id is 'The first run that failed.';
 comment on column auto_backup.incidents.logged is 'For an overdue incident: whether public.system_logs has its row.';
-comment on column auto_backup.incidents.alert_error is 'Why the alert does not count as delivered.';
+comment on column auto_backup.incidents.alert_error is
+'Why the alert does not count as delivered; while its state is sent, why the one before it was not.';
+comment on column auto_backup.incidents.alert_refused_id is
+'ID of the pg_net request that was refused with HTTP 401, if the alert was sent again with the keys in the other headers.';
 comment on column auto_backup.incidents.recovered_by is 'The run that succeeded again.';
 
 -- One row per code, and one for each SQLSTATE with texts of its own.

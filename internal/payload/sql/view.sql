@@ -100,7 +100,8 @@ select
         when e.alert_state = 'not_delivered' then 'NOT delivered: ' || coalesce(e.alert_error, 'unknown reason')
         when e.alert_state = 'off' then 'switched off'
         when e.alert_state = 'suppressed' then 'none: the failure before it was alerted'
-        when e.alert_state = 'sent' then 'sent by the watchdog, outcome not known yet'
+        when e.alert_state = 'sent' and e.alert_error is null then 'sent by the watchdog, outcome not known yet'
+        when e.alert_state = 'sent' then 'sent by the watchdog, not delivered so far: ' || e.alert_error
         when e.alert_state = 'waiting' then 'pending'
     end as alert,
     e.run_id,

@@ -611,6 +611,7 @@ const ALERTS: readonly AlertCase[] = [
   {
     name: "no JWT for a function that wants one",
     setting: { env: { SUPABASE_SERVICE_ROLE_KEY: undefined } },
+    arrange: (project) => project.jwtGateway = true,
     alert: {
       state: "not_delivered",
       http_status: 401,

@@ -80,6 +80,8 @@ export class FakeProject {
   actionTypes = ["backup", "restore", "auto_backup"];
   /** Keys that are accepted as apikey. */
   keys = [SECRET_KEY, SERVICE_JWT];
+  /** Whether functions need a JWT as bearer, as before secret keys. */
+  jwtGateway = false;
   rpc: () => Promise<Response> | Response = () => json(200, this.makeBackup());
   alert: (payload: Row) => Promise<Response> | Response = () =>
     json(200, {
@@ -222,7 +224,9 @@ export class FakeProject {
     const bearer = call.headers.get("authorization")?.replace(/^Bearer /, "");
     if (!this.keys.includes(key)) return json(401, { message: "Invalid API key" });
     if (call.path === "/functions/v1/alert-processor") {
-      if (bearer === undefined) return json(401, { msg: "Error: Missing authorization header" });
+      if (bearer === undefined && (this.jwtGateway || key.startsWith("eyJ"))) {
+        return json(401, { msg: "Error: Missing authorization header" });
+      }
       this.alerts.push(JSON.parse(call.body));
       return await this.alert(JSON.parse(call.body));
     }

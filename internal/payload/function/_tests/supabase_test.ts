@@ -82,35 +82,84 @@ Deno.test("keys: what a JWT is", () => {
   for (const key of [SECRET_KEY, "eyJ.a", "eyJ.a.b.c", "abc.def.ghi"]) assert(!isJwt(key), key);
 });
 
-function client(key: string, jwt: string | null): { project: FakeProject; supabase: Supabase } {
+function client(
+  key: string,
+  jwt: string | null,
+  otherKey: string | null = null,
+): { project: FakeProject; supabase: Supabase } {
   const { project } = harness();
-  const access: Project = { url: ADDRESS, key, keySource: "x", jwt };
+  const access: Project = { url: ADDRESS, key, keySource: "x", jwt, otherKey };
   return {
     project,
     supabase: new Supabase(access, project.fetch, project.timer, createCleaner([])),
   };
 }
 
+/** The keys that each call sent. */
+function sent(project: FakeProject): (string | null)[][] {
+  return project.calls.map(({ headers }) => [headers.get("apikey"), headers.get("authorization")]);
+}
+
 // PostgREST wants a JWT in both headers, and a new key in apikey alone.
 Deno.test("headers: new keys stay out of Authorization", async () => {
   const legacy = client(SERVICE_JWT, SERVICE_JWT);
   await legacy.supabase.select("backup_logs", {}, 100);
-  assert.equal(legacy.project.calls[0]?.headers.get("authorization"), `Bearer ${SERVICE_JWT}`);
+  assert.deepEqual(sent(legacy.project), [[SERVICE_JWT, `Bearer ${SERVICE_JWT}`]]);
 
-  const modern = client(SECRET_KEY, ANON_JWT);
+  const modern = client(SECRET_KEY, null);
   await modern.supabase.select("backup_logs", {}, 100);
-  await modern.supabase.invoke("alert-processor", {}, 100);
-  const [rest, alert] = modern.project.calls;
-  assert.deepEqual([rest?.headers.get("apikey"), rest?.headers.get("authorization")], [
-    SECRET_KEY,
-    null,
-  ]);
-  assert.deepEqual([alert?.headers.get("apikey"), alert?.headers.get("authorization")], [
-    SECRET_KEY,
-    `Bearer ${ANON_JWT}`,
-  ]);
+  assert.deepEqual(sent(modern.project), [[SECRET_KEY, null]]);
   // The platform refuses secret keys from anything that looks like a browser.
-  assert.match(rest?.headers.get("user-agent") ?? "", /^auto-backup\//);
+  assert.match(modern.project.calls[0]?.headers.get("user-agent") ?? "", /^auto-backup\//);
+});
+
+// A function that requires a JWT gets one at the second attempt, and at once the next time.
+Deno.test("keys: a refused call of a function is repeated once with the JWT", async () => {
+  const { project, supabase } = client(SECRET_KEY, ANON_JWT);
+  project.jwtGateway = true;
+  project.alert = () => json(200, { emails_sent: 1, emails_failed: 0 });
+  for (let i = 0; i < 2; i++) {
+    const answer = await supabase.invoke("alert-processor", {}, 100);
+    assert.equal("status" in answer ? answer.status : 0, 200);
+  }
+  const bearer = `Bearer ${ANON_JWT}`;
+  assert.deepEqual(sent(project), [[SECRET_KEY, null], [SECRET_KEY, bearer], [SECRET_KEY, bearer]]);
+});
+
+// A secret key that was deleted since the function started, while the legacy one still works; and
+// the other way round, legacy keys that are deactivated are never tried.
+Deno.test("keys: a refused call of PostgREST is repeated once with the legacy key", async () => {
+  const { project, supabase } = client(SECRET_KEY, SERVICE_JWT, SERVICE_JWT);
+  project.keys = [SERVICE_JWT];
+  for (let i = 0; i < 2; i++) assert((await supabase.select("backup_logs", {}, 100)).ok);
+  const legacy = [SERVICE_JWT, `Bearer ${SERVICE_JWT}`];
+  assert.deepEqual(sent(project), [[SECRET_KEY, null], legacy, legacy]);
+
+  const modern = client(SECRET_KEY, SERVICE_JWT, SERVICE_JWT);
+  modern.project.keys = [SECRET_KEY];
+  assert((await modern.supabase.select("backup_logs", {}, 100)).ok);
+  assert.deepEqual(sent(modern.project), [[SECRET_KEY, null]]);
+});
+
+// Both keys refused: the answer to the first one counts, and nothing is sent a third time. Without
+// another key, and after any other failure, nothing is repeated.
+Deno.test("keys: what is not repeated", async () => {
+  const dead = client(SECRET_KEY, SERVICE_JWT, SERVICE_JWT);
+  dead.project.keys = [];
+  const refused = await dead.supabase.select("backup_logs", {}, 100);
+  assert(!refused.ok && refused.problem.status === 401);
+  assert.equal(dead.project.calls.length, 2);
+
+  const alone = client(SERVICE_JWT, SERVICE_JWT);
+  alone.project.keys = [];
+  await alone.supabase.select("backup_logs", {}, 100);
+  await alone.supabase.invoke("alert-processor", {}, 100);
+  assert.equal(alone.project.calls.length, 2);
+
+  const down = client(SECRET_KEY, SERVICE_JWT, SERVICE_JWT);
+  down.project.fault(/./, () => json(503, {}));
+  await down.supabase.select("backup_logs", {}, 100);
+  assert.equal(down.project.calls.length, 1);
 });
 
 // A success that is not in the service's own form does not count as one.

@@ -1,7 +1,9 @@
 -- Makes sure that every incident is alerted once. The Edge Function alerts first. If
 -- it could not, the watchdog alerts, and checks at later ticks whether its alert was
 -- delivered. An alert that was not delivered is sent at most twice more, but not if
--- it has reached some of the subscribers, because they would get it again.
+-- it has reached some of the subscribers, because they would get it again. One that
+-- the gateway refused (401) is sent again at once with the keys in the other headers,
+-- once.
 create or replace function auto_backup.alerts(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -18,6 +20,7 @@ declare
     status integer;
     verdict text; -- what to do: wait, send, or a final state
     alerted_by text;
+    refused bigint; -- the request whose keys are sent again the other way
     reason text;
     age interval;
     tally jsonb := '{}';
@@ -41,6 +44,7 @@ begin
     loop
         verdict := null;
         alerted_by := 'watchdog';
+        refused := null;
         reason := null;
         status := null;
 
@@ -96,17 +100,25 @@ begin
                         when status = 200 then 'the alert function sent no e-mail'
                         else concat_ws(' ', 'HTTP ' || status, answer ->> 'code')
                     end;
+                    if status = 401 and incident.alert_refused_id is null
+                        and auto_backup.key_headers(incident.backup, other => true) is not null
+                    then
+                        refused := incident.alert_request_id;
+                    end if;
                 end if;
             elsif answer ->> 'state' = 'queued' then
                 -- It is sent when pg_net's worker continues; another one would be a duplicate.
                 verdict := case when age < interval '30 minutes' then 'wait' else 'not_delivered' end;
                 reason := 'pg_net has not sent the request';
             else
-                reason := coalesce(incident.alert_error, answer ->> 'error', 'the request was lost');
+                reason := coalesce(
+                    case when incident.alert_request_id is null then incident.alert_error end,
+                    answer ->> 'error', 'the request was lost'
+                );
             end if;
             verdict := coalesce(verdict, case
                 when incident.alert_attempts >= most_attempts then 'not_delivered'
-                when age < interval '5 minutes' then 'wait'
+                when refused is null and age < interval '5 minutes' then 'wait'
                 else 'send'
             end);
             -- An alert that was given up still counts if it is delivered.
@@ -116,7 +128,17 @@ begin
         end if;
 
         if verdict = 'send' then
-            perform auto_backup.send_alert(incident.incident_id, alerts.at);
+            perform auto_backup.send_alert(
+                incident.incident_id, alerts.at, reason,
+                -- What was not refused the other way is sent so again.
+                coalesce(refused, case when status is distinct from 401 then incident.alert_refused_id end)
+            );
+        elsif verdict = 'wait' and incident.alert_state = 'sent' and answer ->> 'state' = 'answered' then
+            -- It is sent again later; until then the run history says why.
+            update auto_backup.incidents i
+            set alert_http_status = status, alert_error = reason
+            where i.incident_id = incident.incident_id
+            and (i.alert_http_status, i.alert_error) is distinct from (status, reason);
         elsif verdict <> 'wait' then
             problem := auto_backup.settle_alert(incident.incident_id, verdict, alerted_by, alerts.at, status, reason);
             if problem is not null then

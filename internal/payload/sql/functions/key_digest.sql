@@ -1,6 +1,7 @@
--- The SHA-256 of the key with which a backup's watchdog calls the alert function, in
--- hexadecimal, or null if the vault has none that it can decrypt or one that belongs to
--- no backup. The key is public.
+-- The SHA-256 of the keys with which a backup's watchdog calls the alert function, one
+-- for each line of the vault's secret, in hexadecimal and separated by spaces; or null
+-- if the vault has no secret that it can decrypt or one that belongs to no backup. The
+-- keys are public.
 create or replace function auto_backup.key_digest(backup text)
 returns text
 language plpgsql
@@ -10,8 +11,9 @@ set search_path = ''
 as $body$
 begin
     return (
-        select encode(sha256(convert_to(v.decrypted_secret, 'UTF8')), 'hex')
+        select string_agg(encode(sha256(convert_to(t.line, 'UTF8')), 'hex'), ' ' order by t.n)
         from vault.decrypted_secrets v
+        cross join string_to_table(v.decrypted_secret, E'\n') with ordinality as t (line, n)
         where v.name = key_digest.backup || '/alert-key'
         and (
             v.description = 'managed by terraform-provider-aimindset, backup ' || key_digest.backup

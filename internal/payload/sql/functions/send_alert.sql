@@ -1,6 +1,10 @@
 -- Calls the alert function about an incident, and records in the incident that the call
 -- was made or why it could not be made. auto_backup.alerts collects its outcome.
-create or replace function auto_backup.send_alert(incident_id bigint, at timestamptz)
+-- `former` says what became of the alert that was sent before, and `refused` is the ID
+-- of its request if the gateway refused its keys: then they are sent the other way.
+create or replace function auto_backup.send_alert(
+    incident_id bigint, at timestamptz, former text default null, refused bigint default null
+)
 returns void
 language plpgsql
 set search_path = ''
@@ -52,7 +56,8 @@ begin
         -- Without a key the alert function may refuse the call; its response will show that.
         request := auto_backup.request(
             url := document #>> '{alert,url}',
-            headers := '{"Content-Type": "application/json"}' || auto_backup.key_headers(incident.backup),
+            headers := '{"Content-Type": "application/json"}'
+                || auto_backup.key_headers(incident.backup, send_alert.refused is not null),
             body := jsonb_build_object(
                 'type', 'critical',
                 'source', auto_backup.plain(coalesce(document #>> '{alert,source}', 'Falha no Backup Automático')),
@@ -81,7 +86,8 @@ begin
     set
         alert_state = 'sent', alerted_by = 'watchdog', alert_attempts = i.alert_attempts + 1,
         alert_request_id = request, alert_requested_at = send_alert.at, alert_posted_at = now(),
-        alert_http_status = null, alert_error = problem
+        alert_http_status = null, alert_error = coalesce(problem, send_alert.former),
+        alert_refused_id = send_alert.refused
     where i.incident_id = send_alert.incident_id;
 end
 $body$;
