@@ -9,7 +9,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// forbid makes the Management API refuse the requests that a fine-grained token
+// forbid makes the Management API refuse the requests that a scoped token
 // without a permission may not make: those of the given methods whose paths have the
 // given end.
 func (p *project) forbid(refused func(method, path string) bool) {
