@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,16 +120,16 @@ func TestRequestWhileTheLeaseIsHeld(t *testing.T) {
 // counted is a database that counts the statements.
 type counted struct {
 	postgres.DB
-	queries, scripts int
+	queries, scripts atomic.Int32
 }
 
 func (c *counted) Query(context.Context, postgres.Access, string, ...any) (json.RawMessage, error) {
-	c.queries++
+	c.queries.Add(1)
 	return nil, nil
 }
 
 func (c *counted) Exec(context.Context, string) error {
-	c.scripts++
+	c.scripts.Add(1)
 	return nil
 }
 
@@ -149,10 +150,9 @@ func TestNothingAfterTheRemoval(t *testing.T) {
 			l.keepRenewing(ctx, stop)
 		}()
 		time.Sleep(10 * time.Minute)
-		if db.queries < 30 {
-			t.Fatalf("before the removal, the lease was renewed %d times in 10 minutes", db.queries)
+		if n := db.queries.Swap(0); n < 30 {
+			t.Fatalf("before the removal, the lease was renewed %d times in 10 minutes", n)
 		}
-		db.queries = 0
 		if err := l.removal(ctx, "the script"); err != nil {
 			t.Fatal(err)
 		}
@@ -165,8 +165,8 @@ func TestNothingAfterTheRemoval(t *testing.T) {
 		if !l.release(t.Context()) {
 			t.Error("the lease is not released")
 		}
-		if db.queries != 0 || db.scripts != 1 {
-			t.Errorf("%d scripts and %d other statements were sent", db.scripts, db.queries)
+		if scripts, queries := db.scripts.Load(), db.queries.Load(); queries != 0 || scripts != 1 {
+			t.Errorf("%d scripts and %d other statements were sent", scripts, queries)
 		}
 	})
 }
