@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -23,6 +25,8 @@ type netProcess struct {
 	mu sync.Mutex
 	// lock is the connection with the transaction; nil while the worker runs.
 	lock *pgx.Conn
+	// downErr is the error of down, which up returns.
+	downErr error
 }
 
 // netNowhere is the database to which a worker connects that is held back.
@@ -65,8 +69,21 @@ func (n *netProcess) start(ctx context.Context) error {
 	return nil
 }
 
-// down implements netControl: the server waits for the worker by itself.
-func (n *netProcess) down(<-chan struct{}) {}
+// down implements netControl: the server waits for the worker by itself. If the worker
+// is stopped, the next one must not come to the project's database either.
+func (n *netProcess) down(<-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lock == nil {
+		return
+	}
+	settings, err := os.OpenFile(filepath.Join(n.c.data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = fmt.Fprintf(settings, "pg_net.database_name = '%s'\n", netNowhere)
+		err = errors.Join(err, settings.Close())
+	}
+	n.downErr = err
+}
 
 // up implements netControl.
 func (n *netProcess) up(ctx context.Context) error {
@@ -80,7 +97,7 @@ func (n *netProcess) up(ctx context.Context) error {
 	if n.lock != nil {
 		_ = n.lock.Close(ctx) // it ended with the server
 		n.lock = nil
-		return n.holdBack(ctx)
+		return errors.Join(n.downErr, n.holdBack(ctx))
 	}
 	return n.withAdmin(ctx, func(admin *pgx.Conn) error {
 		return n.watch(ctx, admin, func(w netSeen, _ int) (end bool, ask string, err error) { return w.named, "", nil })
@@ -143,6 +160,10 @@ func (n *netProcess) holdBack(ctx context.Context) error {
 			}
 			return false, "", nil
 		})
+		if err == nil {
+			// The worker that is held back keeps the setting. Nobody else is to see it.
+			err = n.toProject(ctx, admin)
+		}
 		if err != nil {
 			_ = n.lock.Close(context.WithoutCancel(ctx))
 			n.lock = nil
@@ -154,10 +175,8 @@ func (n *netProcess) holdBack(ctx context.Context) error {
 // letGo lets the worker run again. The caller holds mu.
 func (n *netProcess) letGo(ctx context.Context) error {
 	return n.withAdmin(ctx, func(admin *pgx.Conn) error {
-		for _, statement := range []string{`alter system reset pg_net.database_name`, `select pg_reload_conf()`} {
-			if _, err := admin.Exec(ctx, statement); err != nil {
-				return err
-			}
+		if err := n.toProject(ctx, admin); err != nil {
+			return err
 		}
 		_ = n.lock.Close(ctx)
 		n.lock = nil
@@ -173,6 +192,16 @@ func (n *netProcess) letGo(ctx context.Context) error {
 		_, err := admin.Exec(ctx, `drop database if exists `+netNowhere)
 		return err
 	})
+}
+
+// toProject makes the next worker connect to the project's database.
+func (n *netProcess) toProject(ctx context.Context, admin *pgx.Conn) error {
+	for _, statement := range []string{`alter system reset pg_net.database_name`, `select pg_reload_conf()`} {
+		if _, err := admin.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // netSeen is what can be seen of the worker.
