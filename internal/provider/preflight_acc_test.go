@@ -165,7 +165,7 @@ var brokenProjects = []broken{
 	},
 	{
 		name: "a DELETE without WHERE, where nothing says that it is refused", config: rpc("broken"), undo: "drop function public.broken",
-		do:    fake("broken()", "json", "begin delete from backup_articles; "+strings.TrimPrefix(copying, "begin ")),
+		do:    fake("broken()", "json", "begin delete from backup_articles; "+strings.TrimPrefix(copying, "begin ")) + "; alter role authenticator reset session_preload_libraries",
 		wants: []finding{warns("function.rpc", "deletes or updates without WHERE (backup_articles)")},
 	},
 	{
