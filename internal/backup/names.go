@@ -103,18 +103,20 @@ func (n Name) FunctionMarker() string { return string(n) + " (" + Owner + ")" }
 // description.
 func (n Name) VaultMarker() string { return "managed by " + Owner + ", backup " + string(n) }
 
-// tickTime ends a tick that hangs, for example in code that others have attached to
-// pg_net's queue. A tick only makes requests and notes, so it takes milliseconds; the
-// watchdog by itself leaves out what it cannot do within a minute. In a function the
-// setting would come too late for the statement that calls it.
-const tickTime = "set statement_timeout = '2min'; "
-
 func (n Name) dispatchCommand(key string) string {
-	return fmt.Sprintf(tickTime+"select auto_backup.dispatch('%s', '%s')", n, key)
+	return n.command(fmt.Sprintf("dispatch('%s', '%s')", n, key))
 }
 
 func (n Name) watchCommand() string {
-	return fmt.Sprintf(tickTime+"select auto_backup.watch('%s')", n)
+	return n.command(fmt.Sprintf("watch('%s')", n))
+}
+
+// command is the command of a job. It ends a tick that hangs, for example in code that
+// others have attached to pg_net's queue. A tick only makes requests and notes, so it
+// takes milliseconds; the watchdog by itself leaves out what it cannot do within a
+// minute. In the called function the setting would come too late.
+func (Name) command(call string) string {
+	return "set statement_timeout = '2min'; select auto_backup." + call
 }
 
 // ValidateKey says why a schedule key cannot be used, and how to choose another
