@@ -459,7 +459,7 @@ func (s *site) run(c cell) (wrong []string, err error) {
 		return nil, err
 	}
 	s.faulty.Begin(nil, before)
-	second, failed := s.repair(c.operation, a)
+	second, a, failed := s.repair(c.operation, a)
 	_, _, broken := s.faulty.End()
 	if err := errors.Join(failed, broken); err != nil {
 		return nil, fmt.Errorf("the next apply fails: %w\nThe first one said: %s", err, first.Output)
@@ -477,24 +477,32 @@ func (s *site) run(c cell) (wrong []string, err error) {
 	return wrong, err
 }
 
-// repair applies once more. Where Terraform died after it had finished the
-// installation and before it could save its state, the apply is refused with the
-// import that is necessary, so that no other state's backup is ever taken over. It
-// returns what Terraform has printed.
-func (s *site) repair(o *operation, a aim) (said string, err error) {
+// repair applies once more. Two refusals are the right ones, and then it does what they
+// say. Where Terraform died after it had finished the installation and before it could
+// save its state, that is an import, so that no other state's backup is ever taken over.
+// Where the settings of a failed creation were removed, nothing says any more whose its
+// secrets are, and they have to be adopted. It returns what Terraform has printed, and
+// the aim with which it succeeded.
+func (s *site) repair(o *operation, a aim) (said string, done aim, err error) {
 	run, err := s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
-	if err == nil || o.installed || o.foreign || !strings.Contains(run.Output, "The backup already exists") {
-		return run.Output, err
-	}
-	if finished, err := s.text(`select count(*) from auto_backup.settings where completed_at is not null`); err != nil || finished != "1" {
-		return "", fmt.Errorf("an unfinished installation is refused: %w\n%s", err, run.Output)
-	}
-	arguments := append(s.terraform("import", a), "aimindset_auto_backup.this", s.stack.ProjectRef+"/auto-backup")
-	if _, err := s.dir.Must(s.ctx, 0, arguments...); err != nil {
-		return "", err
+	switch {
+	case err == nil || o.installed || o.foreign:
+		return run.Output, a, err
+	case s.unclaimed && strings.Contains(run.Output, "Objects with the backup's names exist"):
+		a.Adopt = true
+	case strings.Contains(run.Output, "The backup already exists"):
+		if finished, err := s.text(`select count(*) from auto_backup.settings where completed_at is not null`); err != nil || finished != "1" {
+			return "", a, fmt.Errorf("an unfinished installation is refused: %w\n%s", err, run.Output)
+		}
+		arguments := append(s.terraform("import", a), "aimindset_auto_backup.this", s.stack.ProjectRef+"/auto-backup")
+		if _, err := s.dir.Must(s.ctx, 0, arguments...); err != nil {
+			return "", a, err
+		}
+	default:
+		return run.Output, a, err
 	}
 	run, err = s.dir.Must(s.ctx, 0, s.terraform("apply", a)...)
-	return run.Output, err
+	return run.Output, a, err
 }
 
 // strike does the operation of a cell with its fault.
