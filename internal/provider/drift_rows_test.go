@@ -353,7 +353,7 @@ func steadyRows() []steady {
 		{what: "Another job", do: owner("select cron.schedule('another', '0 0 1 1 *', 'select 1')")},
 		{what: "A job of another role, with another name", do: superuser("insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname) values ('0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', 'other', true, 'theirs')")},
 		{what: "Old backup jobs deactivated or removed", do: owner("select cron.unschedule('auto-backup-secondary'); select cron.alter_job(jobid, active := false) from cron.job where jobname = 'auto-backup-daily'")},
-		{what: "A job recreated manually with the same properties and another ID", do: owner("select cron.unschedule('auto-backup-nightly'); select cron.schedule('auto-backup-nightly', '0 6 * * *', $$select auto_backup.dispatch('auto-backup', 'nightly')$$)")},
+		{what: "A job recreated manually with the same properties and another ID", do: owner("select cron.unschedule('auto-backup-nightly'); select cron.schedule('auto-backup-nightly', '0 6 * * *', $$set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'nightly')$$)")},
 		{what: "A finished run of the backup, with its rows in the run history and in the logs", do: func(p *project) {
 			p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1); end $$")
 			p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
