@@ -578,10 +578,18 @@ func examples() map[string][]example {
 			{what: "nothing succeeded", change: func(s *Subject) { s.StoredBackups, s.LastSuccess = nil, nil }},
 			{what: "the reader sees nothing", change: all(func(s *Subject) { s.StoredBackups = nil }, relation("public.system_logs", facts.Forbidden))},
 			{what: "of another function", change: func(s *Subject) { s.StoredBackups, s.Spec.Settings.Function.RPC = nil, "my_backup" }},
-			{what: "of another function, with a table", change: all(verifying("copies"), func(s *Subject) { s.StoredBackups, s.Spec.Settings.Function.RPC = nil, "my_backup" }), says: "has no table"},
+			{what: "of another function, with a table that cannot be counted", change: all(verifying("copies"), func(s *Subject) { s.StoredBackups, s.Spec.Settings.Function.RPC = nil, "my_backup" })},
 		},
 		"stored_backup_missing": {
 			{what: "so", change: func(s *Subject) { s.StoredBackups.HasLast = new(bool) }, says: "The backup b was the last success"},
+			{what: "of another function", change: all(verifying("copies"), func(s *Subject) {
+				s.Spec.Settings.Function.RPC = "my_backup"
+				s.StoredBackups.HasLast, s.StoredBackups.Tables = new(bool), []string{"public.articles_copies", "public.copies"}
+			}), says: "The backup b was the last success"},
+			{what: "of another function, whose table cannot be counted", change: all(verifying("copies"), func(s *Subject) {
+				s.Spec.Settings.Function.RPC = "my_backup"
+				s.StoredBackups.HasLast, s.StoredBackups.Tables = new(bool), []string{"public.articles_copies"}
+			})},
 			{what: "not named", change: func(s *Subject) { s.StoredBackups.HasLast = nil }},
 			{what: "no success", change: func(s *Subject) { s.StoredBackups.HasLast, s.LastSuccess = new(bool), nil }},
 		},

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
@@ -34,10 +35,15 @@ var stored = []Check{
 	},
 }
 
-// storesBackups reports whether the backup is one whose tables are known.
+// storesBackups reports whether the counted tables are those that the backup fills: the
+// tables of AIMindset's function, or the one that verify_table names. That one is not
+// counted if it lacks a column.
 func (s *Subject) storesBackups() bool {
 	f := s.Spec.Settings.Function
-	return f.RPC == backup.DefaultRPC || f.VerifyTable != nil
+	if f.RPC == backup.DefaultRPC {
+		return true
+	}
+	return f.VerifyTable != nil && s.StoredBackups != nil && slices.Contains(s.StoredBackups.Tables, "public."+QuoteIdent(*f.VerifyTable))
 }
 
 // clock are the checks of the clocks.

@@ -178,7 +178,7 @@ func functionAttribute() schema.Attribute {
 			"verify_table": schema.StringAttribute{
 				Optional:            true,
 				Validators:          []validator.String{checked("must be the name of a table", validateIdentifier)},
-				MarkdownDescription: "Table in schema `public` that must contain rows with the backup's `backup_id` for a run to count as successful. Default: none.",
+				MarkdownDescription: "Table in schema `public` that must contain rows with the backup's `backup_id` for a run to count as successful. Give it a column `backup_created_at` (`timestamptz`) too: without it, a backup whose response was lost is recorded as failed, and the status does not count the stored backups. Default: none.",
 			},
 		},
 	}
