@@ -365,7 +365,7 @@ func (l *lease) send(ctx context.Context, sql string, args ...any) (json.RawMess
 func (l *lease) script(ctx context.Context, text string) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
-	return l.guarded(ctx, "lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin "+l.guard()+" end $do$;\n", text)
+	return l.guarded(ctx, "lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin "+l.renewal()+" end $do$;\n", text)
 }
 
 // removal is script for the one that removes the dispatcher, and with it releases the
@@ -384,24 +384,25 @@ begin
     end if;
 end
 $do$;
-`, l.name, l.guard()), text)
+`, l.name, l.renewal()), text)
 	l.ended = err == nil
 	return err
 }
 
-// guard is the PL/pgSQL that renews the lease in a script. The name and the holder are
+// renewal is the PL/pgSQL that renews the lease in a script. The name and the holder are
 // safe inside quotes: a name has letters, digits and hyphens only, and a holder
 // hexadecimal digits.
-func (l *lease) guard() string {
+func (l *lease) renewal() string {
 	return fmt.Sprintf("perform auto_backup.renew('%[1]s', '%[2]s'), set_config('auto_backup.holder', '%[2]s', true);", l.name, l.holder)
 }
 
-// guarded sends a script after a guard. The caller holds sending.
-func (l *lease) guarded(ctx context.Context, guard, text string) error {
-	guard = payload.LoadDispatcher().Lock + guard
+// guarded sends a script after the statements that make sure of the lease. The caller
+// holds sending.
+func (l *lease) guarded(ctx context.Context, before, text string) error {
+	before = payload.LoadDispatcher().Lock + before
 	err := l.repeat(ctx, func() error {
 		sent := l.service.now()
-		err := l.service.DB.Exec(ctx, guard+text)
+		err := l.service.DB.Exec(ctx, before+text)
 		if err == nil {
 			l.renewed(sent)
 		}

@@ -49,11 +49,11 @@ var loginRoles = []string{"supabase_admin", "postgres", "authenticator", "supaba
 // the real ones if they are installed, and otherwise stand-ins.
 //
 // It leaves out: every other Supabase schema and extension, the poolers, TLS,
-// supautils, and pg-safeupdate unless it is installed (see roles.sql). Nothing is synced to disk. On
-// Supabase, pg_cron connects because pg_hba trusts the local host; here it
-// connects by a password file, so that a wrong password is refused as it is on
-// Supabase. The difference shows only for jobs of login roles that are created
-// later.
+// supautils, and pg-safeupdate unless it is installed (see roles.sql). Nothing is
+// synced to disk. On Supabase, pg_cron connects because pg_hba trusts the local
+// host; here it connects by a password file, so that a wrong password is refused
+// as it is on Supabase. The difference shows only for jobs of login roles that are
+// created later.
 type cluster struct {
 	dir      string // the supervisor's, which removes it
 	files    installation
