@@ -113,14 +113,9 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-// configure passes a configuration to the provider, as Terraform does.
-func configure(t *testing.T, config map[string]string) []*tfprotov6.Diagnostic {
+// PackConfig encodes a provider block, in which every argument without a value is null.
+func PackConfig(t *testing.T, server tfprotov6.ProviderServer, config map[string]string) *tfprotov6.DynamicValue {
 	t.Helper()
-	p := New("test")()
-	server, err := NewServer(p)
-	if err != nil {
-		t.Fatal(err)
-	}
 	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +135,18 @@ func configure(t *testing.T, config map[string]string) []*tfprotov6.Diagnostic {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: &packed})
+	return &packed
+}
+
+// configure passes a configuration to the provider, as Terraform does.
+func configure(t *testing.T, config map[string]string) []*tfprotov6.Diagnostic {
+	t.Helper()
+	p := New("test")()
+	server, err := NewServer(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: PackConfig(t, server, config)})
 	if err != nil {
 		t.Fatal(err)
 	}

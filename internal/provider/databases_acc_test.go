@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
-	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
@@ -145,26 +145,7 @@ func configuredServer(t *testing.T, config map[string]string) tfprotov6.Provider
 	if err != nil {
 		t.Fatal(err)
 	}
-	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kind, ok := schemas.Provider.ValueType().(tftypes.Object)
-	if !ok {
-		t.Fatalf("the schema is a %T", schemas.Provider.ValueType())
-	}
-	values := map[string]tftypes.Value{}
-	for name, attribute := range kind.AttributeTypes {
-		values[name] = tftypes.NewValue(attribute, nil)
-		if value, ok := config[name]; ok {
-			values[name] = tftypes.NewValue(attribute, value)
-		}
-	}
-	packed, err := tfprotov6.NewDynamicValue(kind, tftypes.NewValue(kind, values))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: &packed})
+	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: provider.PackConfig(t, server, config)})
 	if err != nil || len(answer.Diagnostics) > 0 {
 		t.Fatalf("configure the provider: %v %v", err, answer.Diagnostics)
 	}
