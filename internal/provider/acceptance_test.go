@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -348,7 +349,7 @@ func (p *project) overwriteSecret(name, value string) {
 	}
 }
 
-// traces lists what of a backup is left in the project.
+// traces lists what of a backup is left in the project, in order.
 func (p *project) traces(name string) []string {
 	p.t.Helper()
 	var left []string
@@ -371,14 +372,15 @@ func (p *project) traces(name string) []string {
 		}
 	}
 	for what, query := range map[string]string{
-		"jobs":   "select string_agg(jobname, ',') from cron.job where jobname like '" + name + "-%'",
-		"vault":  "select string_agg(name, ',') from vault.secrets where name like '" + name + "/%'",
+		"jobs":   "select string_agg(jobname, ',' order by jobname) from cron.job where jobname like '" + name + "-%'",
+		"vault":  "select string_agg(name, ',' order by name) from vault.secrets where name like '" + name + "/%'",
 		"schema": "select nspname from pg_namespace where nspname = 'auto_backup'",
 	} {
 		if found := p.value(query); found != "" {
 			left = append(left, what+" "+found)
 		}
 	}
+	slices.Sort(left)
 	return left
 }
 
