@@ -28,7 +28,7 @@ import (
 
 // management is a stand-in for the parts of the Management API
 // (https://api.supabase.com) about functions, secrets, SQL, API keys, the project, its
-// pooler and its health. Statuses, headers and bodies are those recorded from the real
+// pooler, its health and the login roles of the CLI. Statuses, headers and bodies are those recorded from the real
 // API, or else those of its OpenAPI description.
 //
 // It leaves out: every other endpoint, OAuth, branches, creating API keys, the
@@ -83,6 +83,8 @@ func newManagement(k *keys, store *functionStore, g *gateway, databaseURL func(s
 	m.handle("GET "+project, mayRead, m.getProject)
 	m.handle("GET "+project+"/api-keys", mayRead, m.listKeys)
 	m.handle("GET "+project+"/api-keys/legacy", mayRead, m.legacyKeys)
+	m.handle("POST "+project+"/cli/login-role", mayWrite, m.createLoginRole)
+	m.handle("DELETE "+project+"/cli/login-role", mayWrite, m.deleteLoginRoles)
 	m.handle("GET "+project+"/config/database/pooler", mayRead, m.pooler)
 	m.handle("GET "+project+"/health", mayRead, m.health)
 	m.handle("GET "+project+"/secrets", mayRead, m.listSecrets)

@@ -59,6 +59,8 @@ func TestPermissions(t *testing.T) {
 		{"POST", project + "/functions/deploy?slug=a", ``, reader, 403, forbidden},
 		{"PATCH", project + "/functions/alert-processor", `{}`, reader, 403, forbidden},
 		{"DELETE", project + "/functions/alert-processor", ``, reader, 403, forbidden},
+		{"POST", project + "/cli/login-role", `{"read_only":true}`, reader, 403, forbidden},
+		{"DELETE", project + "/cli/login-role", ``, reader, 403, forbidden},
 	} {
 		got := send(t, test.method, shared(t).APIURL+test.path, test.body, "Authorization", test.authorization, "Content-Type", "application/json")
 		if got.status != test.status || test.message != "" && !strings.HasPrefix(message(t, got), test.message) {

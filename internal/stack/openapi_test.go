@@ -225,6 +225,8 @@ func TestOpenAPI(t *testing.T) {
 		{"GET", project + "/functions/{function_slug}/body", "", ""},
 		{"PATCH", project + "/functions/{function_slug}", "", `{"name":"n"}`},
 		{"DELETE", project + "/functions/{function_slug}", "", ""},
+		{"POST", project + "/cli/login-role", "", `{"read_only":true}`},
+		{"DELETE", project + "/cli/login-role", "", ""},
 		{"POST", project + "/database/query", "", `{"query":"select 1"}`},
 		{"POST", project + "/database/query/read-only", "", `{"query":"select 1"}`},
 	} {
