@@ -2363,6 +2363,7 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		sql  string
 		args func(n int) []any
 	}
+	started := 0
 	calls := []call{
 		{"watch, idle", `select auto_backup.watch('bench', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Millisecond)} }},
 		{"watch, a run under way", `select auto_backup.watch('bench', $1)`, func(n int) []any {
@@ -2374,7 +2375,11 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 			}
 			return []any{at.Add(time.Duration(n) * time.Millisecond)}
 		}},
-		{"dispatch", `select auto_backup.dispatch('bench', 'daily', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Minute)} }},
+		// Each starts a run, with its signed request.
+		{"dispatch", `select auto_backup.dispatch('bench', 'daily', $1)`, func(int) []any {
+			started++
+			return []any{at.AddDate(0, 0, started)}
+		}},
 	}
 	measure := func(b *testing.B, limited bool, conn func() *pgx.Conn, c call) {
 		var costs []time.Duration
@@ -2421,5 +2426,8 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 			}, c)
 			_ = conn.Close(ctx)
 		})
+	}
+	if got := one[int](b, tdb.owner, `select count(*) from auto_backup.runs where state = 'requested'`); got != started {
+		b.Errorf("%d dispatches have started %d runs", started, got)
 	}
 }
