@@ -90,7 +90,6 @@ A backup whose success can be forged protects nobody. This page says what is pro
 - Who prevents a backup is noticed, not stopped: a role that may delete from pg_net's queue can delete a request, and one that answers a request in the function's place before the function does delays the run until the watchdog tries it again.
 - Who may write the backup tables can forge or change the rows of a backup; AIMindset's row level security leaves them open to everybody. A signature says that the function ran, not that nobody has touched the copies since. Close these tables to all but their owner.
 - A trigger of another role on a log table gets the rights of whoever writes there. Of the backup these are the rights of ` + "`auto_backup_agent`" + `, which has none to speak of; but the application's own ` + "`SECURITY DEFINER`" + ` functions write there as ` + "`postgres`" + `. The plan and the status name such triggers (` + "`foreign_trigger`" + `) and other owners of the tables (` + "`log_owner`" + `).
-- The function compares signatures in a time that does not depend on where they differ. The database compares them as it compares any text; who could measure that from outside would have to tell nanoseconds apart behind a tick that comes every ten minutes.
 
 ## The chain of trust
 
@@ -102,6 +101,8 @@ A backup whose success can be forged protects nobody. This page says what is pro
 6. **Connections need SCRAM** and a server with a valid certificate; see [Connections](connections).
 
 During a rotation, runs that were posted before it are believed with the former token. An own function signs in the same way: see [Your own Edge Function](own-function). In a self-hosted project, ` + "`tokens.json`" + ` beside the function contains the token; only the runtime should be able to read it.
+
+A signature costs little. Making one takes the database about 80 µs and verifying an outcome about 130 µs; the Edge Function needs about 40 µs for either, on both versions of Deno. ` + "`" + `make bench` + "`" + ` in the provider's repository measures it and fails above its limits.
 
 ## What to do when ` + "`forged_log`" + ` appears
 

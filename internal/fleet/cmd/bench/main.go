@@ -460,7 +460,11 @@ func (f *Figures) table() string {
 	if len(f.Micro) > 0 {
 		fmt.Fprint(&t, "\n| Measured | Median |\n|---|--:|\n")
 		for _, name := range sortedKeys(f.Micro) {
-			fmt.Fprintf(&t, "| %s | %.3f ms |\n", name, f.Micro[name])
+			if cost := f.Micro[name]; cost < 1 {
+				fmt.Fprintf(&t, "| %s | %.1f µs |\n", name, cost*1000)
+			} else {
+				fmt.Fprintf(&t, "| %s | %.1f ms |\n", name, cost)
+			}
 		}
 	}
 	return t.String()
@@ -496,8 +500,8 @@ func readMicro(file string) (map[string]float64, error) {
 			name = name[:at]
 		}
 		name = strings.ReplaceAll(name, "_", " ")
-		units := map[string]float64{"ns/op": 1e6, "p50-ms": 1, "best-ms": 1} // how many of them are a millisecond
-		for _, unit := range []string{"ns/op", "p50-ms", "best-ms"} {
+		units := map[string]float64{"ns/op": 1e6, "p50-us": 1e3, "p50-ms": 1, "best-ms": 1} // how many of them are a millisecond
+		for _, unit := range []string{"ns/op", "p50-us", "p50-ms", "best-ms"} {
 			if at := slices.Index(fields, unit); at > 1 {
 				value, err := strconv.ParseFloat(fields[at-1], 64)
 				if err != nil {
