@@ -238,8 +238,9 @@ func TestProcesses(t *testing.T) {
 	s.StopNetWorker()
 	s.await("select not exists (select from pg_stat_activity where application_name like 'pg\\_net%')")
 	expect("pg_net_down", true)
-	s.exec("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron scheduler'")
-	s.await("select not exists (select from pg_stat_activity where application_name = 'pg_cron scheduler')")
+	if err := s.UnloadCron(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	expect("scheduler_absent", true)
 }
 

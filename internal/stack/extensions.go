@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -199,6 +200,30 @@ func copyProgram(from, to string) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
+}
+
+// UnloadCron restarts the server without pg_cron, so that its scheduler is gone until
+// LoadCron. A signal does not last: since pg_cron 1.6 the scheduler is back within a
+// second.
+func (s *Stack) UnloadCron(ctx context.Context) error {
+	// An empty list is not possible: ALTER SYSTEM makes of it a library without a name.
+	libraries := strings.Replace(s.cluster.files.libraries(), "pg_cron", "plpgsql", 1)
+	return s.reload(ctx, "set shared_preload_libraries = "+libraries)
+}
+
+// LoadCron restarts the server with pg_cron.
+func (s *Stack) LoadCron(ctx context.Context) error {
+	return s.reload(ctx, "reset shared_preload_libraries")
+}
+
+// reload changes a setting of the server and restarts it.
+func (s *Stack) reload(ctx context.Context, change string) error {
+	if _, err := s.admin.Exec(ctx, "alter system "+change); err != nil {
+		return err
+	}
+	err := s.cluster.restart(ctx, false)
+	s.admin.Reset()
+	return err
 }
 
 // describeSQL adds to an error of a script the line where it happened.
