@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,10 +80,14 @@ var catalogSources = map[string]string{
 	"supabase_vault": "supabase_vault 0.3.1 (github.com/supabase/vault, tag v0.3.1)",
 }
 
+// usedByBackup matches, of the lines about what an installed backup calls, reads or
+// writes, the part that it relies on: names, arguments and types.
+var usedByBackup = regexp.MustCompile(`^(schema (net|vault)|(table|view|column) (net\.(http_request_queue|_http_response)|vault\.(secrets|decrypted_secrets))(\.\w+ [a-z]+)?|function (net\.http_post|vault\.(create|update)_secret)\(.*\) returns [a-z]+)\b`)
+
 // TestExtensionCatalog proves that pg_net and the vault have the same functions, tables,
 // types and privileges whether they are real or stand-ins: those of the real ones with
-// what Supabase's scripts grant (github.com/supabase/postgres). A real one of another
-// version is not compared.
+// what Supabase's scripts grant (github.com/supabase/postgres). Of a real one of another
+// version it compares the names, arguments and types that a backup uses.
 func TestExtensionCatalog(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t)
@@ -115,14 +120,16 @@ func TestExtensionCatalog(t *testing.T) {
 				}
 				return
 			}
-			if real && !same {
-				t.Skipf("the real %s %s is another version than %s", extension, version, source)
-			}
 			content, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := strings.Split(strings.TrimSpace(string(content)), "\n")[1:]
+			if real && !same {
+				t.Logf("the real %s %s is another version than %s: only what a backup uses is compared", extension, version, source)
+				used(want)
+				used(got)
+			}
 			for _, line := range want {
 				if !slices.Contains(got, line) {
 					t.Errorf("missing: %s", line)
@@ -134,6 +141,13 @@ func TestExtensionCatalog(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// used cuts off from each line what a backup does not rely on.
+func used(lines []string) {
+	for i, line := range lines {
+		lines[i] = usedByBackup.FindString(line)
 	}
 }
 
