@@ -31,13 +31,13 @@ var function = []Check{
 		},
 	},
 	{
-		Code: "function_verify_jwt", Theme: Function, Asked: Failing,
+		Code: "function_verify_jwt", Theme: Function, Asked: Late,
 		Find: func(s *Subject) []Finding {
 			f := s.own()
 			if f == nil || f.Status != backup.StatusActive || !f.VerifyJWT {
 				return nil
 			}
-			return one(About(s.ownName(), "demands a JWT (verify_jwt is on), and the database sends none"))
+			return one(About(s.ownName(), "demands a JWT (verify_jwt is on), and the database sends none with its first request"))
 		},
 	},
 	{

@@ -442,14 +442,20 @@ func rows() []row {
 			broken: func(s *site) { s.stack.BreakFunction(s.name.Slug(), true) },
 		},
 		{
-			cause: "The platform checks JWTs before the function (`verify_jwt` enabled)", wanted: unreached("http_401"),
-			status: "`failing`: `function_verify_jwt`, `http_401`",
+			cause:  "The platform checks JWTs before the function (`verify_jwt` enabled)",
+			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
+			status: "`late`: `function_verify_jwt`",
 			broken: func(s *site) {
 				on := true
 				client := s.service.API
 				_, err := client.UpdateFunction(s.ctx, s.service.Ref, s.name.Slug(), update(on))
 				s.must(err)
 			},
+		},
+		{
+			cause: "A gateway refuses every request to the function (401)", wanted: unreached("http_401"),
+			status: "`failing`: `http_401`",
+			broken: func(s *site) { answers(s.name.Slug(), http.StatusUnauthorized, "UNAUTHORIZED_NO_AUTH_HEADER")(s) },
 		},
 		{
 			cause: "Another function replaces it and responds with HTML", wanted: unreached("unexpected_answer"),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,10 @@ type chain struct {
 	// nil is a probe that succeeds at once.
 	response func(access postgres.Access, age time.Duration) string
 	asked    time.Time
+	// ways are, in the place of response, the answers to probes that show the
+	// project's keys in one way after the other; refused is how many were.
+	ways    []string
+	refused int
 
 	// log is what was asked.
 	log []string
@@ -51,6 +56,10 @@ func (c *chain) Query(ctx context.Context, access postgres.Access, sql string, a
 	switch sql {
 	case queries.Probe:
 		c.log = append(c.log, "probe")
+		c.refused, _ = strconv.Atoi(args[1].(string))
+		if c.ways != nil && c.refused >= len(c.ways) {
+			return json.RawMessage(`{"id":null,"run_id":"5d1f7e80-3c7b-4ac1-8f6c-2f6de0b9e1c4"}`), nil
+		}
 		return json.RawMessage(probeRequest), nil
 	case queries.Response:
 		if args[1] != probeRequest && args[1] != `{"id":42}` {
@@ -58,6 +67,9 @@ func (c *chain) Query(ctx context.Context, access postgres.Access, sql string, a
 		}
 		if c.asked.IsZero() {
 			c.asked = time.Now()
+		}
+		if c.ways != nil {
+			return json.RawMessage(c.ways[c.refused]), nil
 		}
 		if c.response == nil {
 			return json.RawMessage(`{"answer": {"status": 200, "content": "{\"success\": true}", "ours": true, "signed": true}}`), nil
@@ -388,3 +400,54 @@ func TestProbeWithoutAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestProbeShowsOtherKeys proves that a probe that the gateway refuses is repeated in
+// each of the other ways to show the project's keys, and no probe that the function
+// answered; that the error is the first refusal unless a later way reaches the function;
+// and that a self-hosted runtime that wants a key which the configuration does not send
+// is not verified.
+func TestProbeShowsOtherKeys(t *testing.T) {
+	t.Parallel()
+	const (
+		success = `{"answer": {"status": 200, "content": "{\"success\": true}", "ours": true, "signed": true}}`
+		broken  = `{"answer": {"status": 500, "content": "{\"code\": \"probe_failed\", \"message\": \"m\"}", "ours": true}}`
+		unkeyed = `{"answer": {"status": 401, "error_code": "UNAUTHORIZED_NO_AUTH_HEADER"}}`
+		wrong   = `{"answer": {"status": 401, "error_code": "UNAUTHORIZED_LEGACY_JWT"}}`
+		token   = `{"answer": {"status": 401, "content": "{\"code\": \"unauthorized\"}", "ours": true}}`
+	)
+	for name, c := range map[string]struct {
+		ways       []string
+		selfHosted bool
+		says       string // nothing: it is verified
+		probes     int
+	}{
+		"no way but one":                 {ways: []string{unkeyed}, says: "NO_AUTH_HEADER", probes: 2},
+		"the second way":                 {ways: []string{unkeyed, success}, probes: 2},
+		"the third way":                  {ways: []string{unkeyed, wrong, success}, probes: 3},
+		"none of three":                  {ways: []string{unkeyed, wrong, wrong}, says: "NO_AUTH_HEADER", probes: 4},
+		"the second way reaches it":      {ways: []string{unkeyed, broken, success}, says: "the function runs, but m", probes: 2},
+		"the function refuses the token": {ways: []string{token, success}, says: codes.Lookup("unauthorized", "").Clause(), probes: 1},
+		"self-hosted":                    {ways: []string{unkeyed, success}, selfHosted: true, says: "NO_AUTH_HEADER", probes: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := &chain{ways: c.ways}
+			s := database.service()
+			if c.selfHosted {
+				s.SelfHosted(&fixedRuntime{})
+			}
+			err := s.Verify(t.Context(), nightly, false)
+			if (err == nil) != (c.says == "") || err != nil && (!errors.Is(err, ErrNotVerified) || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+			if len(database.log) != c.probes {
+				t.Errorf("it made %d probes, want %d", len(database.log), c.probes)
+			}
+		})
+	}
+}
+
+// fixedRuntime is a self-hosted runtime that does not restart.
+type fixedRuntime struct{ Runtime }
+
+func (*fixedRuntime) Restarts() bool { return false }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,15 +91,47 @@ func (s *Service) Verify(ctx context.Context, id backup.ID, wholeBackup bool) er
 	}
 }
 
-// probe calls the function once, without making a backup.
+// probe calls the function, without making a backup. A request that the gateway
+// refuses is made again with the project's keys in other headers, as the watchdog does
+// with that of a run. The plan does not see what a self-hosted runtime requires, so
+// there only what the configuration says counts.
 func (s *Service) probe(ctx context.Context, id backup.ID) error {
-	answer, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Probe, string(id.Name))
+	var refusal error
+	for refused := 0; ; refused++ {
+		answer, sent, err := s.probeOnce(ctx, id, refused)
+		if err != nil {
+			return err
+		}
+		if !sent && refusal != nil {
+			return refusal
+		}
+		reason := answer.failure()
+		if reason == "" {
+			return nil
+		}
+		err = fmt.Errorf("%w: %s", ErrNotVerified, reason)
+		if !answer.refused() || s.runtime != nil {
+			return err
+		}
+		if refusal == nil {
+			refusal = err
+		}
+	}
+}
+
+// probeOnce calls the function once. refused says how many ways to show the project's
+// keys the gateway has refused; sent is false if there is no other.
+func (s *Service) probeOnce(ctx context.Context, id backup.ID, refused int) (answer httpAnswer, sent bool, err error) {
+	text, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Probe, string(id.Name), strconv.Itoa(refused))
 	if err != nil {
-		return fmt.Errorf("%w: the database could not make the request: %w", ErrNotVerified, err)
+		return answer, false, fmt.Errorf("%w: the database could not make the request: %w", ErrNotVerified, err)
 	}
 	var request request
-	if err := json.Unmarshal(answer, &request); err != nil {
-		return fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	if err := json.Unmarshal(text, &request); err != nil {
+		return answer, false, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	if request.ID == 0 {
+		return answer, false, nil
 	}
 	var last response
 	waiting, cancel := context.WithTimeout(ctx, probePatience)
@@ -119,14 +153,11 @@ func (s *Service) probe(ctx context.Context, id backup.ID) error {
 	})
 	switch {
 	case err == nil && last.Answer != nil:
-		if reason := last.Answer.failure(); reason != "" {
-			return fmt.Errorf("%w: %s", ErrNotVerified, reason)
-		}
-		return nil
+		return *last.Answer, true, nil
 	case err == nil, errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return fmt.Errorf("%w: %s", ErrNotVerified, last.unanswered(request.ID))
+		return answer, true, fmt.Errorf("%w: %s", ErrNotVerified, last.unanswered(request.ID))
 	}
-	return fmt.Errorf("wait for the answer to request %d (%s): %w", request.ID, last.unanswered(request.ID), err)
+	return answer, true, fmt.Errorf("wait for the answer to request %d (%s): %w", request.ID, last.unanswered(request.ID), err)
 }
 
 // response finds what became of a request.
@@ -154,6 +185,12 @@ func (r response) unanswered(request int64) string {
 		return fmt.Sprintf("pg_net has not finished request %d; check its worker with \"select net.check_worker_is_up()\"", request)
 	}
 	return fmt.Sprintf("request %d is neither in pg_net's queue nor among its answers: the database was restarted, or somebody emptied its tables", request)
+}
+
+// refused reports whether the request did not reach the function, because the gateway
+// wants other keys.
+func (a httpAnswer) refused() bool {
+	return a.Status != nil && *a.Status == http.StatusUnauthorized && !a.Ours
 }
 
 // failure explains why the response does not verify the installation, and what to

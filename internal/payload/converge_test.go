@@ -52,7 +52,7 @@ func TestConverge(t *testing.T) {
 		{"drop index auto_backup.runs_by_age", "index runs_by_age: is missing", all},
 		{"create unique index mine on auto_backup.runs (state)", "index mine: does not belong there", all},
 		{"drop table auto_backup.watchdog", "table watchdog: is missing", all},
-		{"drop table auto_backup.runs cascade", "function judge(auto_backup.runs, jsonb, jsonb, jsonb, boolean, timestamp with time zone): is missing | table runs: is missing | view history: is missing", "1 settings, 0 runs, 1 incidents"},
+		{"drop table auto_backup.runs cascade", "function call(auto_backup.runs, boolean): is missing | function call_again(auto_backup.runs, timestamp with time zone): is missing | function judge(auto_backup.runs, jsonb, jsonb, jsonb, boolean, timestamp with time zone): is missing | table runs: is missing | view history: is missing", "1 settings, 0 runs, 1 incidents"},
 		{"alter table auto_backup.runs owner to other", "table runs: has owner other instead of postgres", all},
 		{"alter table auto_backup.runs set unlogged", "table runs: has logged false instead of true", all},
 		{"alter table auto_backup.runs enable row level security", "table runs: has row security true instead of false", all},

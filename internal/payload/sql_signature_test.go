@@ -279,6 +279,32 @@ func (tdb *testDatabase) testProbeAnswers(t *testing.T) {
 	}
 }
 
+// testRefusedRotation proves that a run whose first request was refused before the token
+// was replaced is requested again with the present token, and ends with it.
+func (tdb *testDatabase) testRefusedRotation(t *testing.T) {
+	s := tdb.newScenario(t)
+	run := s.dispatch("2 06:00")
+	s.respond(run, unkeyed())
+	const replacement = "new-Zx81NsPqTfVbYcWd-RmLk2JhGu6_EoIa0Q3t7B9"
+	s.exec(t, s.owner, `select vault.create_secret($1, $2 || '/former-token', 'managed')`, token, s.backup)
+	s.exec(t, s.owner, `select vault.update_secret(id, $2) from vault.secrets where name = $1 || '/token'`, s.backup, replacement)
+	s.watch("2 06:10")
+	signed := `
+		select q.headers ->> 'X-Backup-Signature' = encode(auto_backup.hmac(q.body, convert_to($2, 'UTF8')), 'hex')
+		from net.http_request_queue q join auto_backup.runs r on r.request_id = q.id where r.run_id = $1::uuid`
+	if !one[bool](t, s.owner, signed, run, replacement) {
+		t.Error("the second request is not signed with the present token")
+	}
+	s.accept(run)
+	s.logSuccess(run)
+	s.exec(t, s.owner, `update public.system_logs set context = signer.signed(type, context, $2) where context ->> 'run_id' = $1`, run, replacement)
+	s.exec(t, s.owner, `update public.backup_logs set success = true where id = $1::uuid`, run)
+	s.watch("2 06:20")
+	if got := s.state()[0]; got != "run 2 06:00 #1 schedule succeeded log:function alert:-" {
+		t.Errorf("left behind: %s", got)
+	}
+}
+
 // testFormerToken proves that a run that was requested before the token was replaced can
 // still say how it ended, that one that was requested later cannot say so with the former
 // token, and that the former token is removed after some days.

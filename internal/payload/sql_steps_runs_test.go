@@ -13,6 +13,27 @@ func rowOf(success, details string) string {
 	return `insert into public.backup_logs (id, action_type, records_affected, details, success) select run_id, 'auto_backup', 7, '` + details + `', ` + success + ` from auto_backup.runs where backup = '$B'`
 }
 
+// refusedRun inserts a run whose request the gateway refused a second later.
+func refusedRun(values string) string {
+	return `
+		runs: ` + values + `
+		update auto_backup.runs set request_id = -8500 - (substr('$B', 6)::bigint) where backup = '$B'
+		insert into net._http_response (id, status_code, headers, content, created) values (-8500 - (substr('$B', 6)::bigint), 401, '{"sb-error-code":"UNAUTHORIZED_NO_AUTH_HEADER"}', '{"code":401}', '2 06:00:01Z')`
+}
+
+// calledAgain says of the case's run what is left of its refused requests, since when it
+// counts as requested, what is known of its answer, and of the new request with which
+// keys it was made, for which due time, and how often. It is signed now.
+const calledAgain = `select concat_ws(' ', r.state, 'refused:' || cardinality(r.refused_ids), to_char(r.requested_at at time zone 'UTC', 'HH24:MI'),
+	coalesce(r.http_status::text || r.http_error || r.answered_at, 'null'),
+	(select string_agg(k, ',' order by k desc) from jsonb_object_keys(q.headers - 'Content-Type' - 'X-Backup-Signature') k),
+	to_char((b.body ->> 'due_at')::timestamptz at time zone 'UTC', 'HH24:MI'), b.body ->> 'attempt')
+	from auto_backup.runs r
+	join net.http_request_queue q on q.id = r.request_id
+	cross join lateral (select auto_backup.json(convert_from(q.body, 'UTF8')) as body) as b
+	where r.backup = '$B' and b.body ->> 'run_id' = r.run_id::text
+	and r.posted_at > now() - interval '1 minute' and (b.body ->> 'sent_at')::timestamptz > now() - interval '1 minute'`
+
 var collectSteps = []step{
 	{"nothing", "", `select auto_backup.collect('$B', '2 06:10Z')::text`, "{}", "", ""},
 	{"without a time", `runs: {"requested_at":"1 06:00Z"}`, `select auto_backup.collect('$B')::text`, `{"failed": 1}`, "", ""},
@@ -108,6 +129,72 @@ var collectSteps = []step{
 		"given up without a log, which can be written now",
 		`runs: {"state":"failed","finished_at":"2 06:05Z","code":"no_answer"}`,
 		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{}`, runStates, "failed no_answer log:watchdog end:2 06:05",
+	},
+	{
+		"refused by the gateway, and called again with a key",
+		key(`'sb_publishable_1'`) + refusedRun("{}"),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"under_way": 1}`, calledAgain, "requested refused:1 06:10 null apikey 06:00 1",
+	},
+	{
+		"refused by the gateway with the key",
+		bothKeys + refusedRun(`{"refused_ids":[1]}`),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"under_way": 1}`, calledAgain, "requested refused:2 06:10 null apikey,Authorization 06:00 1",
+	},
+	{
+		"refused by the gateway in each way",
+		bothKeys + refusedRun(`{"refused_ids":[1,2]}`),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00",
+	},
+	{
+		"refused with the key that a runtime wants, and called again the other way",
+		bothKeys + "\n" + sendKey + refusedRun("{}"),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"under_way": 1}`, calledAgain, "requested refused:1 06:10 null apikey,Authorization 06:00 1",
+	},
+	{
+		"refused with the key that a runtime wants, and there is no other",
+		key(`'sb_publishable_1'`) + "\n" + sendKey + refusedRun("{}"),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00",
+	},
+	{
+		"refused, and the vault has no key",
+		`delete from vault.secrets where name = '$B/alert-key'` + refusedRun("{}"),
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00",
+	},
+	{
+		"refused, and no request can be signed",
+		`delete from vault.secrets where name = '$B/token'` + refusedRun("{}"),
+		`select regexp_replace(auto_backup.collect('$B', '2 06:10Z')::text, 'run [-0-9a-f]+', 'run X')`,
+		`{"failed": 1, "problems": ["run X cannot be requested again: auto_backup: the vault secret \"$B/token\" is missing, so no backup can be started"]}`,
+		runStates, "failed http_401 log:watchdog end:2 06:00",
+	},
+	{
+		"refused, but the run was claimed",
+		refusedRun("{}") + "\n" + rowOf("false", "Backup automático iniciado"),
+		`select auto_backup.collect('$B', '2 06:05Z')::text`, `{"under_way": 1}`, runStates, "running",
+	},
+	{
+		"refused, and a newer run of the schedule was requested at that moment",
+		refusedRun("{}") + `
+		runs: {"due_at":"2 06:10Z","requested_at":"2 06:10Z","posted_at":"2 06:10Z"}`,
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1, "under_way": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00, requested",
+	},
+	{
+		"refused, and a clock that was wrong has left a newer run",
+		refusedRun("{}") + `
+		runs: {"due_at":"2 06:11Z","requested_at":"2 06:11Z","state":"succeeded","finished_at":"2 06:12Z"}`,
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"under_way": 1}`, runStates, "requested, succeeded end:2 06:12",
+	},
+	{
+		"refused, and a newer run of another schedule is in progress",
+		refusedRun("{}") + `
+		runs: {"schedule":"weekly","requested_at":"2 06:01Z"}`,
+		`select auto_backup.collect('$B', '2 06:02Z')::text`, `{"under_way": 2}`, runStates, "requested, requested",
+	},
+	{
+		"refused, and a newer run of another schedule has made the backup",
+		refusedRun("{}") + `
+		runs: {"due_at":"2 07:00Z","schedule":"weekly","requested_at":"2 06:01Z","state":"succeeded","finished_at":"2 06:02Z"}`,
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00, succeeded end:2 06:02",
 	},
 	{
 		"an event from ten seconds before the first request",

@@ -28,7 +28,7 @@ type step struct {
 
 // rowDefaults are the values of rows that a step does not name.
 var rowDefaults = map[string]string{
-	"runs": `{"run_id":"$U","backup":"$B","schedule":"daily","trigger":"schedule","due_at":"2 06:00Z","attempt":1,"state":"requested",
+	"runs": `{"run_id":"$U","backup":"$B","schedule":"daily","trigger":"schedule","due_at":"2 06:00Z","attempt":1,"state":"requested","refused_ids":[],
 		"requested_at":"2 06:00Z","posted_at":"2 06:00Z"}`,
 	"incidents": `{"backup":"$B","kind":"failed","schedule":"daily","due_at":"2 06:00Z","run_id":"$U","code":"no_answer","opened_at":"2 06:10Z",
 		"logged":false,"alert_state":"waiting","alert_attempts":0}`,

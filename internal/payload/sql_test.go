@@ -410,6 +410,11 @@ func (s *scenario) want(lines ...string) {
 	}
 }
 
+// unkeyed is how a gateway refuses a request without a key.
+func unkeyed() reply {
+	return reply{status: 401, headers: map[string]string{"sb-error-code": "UNAUTHORIZED_NO_AUTH_HEADER"}, body: `{"code":401,"message":"Missing authorization header"}`}
+}
+
 // runCases are the life of single runs and incidents. Each is one story and
 // the complete state that it must leave behind.
 var runCases = []struct {
@@ -504,6 +509,66 @@ var runCases = []struct {
 			"run 2 06:00 #1 schedule succeeded log:function alert:-",
 			"backup_logs ID true 321",
 			"system_logs auto_backup by function",
+		},
+	},
+	{
+		"refused by the gateway",
+		"a request that the gateway refused for want of a key is made again with one, in the same run, so nothing has failed",
+		func(s *scenario) {
+			run := s.dispatch("2 06:00")
+			s.respond(run, unkeyed())
+			s.watch("2 06:10")
+			s.watch("2 06:10:30")
+			s.want("run 2 06:00 #1 schedule requested log:- alert:-", "unsent run #1")
+			s.accept(run)
+			s.succeed(run)
+			s.watch("2 06:20")
+		},
+		[]string{
+			"run 2 06:00 #1 schedule succeeded log:function alert:-",
+			"backup_logs ID true 321",
+			"system_logs auto_backup by function",
+		},
+	},
+	{
+		"refused by the gateway until the watchdog came",
+		"a request that was refused hours ago has its whole time again, and is given up only then",
+		func(s *scenario) {
+			run := s.dispatch("2 06:00")
+			s.respond(run, unkeyed())
+			s.watch("2 11:50")
+			s.watch("2 12:01")
+			s.want("run 2 06:00 #1 schedule requested log:- alert:-", "unsent run #1")
+			s.watch("2 12:02")
+		},
+		[]string{
+			"run 2 06:00 #1 schedule failed not_sent log:watchdog alert:pending",
+			"incident failed 2 06:00 not_sent sent by watchdog calls:1",
+			"system_logs auto_backup_error not_sent by watchdog alert:pending",
+			"unsent run #1",
+			"unsent alert",
+		},
+	},
+	{
+		"refused by the gateway in every way",
+		"a request that was refused without a key and with it has failed, is alerted once, and is tried again from the beginning",
+		func(s *scenario) {
+			run := s.dispatch("2 06:00")
+			s.respond(run, unkeyed())
+			s.watch("2 06:10")
+			s.respond(run, unkeyed())
+			s.watch("2 06:20")
+			s.answerAlert(delivered())
+			s.watch("2 06:30")
+			s.respond(s.latest(), unkeyed())
+			s.watch("2 06:40")
+		},
+		[]string{
+			"run 2 06:00 #1 schedule failed http_401 log:watchdog alert:delivered",
+			"run 2 06:00 #2 retry requested log:- alert:-",
+			"incident failed 2 06:00 http_401 delivered by watchdog calls:1",
+			"system_logs auto_backup_error http_401 by watchdog alert:delivered",
+			"unsent run #2 without alert",
 		},
 	},
 	{
@@ -1483,6 +1548,8 @@ func TestDispatcherSQL(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				s := tdb.newScenario(t)
 				s.change(installed, retrySetting("attempts", 0))
+				// Without a key there is no other way after a refusal.
+				s.exec(t, s.owner, `delete from vault.secrets where name = $1 || '/alert-key'`, s.backup)
 				run := s.dispatch("2 06:00")
 				s.respond(run, c.reply)
 				s.watch("2 06:10")
@@ -1518,6 +1585,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("forgeries", tdb.testForgeries)
 	t.Run("answers to a probe", tdb.testProbeAnswers)
 	t.Run("rotation of the signing token", tdb.testFormerToken)
+	t.Run("rotation after a refusal", tdb.testRefusedRotation)
 	t.Run("reasons of missed ticks", tdb.testMissedTicks)
 	t.Run("history in plain words", tdb.testHistory)
 	t.Run("outcomes in the logs", tdb.testOutcomes)
@@ -1913,10 +1981,11 @@ func (tdb *testDatabase) testHistory(t *testing.T) {
 	s.accept(run)
 	s.fail(run, "rpc_http", `{"state": "pending"}`)
 	s.watch("6 06:01")
-	s.start("6 06:02", false)
+	s.respond(s.start("6 06:02", false), unkeyed())
+	s.exec(t, s.owner, `select auto_backup.collect($1, $2)`, s.backup, moment(t, "6 06:03"))
 	got := column[string](t, s.owner, `
 		select concat_ws(' | ', to_char(due_at at time zone 'UTC', 'DD HH24:MI'), '#' || attempt, regexp_replace(what_happened, 'at 20.*Z', 'at T'), what_to_do, 'recovered ' || recovered, tick,
-			regexp_replace(request, '\d+', 'N'), http, function, log, log_state, alert)
+			regexp_replace(request, '(id|refused) \d+', '\1 N', 'g'), http, function, log, log_state, alert)
 		from auto_backup.history where backup = $1 order by due_at, attempt`, s.backup)
 	said := func(code, error string) string {
 		text := codes.Lookup(code, "")
@@ -1930,7 +1999,7 @@ func (tdb *testDatabase) testHistory(t *testing.T) {
 		"05 06:00 | #1 | " + said("http_418", " (HTTP 418)") + " | recovered false | started by its job | made, pg_net id N | HTTP 418 | did not run | could not be written | unwritten | NOT delivered: pg_net has not sent the request",
 		"06 06:00 | #1 | " + said("rpc_http", " (motivo)") + " | recovered false | started by its job | made, pg_net id N | HTTP 202 | failed: rpc_http | written by the function | function | pending",
 		"06 06:00 | " + said("overdue", ". The last success was at T") + " | recovered false | written by the watchdog | watchdog | pending",
-		"06 06:02 | #1 | The request is made; there is no answer yet. | started manually | made, pg_net id N | no answer yet",
+		"06 06:02 | #1 | The request is made; there is no answer yet. | started manually | made, pg_net id N, after the gateway had refused N (HTTP 401) | no answer yet",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the history says\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
@@ -2249,6 +2318,18 @@ func (tdb *testDatabase) testUpgrade(t *testing.T) {
 	if one[bool](t, tdb.owner, `select completed_at is not null from auto_backup.settings where backup = $1`, young.backup) {
 		t.Error("an interrupted installation counts as finished")
 	}
+
+	// A version that did not send refused requests again has left one.
+	s = tdb.newScenario(t)
+	s.respond(s.dispatch("2 06:00"), unkeyed())
+	tdb.exec(t, tdb.owner, `
+		alter table auto_backup.runs drop column refused_ids cascade;
+		drop function auto_backup.call, auto_backup.call_again, auto_backup.post, auto_backup.probe;
+		create function auto_backup.post(backup text, body jsonb, timeout_milliseconds integer) returns bigint language sql as 'select 1::bigint';
+		create function auto_backup.probe(backup text) returns jsonb language sql as 'select null::jsonb'`)
+	tdb.install(t)
+	s.watch("2 06:10")
+	s.want("run 2 06:00 #1 schedule requested log:- alert:-", "unsent run #1")
 }
 
 // testInstallAgainAndRemove proves that the script may run over an installation

@@ -17,7 +17,7 @@ func TestTiming(t *testing.T) {
 		return fmt.Sprintf("interval '%d minutes'", d/time.Minute)
 	}
 	for _, c := range []struct{ function, text string }{
-		{"probe", fmt.Sprintf("u.run_id), %d)", ProbeTimeout.Milliseconds())},
+		{"probe", fmt.Sprintf("u.run_id), %d,", ProbeTimeout.Milliseconds())},
 		{"catch_up", "until constant timestamptz := catch_up.at - " + interval(TickPatience) + ";"},
 		{"judge", "if judge.at < begun + " + interval(RunPatience) + " then"},
 		{"judge", "when 'gone' then interval '5 minutes' else " + interval(AnswerPatience) + " end"},

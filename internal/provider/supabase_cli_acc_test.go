@@ -109,7 +109,7 @@ var cliCommands = []command{
 			c.put(checkedOutIndex, c.read(checkedOutIndex)+"// changed\n")
 			c.supabase("functions", "deploy", "auto-backup", "--use-api", "--yes")
 		}},
-	{"`functions deploy` with `[functions.auto-backup] verify_jwt = true`", "turns the JWT check on: the database's requests are refused with 401", "Edge Function auto-backup", "demands a JWT",
+	{"`functions deploy` with `[functions.auto-backup] verify_jwt = true`", "turns the JWT check on: the database's first request is refused (401), and the watchdog repeats it with the keys", "Edge Function auto-backup", "demands a JWT",
 		"`verify_jwt = false`, or do not name the function", current, func(c *commands) {
 			config := c.read(checkedOutConfig)
 			c.put(checkedOutConfig, config+"\n[functions.auto-backup]\nverify_jwt = true\n")

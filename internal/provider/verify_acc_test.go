@@ -103,7 +103,8 @@ var brokenChains = []struct {
 		says:    []string{"the function has no token", "HTTP 503"},
 	},
 	{
-		name: "the platform wants a JWT", breaks: func(p *project) { p.verifyJWT(true) }, repairs: func(p *project) { p.verifyJWT(false) },
+		name: "the platform wants a JWT, and the vault has no key", breaks: func(p *project) { p.verifyJWT(true) }, repairs: func(p *project) { p.verifyJWT(false) },
+		do: "update vault.secrets set name = 'elsewhere' where name = 'auto-backup/alert-key'", undo: "update vault.secrets set name = 'auto-backup/alert-key' where name = 'elsewhere'",
 		says: []string{"verify_jwt is on", "HTTP 401 UNAUTHORIZED_NO_AUTH_HEADER"},
 	},
 	{
@@ -176,6 +177,11 @@ func TestVerificationSaysWhy(t *testing.T) {
 	if err := verify(true); err != nil {
 		t.Fatalf("nothing is broken: %v", err)
 	}
+	p.verifyJWT(true)
+	if err := verify(false); err != nil {
+		t.Errorf("the gateway wants a key, which the vault has: %v", err)
+	}
+	p.verifyJWT(false)
 	// A run that began before may not know what was applied since.
 	p.holdBackupsUntil(1)
 	p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'daily', 'schedule', now(), 1); end $$")

@@ -44,6 +44,7 @@ create table if not exists auto_backup.runs (
     state text not null check (state in ('requested', 'running', 'succeeded', 'failed')),
     tick text,
     request_id bigint,
+    refused_ids bigint[] not null default '{}',
     requested_at timestamptz not null,
     posted_at timestamptz not null default now(),
     http_status integer,
@@ -66,6 +67,8 @@ comment on table auto_backup.runs is 'The run history: every attempt to make a b
 comment on column auto_backup.runs.run_id is 'Also the ID of the row in public.backup_logs, and context.run_id in public.system_logs.';
 comment on column auto_backup.runs.tick is 'For a run that the watchdog started because the job did not: why not.';
 comment on column auto_backup.runs.request_id is 'ID of the pg_net request. pg_net deletes it after some hours, and reuses IDs after a crash.';
+comment on column auto_backup.runs.refused_ids is
+'IDs of its earlier pg_net requests, which were refused with HTTP 401 before they reached the function. It was sent again each time, with the project''s keys in other headers.';
 comment on column auto_backup.runs.posted_at is 'Real time of the request.';
 comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the failure, if the function reported one.';
 comment on column auto_backup.runs.logged_by is 'Who wrote the outcome to public.system_logs; null if it could not be written.';

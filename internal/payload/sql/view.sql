@@ -4,7 +4,7 @@ create view auto_backup.history as
 with run as (
     select
         r.backup, r.schedule, r.due_at, r.attempt, r.run_id, r.trigger, r.tick, r.state,
-        r.request_id, r.requested_at, r.http_status, r.http_error, r.answered_at, r.finished_at,
+        r.request_id, r.refused_ids, r.requested_at, r.http_status, r.http_error, r.answered_at, r.finished_at,
         r.backup_id, r.records, r.code, r.sqlstate, r.error, r.logged_by, r.function_alert,
         r.alert_state
     from auto_backup.runs r
@@ -12,12 +12,12 @@ with run as (
     union all
     select
         o.backup, o.schedule, o.due_at, o.attempt, o.run_id, o.trigger, o.tick, o.state,
-        o.request_id, o.requested_at, o.http_status, o.http_error, o.answered_at, o.finished_at,
+        o.request_id, o.refused_ids, o.requested_at, o.http_status, o.http_error, o.answered_at, o.finished_at,
         o.backup_id, o.records, o.code, o.sqlstate, o.error, o.logged_by, o.function_alert,
         o.alert_state
     from jsonb_to_recordset(auto_backup.outcomes()) as o (
         backup text, schedule text, due_at timestamptz, attempt integer, run_id uuid, trigger text,
-        tick text, state text, request_id bigint, requested_at timestamptz, http_status integer,
+        tick text, state text, request_id bigint, refused_ids bigint[], requested_at timestamptz, http_status integer,
         http_error text, answered_at timestamptz, finished_at timestamptz, backup_id uuid,
         records bigint, code text, sqlstate text, error text, logged_by text, function_alert text,
         alert_state text
@@ -27,7 +27,7 @@ with run as (
 event as (
     select
         r.backup, r.schedule, r.due_at, r.attempt, r.run_id, r.trigger, r.tick as tick_problem, r.state,
-        r.request_id, r.requested_at, r.http_status, r.http_error, r.answered_at, r.finished_at,
+        r.request_id, r.refused_ids, r.requested_at, r.http_status, r.http_error, r.answered_at, r.finished_at,
         r.backup_id, r.records, r.code, r.sqlstate, r.error, r.logged_by, r.alert_state as run_alert, r.function_alert,
         i.incident_id, i.run_id as first_failure, i.alert_state, i.alerted_by, i.alerted_at,
         i.alert_attempts, i.alert_error, i.recovered_at, i.recovered_by
@@ -38,7 +38,7 @@ event as (
     union all
     select
         i.backup, null, i.due_at, null, null, null, null, 'overdue',
-        null, i.opened_at, null, null, null, null,
+        null, null, i.opened_at, null, null, null, null,
         null, null, i.code, null, i.error, case when i.logged then 'watchdog' end, i.alert_state, null,
         i.incident_id, null, i.alert_state, i.alerted_by, i.alerted_at,
         i.alert_attempts, i.alert_error, i.recovered_at, i.recovered_by
@@ -73,6 +73,7 @@ select
         when e.state = 'overdue' then null
         when e.request_id is null then 'not made'
         else 'made, pg_net id ' || e.request_id
+            || coalesce(', after the gateway had refused ' || nullif(array_to_string(e.refused_ids, ' and '), '') || ' (HTTP 401)', '')
     end as request,
     case
         when e.http_status is not null then 'HTTP ' || e.http_status || coalesce(' ' || e.http_error, '')

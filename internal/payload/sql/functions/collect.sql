@@ -1,5 +1,6 @@
--- Brings the run history up to date: closes runs in progress that have ended, and
--- records that a run that was given up has succeeded.
+-- Brings the run history up to date: closes runs in progress that have ended, calls
+-- again for those whose keys the gateway refused, and records that a run that was given
+-- up has succeeded.
 create or replace function auto_backup.collect(backup text, at timestamptz default null)
 returns jsonb
 language plpgsql
@@ -14,6 +15,7 @@ declare
     run auto_backup.runs;
     verdict jsonb;
     readable boolean;
+    again boolean;
     problems jsonb;
     succeeded integer := 0;
     failed integer := 0;
@@ -78,6 +80,19 @@ begin
                     problems := problems || auto_backup.close(run.run_id, verdict, moment);
                 end if;
             else
+                again := false;
+                if verdict ? 'refused' then
+                    begin
+                        again := auto_backup.call_again(run, moment);
+                    exception
+                        when others then
+                            problems := problems || to_jsonb(format('run %s cannot be requested again: %s', run.run_id, auto_backup.plain(sqlerrm)));
+                    end;
+                end if;
+                if again then
+                    under_way := under_way + 1;
+                    continue;
+                end if;
                 problems := problems || auto_backup.close(run.run_id, verdict, moment);
                 if verdict ->> 'state' = 'succeeded' then
                     succeeded := succeeded + 1;

@@ -1,6 +1,7 @@
 -- Determines the state of a run in progress from pg_net's response and the log rows.
 -- It reads nothing itself. Returns the columns of auto_backup.runs that change, always
--- with "state".
+-- with "state"; and "refused" if the request never reached the function, because the
+-- gateway wants other keys (401).
 --
 -- The logs come first: a response can be lost, and a request can arrive twice, but
 -- the row of backup_logs belongs to one delivery. The cases, in order:
@@ -168,7 +169,12 @@ begin
                 else 'http_' || status
             end,
             'error', concat_ws(', ', 'HTTP ' || status, judge.answer ->> 'code')
-        );
+        )
+        -- Without the log nobody knows whether the run was claimed.
+        || case
+            when status = 401 and not coalesce((judge.answer ->> 'ours')::boolean, false) and judge.readable then '{"refused": true}'::jsonb
+            else '{}'
+        end;
     end if;
 
     if age < (case judge.answer ->> 'state' when 'gone' then interval '5 minutes' else interval '12 minutes' end) then

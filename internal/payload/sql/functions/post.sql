@@ -2,13 +2,18 @@
 -- request. pg_net's queue and its responses can be read by every role, so the token
 -- itself is never sent: it signs the body, which contains the time. The function
 -- refuses a body that was changed or that is older than 15 minutes.
-create or replace function auto_backup.post(backup text, body jsonb, timeout_milliseconds integer)
+--
+-- The function itself needs no key of the project, but a gateway in front of it may.
+-- `refused` says how many ways to show the keys it has refused (401) so far. Returns
+-- null if there is no other way.
+create or replace function auto_backup.post(backup text, body jsonb, timeout_milliseconds integer, refused integer default 0)
 returns bigint
 language plpgsql
 set search_path = ''
 as $body$
 declare
     document jsonb;
+    keys jsonb;
     signed constant jsonb := post.body || jsonb_build_object(
         'backup', post.backup, 'sent_at', auto_backup.rfc3339(clock_timestamp())
     );
@@ -21,6 +26,16 @@ begin
         raise exception 'auto_backup: the settings of backup "%" lack the function''s URL', post.backup
         using errcode = 'AB003';
     end if;
+    -- A self-hosted runtime may require a JWT for every function. Otherwise the first
+    -- way is to show no key.
+    keys := case post.refused + coalesce((document #>> '{function,send_key}')::boolean, false)::integer
+        when 0 then '{}'
+        when 1 then auto_backup.key_headers(post.backup)
+        when 2 then auto_backup.key_headers(post.backup, other => true)
+    end;
+    if keys is null or (post.refused > 0 and keys = '{}') then
+        return null;
+    end if;
     return auto_backup.request(
         url := document #>> '{function,url}',
         headers := jsonb_build_object(
@@ -31,9 +46,7 @@ begin
                     convert_to(signed::text, 'UTF8'), convert_to(auto_backup.token(post.backup), 'UTF8')
                 ), 'hex'
             )
-        )
-        -- A self-hosted runtime may require a JWT for every function.
-        || case when (document #>> '{function,send_key}')::boolean then auto_backup.key_headers(post.backup) else '{}' end,
+        ) || keys,
         body := signed,
         timeout_milliseconds := post.timeout_milliseconds
     );

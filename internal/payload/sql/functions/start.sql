@@ -28,21 +28,7 @@ begin
         return null;
     end if;
 
-    request := auto_backup.post(
-        start.backup,
-        jsonb_build_object(
-            'run_id', id,
-            'schedule', start.schedule,
-            'due_at', auto_backup.rfc3339(start.due_at),
-            'attempt', start.attempt
-        )
-        -- There is one alert for all attempts at one due time.
-        || case when start.attempt > 1 then '{"alert": false}'::jsonb else '{}' end
-        || case when start.wait then '{"wait": true}'::jsonb else '{}' end,
-        -- The function responds immediately and continues to work. While pg_net waits
-        -- for a response, it sends nothing else.
-        case when start.wait then 150000 else 10000 end
-    );
+    select auto_backup.call(r, start.wait) into request from auto_backup.runs r where r.run_id = id;
     update auto_backup.runs r set request_id = request where r.run_id = id;
     return id;
 end
