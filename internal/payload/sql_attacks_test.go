@@ -3,6 +3,7 @@ package payload_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
@@ -273,6 +275,16 @@ func (tdb *testDatabase) testForeignCodes(t *testing.T) {
 	}
 }
 
+// patience sets for how long the watchdog waits for a lock, and returns what undoes that.
+func (s *scenario) patience(limit string) (undo func()) {
+	s.Helper()
+	set := func(limit string) {
+		s.exec(s.T, s.owner, `alter function auto_backup.watch(text, timestamptz) set lock_timeout = '`+limit+`'`)
+	}
+	set(limit)
+	return func() { set("5s") }
+}
+
 // testLockedLogs proves that a lock on both logs hinders neither a tick of a schedule nor
 // the rest of a tick of the watchdog, which says who holds it and goes on when the lock is
 // gone. This is attack 15.
@@ -282,11 +294,7 @@ func (tdb *testDatabase) testLockedLogs(t *testing.T) {
 	s.change(installed, retrySetting("attempts", 0))
 	s.dispatch("2 06:00")
 	s.succeed(s.latest())
-	patience := func(limit string) {
-		s.exec(t, s.owner, `alter function auto_backup.watch(text, timestamptz) set lock_timeout = '`+limit+`'`)
-	}
-	patience("300ms")
-	defer patience("5s")
+	defer s.patience("300ms")()
 	lock, err := tdb.admin.Begin(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +305,7 @@ func (tdb *testDatabase) testLockedLogs(t *testing.T) {
 	}
 	held := fmt.Sprintf("which process %d has locked (role supabase_admin, psql, idle in transaction, since ", lock.Conn().PgConn().PID())
 	s.watch("2 06:20", "public.backup_logs cannot be read: canceling statement due to lock timeout, "+held, "public.system_logs cannot be read: canceling statement due to lock timeout, "+held,
-		"public.system_logs cannot be written")
+		"public.system_logs cannot be written: canceling statement due to lock timeout, "+held)
 	if run := s.dispatch("3 06:00"); run == "" {
 		t.Error("the next tick starts no run")
 	}
@@ -307,5 +315,112 @@ func (tdb *testDatabase) testLockedLogs(t *testing.T) {
 	s.watch("3 06:01")
 	if state := one[string](t, s.owner, `select string_agg(state, ' ' order by due_at) from auto_backup.runs where backup = $1`, s.backup); state != "succeeded requested" {
 		t.Errorf("after the lock the runs are %s", state)
+	}
+}
+
+// testLockedRows proves that where the watchdog may read but not write, because of
+// another session's lock on a table or on a row, it says what it could not write and who
+// holds the lock, and writes it at a later tick where that is still of use.
+func (tdb *testDatabase) testLockedRows(t *testing.T) {
+	ctx := t.Context()
+	s := tdb.newScenario(t)
+	s.change(installed, retrySetting("attempts", 0))
+	defer s.patience("300ms")()
+	// A reader began earlier, and holds nothing up.
+	reader, err := tdb.admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Rollback(ctx) }()
+	if _, err := reader.Exec(ctx, `select from public.backup_logs, public.system_logs, auto_backup.runs, auto_backup.incidents limit 1`); err != nil {
+		t.Fatal(err)
+	}
+	// watch is a tick while another session has a lock.
+	watch := func(at, lock string, problems ...string) {
+		t.Helper()
+		tx, err := tdb.admin.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(ctx) }()
+		if _, err := tx.Exec(ctx, `set local application_name = 'migration'; `+lock); err != nil {
+			t.Fatal(err)
+		}
+		for i, problem := range problems {
+			problems[i] = strings.NewReplacer(
+				"timeout", "canceling statement due to lock timeout",
+				"process", fmt.Sprintf("process %d", tx.Conn().PgConn().PID()),
+			).Replace(problem) + " (role supabase_admin, migration, idle in transaction, since "
+		}
+		s.watch(at, problems...)
+	}
+	const rows, table = ": timeout, where process has locked rows", ": timeout, which process has locked"
+
+	s.claim(s.dispatch("2 06:00"))
+	// Behind the reader somebody waits for the whole table, and everybody else behind them.
+	waiting, err := tdb.admin.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Release()
+	pid, ended := waiting.Conn().PgConn().PID(), make(chan error, 1)
+	go func() {
+		_, err := waiting.Exec(ctx, `truncate public.system_logs`)
+		ended <- err
+	}()
+	for !one[bool](t, s.admin, `select exists (select from pg_locks where pid = $1 and not granted)`, pid) {
+		select {
+		case err := <-ended:
+			t.Fatalf("nothing is waited for: %v", err)
+		default:
+		}
+	}
+	s.watch("2 06:10", fmt.Sprintf("public.system_logs cannot be read: canceling statement due to lock timeout, which process %d is about to lock (role supabase_admin, ", pid))
+	one[bool](t, s.admin, `select pg_cancel_backend($1)`, pid)
+	if err := <-ended; err == nil {
+		t.Error("the wait has ended by itself")
+	}
+
+	watch("2 06:20", `select from auto_backup.runs for update`, "collect"+rows)
+	watch("2 06:30", `select from public.backup_logs for update; lock table public.system_logs in share mode`,
+		"public.backup_logs cannot be written"+rows, "public.system_logs cannot be written"+table)
+	s.want(
+		"run 2 06:00 #1 schedule failed interrupted log:- alert:pending",
+		"incident failed 2 06:00 interrupted sent by watchdog calls:1",
+		"backup_logs iniciado false 0",
+		"unsent run #1",
+		"unsent alert",
+	)
+	watch("2 06:40", `lock table public.system_logs in share mode`, "public.system_logs cannot be written"+table)
+	s.watch("2 06:50")
+	s.answerAlert(delivered())
+	watch("2 07:00", `select from auto_backup.incidents for update`, "alerts"+rows)
+	watch("2 07:10", `select from public.system_logs for update`, "public.system_logs cannot be written"+rows)
+	s.want(
+		"run 2 06:00 #1 schedule failed interrupted log:watchdog alert:delivered",
+		"incident failed 2 06:00 interrupted delivered by watchdog calls:1",
+		"backup_logs interrompido false 0",
+		"system_logs auto_backup_error interrupted by watchdog alert:pending",
+		"unsent run #1",
+	)
+
+	// Every role that may delete from pg_net's queue can lock it.
+	queue, err := tdb.admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = queue.Rollback(ctx) }()
+	if _, err := queue.Exec(ctx, `lock table net.http_request_queue in share mode`); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := tdb.owner.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	_, err = tx.Exec(ctx, `set local lock_timeout = '300ms'; select auto_backup.post('`+s.backup+`', '{}', 1000)`)
+	var refused *pgconn.PgError
+	if want := fmt.Sprintf("auto_backup: net.http_request_queue cannot be written: canceling statement due to lock timeout, which process %d has locked (role supabase_admin, ", queue.Conn().PgConn().PID()); !errors.As(err, &refused) || refused.Code != "55P03" || !strings.HasPrefix(refused.Message, want) {
+		t.Errorf("a request that cannot be queued says %v, want %q", err, want)
 	}
 }

@@ -1572,6 +1572,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("lines", tdb.testSharedLines)
 	t.Run("codes of others", tdb.testForeignCodes)
 	t.Run("locked logs", tdb.testLockedLogs)
+	t.Run("locked rows", tdb.testLockedRows)
 	t.Run("floods", tdb.testFloods)
 	t.Run("a clock that was wrong", tdb.testFutureRuns)
 	t.Run("an open run of a wrong clock", tdb.testOpenRunOfTheFuture)

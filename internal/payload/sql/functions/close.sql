@@ -66,7 +66,9 @@ begin
             ));
         exception
             when others then
-                problems := problems || to_jsonb('public.backup_logs cannot be written: ' || auto_backup.plain(sqlerrm));
+                problems := problems || to_jsonb(
+                    'public.backup_logs cannot be written: ' || auto_backup.plain(sqlerrm) || auto_backup.locked_by('public.backup_logs', sqlstate)
+                );
         end;
     end if;
 

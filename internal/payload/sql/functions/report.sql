@@ -14,6 +14,6 @@ begin
     return null;
 exception
     when others then
-        return 'public.system_logs cannot be written: ' || auto_backup.plain(sqlerrm);
+        return 'public.system_logs cannot be written: ' || auto_backup.plain(sqlerrm) || auto_backup.locked_by('public.system_logs', sqlstate);
 end
 $body$;

@@ -23,5 +23,9 @@ begin
         'url', request.url, 'headers', request.headers, 'body', request.body,
         'timeout_milliseconds', request.timeout_milliseconds
     ));
+exception
+    when lock_not_available then
+        raise exception 'auto_backup: net.http_request_queue cannot be written: %', sqlerrm || auto_backup.locked_by('net.http_request_queue', sqlstate)
+        using errcode = sqlstate;
 end
 $body$;

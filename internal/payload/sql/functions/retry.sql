@@ -57,7 +57,7 @@ begin
                 );
             exception
                 when others then
-                    problems := problems || to_jsonb('the unsent request cannot be withdrawn: ' || auto_backup.plain(sqlerrm));
+                    problems := problems || to_jsonb('the unsent request cannot be withdrawn: ' || auto_backup.plain(sqlerrm) || auto_backup.locked_by('net.http_request_queue', sqlstate));
             end;
         end if;
         started := auto_backup.launch(retry.backup, plan.key, 'retry', last.due_at, last.attempt + 1, retry.at);

@@ -16,6 +16,7 @@ declare
     pruned_at timestamptz;
     done jsonb;
     problems jsonb := '[]';
+    context text; -- names the table of a row that is locked
     future integer;
     began constant timestamptz := clock_timestamp();
     patience constant interval := interval '60 seconds';
@@ -58,7 +59,11 @@ begin
             end if;
         exception
             when others then
-                problems := problems || to_jsonb(part || ': ' || auto_backup.plain(sqlerrm));
+                get stacked diagnostics context = pg_exception_context;
+                problems := problems || to_jsonb(
+                    part || ': ' || auto_backup.plain(sqlerrm)
+                    || auto_backup.locked_by('auto_backup.' || substring(context from 'tuple .* in relation "(\w+)"'), sqlstate)
+                );
         end;
         if part = 'overdue' then
             -- Usually there is no open incident and nothing to delete.
