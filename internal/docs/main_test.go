@@ -72,14 +72,9 @@ func prepare(ctx context.Context, dir string) (*tools, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := programs.CommandContext(ctx, terraform, "version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s version: %w", terraform, err)
-	}
-	product, number, _ := strings.Cut(strings.SplitN(string(out), "\n", 2)[0], " v")
-	p := &tools{openTofu: product == "OpenTofu", dir: dir, settings: filepath.Join(dir, "terraform.rc")}
-	if p.version, err = version.NewVersion(strings.TrimSpace(number)); err != nil {
-		return nil, fmt.Errorf("%s version: %w", terraform, err)
+	p := &tools{dir: dir, settings: filepath.Join(dir, "terraform.rc")}
+	if p.version, p.openTofu, err = stack.TerraformVersion(ctx, terraform); err != nil {
+		return nil, err
 	}
 	// Guides call the program terraform.
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o700); err != nil {

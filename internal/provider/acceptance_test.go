@@ -54,6 +54,16 @@ func needTerraform(t *testing.T) {
 	}
 }
 
+// needOpenTofu is needTerraform and reports whether OpenTofu was chosen for it.
+func needOpenTofu(t *testing.T) bool {
+	t.Helper()
+	needTerraform(t)
+	return openTofu
+}
+
+// openTofu is what needOpenTofu reports.
+var openTofu bool
+
 // chooseTerraform chooses the Terraform of the acceptance tests, as the demo
 // does, when the first of them asks for it.
 var chooseTerraform = sync.OnceValue(func() error {
@@ -61,8 +71,7 @@ var chooseTerraform = sync.OnceValue(func() error {
 	if err != nil {
 		return fmt.Errorf("find Terraform: %w", err)
 	}
-	openTofu, err := stack.OpenTofu(context.Background(), terraform)
-	if err != nil {
+	if _, openTofu, err = stack.TerraformVersion(context.Background(), terraform); err != nil {
 		return err
 	}
 	if openTofu {

@@ -53,8 +53,8 @@ func TestEnvironmentDatabase(t *testing.T) {
 // TestDatabaseOfBlock proves with Terraform itself over which way the SQL of each of
 // several provider blocks goes, in one environment with a database URL: a block with
 // `database_url = ""` uses no connection, one with a URL its own, two blocks with the
-// same arguments, such as instances of OpenTofu's for_each, the same database, and one
-// without the argument the environment's. Each backup is where its block says.
+// same arguments the same database, and one without the argument the environment's.
+// Each backup is where its block says.
 func TestDatabaseOfBlock(t *testing.T) {
 	t.Parallel()
 	one, two := start(t, stack.Options{Articles: 1}), start(t, stack.Options{Articles: 1})
@@ -105,6 +105,78 @@ func TestDatabaseOfBlock(t *testing.T) {
 		t.Errorf("a block without a URL has made %d connections", made-before)
 	}
 	c.run(0, destroyNow...)
+}
+
+// TestProviderForEach proves with OpenTofu itself that the blocks of one `provider`
+// with `for_each` serve each project with its own database: the environment's URL is
+// used by the block of the environment's project alone, `database_url = ""` switches it
+// off there too, and each backup is planned, kept and removed where it is. Terraform
+// has no such blocks; TestDatabaseOfBlock says the same of blocks with an alias.
+func TestProviderForEach(t *testing.T) {
+	if !needOpenTofu(t) {
+		t.Skip("Terraform has no `for_each` in a provider block")
+	}
+	t.Parallel()
+	one, two := start(t, stack.Options{Articles: 1}), start(t, stack.Options{Articles: 1})
+	toOne, toTwo := one.proxied(), two.proxied()
+	attributes := func(p *project) string {
+		return fmt.Sprintf("{ access_token = %q, project_ref = %q, api_url = %q, project_url = %q }", p.AccessToken, p.ProjectRef, p.APIURL, p.ProjectURL)
+	}
+	config := required + fmt.Sprintf(`
+		variable "database_url" {
+			type    = string
+			default = null
+		}
+		locals {
+			projects = { one = %s, two = %s }
+		}
+		provider "aimindset" {
+			for_each     = local.projects
+			alias        = "of"
+			access_token = each.value.access_token
+			project_ref  = each.value.project_ref
+			api_url      = each.value.api_url
+			project_url  = each.value.project_url
+			database_url = var.database_url
+		}
+		resource "aimindset_auto_backup" "this" {
+			for_each = local.projects
+			provider = aimindset.of[each.key]
+			name     = "${each.key}-backup"
+			verify   = "none"
+		}`, attributes(one), attributes(two))
+	c := newCLI(t, config, append(one.Environ(), "SUPABASE_DB_URL="+toOne.URL)...)
+	noChanges := []string{"plan", "-detailed-exitcode", "-no-color"}
+
+	c.run(0, applyNow...)
+	for p, want := range map[*project]string{one: "one-backup", two: "two-backup"} {
+		if got := p.value("select string_agg(backup, ', ') from auto_backup.settings"); got != want {
+			t.Errorf("project %s has the backups %q, want %q", p.ProjectRef, got, want)
+		}
+	}
+	made, _ := toOne.Counts()
+	if made == 0 {
+		t.Error("the block of the environment's project has not used the environment's URL")
+	}
+	c.run(0, append(noChanges, "-var=database_url=")...)
+	if after, _ := toOne.Counts(); after > made {
+		t.Errorf("with an empty URL the blocks have made %d connections", after-made)
+	}
+	c.runWith([]string{"SUPABASE_DB_URL="}, 0, noChanges...)
+	// One URL for all blocks is the database of one of them only.
+	out := c.run(1, "plan", "-no-color", "-var=database_url="+strings.Replace(toTwo.URL, "postgres:", "postgres."+two.ProjectRef+":", 1))
+	if !strings.Contains(strings.Join(strings.Fields(out), " "), "The database URL is that of project") {
+		t.Errorf("one URL for both projects: %s", out)
+	}
+	c.run(0, destroyNow...)
+	for _, p := range []*project{one, two} {
+		if got := p.value("select count(*) from cron.job where jobname like '%-backup-%'"); got != "0" {
+			t.Errorf("project %s has %s jobs left", p.ProjectRef, got)
+		}
+	}
+	if made, _ := toTwo.Counts(); made > 0 {
+		t.Errorf("the environment's URL is another project's, and %d connections were made for it", made)
+	}
 }
 
 // TestServersInOneProcess proves that several provider servers in one process, two of
@@ -196,6 +268,34 @@ func TestWrongDatabase(t *testing.T) {
 				}},
 			})
 		})
+	}
+}
+
+// TestDatabaseWithoutSQLToken proves what a token that may not run SQL is good for
+// beside a database URL. There is nothing to compare the database with, so a URL that
+// names no project is refused before anything is written, and one that names the
+// project serves the whole life of a backup.
+func TestDatabaseWithoutSQLToken(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 1})
+	pooler, err := p.StartPooler(t.Context(), stack.TransactionMode, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.forbid(func(_, path string) bool { return strings.Contains(path, "/database/query") })
+	c := newCLI(t, required+p.configAs(p.AccessToken, pooler.DatabaseURL, ""))
+	c.says(c.run(1, applyNow...), "database_url", "could not be compared with the one of project "+p.ProjectRef, "the access token may not run SQL there", "Or use a URL that names the project")
+	if left := p.traces("auto-backup"); len(left) > 0 {
+		t.Errorf("the project was changed: %v", left)
+	}
+	c.configure(required + p.configAs(p.AccessToken, pooler.TenantURL, ""))
+	c.run(0, applyNow...)
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+	c.run(0, "state", "rm", address)
+	c.run(0, "import", "-no-color", address, p.ProjectRef+"/auto-backup")
+	c.run(0, destroyNow...)
+	if left := p.traces("auto-backup"); len(left) > 0 {
+		t.Errorf("the destroy left %v", left)
 	}
 }
 

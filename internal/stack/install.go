@@ -85,14 +85,26 @@ func Terraform(ctx context.Context) (path string, err error) {
 	return cachedTerraform(ctx, filepath.Join(cache, "terraform-provider-aimindset"))
 }
 
-// OpenTofu reports whether a program that Terraform returned is OpenTofu, which has its
-// own registry of providers.
-func OpenTofu(ctx context.Context, path string) (bool, error) {
+// TerraformVersion returns the version of a program that Terraform returned, and whether
+// it is OpenTofu, which has its own registry of providers.
+func TerraformVersion(ctx context.Context, path string) (_ *version.Version, openTofu bool, err error) {
 	output, err := exec.CommandContext(ctx, path, "version").Output()
 	if err != nil {
-		return false, fmt.Errorf("%s version: %w", path, err)
+		return nil, false, fmt.Errorf("%s version: %w", path, err)
 	}
-	return bytes.HasPrefix(output, []byte("OpenTofu ")), nil
+	// Warnings about the CLI's configuration come first.
+	for line := range strings.Lines(string(output)) {
+		product, number, found := strings.Cut(strings.TrimSpace(line), " v")
+		if !found || product != "Terraform" && product != "OpenTofu" {
+			continue
+		}
+		v, err := version.NewVersion(number)
+		if err != nil {
+			return nil, false, fmt.Errorf("%s version: %w", path, err)
+		}
+		return v, product == "OpenTofu", nil
+	}
+	return nil, false, fmt.Errorf("%s version printed no version of Terraform or OpenTofu:\n%s", path, output)
 }
 
 // cachedTerraform returns the program in a directory, and fetches it if need be.

@@ -3,6 +3,7 @@ package stack
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -424,10 +425,16 @@ func TestTerraform(t *testing.T) {
 	if path, err := Terraform(t.Context()); err != nil || path != filepath.Join(m.dir, "bin", "terraform") {
 		t.Errorf("on PATH: %q, %v", path, err)
 	}
-	m.write("bin/tofu", "#!/bin/sh\necho 'OpenTofu v1.11.0'\n", 0o755)
-	for program, want := range map[string]bool{"terraform": false, "tofu": true} {
-		if is, err := OpenTofu(t.Context(), filepath.Join(m.dir, "bin", program)); err != nil || is != want {
-			t.Errorf("%s is OpenTofu: %t, %v", program, is, err)
+	for said, want := range map[string]string{
+		"Terraform v1.11.4\non linux_amd64": "1.11.4 false",
+		"OpenTofu v1.11.0":                  "1.11.0 true",
+		"\nWarning: Unable to open CLI configuration file\n\nOpenTofu v1.12.6-dev": "1.12.6-dev true",
+		"Pulumi v3.0.0": "<nil> false",
+	} {
+		m.write("bin/program", "#!/bin/sh\ncat <<'end'\n"+said+"\nend\n", 0o755)
+		v, openTofu, err := TerraformVersion(t.Context(), filepath.Join(m.dir, "bin", "program"))
+		if got := fmt.Sprint(v, openTofu); got != want || (err != nil) != (v == nil) {
+			t.Errorf("the version of %q is %s, want %s, error %v", said, got, want, err)
 		}
 	}
 	m.write("bin/terraform", "#!/bin/sh\necho 'Terraform v1.5.7'\n", 0o755)

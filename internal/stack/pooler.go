@@ -24,11 +24,15 @@ const (
 )
 
 // Pooler is a real PgBouncer in front of a stack's database. It is a stand-in for
-// Supavisor, which has the same protocol on both sides. It leaves out what only
-// Supavisor has: tenants in user names, and its own error messages.
+// Supavisor, which has the same protocol on both sides. It leaves out Supavisor's own
+// error messages.
 type Pooler struct {
-	// DatabaseURL connects as postgres through the pooler.
+	// DatabaseURL connects as postgres through the pooler. It names no project, as a URL
+	// to a pooler of one's own does not.
 	DatabaseURL string
+	// TenantURL does the same with the user of Supabase's poolers, which names the
+	// project: postgres.<ref>.
+	TenantURL string
 
 	process *process
 }
@@ -51,7 +55,7 @@ func (s *Stack) StartPooler(ctx context.Context, mode PoolMode, size int) (_ *Po
 	}
 	settings := fmt.Sprintf(`
 [databases]
-postgres = host=127.0.0.1 port=%d dbname=postgres
+postgres = host=127.0.0.1 port=%d dbname=postgres user=postgres password=%s
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
@@ -62,10 +66,11 @@ pool_mode = %s
 default_pool_size = %d
 max_client_conn = 50
 logfile = %s
-`, c.port, port, filepath.Join(dir, "users"), mode, size, filepath.Join(dir, "log"))
+`, c.port, c.password("postgres"), port, filepath.Join(dir, "users"), mode, size, filepath.Join(dir, "log"))
+	tenant := "postgres." + s.ProjectRef
 	for name, content := range map[string]string{
 		"pgbouncer.ini": settings,
-		"users":         fmt.Sprintf("%q %q\n", "postgres", c.password("postgres")),
+		"users":         fmt.Sprintf("%q %[2]q\n%[3]q %[2]q\n", "postgres", c.password("postgres"), tenant),
 	} {
 		file := filepath.Join(dir, name)
 		if err := errors.Join(os.WriteFile(file, []byte(content), 0o600), c.chown(file)); err != nil {
@@ -88,6 +93,8 @@ logfile = %s
 	}
 	u.Host = address
 	p.DatabaseURL = u.String()
+	u.User = url.UserPassword(tenant, c.password("postgres"))
+	p.TenantURL = u.String()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for {
