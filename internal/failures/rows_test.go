@@ -866,7 +866,7 @@ func rows() []row {
 			broken: both(unauthorized, func(s *site) { s.sql(`delete from vault.secrets where name = $1`, s.name.VaultAlertKey()) }),
 		},
 		{
-			cause: "The alert function refuses the backup function (401), but not the watchdog", todo: "Keep a legacy key active, or disable `verify_jwt` for `alert-processor`.",
+			cause: "The alert function refuses the backup function (401), but not the watchdog", todo: "Make sure that the project's secret key is active, or disable `verify_jwt` for `alert-processor`.",
 			status: "`failing`: `rpc_http`",
 			wanted: outcome{reported("rpc_http").runs, failedRows, byWatchdog},
 			broken: both(failing, func(s *site) {

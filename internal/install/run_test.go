@@ -413,6 +413,9 @@ func TestProbeShowsOtherKeys(t *testing.T) {
 		broken  = `{"answer": {"status": 500, "content": "{\"code\": \"probe_failed\", \"message\": \"m\"}", "ours": true}}`
 		unkeyed = `{"answer": {"status": 401, "error_code": "UNAUTHORIZED_NO_AUTH_HEADER"}}`
 		wrong   = `{"answer": {"status": 401, "error_code": "UNAUTHORIZED_LEGACY_JWT"}}`
+		own     = `{"answer": {"status": 401, "content": "{\"code\": \"unauthorized\"}"}}`
+		late    = `{"answer": {"status": 401, "content": "{\"code\": \"request_expired\"}"}}`
+		html    = `{"answer": {"status": 401, "content": "<html>"}}`
 		token   = `{"answer": {"status": 401, "content": "{\"code\": \"unauthorized\"}", "ours": true}}`
 	)
 	for name, c := range map[string]struct {
@@ -427,6 +430,9 @@ func TestProbeShowsOtherKeys(t *testing.T) {
 		"none of three":                  {ways: []string{unkeyed, wrong, wrong}, says: "NO_AUTH_HEADER", probes: 4},
 		"the second way reaches it":      {ways: []string{unkeyed, broken, success}, says: "the function runs, but m", probes: 2},
 		"the function refuses the token": {ways: []string{token, success}, says: codes.Lookup("unauthorized", "").Clause(), probes: 1},
+		"an own function refuses it":     {ways: []string{own, success}, says: "HTTP 401 unauthorized", probes: 1},
+		"an own function, too late":      {ways: []string{late, success}, says: "HTTP 401 request_expired", probes: 1},
+		"a gateway without a code":       {ways: []string{html, success}, probes: 2},
 		"self-hosted":                    {ways: []string{unkeyed, success}, selfHosted: true, says: "NO_AUTH_HEADER", probes: 1},
 	} {
 		t.Run(name, func(t *testing.T) {

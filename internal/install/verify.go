@@ -190,7 +190,11 @@ func (r response) unanswered(request int64) string {
 // refused reports whether the request did not reach the function, because the gateway
 // wants other keys.
 func (a httpAnswer) refused() bool {
-	return a.Status != nil && *a.Status == http.StatusUnauthorized && !a.Ours
+	var body struct{ Code any }
+	_ = json.Unmarshal([]byte(a.Content), &body) // a gateway need not answer in JSON
+	// A function of the user's own refuses a signature with these codes.
+	byFunction := a.ErrorCode == "" && (body.Code == "unauthorized" || body.Code == "request_expired")
+	return a.Status != nil && *a.Status == http.StatusUnauthorized && !a.Ours && !byFunction
 }
 
 // failure explains why the response does not verify the installation, and what to

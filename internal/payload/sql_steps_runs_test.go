@@ -168,6 +168,18 @@ var collectSteps = []step{
 		runStates, "failed http_401 log:watchdog end:2 06:00",
 	},
 	{
+		"refused by a function of the user's own",
+		refusedRun("{}") + `
+		update net._http_response set headers = '{}', content = '{"success":false,"code":"unauthorized"}' where id = -8500 - (substr('$B', 6)::bigint)`,
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00",
+	},
+	{
+		"refused as too late by a function of the user's own",
+		refusedRun("{}") + `
+		update net._http_response set headers = '{}', content = '{"success":false,"code":"request_expired"}' where id = -8500 - (substr('$B', 6)::bigint)`,
+		`select auto_backup.collect('$B', '2 06:10Z')::text`, `{"failed": 1}`, runStates, "failed http_401 log:watchdog end:2 06:00",
+	},
+	{
 		"refused, but the run was claimed",
 		refusedRun("{}") + "\n" + rowOf("false", "Backup automático iniciado"),
 		`select auto_backup.collect('$B', '2 06:05Z')::text`, `{"under_way": 1}`, runStates, "running",

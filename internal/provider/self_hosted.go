@@ -77,7 +77,7 @@ func selfHostedAttribute() schema.Attribute {
 			},
 			"anon_key": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "The project's `anon` key or a publishable key, with which the database calls the alert function. It is public by design. Default: the environment variable `" + envAnonKey + "`, unless the environment is for a project of the platform (`" + envProjectRef + "`).",
+				MarkdownDescription: "The key with which the database calls the alert function: a publishable key, or the legacy `anon` key, which is a JWT. A publishable key is sent as `apikey`, an `anon` key as `apikey` and as bearer token. A runtime that checks JWTs accepts only the latter. Both are public by design. Default: the environment variable `" + envAnonKey + "`, unless the environment is for a project of the platform (`" + envProjectRef + "`).",
 			},
 			"verify_jwt": schema.BoolAttribute{
 				Optional:            true,

@@ -1,14 +1,17 @@
-// The project's API, called with the key that Supabase gives to every function.
+// The project's API, called with the keys that Supabase gives to every function: the
+// secret key and, where that is refused or missing, the legacy one.
 
 type Row = Record<string, unknown>;
 
 export class Project {
   #url = Deno.env.get("SUPABASE_URL") + "/rest/v1/";
-  #key: string;
+  #keys: string[];
 
   constructor() {
-    const keys = JSON.parse(Deno.env.get("SUPABASE_SECRET_KEYS") ?? "{}");
-    this.#key = keys.default ?? Deno.env.get("SUPABASE_SERVICE_ROLE_KEY");
+    const secret = JSON.parse(Deno.env.get("SUPABASE_SECRET_KEYS") ?? "{}");
+    const legacy = Deno.env.get("SUPABASE_SERVICE_ROLE_KEY");
+    this.#keys = [secret.default ?? Object.values(secret)[0], legacy].filter((key) => key);
+    if (this.#keys.length === 0) throw new Error("the environment has no key of the project");
   }
 
   async canRead(table: string): Promise<boolean> {
@@ -35,19 +38,28 @@ export class Project {
     return await answer.json();
   }
 
-  #send(method: string, path: string, body?: Row): Promise<Response> {
-    const headers: Record<string, string> = {
-      apikey: this.#key,
-      "Content-Type": "application/json",
-    };
-    // New secret keys are not JWTs: they are sent only as apikey.
-    if (this.#key.startsWith("eyJ")) headers.Authorization = `Bearer ${this.#key}`;
-    return fetch(this.#url + path, {
-      method,
-      headers,
-      body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(100_000),
-    });
+  // Sends a request with one key and, if that is refused (401), which has no effect, with
+  // the next one. The first refusal says more than the last.
+  async #send(method: string, path: string, body?: Row): Promise<Response> {
+    const signal = AbortSignal.timeout(100_000);
+    let refusal: Response | undefined;
+    for (const key of this.#keys) {
+      const headers: Record<string, string> = { apikey: key, "Content-Type": "application/json" };
+      // Secret keys are not JWTs: they are sent only as apikey.
+      if (key.startsWith("eyJ")) headers.Authorization = `Bearer ${key}`;
+      const answer = await fetch(this.#url + path, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        signal,
+      });
+      if (answer.status !== 401) {
+        this.#keys = [key, ...this.#keys.filter((other) => other !== key)];
+        return answer;
+      }
+      refusal ??= answer;
+    }
+    return refusal!;
   }
 }
 

@@ -170,9 +170,13 @@ begin
             end,
             'error', concat_ws(', ', 'HTTP ' || status, judge.answer ->> 'code')
         )
-        -- Without the log nobody knows whether the run was claimed.
         || case
-            when status = 401 and not coalesce((judge.answer ->> 'ours')::boolean, false) and judge.readable then '{"refused": true}'::jsonb
+            when status = 401 and not coalesce((judge.answer ->> 'ours')::boolean, false)
+                -- A function of the user's own refuses a signature with these codes.
+                and coalesce(judge.answer ->> 'code', '') not in ('unauthorized', 'request_expired')
+                -- Without the log nobody knows whether the run was claimed.
+                and judge.readable
+                then '{"refused": true}'::jsonb
             else '{}'
         end;
     end if;
