@@ -187,7 +187,7 @@ func byForgedAPI() (list []attack) {
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = io.WriteString(w, body)
 			})
-			service := install.NewService(s.stack.ProjectRef, client, postgres.OverAPI(endpoint{client, s.stack.ProjectRef}))
+			service := install.NewService(s.stack.ProjectRef, client, postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: s.stack.ProjectRef}))
 			if _, err := service.Observe(s.ctx, name, backup.Known{}); err == nil {
 				return fmt.Errorf("%s is believed", body)
 			}

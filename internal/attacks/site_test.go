@@ -115,20 +115,10 @@ func (s *site) close() error {
 	return s.stack.Close()
 }
 
-// endpoint runs SQL through the Management API.
-type endpoint struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
-}
-
 func (s *site) serviceWith(token string) *install.Service {
 	client, err := supabase.New(supabase.Config{BaseURL: s.stack.APIURL, Token: token, UserAgent: "attacks"})
 	s.must(err)
-	return install.NewService(s.stack.ProjectRef, client, postgres.OverAPI(endpoint{client, s.stack.ProjectRef}))
+	return install.NewService(s.stack.ProjectRef, client, postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: s.stack.ProjectRef}))
 }
 
 // settings are those of a backup without configuration, except that there are no

@@ -103,20 +103,10 @@ func newSite(ctx context.Context, project *stack.Stack, name backup.Name, due ti
 	}
 	s := &site{
 		ctx: ctx, gone: map[string]bool{}, stack: project, owner: owner, admin: project.Admin(), name: name, due: due,
-		service: install.NewService(project.ProjectRef, client, postgres.OverAPI(endpoint{client, project.ProjectRef})),
+		service: install.NewService(project.ProjectRef, client, postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: project.ProjectRef})),
 	}
 	err = s.admin.QueryRow(ctx, `select pg_get_functiondef('public.backup_all_data()'::regprocedure)`).Scan(&s.rpc)
 	return s, err
-}
-
-// endpoint runs SQL through the Management API.
-type endpoint struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
 // defaults returns the settings of a backup without configuration.
@@ -212,7 +202,7 @@ func (s *site) ask(at time.Time) (string, health.Status) {
 	}
 	client, err := supabase.New(supabase.Config{BaseURL: s.stack.APIURL, Token: s.stack.ReadOnlyAccessToken, UserAgent: "failures"})
 	s.must(err)
-	service := install.NewService(s.service.Ref, client, postgres.OverAPI(endpoint{client, s.service.Ref}))
+	service := install.NewService(s.service.Ref, client, postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: s.service.Ref}))
 	status, err := health.Read(s.ctx, service, health.Query{
 		ID: backup.ID{ProjectRef: s.service.Ref, Name: s.name}, History: 10, FunctionURL: backup.FunctionURL(s.stack.ProjectURL, s.name.Slug()), At: at,
 	})

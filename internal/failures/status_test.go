@@ -110,7 +110,7 @@ func (s *site) readers(tb testing.TB) map[string]postgres.DB {
 			tb.Error(err)
 		}
 	})
-	return map[string]postgres.DB{"connection": direct, "Management_API": postgres.OverAPI(endpoint{s.reader(tb), s.service.Ref})}
+	return map[string]postgres.DB{"connection": direct, "Management_API": postgres.OverAPI(supabase.ProjectSQL{Client: s.reader(tb), Ref: s.service.Ref})}
 }
 
 // reader returns a client whose token may only read.

@@ -2,7 +2,6 @@ package faults_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,7 +47,7 @@ func (p place) service() (*install.Service, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db := postgres.OverAPI(endpoint{client, p.Ref})
+	db := postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: p.Ref})
 	if p.DatabaseURL != "" {
 		if db, err = postgres.Open(p.DatabaseURL); err != nil {
 			return nil, nil, err
@@ -83,16 +82,6 @@ func (p place) removeSecrets(ctx context.Context, names ...string) error {
 	}
 	defer client.Close()
 	return client.DeleteSecrets(ctx, p.Ref, names)
-}
-
-// endpoint runs SQL through the Management API.
-type endpoint struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
 // An aim is the intended result of an operation.

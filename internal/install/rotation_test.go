@@ -2,8 +2,6 @@ package install_test
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -17,16 +15,6 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
-
-// overAPI runs SQL through the Management API.
-type overAPI struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (e overAPI) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
-}
 
 // steps counts the requests that change a token, and refuses one of them:
 // before it has done its work, or after it, when its answer is lost.
@@ -84,7 +72,7 @@ func TestRotationInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := install.NewService(project.ProjectRef, client, postgres.OverAPI(overAPI{client, project.ProjectRef}))
+	service := install.NewService(project.ProjectRef, client, postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: project.ProjectRef}))
 
 	schedule, err := backup.CompileSchedule("0 3 * * *", nil, "UTC", true, time.Now())
 	if err != nil {

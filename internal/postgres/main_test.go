@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"testing"
@@ -39,16 +38,6 @@ func run(m *testing.M) int {
 	return code
 }
 
-// runner binds a client of the Management API to one project.
-type runner struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (r runner) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return r.client.Query(ctx, r.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
-}
-
 func openDirect(t *testing.T, url string) DB {
 	t.Helper()
 	db, err := Open(url)
@@ -70,7 +59,7 @@ func openAPI(t *testing.T) DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return OverAPI(runner{client, project.ProjectRef})
+	return OverAPI(supabase.ProjectSQL{Client: client, Ref: project.ProjectRef})
 }
 
 // transports are the ways to the same database.

@@ -2,7 +2,6 @@ package provider_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -86,7 +85,7 @@ func (p *project) install() {
 func (p *project) service() *install.Service {
 	p.t.Helper()
 	if !p.isSelfHosted() {
-		return install.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
+		return install.NewService(p.ProjectRef, p.client(), postgres.OverAPI(supabase.ProjectSQL{Client: p.client(), Ref: p.ProjectRef}))
 	}
 	db, err := postgres.Open(p.DatabaseURL)
 	if err != nil {
@@ -95,16 +94,6 @@ func (p *project) service() *install.Service {
 	p.t.Cleanup(func() { _ = db.Close(context.WithoutCancel(p.t.Context())) })
 	files := p.files()
 	return install.NewService(p.ProjectRef, files, db).SelfHosted(files)
-}
-
-// endpoint runs SQL through the Management API.
-type endpoint struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (e endpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }
 
 // backUp lets the daily job tick, as if it were due, waits for the end, and lets

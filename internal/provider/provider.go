@@ -4,7 +4,6 @@ package provider
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -226,7 +225,7 @@ func (p *projects) newService(ref string) (*install.Service, error) {
 	if p.config.SelfHosted != nil {
 		return p.config.SelfHosted.service(p.connections, p.config.Database.URL)
 	}
-	platform := postgres.OverAPI(sqlEndpoint{client: p.client, ref: ref})
+	platform := postgres.OverAPI(supabase.ProjectSQL{Client: p.client, Ref: ref})
 	chosen := p.config.Database
 	if chosen.URL == "" || ref != chosen.Project {
 		return install.NewService(ref, p.client, platform), nil
@@ -274,14 +273,4 @@ func processName() string {
 		host = h
 	}
 	return fmt.Sprintf("%s@%s, process %d", name, host, os.Getpid())
-}
-
-// sqlEndpoint runs SQL in one project through the Management API.
-type sqlEndpoint struct {
-	client *supabase.Client
-	ref    string
-}
-
-func (e sqlEndpoint) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
-	return e.client.Query(ctx, e.ref, supabase.QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
 }

@@ -171,7 +171,7 @@ func TestVerificationSaysWhy(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
 	p.install()
-	s := install.NewService(p.ProjectRef, p.client(), postgres.OverAPI(endpoint{p.client(), p.ProjectRef}))
+	s := install.NewService(p.ProjectRef, p.client(), postgres.OverAPI(supabase.ProjectSQL{Client: p.client(), Ref: p.ProjectRef}))
 	id := backup.ID{ProjectRef: p.ProjectRef, Name: backup.DefaultName}
 	verify := func(wholeBackup bool) error { return s.Verify(t.Context(), id, wholeBackup) }
 	if err := verify(true); err != nil {

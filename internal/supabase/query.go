@@ -26,6 +26,18 @@ type QueryRequest struct {
 	ReadOnly bool
 }
 
+// ProjectSQL runs SQL in the database of one project.
+type ProjectSQL struct {
+	Client *Client
+	Ref    string
+}
+
+// RunSQL runs one statement with the values of $1 and so on, or a script without args; see
+// [Client.Query]. With readOnly it can change nothing.
+func (p ProjectSQL) RunSQL(ctx context.Context, sql string, args []any, readOnly bool) (json.RawMessage, error) {
+	return p.Client.Query(ctx, p.Ref, QueryRequest{SQL: sql, Args: args, ReadOnly: readOnly})
+}
+
 // Query runs SQL and returns a JSON array with an object for each row, of the
 // last statement that returned any.
 //
