@@ -2,6 +2,7 @@ package supabase
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -165,7 +166,7 @@ func (c *Client) DeleteFunction(ctx context.Context, ref, slug string) error {
 	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
 		return client.V1DeleteAFunction(ctx, ref, slug)
 	})
-	if isNotFound(err) && k.arrived {
+	if errors.Is(err, ErrNotFound) && k.arrived {
 		// An attempt whose response was lost has deleted it.
 		return nil
 	}

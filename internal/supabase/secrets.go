@@ -26,8 +26,6 @@ type Secret struct {
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
-
 // ListSecrets lists the secrets of a project, sorted by name, including those of
 // the platform (SUPABASE_...).
 func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) {
@@ -86,7 +84,7 @@ func (c *Client) DeleteSecrets(ctx context.Context, ref string, names []string) 
 		return nil
 	}
 	err := c.deleteSecrets(ctx, ref, names)
-	if !isNotFound(err) {
+	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	// One of them does not exist; whether the others were deleted is not known.
