@@ -495,17 +495,25 @@ func quietly(cmd *exec.Cmd) error {
 	return nil
 }
 
-// installDeno installs what package-lock.json pins, without running scripts of packages:
-// Deno's script would only move the program.
-func (i *installer) installDeno(ctx context.Context, dir string) error {
+// npmInstall installs what a directory's package-lock.json pins, without running scripts
+// of packages.
+func npmInstall(ctx context.Context, dir string) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return fmt.Errorf("it is installed by npm, which comes with Node.js: %w", err)
 	}
-	i.say("installing Deno by npm ci")
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 	cmd.Dir = dir
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("npm ci in %s: %w\n%s", dir, err, bytes.TrimSpace(output))
+	}
+	return nil
+}
+
+// installDeno installs the pinned Deno. Its package's script would only move the program.
+func (i *installer) installDeno(ctx context.Context, dir string) error {
+	i.say("installing Deno by npm ci")
+	if err := npmInstall(ctx, dir); err != nil {
+		return err
 	}
 	programs, err := filepath.Glob(filepath.Join(dir, "node_modules", "@deno", "*", "deno"))
 	if err != nil {

@@ -28,8 +28,9 @@ import (
 
 // management is a stand-in for the parts of the Management API
 // (https://api.supabase.com) about functions, secrets, SQL, API keys, the project, its
-// pooler, its health and the login roles of the CLI. Statuses, headers and bodies are those recorded from the real
-// API, or else those of its OpenAPI description.
+// pooler, its health and the login roles of the CLI. Statuses, headers and bodies are
+// those recorded from the real API, or else those of its OpenAPI description. SQL is run
+// by the real service behind the API; see postgresMeta.
 //
 // It leaves out: every other endpoint, OAuth, branches, creating API keys, the
 // tighter limits of a few endpoints, eszip uploads, and the quota of SQL time.
@@ -829,7 +830,7 @@ func (m *management) runQuery(w http.ResponseWriter, r *http.Request, body query
 		role = "supabase_read_only_user"
 	}
 	// The query continues when the caller has gone.
-	rows, err := runQuery(context.WithoutCancel(r.Context()), m.databaseURL(role), body.Query, body.Parameters)
+	rows, err := sqlService.query(context.WithoutCancel(r.Context()), m.databaseURL(role), body)
 	if err != nil {
 		return err
 	}

@@ -666,7 +666,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("down: %+v", rows)
 	}
 	got = send(t, http.MethodPost, project+"/database/query", `{"query":"select 1"}`, "Authorization", "Bearer "+shared(t).AccessToken)
-	if got.status != 544 || message(t, got) == "" {
+	if got.status != 400 || message(t, got) != "Failed to run sql query: connect ECONNREFUSED 127.0.0.1:1" {
 		t.Errorf("a query: %d %s", got.status, got.body)
 	}
 }

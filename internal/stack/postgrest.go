@@ -1041,3 +1041,12 @@ func (q *tableQuery) check(ctx context.Context, s *session, method string) error
 	}
 	return nil
 }
+
+// jsonText returns a string as JSON, without the escapes for HTML.
+func jsonText(s string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s)
+	return bytes.TrimRight(b.Bytes(), "\n")
+}

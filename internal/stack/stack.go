@@ -181,7 +181,12 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	if opts.CLIStack && (!opts.SelfHosted || opts.VerifyJWT) {
 		return nil, errors.New("a stack of the CLI is a self-hosted project whose supabase/config.toml says which functions require a JWT")
 	}
-	if err := newInstaller(nil).missing(opts.Parts); err != nil {
+	err = newInstaller(nil).missing(opts.Parts)
+	if opts.Parts&Database != 0 && !opts.SelfHosted {
+		_, missing := findMeta(metaDir())
+		err = errors.Join(err, missing)
+	}
+	if err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "aimindset-stack-")
@@ -268,7 +273,7 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 		case <-life.Done():
 		}
 	}()
-	_, _ = fmt.Fprintf(s.log, "stack of project %s started in %.1f s\n", s.ProjectRef, time.Since(begin).Seconds())
+	_, _ = fmt.Fprintf(s.log, "stack of project %s started in %.1f s%s\n", s.ProjectRef, time.Since(begin).Seconds(), s.sqlEndpoint())
 	return s, nil
 }
 
@@ -643,8 +648,17 @@ func (s *Stack) StartNetWorker(ctx context.Context) error {
 	return errors.Join(s.netErr, s.net.start(ctx))
 }
 
-// Software says which PostgreSQL runs and which of its parts are real, for a log.
-func (s *Stack) Software() string { return s.cluster.software() }
+// Software says which PostgreSQL runs, which of its parts are real, and what runs the SQL
+// of the Management API, for a log.
+func (s *Stack) Software() string { return s.cluster.software() + s.sqlEndpoint() }
+
+// sqlEndpoint says what runs the SQL of the Management API, if there is one.
+func (s *Stack) sqlEndpoint() string {
+	if s.management == nil || s.cluster == nil {
+		return ""
+	}
+	return "; its SQL endpoint is the real postgres-meta " + MetaVersion
+}
 
 // RemoveFunction removes a function without the Management API and its log.
 func (s *Stack) RemoveFunction(slug string) { s.store.remove(slug) }

@@ -316,8 +316,8 @@ func processesNaming(t *testing.T, dir string) []string {
 	return found
 }
 
-// holdStack starts a stack and a function's process, says where, and waits to be
-// killed.
+// holdStack starts a stack, a function's process and the service for SQL, says where, and
+// waits to be killed.
 func holdStack() int {
 	s, err := Start(context.Background(), Options{Articles: 1})
 	if err != nil {
@@ -336,7 +336,11 @@ func holdStack() int {
 		return 1
 	}
 	_ = response.Body.Close()
-	fmt.Println(s.dir)
+	if _, err := sqlService.query(context.Background(), s.DatabaseURL, queryBody{Query: "select 1"}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(s.dir, sqlService.running.url)
 	select {}
 }
 
@@ -355,7 +359,7 @@ func TestNothingOutlivesItsProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, readErr := bufio.NewReader(stdout).ReadString('\n')
-	dir := strings.TrimSpace(line)
+	dir, service, _ := strings.Cut(strings.TrimSpace(line), " ")
 	var before []string
 	if dir != "" {
 		before = processesNaming(t, dir)
@@ -365,13 +369,13 @@ func TestNothingOutlivesItsProcess(t *testing.T) {
 	if readErr != nil || dir == "" {
 		t.Fatalf("the stack did not start: %v", readErr)
 	}
-	if !slices.ContainsFunc(before, func(line string) bool { return strings.Contains(line, "main.ts") }) ||
+	if service == "" || !slices.ContainsFunc(before, func(line string) bool { return strings.Contains(line, "main.ts") }) ||
 		!slices.ContainsFunc(before, func(line string) bool { return strings.Contains(line, "postgres") }) {
 		t.Fatalf("not running before the kill: %q", before)
 	}
 	eventually(t, "processes and directory are gone", func() bool {
 		_, err := os.Stat(dir)
-		return errors.Is(err, fs.ErrNotExist) && len(processesNaming(t, dir)) == 0
+		return errors.Is(err, fs.ErrNotExist) && len(processesNaming(t, dir)) == 0 && !listens(t, service)
 	})
 }
 

@@ -57,9 +57,7 @@ func InstallCLI(ctx context.Context, log io.Writer) error {
 		return nil
 	}
 	_, _ = fmt.Fprintln(log, "installing the Supabase CLI by npm ci")
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	cmd.Dir = dir
-	if err := quietly(cmd); err != nil {
+	if err := npmInstall(ctx, dir); err != nil {
 		return fmt.Errorf("installing the Supabase CLI in %s: %w", dir, err)
 	}
 	for version := range cliPrograms {
