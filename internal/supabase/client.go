@@ -27,6 +27,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/guard"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/ratelimit"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/redact"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/sqlfailure"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -379,12 +380,14 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		return true, nil
 	}
 	status := response.StatusCode
-	if status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests {
-		return false, nil
-	}
 	message, _ := messageOf(peek(response))
+	database := sqlfailure.None
 	if k.sql {
-		message = parseSQLError(message).message
+		database = sqlfailure.TroubleOf(status, message)
+		message = sqlfailure.Parse(message).Message
+	}
+	if database == sqlfailure.None && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests {
+		return false, nil
 	}
 	k.last = strings.TrimSuffix(fmt.Sprintf("HTTP %d: %s", status, message), ": ")
 	if status == http.StatusTooManyRequests {
@@ -394,11 +397,15 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		return k.refused < maxRefusals, nil
 	}
 	k.failures++
-	// If the database has no free connection, nothing was carried out.
-	full := status == http.StatusServiceUnavailable &&
+	// If the database took no connection, nothing was carried out.
+	unreached := database == sqlfailure.Unreachable || status == http.StatusServiceUnavailable &&
 		(strings.Contains(message, "too many clients") || strings.Contains(message, "remaining connection slots"))
-	k.arrived = k.arrived || !full
-	if k.effect == adds && !full || k.failures >= maxAttempts(status) {
+	k.arrived = k.arrived || !unreached
+	most := maxAttempts(status)
+	if database.Temporary() {
+		most = maxFailures
+	}
+	if k.effect == adds && !unreached || k.failures >= most {
 		return false, nil
 	}
 	if ctx.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/sqlfailure"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -152,9 +153,9 @@ func (e *Error) explain(status int, body []byte, sql bool, permission string, re
 	show := func(s string) string { return text.Head(redact(s), longestMessage) }
 	e.EventID = text.Head(redact(event), 64)
 	if sql {
-		parts := parseSQLError(message)
-		e.SQLState, e.Message = parts.state, show(parts.message)
-		e.Detail, e.Hint, e.Where = show(parts.detail), show(parts.hint), show(parts.where)
+		parts := sqlfailure.Parse(message)
+		e.SQLState, e.Message = parts.State, show(parts.Message)
+		e.Detail, e.Hint, e.Where = show(parts.Detail), show(parts.Hint), show(parts.Where)
 		if e.SQLState != "" {
 			return
 		}
@@ -182,7 +183,8 @@ func (e *Error) explain(status int, body []byte, sql bool, permission string, re
 	case status == http.StatusTooManyRequests:
 		e.kinds = append(e.kinds, ErrRateLimited)
 		e.Advice = "Other programs use the same limit. Run again later, or raise `timeouts`."
-	case status == 544: // the API's own, for a failure of a service behind it, temporary or permanent
+	case status == 544, // the API's own, for a failure of a service behind it, temporary or permanent
+		sql && sqlfailure.TroubleOf(status, message).Temporary():
 		e.Advice = "The project may be paused, restoring or starting. Check its status in the dashboard and run again."
 	case status >= 300 && status < 400:
 		e.kinds = append(e.kinds, errUnexpectedResponse)

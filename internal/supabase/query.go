@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/supabase/cli/pkg/api"
@@ -99,42 +97,4 @@ var (
 // objects are shorter, sentences have spaces, and documents have brackets.
 func secretLike(text string) bool {
 	return len(text) >= longArgument && tokenPattern.MatchString(text) && !uuidPattern.MatchString(text)
-}
-
-// sqlErrorPattern finds the beginning of an SQL error in the message of a failure.
-var sqlErrorPattern = regexp.MustCompile(`(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):\s+`)
-
-// sqlSections matches the beginnings of the parts that follow an SQL error's
-// message.
-var sqlSections = regexp.MustCompile(`^(LINE \d+: |DETAIL:  |HINT:  |QUERY:  |CONTEXT:  )`)
-
-// sqlError has the parts of an SQL error. state is empty if there is none.
-type sqlError struct{ state, message, detail, hint, where string }
-
-// parseSQLError splits the message of a failure into its parts. It drops those
-// that would repeat the statement, its arguments or a row.
-func parseSQLError(message string) sqlError {
-	var e sqlError
-	if at := sqlErrorPattern.FindStringSubmatchIndex(message); at != nil {
-		e.state = message[at[2]:at[3]]
-		message = message[at[1]:]
-	}
-	sections := map[string][]string{}
-	current := ""
-	for line := range strings.SplitSeq(message, "\n") {
-		if head := sqlSections.FindString(line); head != "" {
-			current, line = head, line[len(head):]
-		}
-		sections[current] = append(sections[current], line)
-	}
-	text := func(name string) string { return strings.TrimSpace(strings.Join(sections[name], "\n")) }
-	e.message, e.hint = text(""), text("HINT:  ")
-	if detail := text("DETAIL:  "); !strings.HasPrefix(detail, "Failing row contains ") {
-		e.detail = detail
-	}
-	sections["CONTEXT:  "] = slices.DeleteFunc(sections["CONTEXT:  "], func(line string) bool {
-		return strings.Contains(line, " with parameters: ")
-	})
-	e.where = text("CONTEXT:  ")
-	return e
 }

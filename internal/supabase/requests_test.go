@@ -272,44 +272,6 @@ func TestNothingToDo(t *testing.T) {
 	}
 }
 
-// Errors of SQL are taken apart, and what echoes the statement, its arguments
-// or a row is dropped.
-func TestSQLErrors(t *testing.T) {
-	t.Parallel()
-	const prefix = "Failed to run sql query: "
-	for name, test := range map[string]struct {
-		message string
-		want    sqlError
-	}{
-		"relation": {
-			prefix + "ERROR:  42P01: relation \"x\" does not exist\nLINE 1: select 'canary' from x\n                             ^\n",
-			sqlError{state: "42P01", message: `relation "x" does not exist`},
-		},
-		"all parts": {
-			prefix + "ERROR:  23505: duplicate key\nof two lines\nDETAIL:  Key (a)=(1)\nalready exists.\nHINT:  Use another.\nQUERY:  select 'canary'\nCONTEXT:  PL/pgSQL function f() line 3 at RAISE\nSQL statement \"select f()\"\n",
-			sqlError{
-				state: "23505", message: "duplicate key\nof two lines", detail: "Key (a)=(1)\nalready exists.", hint: "Use another.",
-				where: "PL/pgSQL function f() line 3 at RAISE\nSQL statement \"select f()\"",
-			},
-		},
-		"row": {
-			prefix + "ERROR:  23514: violates\nDETAIL:  Failing row contains (1, canary).\n",
-			sqlError{state: "23514", message: "violates"},
-		},
-		"parameters": {
-			prefix + "ERROR:  22P02: invalid\nCONTEXT:  PL/pgSQL function f()\nunnamed portal with parameters: $1 = 'canary'\n",
-			sqlError{state: "22P02", message: "invalid", where: "PL/pgSQL function f()"},
-		},
-		"fatal":      {prefix + "FATAL:  57P01: terminating connection", sqlError{state: "57P01", message: "terminating connection"}},
-		"no code":    {prefix + "something else\nLINE 1: canary\n        ^", sqlError{message: prefix + "something else"}},
-		"not of SQL": {"Internal Server Error", sqlError{message: "Internal Server Error"}},
-	} {
-		if got := parseSQLError(test.message); got != test.want {
-			t.Errorf("%s: got %+v", name, got)
-		}
-	}
-}
-
 // An error of SQL reaches the caller with its parts, and without the arguments
 // that it quotes, tokens even in pieces.
 func TestQueryError(t *testing.T) {

@@ -2,6 +2,7 @@ package supabase
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -162,6 +163,54 @@ func TestOutageIsWaitedFor(t *testing.T) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// SQL that a restart of the database, or its lack of connections, kept from being run is
+// repeated, and a change only if it cannot have been made. The service behind the API
+// reports these failures with the status of an error in the SQL.
+func TestDatabaseTrouble(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		message   string
+		read, add int
+		unknown   bool // whether the change may have been made
+	}{
+		{"Connection terminated unexpectedly", maxFailures, 1, true},
+		{"read ECONNRESET", maxFailures, 1, true},
+		{"FATAL:  57P01: terminating connection due to administrator command\n", maxFailures, 1, true},
+		{"FATAL:  57P03: the database system is starting up\n", maxFailures, maxFailures, false},
+		{"FATAL:  53300: remaining connection slots are reserved for roles with the SUPERUSER attribute\n", maxFailures, maxFailures, false},
+		{"connect ECONNREFUSED 10.0.0.1:5432", maxFailures, maxFailures, false},
+		{"getaddrinfo EAI_AGAIN db", maxFailures, maxFailures, false},
+		{"Query result size (3 bytes) exceeded the configured limit (2 bytes)", 1, 1, true},
+		{"ERROR:  42P01: relation \"x\" does not exist\n", 1, 1, false},
+		{"ERROR:  57014: canceling statement due to statement timeout\n", 1, 1, false},
+		{"FATAL:  28P01: password authentication failed for user \"postgres\"\n", 1, 1, false},
+	} {
+		for name, want := range map[string]int{"read by POST": test.read, "add": test.add} {
+			t.Run(test.message[:12]+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					body, err := json.Marshal(map[string]string{"message": "Failed to run sql query: " + test.message})
+					if err != nil {
+						t.Fatal(err)
+					}
+					requests := 0
+					c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+						requests++
+						return answer(r, 400, string(body)), nil
+					}))
+					err = operations[name].run(t.Context(), c)
+					if err == nil || requests != want {
+						t.Errorf("%d requests, want %d: %v", requests, want, err)
+					}
+					if unknown := test.unknown && name == "add"; errors.Is(err, ErrOutcomeUnknown) != unknown {
+						t.Errorf("unknown outcome: want %t of %v", unknown, err)
+					}
+				})
+			})
 		}
 	}
 }
