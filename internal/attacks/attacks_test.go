@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
 var (
@@ -105,7 +107,7 @@ func TestAttacks(t *testing.T) {
 		}
 		t.Run(a.String(), func(t *testing.T) {
 			started := time.Now()
-			err := guarded(func() {
+			err := stack.Steps(func() {
 				s.begin()
 				if err := a.run(s); err != nil {
 					s.failf("%w", err)
@@ -114,7 +116,7 @@ func TestAttacks(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s\n%v", a.what, err)
 			}
-			if err := guarded(s.end); err != nil {
+			if err := stack.Steps(s.end); err != nil {
 				t.Fatalf("clean up: %v", err)
 			}
 			if *timing {
@@ -219,24 +221,6 @@ func render() string {
 }
 
 func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
-
-// failure is the panic with which a step ends its attack; others continue.
-type failure struct{ error }
-
-// guarded runs steps of which one may give up.
-func guarded(do func()) (err error) {
-	defer func() {
-		if problem := recover(); problem != nil {
-			f, ok := problem.(failure)
-			if !ok {
-				panic(problem)
-			}
-			err = f.error
-		}
-	}()
-	do()
-	return nil
-}
 
 // all joins what does not hold.
 func all(wrong ...error) error { return errors.Join(wrong...) }

@@ -80,7 +80,7 @@ func newFormerSite(ctx context.Context) (*formerSite, error) {
 	if err != nil {
 		return nil, errors.Join(err, project.Close())
 	}
-	err = guarded(func() {
+	err = stack.Steps(func() {
 		s.exec(s.owner, files["install.sql"])
 		s.sql(`create role ` + outsider + ` login; grant create, usage on schema public to ` + outsider)
 		s.sql(`select vault.create_secret($1, $2), vault.create_secret($3, 'stripe/token')`, s.token, name.VaultToken(), canary)
@@ -265,7 +265,7 @@ func TestBefore(t *testing.T) {
 			if formerly[number] == "" {
 				t.Error("it has no text")
 			}
-			err := guarded(func() {
+			err := stack.Steps(func() {
 				s.day++
 				s.sql(`delete from net.http_request_queue; delete from net._http_response; truncate public.backup_logs, public.system_logs;
 					delete from auto_backup.runs; delete from auto_backup.incidents`)

@@ -18,6 +18,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -215,9 +216,7 @@ var asksForPassword = send(&pgproto3.AuthenticationCleartextPassword{})
 // server was sent after the startup message, and the client's error.
 func deceive(serve func(*pgproto3.Backend) error, connect func(address string) error) (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(failure{err})
-	}
+	stack.Must(err)
 	received := make(chan string, 1)
 	go func() {
 		c, err := listener.Accept()
@@ -329,7 +328,7 @@ func byClock() (list []attack) {
 		for _, age := range []time.Duration{16 * time.Minute, -16 * time.Minute} {
 			body := fmt.Sprintf(`{"run_id":"00000000-0000-4000-8000-000000000001","backup":%q,"schedule":"daily","due_at":"2026-03-02T06:00:00Z","attempt":1,"sent_at":%q}`,
 				name, time.Now().Add(-age).UTC().Format(time.RFC3339))
-			if status, text := s.call(anon, http.MethodPost, function, body, "X-Backup-Signature", s.sign(body, s.token)); status != 401 || !strings.Contains(text, "request_expired") {
+			if status, text := s.call(anon, http.MethodPost, function, body, "X-Backup-Signature", stack.Sign(s.token, body)); status != 401 || !strings.Contains(text, "request_expired") {
 				return fmt.Errorf("it is answered by %d %s", status, text)
 			}
 		}

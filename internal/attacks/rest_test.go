@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
 const function = "/functions/v1/auto-backup"
@@ -38,7 +39,7 @@ func overREST() (list []attack) {
 				_, text = s.rest(who, http.MethodPost, "rpc/"+rpc, map[string]any{})
 				seen.WriteString(text)
 			}
-			for _, signature := range []string{"", "0", strings.Repeat("0", 64), strings.Repeat("f", 64), s.sign("{}", "")} {
+			for _, signature := range []string{"", "0", strings.Repeat("0", 64), strings.Repeat("f", 64), stack.Sign("", "{}")} {
 				_, text := s.call(who, http.MethodPost, function, `{}`, "X-Backup-Signature", signature)
 				seen.WriteString(text)
 			}

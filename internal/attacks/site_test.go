@@ -3,7 +3,6 @@ package attacks_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -72,14 +71,10 @@ type captured struct {
 }
 
 func (s *site) failf(format string, args ...any) {
-	panic(failure{fmt.Errorf(format, args...)})
+	stack.Failf(format, args...)
 }
 
-func (s *site) must(err error) {
-	if err != nil {
-		panic(failure{err})
-	}
-}
+func (s *site) must(err error) { stack.Must(err) }
 
 // newSite starts a stack and installs a backup. The clock is the attacks', so the real
 // pg_cron must not tick: it finds no way to the database.
@@ -89,7 +84,7 @@ func newSite(ctx context.Context) (*site, error) {
 		return nil, err
 	}
 	s := &site{ctx: ctx, stack: project, admin: project.Admin()}
-	err = guarded(func() {
+	err = stack.Steps(func() {
 		s.sql(`alter system set cron.host = '/nonexistent'`)
 		s.must(project.RestartPostgres(ctx, false))
 		s.admin.Reset()
@@ -303,32 +298,10 @@ const oldBackup = "5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11"
 
 // log writes to system_logs as the function does.
 func (s *site) log(kind string, context map[string]any) {
-	context["signature"] = s.sign(outcomeText(kind, context), s.token)
+	context["signature"] = stack.Sign(s.token, stack.OutcomeText(kind, context))
 	text, err := json.Marshal(context)
 	s.must(err)
 	s.sql(`insert into public.system_logs (type, message, context) values ($1, 'm', $2::jsonb)`, kind, string(text))
-}
-
-// outcomeText is what the function signs of a log's context.
-func outcomeText(kind string, document map[string]any) string {
-	alert, _ := document["alert"].(map[string]any)
-	lines := []string{"backup-outcome-v1", kind}
-	for _, value := range []any{
-		document["run_id"], document["revision"], document["code"], document["sqlstate"], document["backup_id"], document["total_records"],
-		alert["state"], alert["emails_sent"], alert["emails_failed"], document["error"],
-	} {
-		if value == nil {
-			value = ""
-		}
-		lines = append(lines, fmt.Sprint(value))
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (s *site) sign(text, key string) string {
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte(text))
-	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // dispatch is a tick of the daily job.

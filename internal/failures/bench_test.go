@@ -2,9 +2,6 @@ package failures_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +12,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
 // coldStartLimit is how long the function may take to its first response.
@@ -41,7 +39,7 @@ func BenchmarkColdStart(b *testing.B) {
 	}
 	b.Cleanup(s.owner.Close)
 	var token string
-	err = guarded(func() {
+	err = stack.Steps(func() {
 		s.begin(s.defaults("0 3 * * *", backup.DefaultTimezone))
 		token = s.texts(`select auto_backup.token($1)`, s.name)[0]
 	})
@@ -63,9 +61,7 @@ func BenchmarkColdStart(b *testing.B) {
 					b.Fatal(err)
 				}
 				request.Header.Set("Content-Type", "application/json")
-				mac := hmac.New(sha256.New, []byte(c.token))
-				_, _ = mac.Write([]byte(body))
-				request.Header.Set(payload.LoadContract().SignatureHeader, hex.EncodeToString(mac.Sum(nil)))
+				request.Header.Set(payload.LoadContract().SignatureHeader, stack.Sign(c.token, body))
 				begin := time.Now()
 				b.StartTimer()
 				response, err := http.DefaultClient.Do(request)

@@ -211,7 +211,7 @@ func onTheClock(ctx context.Context, c clock, table []row, together []int, resul
 			cron := fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour())
 			for n, i := range together {
 				s := all[n]
-				err := guarded(func() {
+				err := stack.Steps(func() {
 					if s.due != (time.Time{}) {
 						s.settle() // it may have ticked
 					}
@@ -246,27 +246,12 @@ func onTheClock(ctx context.Context, c clock, table []row, together []int, resul
 	})
 }
 
-// guarded runs steps of which one may give up.
-func guarded(do func()) (err error) {
-	defer func() {
-		if problem := recover(); problem != nil {
-			f, ok := problem.(failure)
-			if !ok {
-				panic(problem)
-			}
-			err = f.error
-		}
-	}()
-	do()
-	return nil
-}
-
 // run creates the row's cause and reads what it leaves behind; then it ends the
 // cause and sees whether a backup succeeds again.
 func (r row) run(s *site, begin func(), tick func() error) (got result) {
 	started := time.Now()
 	defer func() { got.took = time.Since(started) }()
-	err := guarded(func() {
+	err := stack.Steps(func() {
 		begin()
 		if r.broken != nil {
 			r.broken(s)

@@ -17,6 +17,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -352,12 +353,12 @@ func TestWatchdogRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(t.Context())) })
-	if err := guarded(func() { s.begin(s.defaults("0 3 * * *", "UTC")) }); err != nil {
+	if err := stack.Steps(func() { s.begin(s.defaults("0 3 * * *", "UTC")) }); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range pasts {
 		t.Run(c.name, func(t *testing.T) {
-			if err := guarded(func() { c.happens(s) }); err != nil {
+			if err := stack.Steps(func() { c.happens(s) }); err != nil {
 				t.Fatal(err)
 			}
 			for moment, says := range c.says {
@@ -370,7 +371,7 @@ func TestWatchdogRules(t *testing.T) {
 					t.Errorf("at %s the status says %q, want %q", moment, got, says)
 				}
 				var does string
-				if err := guarded(func() { does = c.watchdog(s, at) }); err != nil {
+				if err := stack.Steps(func() { does = c.watchdog(s, at) }); err != nil {
 					t.Fatal(err)
 				}
 				if got := newestMissed(says); does != got {

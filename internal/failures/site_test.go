@@ -60,18 +60,11 @@ type site struct {
 	ticks bool
 }
 
-// failure is the panic with which a step ends its row; other rows continue.
-type failure struct{ error }
-
 func (s *site) failf(format string, args ...any) {
-	panic(failure{fmt.Errorf(format, args...)})
+	stack.Failf(format, args...)
 }
 
-func (s *site) must(err error) {
-	if err != nil {
-		panic(failure{err})
-	}
-}
+func (s *site) must(err error) { stack.Must(err) }
 
 // newProject starts a stack with few rows to back up. Where the clock is the
 // test's, the real pg_cron must not tick between: it finds no way to the database.

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -48,7 +49,7 @@ func newHistory(ctx context.Context, tb testing.TB) *site {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.owner.Close)
-	err = guarded(func() {
+	err = stack.Steps(func() {
 		s.begin(s.defaults("0 3 * * *", backup.DefaultTimezone))
 		s.sql(`
 			insert into auto_backup.runs (
@@ -239,7 +240,7 @@ func TestStatusOfBrokenProjects(t *testing.T) {
 		return inWords(status), status, err
 	}
 	// A backup was due five minutes ago, and succeeded.
-	err = guarded(func() {
+	err = stack.Steps(func() {
 		s.due = now.Add(-5 * time.Minute)
 		s.begin(s.defaults(fmt.Sprintf("%d %d * * *", s.due.Minute(), s.due.Hour()), "UTC"))
 		s.must(s.tick(s.due))
@@ -256,7 +257,7 @@ func TestStatusOfBrokenProjects(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var got string
 			var status health.Status
-			err := guarded(func() {
+			err := stack.Steps(func() {
 				if c.breaks != nil {
 					c.breaks(s)
 				}
@@ -282,7 +283,7 @@ func TestStatusOfBrokenProjects(t *testing.T) {
 					t.Errorf("the problem %+v lacks something", p)
 				}
 			}
-			if err := guarded(s.apply); err != nil {
+			if err := stack.Steps(s.apply); err != nil {
 				t.Fatal(err)
 			}
 			if got, status, err := ask(broken{}); err != nil || got != "`healthy`" {

@@ -2,21 +2,13 @@ package payload_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
-)
 
-// signature is what auto_backup.post sends as a body's signature, made by other code.
-func signature(token, body string) string {
-	mac := hmac.New(sha256.New, []byte(token))
-	mac.Write([]byte(body))
-	return hex.EncodeToString(mac.Sum(nil))
-}
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+)
 
 // installSigner installs what signs as the function does: signer.signed(type, context).
 func (tdb *testDatabase) installSigner(t testing.TB) {
@@ -29,36 +21,20 @@ func (tdb *testDatabase) installSigner(t testing.TB) {
 		$$`)
 }
 
-// outcomeText is what the function signs of a response or of a log's context.
-func outcomeText(kind string, document map[string]any) string {
-	alert, _ := document["alert"].(map[string]any)
-	lines := []string{"backup-outcome-v1", kind}
-	for _, value := range []any{
-		document["run_id"], document["revision"], document["code"], document["sqlstate"], document["backup_id"], document["total_records"],
-		alert["state"], alert["emails_sent"], alert["emails_failed"], document["error"],
-	} {
-		if value == nil {
-			value = ""
-		}
-		lines = append(lines, fmt.Sprint(value))
-	}
-	return strings.Join(lines, "\n")
-}
-
 // signedBody is a response of the function with its signature.
 func signedBody(kind, format string, args ...any) string {
 	var document map[string]any
 	if err := json.Unmarshal(fmt.Appendf(nil, format, args...), &document); err != nil {
 		panic(err)
 	}
-	document["signature"] = signature(token, outcomeText(kind, document))
+	document["signature"] = stack.Sign(token, stack.OutcomeText(kind, document))
 	text, _ := json.Marshal(document)
 	return string(text)
 }
 
 // signedDetails is a text of backup_logs with its signature.
 func signedDetails(run, text string) string {
-	return text + " [" + signature(token, "backup-details-v1\n"+run+"\n"+text)[:32] + "]"
+	return text + " [" + stack.Sign(token, "backup-details-v1\n"+run+"\n"+text)[:32] + "]"
 }
 
 // testSignatures proves that the database makes the HMAC that everybody else makes,
@@ -69,7 +45,7 @@ func (tdb *testDatabase) testSignatures(t *testing.T) {
 		for _, message := range []string{"", "Hi There", strings.Repeat("ação\n", 100)} {
 			key := strings.Repeat("k\x7fé", 50)[:length]
 			got := one[string](t, tdb.owner, `select encode(auto_backup.hmac($1::bytea, $2::bytea), 'hex')`, []byte(message), []byte(key))
-			if want := signature(key, message); got != want {
+			if want := stack.Sign(key, message); got != want {
 				t.Errorf("a key of %d bytes signs %q with %s, want %s", length, message, got, want)
 			}
 		}

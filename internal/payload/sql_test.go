@@ -1784,7 +1784,7 @@ func (tdb *testDatabase) testRequests(t *testing.T) {
 			t.Errorf("a request says that it was sent at %v: %v", r.Body["sent_at"], err)
 		}
 		delete(r.Body, "sent_at")
-		if r.Headers["X-Backup-Signature"] != signature(token, r.Text) {
+		if r.Headers["X-Backup-Signature"] != stack.Sign(token, r.Text) {
 			t.Errorf("the signature of %s is %s", r.Text, r.Headers["X-Backup-Signature"])
 		}
 		delete(r.Headers, "X-Backup-Signature")
