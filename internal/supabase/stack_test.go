@@ -247,6 +247,51 @@ func TestAgainstTheStack(t *testing.T) {
 			t.Error("another project's secrets are listed")
 		}
 	})
+
+	// A read whose session was ended is repeated, and a change whose session a crash has
+	// ended is one with an unknown outcome.
+	t.Run("lost session", func(t *testing.T) {
+		ctx := t.Context()
+		const lock = 4711
+		const wait = "select pg_advisory_xact_lock_shared(4711)::text as a"
+		// blocked runs the statement until it waits for the lock that the test holds.
+		blocked := func(readOnly bool) (failed chan error, pid int, release func()) {
+			admin, err := s.Admin().Acquire(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := admin.Exec(ctx, "select pg_advisory_lock($1)", lock); err != nil {
+				t.Fatal(err)
+			}
+			failed = make(chan error, 1)
+			go func() {
+				_, err := c.Query(ctx, ref, QueryRequest{SQL: wait, ReadOnly: readOnly})
+				failed <- err
+			}()
+			for pid == 0 {
+				if err := admin.QueryRow(ctx, "select coalesce(min(pid), 0) from pg_locks where locktype = 'advisory' and not granted").Scan(&pid); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return failed, pid, func() { _ = admin.Conn().Close(ctx); admin.Release() }
+		}
+		failed, pid, release := blocked(true)
+		if _, err := s.Admin().Exec(ctx, "select pg_terminate_backend($1, 60000)", pid); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		if err := <-failed; err != nil {
+			t.Errorf("a read whose session was ended: %v", err)
+		}
+		failed, _, release = blocked(false)
+		defer release()
+		if err := s.RestartPostgres(ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-failed; !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("a change during a crash: %v", err)
+		}
+	})
 }
 
 // discard is a ResponseWriter whose answer is lost.
