@@ -117,33 +117,13 @@ var listKind = tftypes.Object{AttributeTypes: map[string]tftypes.Type{"project_r
 // configured returns a provider with the project's token that may only read.
 func configured(t *testing.T, p *project) tfprotov6.ProviderServer {
 	t.Helper()
-	server, err := factories["aimindset"]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{
-		TerraformVersion: "1.14.0",
-		Config: dynamic(t, schemas.Provider.ValueType(), map[string]any{
-			"access_token": p.ReadOnlyAccessToken, "api_url": p.APIURL, "project_url": p.ProjectURL,
-		}),
-	})
-	if err != nil || len(answer.Diagnostics) > 0 {
-		t.Fatalf("configure: %+v, %v", answer, err)
-	}
-	return server
+	return configuredServer(t, map[string]string{"access_token": p.ReadOnlyAccessToken, "api_url": p.APIURL, "project_url": p.ProjectURL})
 }
 
 // kinds returns the types of the resource and of its identity.
 func kinds(t *testing.T, server tfprotov6.ProviderServer) (resource, identity tftypes.Type) {
 	t.Helper()
-	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	schemas := schemasOf(t, server)
 	identities, err := server.GetResourceIdentitySchemas(t.Context(), &tfprotov6.GetResourceIdentitySchemasRequest{})
 	if err != nil {
 		t.Fatal(err)

@@ -93,10 +93,7 @@ func validate(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
 	if diags := validateAlone(t, config); len(diags) > 0 {
 		return diags
 	}
-	server, err := factories["aimindset"]()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := newServer(t)
 	kind, _ := kinds(t, server)
 	null, err := tfprotov6.NewDynamicValue(kind, tftypes.NewValue(kind, nil))
 	if err != nil {
@@ -115,15 +112,8 @@ func validate(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
 // validateAlone has the provider check a configuration without a plan.
 func validateAlone(t *testing.T, config map[string]any) []*tfprotov6.Diagnostic {
 	t.Helper()
-	server, err := factories["aimindset"]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kind := schemas.ResourceSchemas["aimindset_auto_backup"].ValueType()
+	server := newServer(t)
+	kind, _ := kinds(t, server)
 	answer, err := server.ValidateResourceConfig(t.Context(), &tfprotov6.ValidateResourceConfigRequest{
 		TypeName: "aimindset_auto_backup", Config: dynamic(t, kind, config),
 		ClientCapabilities: &tfprotov6.ValidateResourceConfigClientCapabilities{WriteOnlyAttributesAllowed: true},

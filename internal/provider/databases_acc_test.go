@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
-	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
@@ -208,20 +207,6 @@ func TestServersInOneProcess(t *testing.T) {
 		})
 	}
 	group.Wait()
-}
-
-// configuredServer returns a provider server that is configured like Terraform does.
-func configuredServer(t *testing.T, config map[string]string) tfprotov6.ProviderServer {
-	t.Helper()
-	server, err := factories["aimindset"]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{Config: provider.PackConfig(t, server, config)})
-	if err != nil || len(answer.Diagnostics) > 0 {
-		t.Fatalf("configure the provider: %v %v", err, answer.Diagnostics)
-	}
-	return server
 }
 
 // proxied returns a proxy to the project's database, which counts connections.

@@ -15,14 +15,8 @@ import (
 func TestUnknownProviderConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, deferral := range []bool{true, false} {
-		server, err := factories["aimindset"]()
-		if err != nil {
-			t.Fatal(err)
-		}
-		schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		server := newServer(t)
+		schemas := schemasOf(t, server)
 		block := withUnknown(t, schemas.Provider.ValueType(), "access_token")
 		configured, err := server.ConfigureProvider(t.Context(), &tfprotov6.ConfigureProviderRequest{
 			Config: block, ClientCapabilities: &tfprotov6.ConfigureProviderClientCapabilities{DeferralAllowed: deferral},

@@ -574,25 +574,11 @@ func (p *project) plan(config map[string]any, database string) []*tfprotov6.Diag
 // serverAs returns a provider that is configured with the project and a token.
 func (p *project) serverAs(token, database string) tfprotov6.ProviderServer {
 	p.t.Helper()
-	server, err := factories["aimindset"]()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	schemas, err := server.GetProviderSchema(p.t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	config := map[string]any{"access_token": token, "project_ref": p.ProjectRef, "api_url": p.APIURL, "project_url": p.ProjectURL}
+	config := map[string]string{"access_token": token, "project_ref": p.ProjectRef, "api_url": p.APIURL, "project_url": p.ProjectURL}
 	if database != "" {
 		config["database_url"] = database
 	}
-	answer, err := server.ConfigureProvider(p.t.Context(), &tfprotov6.ConfigureProviderRequest{
-		TerraformVersion: "1.14.0", Config: dynamic(p.t, schemas.Provider.ValueType(), config),
-	})
-	if err != nil || len(answer.Diagnostics) > 0 {
-		p.t.Fatalf("configure: %+v, %v", answer, err)
-	}
-	return server
+	return configuredServer(p.t, config)
 }
 
 // expect compares diagnostics with findings: each has to be there, and nothing else.

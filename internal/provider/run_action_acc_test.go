@@ -43,14 +43,10 @@ func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer,
 	if !ok {
 		p.t.Fatal("the provider serves no actions")
 	}
-	schemas, err := server.GetProviderSchema(p.t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	if config == nil {
 		config = map[string]any{}
 	}
-	packed := dynamic(p.t, schemas.ActionSchemas[runAction].Schema.ValueType(), config)
+	packed := dynamic(p.t, schemasOf(p.t, server).ActionSchemas[runAction].Schema.ValueType(), config)
 	valid, err := actions.ValidateActionConfig(p.t.Context(), &tfprotov6.ValidateActionConfigRequest{ActionType: runAction, Config: packed})
 	if err != nil || len(valid.Diagnostics) > 0 {
 		return server, nil, valid.Diagnostics

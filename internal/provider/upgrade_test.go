@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
-
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
@@ -99,15 +97,7 @@ func TestUpgrade(t *testing.T) {
 // presentSchema tells the present schema's version and its computed attributes.
 func presentSchema(t *testing.T) (version int64, computed []string) {
 	t.Helper()
-	server, err := factories["aimindset"]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := schemas.ResourceSchemas["aimindset_auto_backup"]
+	schema := schemasOf(t, newServer(t)).ResourceSchemas["aimindset_auto_backup"]
 	for _, attribute := range schema.Block.Attributes {
 		if attribute.Computed && !attribute.Optional {
 			computed = append(computed, attribute.Name)
