@@ -444,7 +444,7 @@ func rows() []row {
 		{
 			cause:  "The platform checks JWTs before the function (`verify_jwt` enabled)",
 			wanted: outcome{"schedule succeeded", oneSuccess, "none needed"},
-			status: "`late`: `function_verify_jwt`",
+			status: "`late`: `function_verify_jwt`, `request_refused`",
 			broken: func(s *site) {
 				on := true
 				client := s.service.API

@@ -35,6 +35,9 @@ func (a *assessment) runs(plans []plan) {
 		a.report("tick_missed", checks.Healthy, "The backup due at %s was %s.",
 			text.Time(last.DueAt), clause(cmp.Or(last.Tick, "started late by the watchdog")))
 	}
+	if last != nil && last.State == history.Succeeded && last.Refused > 0 {
+		a.report("request_refused", checks.Healthy, "The backup due at %s was made late, with the project's keys, because the gateway had refused its request (HTTP 401).", text.Time(last.DueAt))
+	}
 	if last != nil && last.State == history.Succeeded && last.Unlogged() {
 		a.report("log_not_written", checks.Healthy, "The backup due at %s succeeded, but its log rows could not be written.", text.Time(last.DueAt))
 	}

@@ -187,6 +187,9 @@ func TestRemarks(t *testing.T) {
 		{name: "the watchdog started it over an error", change: caughtUp("started late by the watchdog: its tick failed:\nERROR: no function."),
 			want: missed("started late by the watchdog: its tick failed: ERROR: no function")},
 		{name: "the watchdog started it over nothing", change: caughtUp(""), want: missed("started late by the watchdog")},
+		{name: "the gateway refused its first request", change: last(func(r *history.Run) { r.Refused = 1 }), want: func(s *Status) {
+			s.Problems = []checks.Finding{problemOf("request_refused", checks.Healthy, "The backup due at 2026-11-23T06:00:00Z was made late, with the project's keys, because the gateway had refused its request (HTTP 401).")}
+		}},
 		{name: "the watchdog repeated it", change: last(func(r *history.Run) { r.Trigger, r.Tick = history.TriggerRetry, "tried again by the watchdog" })},
 		{name: "the watchdog started it and it failed", change: func(p *project) {
 			r := byJob("r2", "06:00", history.Failed)

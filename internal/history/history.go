@@ -61,6 +61,9 @@ type Run struct {
 	FinishedAt  time.Time `json:"finished_at"`
 	// RequestID is the ID of the pg_net request.
 	RequestID *int64 `json:"request_id"`
+	// Refused is how many requests were made before it and refused by the gateway. The
+	// table has their IDs.
+	Refused int64 `json:"refused"`
 
 	// BackupID is the UUID of the stored backup that the run made, Records the
 	// number of rows that it saved.

@@ -15,7 +15,7 @@ func TestRunFromRow(t *testing.T) {
 	request, records, recovered := int64(7), int64(321), true
 	want := Run{
 		ID: "11111111-1111-4111-8111-111111111111", Schedule: "daily", Trigger: TriggerCatchUp, Attempt: 2, State: Failed,
-		DueAt: at(0), RequestedAt: at(1), FinishedAt: at(5), RequestID: &request,
+		DueAt: at(0), RequestedAt: at(1), FinishedAt: at(5), RequestID: &request, Refused: 1,
 		BackupID: "22222222-2222-4222-8222-222222222222", Records: &records,
 		Code: "rpc_http", Error: "permission denied", SQLState: "42501", LogState: "watchdog", Recovered: &recovered,
 		WhatHappened: "what", Tick: "tick", Request: "request", HTTP: "http", Function: "function", Log: "log", Alert: "alert",
@@ -23,7 +23,7 @@ func TestRunFromRow(t *testing.T) {
 	row := `{
 		"backup": "auto-backup", "run_id": "11111111-1111-4111-8111-111111111111", "schedule": "daily", "trigger": "catch_up", "attempt": 2,
 		"state": "failed", "due_at": "2026-11-23T06:00:00+00:00", "requested_at": "2026-11-23T03:00:01-03:00",
-		"finished_at": "2026-11-23T06:00:05Z", "request_id": 7, "backup_id": "22222222-2222-4222-8222-222222222222", "records": 321,
+		"finished_at": "2026-11-23T06:00:05Z", "request_id": 7, "refused": 1, "backup_id": "22222222-2222-4222-8222-222222222222", "records": 321,
 		"code": "rpc_http", "error": "permission denied", "sqlstate": "42501", "log_state": "watchdog", "recovered": true,
 		"what_happened": "what", "tick": "tick", "request": "request", "http": "http", "function": "function", "log": "log", "alert": "alert"
 	}`

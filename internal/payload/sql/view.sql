@@ -108,6 +108,7 @@ select
     e.run_id,
     e.trigger,
     e.request_id,
+    cardinality(e.refused_ids) as refused,
     e.requested_at,
     e.http_status,
     e.answered_at,
