@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -191,11 +192,13 @@ func TestSupabaseCLI(t *testing.T) {
 	}
 	p := start(t, stack.Options{})
 	without := start(t, stack.Options{})
-	c := &commands{project: p, without: without.Stack, terraform: newCLI(t, required+`
+	// A schedule that is not due while the test runs: a backup would be a row that the
+	// migration without ours refuses.
+	c := &commands{project: p, without: without.Stack, terraform: newCLI(t, fmt.Sprintf(required+`
 		resource "aimindset_auto_backup" "this" {
-		  schedules = { daily = { cron = "0 1 * * *" } }
+		  schedules = { daily = { cron = "0 %d * * *", timezone = "UTC" } }
 		  verify    = "none"
-		}`, p.Environ()...)}
+		}`, time.Now().UTC().Add(12*time.Hour).Hour()), p.Environ()...)}
 	checkouts := map[string]*stack.CLI{}
 	for _, version := range both {
 		checkout, err := p.NewCLI(t.Context(), version, t.TempDir())
