@@ -16,8 +16,9 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// goroutines returns the stacks of all goroutines but those of tests that wait, and
-// of what the stack does for the connections that it was asked for.
+// goroutines returns the stacks of all goroutines but those of the stack, which starts
+// some with the first request for them: those of its code, of the connections that it
+// serves, and of the output of its programs.
 func goroutines(t *testing.T) []string {
 	t.Helper()
 	var text bytes.Buffer
@@ -26,7 +27,11 @@ func goroutines(t *testing.T) []string {
 	}
 	var stacks []string
 	for stack := range strings.SplitSeq(text.String(), "\n\n") {
-		if !strings.Contains(stack, "internal/stack.(*gateway)") && !strings.Contains(stack, "created by net/http.(*Server).Serve") {
+		ofStack := false
+		for _, sign := range []string{"internal/stack.", "created by net/http.(*Server).Serve", "created by os/exec.(*Cmd).Start"} {
+			ofStack = ofStack || strings.Contains(stack, sign)
+		}
+		if !ofStack {
 			stacks = append(stacks, stack)
 		}
 	}
