@@ -95,16 +95,23 @@ var passed = map[string]bool{
 	"close.verdict ->> 'code'":     true,
 	"run.code":                     true,
 	"incident.code":                true,
+	"drill_incident.code":          true,
+	"cause":                        true,
+	"object -> 'code'":             true,
+	"result ->> 'code'":             true,
+	"worst #>> '{0,code}'":         true,
 }
 
 // readSQL finds the codes that a function of the dispatcher gives: what it puts
 // under the key or into the column "code".
 func readSQL(name, text string, found origins) error {
 	place := Watchdog
-	switch name {
-	case "launch.sql":
+	switch {
+	case name == "launch.sql":
 		place = Dispatcher
-	case "answer.sql", "evidence.sql":
+	case strings.HasPrefix(name, "drill"):
+		place = Drill
+	case slices.Contains([]string{"answer.sql", "evidence.sql"}, name):
 		return nil // what they call a code is what a server or a log said
 	}
 	tokens := scanSQL(text)
@@ -119,7 +126,7 @@ func readSQL(name, text string, found origins) error {
 			expression = argument(tokens, at+2, "where", "from")
 		case (t.is("code") || strings.HasSuffix(t.text, ".code") && !t.string) && tokens[at+1].is(":="):
 			expression = argument(tokens, at+2)
-		case t.is("into") && (tokens[at+1].is("auto_backup.runs") || tokens[at+1].is("auto_backup.incidents")) && tokens[at-1].is("insert"):
+		case t.is("into") && (tokens[at+1].is("auto_backup.runs") || tokens[at+1].is("auto_backup.incidents") || tokens[at+1].is("auto_backup.drills")) && tokens[at-1].is("insert"):
 			var err error
 			if expression, err = inserted(tokens[at+2:]); err != nil {
 				return err

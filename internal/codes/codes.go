@@ -28,6 +28,8 @@ const (
 	// Platform: an HTTP status with which something other than the function
 	// answered.
 	Platform = "platform"
+	// Drill: the result of a restore drill.
+	Drill = "drill"
 	// Status: a problem of the status, for whoever asks.
 	Status = "status"
 	// Plan: a finding of a plan.
@@ -35,7 +37,7 @@ const (
 )
 
 // Places are all places where a code can arise.
-var Places = []string{Dispatcher, Watchdog, Function, Refusal, Platform, Plan, Status}
+var Places = []string{Dispatcher, Watchdog, Function, Refusal, Platform, Drill, Plan, Status}
 
 const (
 	// AnyStatus is the code whose texts stand for every http_NNN that has none

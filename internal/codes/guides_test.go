@@ -18,8 +18,8 @@ var write = flag.Bool("guides.write", false, "write the tables into the guides i
 // guideTables are the tables that are generated, by guide and by the name that
 // its marks have.
 var guideTables = map[string]map[string]func() string{
-	"last-night.md":      {"runs": runTable, "problems": problemTable},
-	"falhas.md":          {"runs": tabelaDeFalhas},
+	"last-night.md":      {"runs": runTable, "drills": drillTable, "problems": problemTable},
+	"falhas.md":          {"runs": tabelaDeFalhas, "drills": tabelaDeTestes},
 	"backup-da-noite.md": {"problems": tabelaDeProblemas},
 }
 
@@ -162,6 +162,7 @@ func table(head string, rows [][]string) string {
 // runTexts are the texts of all codes of runs, each with its cell.
 func runTexts(with string, any string) (cells []string, texts []Text) {
 	all := All()
+	maps.DeleteFunc(all, func(_ string, code Code) bool { return code.ArisesAt(Drill) })
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		code := all[name]
 		if !code.OfRun() || name == AnyStatus {
@@ -186,6 +187,35 @@ func runTable() string {
 
 func tabelaDeFalhas() string {
 	cells, texts := runTexts("com SQLSTATE", "qualquer outro `http_` com um status")
+	var rows [][]string
+	for i, text := range texts {
+		rows = append(rows, []string{cells[i], quoted(text.Reason), quoted(text.Advice)})
+	}
+	return table("| código | o que houve | o que fazer |", rows)
+}
+
+// drillTexts are the texts of all codes of restore drills, each with its cell.
+func drillTexts() (cells []string, texts []Text) {
+	all := All()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if all[name].ArisesAt(Drill) {
+			cells, texts = append(cells, "`"+name+"`"), append(texts, all[name].Text)
+		}
+	}
+	return cells, texts
+}
+
+func drillTable() string {
+	cells, texts := drillTexts()
+	var rows [][]string
+	for i, text := range texts {
+		rows = append(rows, []string{cells[i], quoted(text.Meaning), text.Remedy})
+	}
+	return table("| Code | What was found | What to do |", rows)
+}
+
+func tabelaDeTestes() string {
+	cells, texts := drillTexts()
 	var rows [][]string
 	for i, text := range texts {
 		rows = append(rows, []string{cells[i], quoted(text.Reason), quoted(text.Advice)})

@@ -46,7 +46,7 @@ func TestConverge(t *testing.T) {
 		{"alter table auto_backup.incidents alter column logged drop default, alter column logged drop not null", "column incidents.logged: has default unset instead of false and has required false instead of true", all},
 		{"alter table auto_backup.runs add column cost numeric not null default 0; alter table auto_backup.runs alter column cost drop default", "column runs.cost: does not belong there, and every new row has to fill it", all},
 		{"alter table auto_backup.runs drop constraint runs_once", "constraint runs.runs_once: is missing", all},
-		{"alter table auto_backup.settings drop constraint settings_pkey cascade", "constraint incidents.incidents_backup_fkey: is missing | constraint schedules.schedules_backup_fkey: is missing | constraint settings.settings_pkey: is missing | constraint watchdog.watchdog_backup_fkey: is missing", all},
+		{"alter table auto_backup.settings drop constraint settings_pkey cascade", "constraint drills.drills_backup_fkey: is missing | constraint incidents.incidents_backup_fkey: is missing | constraint schedules.schedules_backup_fkey: is missing | constraint settings.settings_pkey: is missing | constraint watchdog.watchdog_backup_fkey: is missing", all},
 		{"alter table auto_backup.runs drop constraint runs_state_check, add constraint runs_state_check check (state <> 'x')", "constraint runs.runs_state_check: has another definition", all},
 		{"alter table auto_backup.runs add constraint mine check (attempt < 2)", "constraint runs.mine: does not belong there", all},
 		{"drop index auto_backup.runs_by_age", "index runs_by_age: is missing", all},

@@ -180,7 +180,7 @@ func (tdb *testDatabase) testAgent(t *testing.T) {
 			from pg_shdepend d where d.refobjid = 'auto_backup_agent'::regrole
 		) as o`); got != strings.Join([]string{
 		"a sequence system_logs_id_seq", "a table backup_logs", "a table system_logs",
-		"o function auto_backup.write_outside(text,jsonb)",
+		"o function auto_backup.drill_restore(jsonb,timestamp with time zone)", "o function auto_backup.write_outside(text,jsonb)",
 		"r policy auto_backup_agent on table backup_logs", "r policy auto_backup_agent on table system_logs",
 	}, ", ") {
 		t.Errorf("the role has %s", got)
@@ -197,11 +197,13 @@ func (tdb *testDatabase) testAgent(t *testing.T) {
 		{`alter function auto_backup.write_outside(text, jsonb) security invoker`, "function write_outside(text, jsonb): has security invoker instead of definer"},
 		{`grant execute on function auto_backup.write_outside(text, jsonb) to anon`, "role anon: has EXECUTE on write_outside(text, jsonb)"},
 		{`revoke execute on function auto_backup.write_outside(text, jsonb) from postgres`, "role postgres: lacks EXECUTE on write_outside(text, jsonb)"},
+		{`alter function auto_backup.drill_restore(jsonb, timestamptz) owner to postgres`, "function drill_restore(jsonb, timestamp with time zone): has owner postgres instead of auto_backup_agent"},
+		{`alter function auto_backup.drill_restore(jsonb, timestamptz) security invoker`, "function drill_restore(jsonb, timestamp with time zone): has security invoker instead of definer"},
 		{`grant usage on schema auto_backup to auto_backup_agent`, "role auto_backup_agent: has USAGE on schema auto_backup"},
 		{
 			// As after a restore into a project that does not have the role.
 			`alter function auto_backup.write_outside(text, jsonb) owner to postgres; drop owned by auto_backup_agent; drop role auto_backup_agent`,
-			"function write_outside(text, jsonb): has owner postgres instead of auto_backup_agent | role auto_backup_agent: is missing",
+			"function drill_restore(jsonb, timestamp with time zone): is missing | function write_outside(text, jsonb): has owner postgres instead of auto_backup_agent | role auto_backup_agent: is missing | role postgres: lacks EXECUTE on drill_restore(jsonb, timestamp with time zone)",
 		},
 	} {
 		t.Run(c.change, func(t *testing.T) {

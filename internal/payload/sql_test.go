@@ -2116,7 +2116,7 @@ func (tdb *testDatabase) testClosed(t *testing.T) {
 	open := column[string](t, s.admin, `
 		select p.proname::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 		where p.pronamespace = 'auto_backup'::regnamespace and a.grantee <> p.proowner order by 1`)
-	if !slices.Equal(open, []string{"catalog", "drift", "is_probe_answer", "key_digest", "outcomes", "token_digest", "write_outside"}) {
+	if !slices.Equal(open, []string{"catalog", "drift", "drill_restore", "is_probe_answer", "key_digest", "outcomes", "token_digest", "write_outside"}) {
 		t.Errorf("functions open to somebody else: %v, want what a plan, the wait for a probe and the view history read, and what postgres calls of another role", open)
 	}
 	unpinned := column[string](t, s.admin, `
@@ -2348,7 +2348,7 @@ func (tdb *testDatabase) testInstallAgainAndRemove(t *testing.T) {
 				union all select 's ' || s from auto_backup.settings s union all select 'd ' || d from auto_backup.schedules d
 				union all select 'w ' || w from auto_backup.watchdog w union all select 'h ' || h from auto_backup.history h
 				union all select 't ' || t from auto_backup.codes t
-				union all select 'p ' || case p.proname when 'write_outside' then 0 else p.oid end || p.prosrc || coalesce(p.proacl::text, '') from pg_proc p where p.pronamespace = 'auto_backup'::regnamespace
+				union all select 'p ' || case when p.proname in ('write_outside', 'drill_restore') then 0 else p.oid end || p.prosrc || coalesce(p.proacl::text, '') from pg_proc p where p.pronamespace = 'auto_backup'::regnamespace
 				union all select 'c ' || c.oid || coalesce(c.relacl::text, '') from pg_class c where c.relnamespace = 'auto_backup'::regnamespace
 			) lines (line)`)
 	}

@@ -1,13 +1,15 @@
--- The role auto_backup_agent, with which the jobs write outside this schema. It owns
--- auto_backup.write_outside and may do nothing but what that function does, so code
--- that another role attaches to the log tables or to pg_net's queue gets nothing from
--- it. All backups of a project share it.
+-- The role auto_backup_agent, with which the jobs do what can run other roles' code:
+-- write outside this schema, and restore tables in a drill. It owns the two functions
+-- and may do nothing but what they do, so code that another role attaches to the log
+-- tables, to pg_net's queue or to the application's tables gets nothing from it. All
+-- backups of a project share it.
 do $do$
 declare
     relation regclass;
     sequence regclass;
     other record;
     modern constant boolean := pg_catalog.current_setting('server_version_num')::integer >= 160000;
+    own text;
 begin
     if pg_catalog.to_regrole('auto_backup_agent') is null then
         begin
@@ -48,10 +50,12 @@ begin
     -- A new owner needs the right to create, but only now.
     execute 'grant auto_backup_agent to current_user' || case when modern then ' with set true, inherit true' else '' end;
     grant create on schema auto_backup, auto_backup_wanted to auto_backup_agent;
-    alter function auto_backup.write_outside(text, jsonb) owner to auto_backup_agent;
-    alter function auto_backup_wanted.write_outside(text, jsonb) owner to auto_backup_agent;
-    revoke all on function auto_backup.write_outside(text, jsonb) from public;
-    grant execute on function auto_backup.write_outside(text, jsonb) to current_user;
+    foreach own in array array['write_outside(text, jsonb)', 'drill_restore(jsonb, timestamptz)'] loop
+        execute pg_catalog.format('alter function auto_backup.%s owner to auto_backup_agent', own);
+        execute pg_catalog.format('alter function auto_backup_wanted.%s owner to auto_backup_agent', own);
+        execute pg_catalog.format('revoke all on function auto_backup.%s from public', own);
+        execute pg_catalog.format('grant execute on function auto_backup.%s to current_user', own);
+    end loop;
     revoke all on schema auto_backup, auto_backup_wanted from auto_backup_agent;
     revoke auto_backup_agent from current_user;
 

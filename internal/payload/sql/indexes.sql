@@ -6,3 +6,6 @@ create unique index incidents_once
 on auto_backup.incidents (backup, kind, coalesce(schedule, ''), due_at);
 create index incidents_pending on auto_backup.incidents (backup)
 where recovered_at is null or alert_state in ('waiting', 'sent', 'not_delivered');
+create unique index drills_one on auto_backup.drills (backup) where state = 'running';
+create unique index drills_once on auto_backup.drills (backup, due_at) where trigger = 'schedule';
+create index drills_by_age on auto_backup.drills (backup, started_at);

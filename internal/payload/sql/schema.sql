@@ -76,11 +76,11 @@ comment on column auto_backup.runs.function_alert is 'The state of the function'
 comment on column auto_backup.runs.alert_state is 'The state of the alert about this failure, whether the function or the watchdog sent it.';
 
 -- One row per incident, and so at most one alert: a due time whose first attempt
--- failed, or a time without any success.
+-- failed, a time without any success, or restore drills that fail.
 create table if not exists auto_backup.incidents (
     incident_id bigint primary key generated always as identity,
     backup text not null references auto_backup.settings on delete cascade,
-    kind text not null check (kind in ('failed', 'overdue')),
+    kind text not null check (kind in ('failed', 'overdue', 'drill')),
     schedule text,
     due_at timestamptz not null,
     run_id uuid,
@@ -104,15 +104,42 @@ create table if not exists auto_backup.incidents (
     constraint incidents_kind check ((kind = 'failed') = (schedule is not null and run_id is not null))
 );
 comment on table auto_backup.incidents is
-'Every incident, which is alerted at most once: a backup that failed, or a time without a successful one.';
-comment on column auto_backup.incidents.due_at is 'When the backup was due; for an overdue incident, when it became overdue.';
+'Every incident, which is alerted at most once: a backup that failed, a time without a successful one, or a restore drill that failed.';
+comment on column auto_backup.incidents.due_at is 'When the backup was due; for an overdue incident, when it became overdue; for a drill, when it began.';
 comment on column auto_backup.incidents.run_id is 'The first run that failed.';
-comment on column auto_backup.incidents.logged is 'For an overdue incident: whether public.system_logs has its row.';
+comment on column auto_backup.incidents.logged is 'For an incident that is not of a run: whether public.system_logs has its row.';
 comment on column auto_backup.incidents.alert_error is
 'Why the alert does not count as delivered; while its state is sent, why the one before it was not.';
 comment on column auto_backup.incidents.alert_refused_id is
 'ID of the pg_net request that was refused with HTTP 401, if the alert was sent again with the keys in the other headers.';
 comment on column auto_backup.incidents.recovered_by is 'The run that succeeded again.';
+
+-- One row per restore drill. It is inserted when the drill begins, and updated in the
+-- same transaction, so nobody else sees it running.
+create table if not exists auto_backup.drills (
+    drill_id bigint primary key generated always as identity,
+    backup text not null references auto_backup.settings on delete cascade,
+    trigger text not null check (trigger in ('schedule', 'manual')),
+    state text not null check (state in ('running', 'successful', 'failed', 'timed_out', 'skipped')),
+    due_at timestamptz,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    run_id uuid,
+    backup_id uuid,
+    made_at timestamptz,
+    code text,
+    sqlstate text,
+    error text,
+    tables jsonb not null default '[]',
+    constraint drills_due check ((trigger = 'schedule') = (due_at is not null)),
+    constraint drills_failed check ((state in ('failed', 'timed_out', 'skipped')) = (code is not null))
+);
+comment on table auto_backup.drills is
+'Every restore drill: whether the newest backup could be restored, and what would be lost. Nothing in it is a value of a row.';
+comment on column auto_backup.drills.made_at is 'When the backup was requested.';
+comment on column auto_backup.drills.error is 'Names of tables, columns and constraints, with numbers of rows.';
+comment on column auto_backup.drills.tables is
+'For each table: rows (read), sampled (there are more), compared (live rows unchanged since the backup), problems, unchecked, columns_lost, rows_missing (of the live ones), ms, restorable.';
 
 -- One row per code, and one for each SQLSTATE with texts of its own.
 create table if not exists auto_backup.codes (

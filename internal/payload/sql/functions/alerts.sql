@@ -62,6 +62,8 @@ begin
             else
                 verdict := 'send';
             end if;
+        elsif incident.alert_state = 'waiting' and incident.kind = 'drill' then
+            verdict := 'send';
         elsif incident.alert_state = 'waiting' then
             -- Failures during this time without a success may already have been alerted.
             select case

@@ -148,7 +148,8 @@ begin
         select 'outcomes()', 'public', 'EXECUTE'
         union all
         -- Another role owns it.
-        select 'write_outside(text, jsonb)', 'postgres', 'EXECUTE'
+        select f.signature, 'postgres', 'EXECUTE'
+        from (values ('write_outside(text, jsonb)'), ('drill_restore(jsonb, timestamp with time zone)')) as f (signature)
         union all
         select l.name, 'auto_backup_agent', r.privilege
         from log l

@@ -15,6 +15,9 @@ begin
             incident.code, (select r.sqlstate from auto_backup.runs r where r.run_id = incident.run_id), incident.error
         );
     end if;
+    if incident.kind = 'drill' then
+        return auto_backup.reason(incident.code, null, incident.error);
+    end if;
     select coalesce(s.document ->> 'timezone', 'UTC'), s.created_at into zone, installed_at
     from auto_backup.settings s
     where s.backup = incident.backup;

@@ -1,8 +1,8 @@
 -- Deletes old rows, a limited number at a time: this backup's rows in pg_cron's
 -- history, which pg_cron itself never deletes, after 14 days, those in the run history
--- after 400, and the token before the present one after two. The watchdog calls it once
--- a day, and again at its next tick if a batch was full. It does not change other jobs'
--- history or the application's logs.
+-- and of drills after 400, and the token before the present one after two. The
+-- watchdog calls it once a day, and again at its next tick if a batch was full. It does
+-- not change other jobs' history or the application's logs.
 create or replace function auto_backup.prune(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -16,6 +16,7 @@ declare
     removed_details integer;
     removed_runs integer;
     removed_incidents integer;
+    removed_drills integer;
 begin
     delete from cron.job_run_details d
     where d.runid in (
@@ -25,6 +26,8 @@ begin
         where j.username = current_user
         and j.jobname in (
             select prune.backup || '-watchdog'
+            union all
+            select prune.backup || '-drill'
             union all
             select prune.backup || '-' || k
             from auto_backup.settings s
@@ -57,13 +60,24 @@ begin
     );
     get diagnostics removed_incidents = row_count;
 
+    delete from auto_backup.drills d
+    where d.drill_id in (
+        select o.drill_id
+        from auto_backup.drills o
+        where o.backup = prune.backup and o.started_at < moment - interval '400 days'
+        order by o.started_at
+        limit batch
+    );
+    get diagnostics removed_drills = row_count;
+
     -- No run that was signed with it is open any longer.
     delete from vault.secrets v
     where v.name = prune.backup || '/former-token' and v.updated_at < moment - interval '2 days';
 
     return jsonb_strip_nulls(jsonb_build_object(
         'cron_details', nullif(removed_details, 0), 'runs', nullif(removed_runs, 0), 'incidents', nullif(removed_incidents, 0),
-        'more', nullif(greatest(removed_details, removed_runs, removed_incidents) = batch, false)
+        'drills', nullif(removed_drills, 0),
+        'more', nullif(greatest(removed_details, removed_runs, removed_incidents, removed_drills) = batch, false)
     ));
 end
 $body$;

@@ -1,4 +1,4 @@
--- Records which success ended which incidents.
+-- Records which success ended which incidents. Those about drills end with a drill.
 create or replace function auto_backup.recover(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -19,7 +19,7 @@ begin
                 limit 1
             ) as run_id
         from auto_backup.incidents i
-        where i.backup = recover.backup and i.recovered_at is null
+        where i.backup = recover.backup and i.recovered_at is null and i.kind <> 'drill'
     )
 
     update auto_backup.incidents i

@@ -29,6 +29,9 @@ begin
     if incident.kind = 'overdue' then
         message := format('O backup automático %s está atrasado: ', incident.backup)
             || auto_backup.incident_reason(incident) || '.';
+    elsif incident.kind = 'drill' then
+        message := format('O teste de restauração do backup automático %s falhou: ', incident.backup)
+            || rtrim(auto_backup.incident_reason(incident), '.') || '.';
     else
         message := format(
             'O backup automático %s (agendamento %s, tentativa %s), previsto para %s, %s. Motivo: %s.',
@@ -39,7 +42,8 @@ begin
     end if;
     if incident.recovered_at is not null then
         message := message || format(
-            ' Depois disso, um backup terminou com sucesso em %s.', auto_backup.local_time(incident.recovered_at, zone)
+            ' Depois disso, um %s terminou com sucesso em %s.', case incident.kind when 'drill' then 'teste' else 'backup' end,
+            auto_backup.local_time(incident.recovered_at, zone)
         );
     else
         message := message

@@ -11,7 +11,7 @@ as $body$
 #variable_conflict use_variable
 declare
     moment timestamptz := coalesce(watch.at, now());
-    parts text[] := array['collect', 'catch_up', 'overdue'];
+    parts text[] := array['collect', 'catch_up', 'drill_overdue', 'overdue'];
     part text;
     pruned_at timestamptz;
     done jsonb;
