@@ -23,6 +23,7 @@ declare
     pair jsonb;
     number integer := 0;
     began timestamptz;
+    current text; -- table
     live text;
     copied text;
     columns text;
@@ -40,6 +41,7 @@ begin
     begin
         for pair in select t.value from jsonb_array_elements(tables) with ordinality as t (value, place) order by t.place loop
             number := number + 1;
+            current := format('%I.%I', pair #>> '{live,0}', pair #>> '{live,1}');
             began := clock_timestamp();
             layout := auto_backup.drill_layout(pair, number);
             if not layout ? 'problem' then
@@ -87,6 +89,7 @@ begin
         for layout in select l.value from jsonb_array_elements(layouts) with ordinality as l (value, place) order by l.place loop
             continue when layout ? 'problem';
             number := layout -> 'number';
+            current := layout ->> 'live';
             began := clock_timestamp();
             rows := layout -> 'rows';
             if layout -> 'match' <> 'null' then
@@ -145,7 +148,7 @@ begin
         when query_canceled then
             ended := '{"canceled": true}';
         when lock_not_available then
-            ended := jsonb_build_object('code', 'drill_locked', 'object', layout -> 'live');
+            ended := jsonb_build_object('code', 'drill_locked', 'object', current);
         when insufficient_resources or system_error then
             ended := jsonb_build_object('code', 'drill_disk_full', 'sqlstate', sqlstate);
     end;
