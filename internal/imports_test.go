@@ -15,7 +15,7 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // the provider imports one that exists for tests or the demo only.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
+	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/fingerprint", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/install":             {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/schedule", "internal/source", "internal/supabase", "internal/supabase/guard", "internal/supabase/redact"},
 	"internal/install/queries":     {},
@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/history":             {},
 	"internal/facts":               {"internal/backup", "internal/history", "internal/postgres", "internal/supabase", "internal/text"},
 	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source", "internal/text", "internal/zone"},
+	"internal/fingerprint":         {},
 	"internal/schedule":            {"internal/text", "internal/zone"},
 	"internal/zone":                {},
 	"internal/payload":             {"internal/codes", "internal/source"},
@@ -53,7 +54,7 @@ var allowed = map[string][]string{
 // alone are the packages whose tests need Go and nothing else: no PostgreSQL, no
 // Deno and no Terraform, which package stack finds or starts.
 var alone = []string{
-	"internal/backup", "internal/checks", "internal/codes", "internal/health", "internal/history",
+	"internal/backup", "internal/checks", "internal/codes", "internal/fingerprint", "internal/health", "internal/history",
 	"internal/plsql", "internal/preflight", "internal/source", "internal/text", "internal/zone",
 }
 

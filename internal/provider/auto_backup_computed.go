@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
 
@@ -40,7 +41,7 @@ type planning struct {
 	secrets map[string]attr.Value
 	// state is nil for a new backup.
 	state        *autoBackupModel
-	fingerprints *backup.Fingerprinter
+	fingerprints *fingerprint.Cache
 }
 
 // computedAttributes returns all computed attributes by name. Apart from this table,

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -220,7 +221,7 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) r
 }
 
 // refresh sets `drift` to what differs from what was applied.
-func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints *backup.Fingerprinter) {
+func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints *fingerprint.Cache) {
 	known, digests := stringsOf(m.SecretFingerprints), map[string]string{}
 	for name := range known {
 		if digest, ok := found.Secrets[name]; ok {
@@ -243,7 +244,7 @@ func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints 
 // adopt completes the state of an import, which has only the backup's ID, with what
 // was found. It returns what counts as applied from then on. What the project does
 // not record gets its default.
-func (m *autoBackupModel) adopt(found backup.State, fingerprints *backup.Fingerprinter) (applied, diag.Diagnostics) {
+func (m *autoBackupModel) adopt(found backup.State, fingerprints *fingerprint.Cache) (applied, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	was := applied{Digests: map[string]string{}}
 	if f := found.Function; f != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -365,7 +366,7 @@ func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 // rememberSecrets stores the fingerprints of the secrets that the state must record
 // after an apply. An apply that failed before it had written them all may have set
 // or removed any of them: secrets that the state knew keep their former fingerprints.
-func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, written bool, fingerprints *backup.Fingerprinter, diags *diag.Diagnostics) {
+func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, written bool, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
 	former, present := map[string]string{}, map[string]string{}
 	if state != nil {
 		former = stringsOf(state.SecretFingerprints)

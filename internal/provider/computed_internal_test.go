@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 )
 
 // TestComputedAttributes proves that the table of computed attributes is that of
@@ -64,7 +65,7 @@ func TestComputedAttributes(t *testing.T) {
 	var diags diag.Diagnostics
 	p := planning{
 		id: backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "auto-backup"}, digests: map[string]string{"index.ts": "d"},
-		verify: types.StringValue(verifyProbe), fingerprints: &backup.Fingerprinter{},
+		verify: types.StringValue(verifyProbe), fingerprints: &fingerprint.Cache{},
 	}
 	m.plan(p, &diags)
 	for name := range table {

@@ -21,7 +21,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -189,7 +189,7 @@ type projects struct {
 	// client is nil for a self-hosted project.
 	client       *supabase.Client
 	connections  *connections
-	fingerprints backup.Fingerprinter
+	fingerprints fingerprint.Cache
 	run          terraformRun
 
 	mu       sync.Mutex

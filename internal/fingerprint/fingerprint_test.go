@@ -1,9 +1,10 @@
-package backup
+package fingerprint
 
 import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,11 +16,11 @@ import (
 // installations of the same secret, and stays while the secret stays.
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
-	var f Fingerprinter
+	var f Cache
 	const value = "canary-value"
-	of := func(f *Fingerprinter, former string) string {
+	of := func(f *Cache, former string) string {
 		t.Helper()
-		fingerprint, err := f.Of(DigestOf(value), former)
+		fingerprint, err := f.Of(digestOf(value), former)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,16 +33,16 @@ func TestFingerprint(t *testing.T) {
 	if !regexp.MustCompile(`^pbkdf2-sha256\$600000\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43}$`).MatchString(one) {
 		t.Errorf("%s does not have the documented form", one)
 	}
-	if strings.Contains(one, value) || strings.Contains(one, DigestOf(value)) {
+	if strings.Contains(one, value) || strings.Contains(one, digestOf(value)) {
 		t.Errorf("%s reveals the secret", one)
 	}
 	// One that has computed nothing yet agrees with one that remembers.
-	for _, fingerprinter := range []*Fingerprinter{&f, {}} {
+	for _, fingerprinter := range []*Cache{&f, {}} {
 		if again := of(fingerprinter, one); again != one {
 			t.Errorf("the fingerprint of an unchanged secret changed from %s to %s", one, again)
 		}
 	}
-	if other, err := f.Of(DigestOf("canary-valuf"), one); err != nil || other == one {
+	if other, err := f.Of(digestOf("canary-valuf"), one); err != nil || other == one {
 		t.Errorf("another value has the same fingerprint: %v", err)
 	}
 	for _, broken := range []string{
@@ -62,18 +63,18 @@ func TestFingerprint(t *testing.T) {
 // and a new one gets a salt of its own.
 func TestFingerprintsAtOnce(t *testing.T) {
 	t.Parallel()
-	var f Fingerprinter
+	var f Cache
 	digests, former := map[string]string{}, map[string]string{}
 	for _, name := range []string{"A", "B", "C", "D"} {
-		digests[name] = DigestOf("the same")
+		digests[name] = digestOf("the same")
 	}
 	first, err := f.All(digests, nil)
 	if err != nil || len(first) != 4 || first["A"] == first["B"] {
 		t.Fatalf("got %v, %v", first, err)
 	}
 	former["A"], former["B"], former["C"] = first["A"], first["B"], "broken"
-	digests["B"] = DigestOf("changed")
-	second, err := (&Fingerprinter{}).All(digests, former)
+	digests["B"] = digestOf("changed")
+	second, err := (&Cache{}).All(digests, former)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +91,10 @@ func TestFingerprintsAtOnce(t *testing.T) {
 // plan or an apply waits for the fingerprints of 98 secrets, the most that a backup
 // can have.
 func BenchmarkFingerprint(b *testing.B) {
-	digest := DigestOf("x")
+	digest := digestOf("x")
 	b.Run("of_one_secret", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := (&Fingerprinter{}).Of(digest, ""); err != nil {
+			if _, err := (&Cache{}).Of(digest, ""); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -104,7 +105,7 @@ func BenchmarkFingerprint(b *testing.B) {
 			digests[strconv.Itoa(i)] = digest
 		}
 		for b.Loop() {
-			if _, err := (&Fingerprinter{}).All(digests, nil); err != nil {
+			if _, err := (&Cache{}).All(digests, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -115,8 +116,8 @@ func BenchmarkFingerprint(b *testing.B) {
 // derives the key of each fingerprint once.
 func TestFingerprintCost(t *testing.T) {
 	t.Parallel()
-	var f Fingerprinter
-	one, err := f.Of(DigestOf("x"), "")
+	var f Cache
+	one, err := f.Of(digestOf("x"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestFingerprintCost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := pbkdf2.Key(sha256.New, DigestOf("x"), salt, 600_000, 32)
+	hash, err := pbkdf2.Key(sha256.New, digestOf("x"), salt, 600_000, 32)
 	if err != nil || fields[3] != base64.RawURLEncoding.EncodeToString(hash) {
 		t.Errorf("%q is not what 600,000 rounds make of it: %v", one, err)
 	}
@@ -136,35 +137,13 @@ func TestFingerprintCost(t *testing.T) {
 		f.known.Store(key, "what was kept")
 		return true
 	})
-	if again, err := f.Of(DigestOf("x"), one); err != nil || again != "what was kept" {
+	if again, err := f.Of(digestOf("x"), one); err != nil || again != "what was kept" {
 		t.Errorf("the second time it is %q, %v: it was computed again", again, err)
 	}
 }
 
-// TestNewToken proves the form of tokens, which the dispatcher and the function
-// demand, and that none comes twice.
-func TestNewToken(t *testing.T) {
-	t.Parallel()
-	form := regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-	seen := map[string]bool{}
-	for range 100 {
-		token := NewToken()
-		if !form.MatchString(token) || seen[token] {
-			t.Fatalf("%d characters, repeated: %v", len(token), seen[token])
-		}
-		seen[token] = true
-	}
-}
-
-// TestDigestOf proves the digest by which the Management API lists secrets.
-func TestDigestOf(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]string{
-		"":    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-		"abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-	} {
-		if got := DigestOf(value); got != want {
-			t.Errorf("%q: %s", value, got)
-		}
-	}
+// digestOf is what backup.DigestOf makes of a secret.
+func digestOf(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return hex.EncodeToString(sum[:])
 }
