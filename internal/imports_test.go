@@ -26,7 +26,8 @@ var allowed = map[string][]string{
 	"internal/codes":               {},
 	"internal/history":             {},
 	"internal/facts":               {"internal/backup", "internal/history", "internal/postgres", "internal/supabase", "internal/text"},
-	"internal/backup":              {"internal/payload", "internal/schedule", "internal/source", "internal/text", "internal/zone"},
+	"internal/backup":              {"internal/drill", "internal/payload", "internal/schedule", "internal/source", "internal/text", "internal/zone"},
+	"internal/drill":               {"internal/plsql"},
 	"internal/fingerprint":         {},
 	"internal/schedule":            {"internal/text", "internal/zone"},
 	"internal/zone":                {},
@@ -54,7 +55,7 @@ var allowed = map[string][]string{
 // alone are the packages whose tests need Go and nothing else: no PostgreSQL, no
 // Deno and no Terraform, which package stack finds or starts.
 var alone = []string{
-	"internal/backup", "internal/checks", "internal/codes", "internal/fingerprint", "internal/health", "internal/history",
+	"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/fingerprint", "internal/health", "internal/history",
 	"internal/plsql", "internal/preflight", "internal/source", "internal/text", "internal/zone",
 }
 

@@ -64,8 +64,8 @@ func MakesBackup(name Name, rpc string) func(Job) bool {
 	return func(job Job) bool { return pattern.MatchString(job.Command) }
 }
 
-// Dispatches returns the backup for which a job calls the dispatcher or the
-// watchdog; empty if it calls neither.
+// Dispatches returns the backup for which a job calls the dispatcher, the watchdog or
+// the drill; empty if it calls none of them.
 func (j Job) Dispatches() string {
 	if m := patterns.dispatch().FindStringSubmatch(j.Command); m != nil {
 		return m[1]
@@ -80,6 +80,6 @@ func (j Job) isOf(backups []string) bool {
 		name := Name(backup)
 		key, named := strings.CutPrefix(j.Name, string(name)+"-")
 		return named && j.Username == JobOwner &&
-			(j.Command == name.dispatchCommand(key) || key == WatchdogKey && j.Command == name.watchCommand())
+			(j.Command == name.dispatchCommand(key) || key == WatchdogKey && j.Command == name.watchCommand() || key == DrillKey && j.Dispatches() == backup)
 	})
 }

@@ -131,6 +131,9 @@ func (o Observation) Fill(state *State, known Known) {
 		// like any other.
 		_ = json.Unmarshal(o.Settings.Document, state.Settings)
 		keys[WatchdogKey] = true
+		if state.Settings.Drill != nil {
+			keys[DrillKey] = true
+		}
 		for key := range state.Settings.Schedules {
 			keys[key] = true
 		}

@@ -3,6 +3,8 @@ package backup
 import (
 	"strings"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 )
 
 // The PRD's values, which are the defaults of a backup.
@@ -28,6 +30,8 @@ type Settings struct {
 	Function  FunctionSettings    `json:"function"`
 	Alert     AlertSettings       `json:"alert"`
 	Retry     RetrySettings       `json:"retry"`
+	// Drill is nil where the backup is not restored in drills.
+	Drill *DrillSettings `json:"drill,omitempty"`
 	// Secrets are the sorted names of the extra function secrets that belong
 	// to this backup.
 	Secrets []string `json:"secrets"`
@@ -104,4 +108,22 @@ type AlertSettings struct {
 type RetrySettings struct {
 	Attempts     int64 `json:"attempts"`
 	DelaySeconds int64 `json:"delay_seconds"`
+}
+
+// DrillSettings says when and how the newest backup is restored in a drill.
+type DrillSettings struct {
+	Schedule
+	// TimeoutSeconds is how long a drill may take, MaxRows how many rows of a table
+	// it reads.
+	TimeoutSeconds int64 `json:"timeout_seconds"`
+	MaxRows        int64 `json:"max_rows"`
+	// OverdueAfterSeconds is the age of the last drill with a result at which drills
+	// are overdue.
+	OverdueAfterSeconds int64 `json:"overdue_after_seconds"`
+	// RequireColumns are columns that the backup must hold, each as schema, table and
+	// column.
+	RequireColumns []string `json:"require_columns"`
+	// Tables are what is restored from what. Nil in a spec means those that the
+	// project has.
+	Tables []drill.Table `json:"tables"`
 }

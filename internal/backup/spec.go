@@ -40,7 +40,8 @@ type Spec struct {
 }
 
 // Completed returns the spec with what only the project knows: which secrets are
-// adopted, and the instance of an installation that has one.
+// adopted, the instance of an installation that has one, and which tables its drills
+// restore.
 func (s Spec) Completed(found State) Spec {
 	s.Settings.AdoptedSecrets = secretNames(found.SecretsOf(s), func(secret Secret) bool {
 		return secret.Wanted && secret.Owner != Ours
@@ -48,10 +49,15 @@ func (s Spec) Completed(found State) Spec {
 	if s.Settings.Instance == "" && found.Settings != nil {
 		s.Settings.Instance = found.Settings.Instance
 	}
+	if wanted := s.Settings.Drill; wanted != nil && wanted.Tables == nil && found.Settings != nil && found.Settings.Drill != nil {
+		kept := *wanted
+		kept.Tables = found.Settings.Drill.Tables
+		s.Settings.Drill = &kept
+	}
 	return s
 }
 
-// Jobs are the pg_cron jobs of the backup by key, the watchdog among them.
+// Jobs are the pg_cron jobs of the backup by key, the watchdog and the drill among them.
 func (s Spec) Jobs() map[string]Job {
 	name := s.ID.Name
 	jobs := map[string]Job{WatchdogKey: {
@@ -62,6 +68,12 @@ func (s Spec) Jobs() map[string]Job {
 		jobs[key] = Job{
 			Name: name.Job(key), Schedule: schedule.UTC, Command: name.dispatchCommand(key),
 			Active: schedule.Enabled, Database: JobDatabase, Username: JobOwner,
+		}
+	}
+	if drill := s.Settings.Drill; drill != nil {
+		jobs[DrillKey] = Job{
+			Name: name.Job(DrillKey), Schedule: drill.UTC, Command: name.drillCommand(drill.TimeoutSeconds),
+			Active: drill.Enabled, Database: JobDatabase, Username: JobOwner,
 		}
 	}
 	return jobs

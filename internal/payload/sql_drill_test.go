@@ -396,6 +396,10 @@ func (tdb *testDatabase) testDrillTicks(t *testing.T) {
 	if err := tx.QueryRow(t.Context(), "select auto_backup.drill($1, 'manual') ->> 'state'", s.backup).Scan(&state); err != nil || state != "skipped" {
 		t.Errorf("read-only: %s, %v", state, err)
 	}
+	s.change("16 00:00", func(document map[string]any) { document["drill"].(map[string]any)["tables"] = nil })
+	if got := s.drill("22 07:30", "manual").String(); got != "skipped drill_no_tables" {
+		t.Errorf("without tables: %s", got)
+	}
 	s.change("16 00:00", func(document map[string]any) { document["drill"] = nil })
 	if _, err := s.owner.Exec(t.Context(), "select auto_backup.drill($1, 'manual')", s.backup); err == nil || !strings.Contains(err.Error(), `backup "`+s.backup+`" has no drill`) {
 		t.Errorf("without a drill: %v", err)

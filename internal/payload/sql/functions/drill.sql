@@ -69,11 +69,13 @@ begin
     limit 1;
     if run.run_id is null then
         result := jsonb_build_object('code', 'drill_no_backup');
+    elsif coalesce(nullif(plan -> 'tables', 'null'), '[]') = '[]' then
+        result := jsonb_build_object('code', 'drill_no_tables');
     elsif auto_backup.drill_disturbed(moment) then
         result := jsonb_build_object('code', 'drill_backup_running');
     else
         result := auto_backup.drill_rehearse(
-            coalesce(plan -> 'tables', '[]'), run.backup_id, run.posted_at, coalesce((plan ->> 'max_rows')::integer, 100000),
+            plan -> 'tables', run.backup_id, run.posted_at, coalesce((plan ->> 'max_rows')::integer, 100000),
             began + make_interval(secs => coalesce((plan ->> 'timeout_seconds')::integer, 120))
         );
         -- A backup that began meanwhile may have replaced what was read.
@@ -119,7 +121,7 @@ begin
     outcome := case
         when cause is null then 'successful'
         when cause = 'drill_timed_out' then 'timed_out'
-        when cause in ('drill_no_backup', 'drill_backup_running', 'drill_locked', 'drill_canceled') then 'skipped'
+        when cause in ('drill_no_backup', 'drill_no_tables', 'drill_backup_running', 'drill_locked', 'drill_canceled') then 'skipped'
         else 'failed'
     end;
     -- Names and numbers only: values of rows must not leave their tables.
