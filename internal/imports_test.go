@@ -15,20 +15,21 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // the provider imports one that exists for tests or the demo only.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/fingerprint", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
+	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/fingerprint", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/retention", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/install":             {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/schedule", "internal/source", "internal/supabase", "internal/supabase/guard", "internal/supabase/redact"},
 	"internal/install/queries":     {},
 	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/plsql", "internal/schedule", "internal/supabase", "internal/text"},
-	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/plsql", "internal/supabase"},
+	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/plsql", "internal/supabase"},
 	"internal/checks":              {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/plsql":               {},
 	"internal/codes":               {},
 	"internal/history":             {},
 	"internal/facts":               {"internal/backup", "internal/history", "internal/postgres", "internal/supabase", "internal/text"},
-	"internal/backup":              {"internal/drill", "internal/payload", "internal/schedule", "internal/source", "internal/text", "internal/zone"},
+	"internal/backup":              {"internal/drill", "internal/payload", "internal/retention", "internal/schedule", "internal/source", "internal/text", "internal/zone"},
 	"internal/drill":               {"internal/plsql"},
 	"internal/fingerprint":         {},
+	"internal/retention":           {},
 	"internal/schedule":            {"internal/text", "internal/zone"},
 	"internal/zone":                {},
 	"internal/payload":             {"internal/codes", "internal/source"},
@@ -56,7 +57,7 @@ var allowed = map[string][]string{
 // Deno and no Terraform, which package stack finds or starts.
 var alone = []string{
 	"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/fingerprint", "internal/health", "internal/history",
-	"internal/plsql", "internal/preflight", "internal/source", "internal/text", "internal/zone",
+	"internal/plsql", "internal/preflight", "internal/retention", "internal/source", "internal/text", "internal/zone",
 }
 
 // TestImportArrows proves that every package imports only what the list allows,

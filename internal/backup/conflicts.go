@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -64,8 +66,8 @@ func MakesBackup(name Name, rpc string) func(Job) bool {
 	return func(job Job) bool { return pattern.MatchString(job.Command) }
 }
 
-// Dispatches returns the backup for which a job calls the dispatcher, the watchdog or
-// the drill; empty if it calls none of them.
+// Dispatches returns the backup for which a job calls the dispatcher, the watchdog,
+// the drill or the retention; empty if it calls none of them.
 func (j Job) Dispatches() string {
 	if m := patterns.dispatch().FindStringSubmatch(j.Command); m != nil {
 		return m[1]
@@ -80,6 +82,6 @@ func (j Job) isOf(backups []string) bool {
 		name := Name(backup)
 		key, named := strings.CutPrefix(j.Name, string(name)+"-")
 		return named && j.Username == JobOwner &&
-			(j.Command == name.dispatchCommand(key) || key == WatchdogKey && j.Command == name.watchCommand() || key == DrillKey && j.Dispatches() == backup)
+			(j.Command == name.dispatchCommand(key) || key == WatchdogKey && j.Command == name.watchCommand() || (key == drill.JobKey || key == retention.JobKey) && j.Dispatches() == backup)
 	})
 }

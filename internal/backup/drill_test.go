@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -17,12 +18,12 @@ func drilled(t *testing.T) (Spec, State) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &DrillSettings{Schedule: weekly, TimeoutSeconds: 120, MaxRows: 1000, RequireColumns: []string{}}
+		return &DrillSettings{Schedule: weekly, TimeoutSeconds: 120, MaxRows: 1000, RequireColumns: [][3]string{}}
 	}
 	spec, state := intact(t)
 	spec.Settings.Drill, state.Settings.Drill = settings(), settings()
 	state.Settings.Drill.Tables = []drill.Table{{Live: [2]string{"public", "articles"}, Copy: [2]string{"public", "backup_articles"}}}
-	state.Jobs[DrillKey] = spec.Jobs()[DrillKey]
+	state.Jobs[drill.JobKey] = spec.Jobs()[drill.JobKey]
 	return spec, state
 }
 
@@ -31,7 +32,7 @@ func drilled(t *testing.T) (Spec, State) {
 func TestDrillJob(t *testing.T) {
 	t.Parallel()
 	spec, _ := drilled(t)
-	job := spec.Jobs()[DrillKey]
+	job := spec.Jobs()[drill.JobKey]
 	if want := "set statement_timeout = '120s'; select auto_backup.drill('auto-backup')"; job.Command != want || job.Schedule != "30 7 * * 0" || job.Name != "auto-backup-drill" || !job.Active {
 		t.Errorf("got %+v", job)
 	}
@@ -39,7 +40,7 @@ func TestDrillJob(t *testing.T) {
 		t.Errorf("it belongs to %q", got)
 	}
 	spec.Settings.Drill.Enabled = false
-	if spec.Jobs()[DrillKey].Active {
+	if spec.Jobs()[drill.JobKey].Active {
 		t.Error("the job of a disabled drill is active")
 	}
 	document, err := json.Marshal(spec.Settings)
@@ -57,8 +58,17 @@ func TestDrillJob(t *testing.T) {
 			t.Errorf("the settings say nothing of %s: %s", key, document)
 		}
 	}
-	if err := ValidateKey(DrillKey); err == nil {
-		t.Error("a schedule may take the drill's job")
+	for _, key := range []string{drill.JobKey, retention.JobKey} {
+		if err := ValidateKey(key); err == nil {
+			t.Errorf("a schedule may take the job %s", key)
+		}
+	}
+	if _, ok := spec.Jobs()[retention.JobKey]; ok {
+		t.Error("there is a job for a retention that nobody wants")
+	}
+	spec.Settings.Retention = &retention.Policy{KeepLast: 7}
+	if job := spec.Jobs()[retention.JobKey]; job.Command != "set statement_timeout = '60s'; select auto_backup.retain('auto-backup')" || job.Dispatches() != DefaultName || !job.Active {
+		t.Errorf("the retention has %+v", job)
 	}
 }
 
@@ -79,14 +89,21 @@ func TestDrillDiff(t *testing.T) {
 			func(_ *Spec, found *State) { found.Settings.Drill.MaxRows = 7 }, map[string]string{"setting drill.max_rows": "is 7 instead of 1000"},
 		},
 		"no job": {
-			func(_ *Spec, found *State) { delete(found.Jobs, DrillKey) }, map[string]string{"job auto-backup-drill": "is missing"},
+			func(_ *Spec, found *State) { delete(found.Jobs, drill.JobKey) }, map[string]string{"job auto-backup-drill": "is missing"},
 		},
 		"no drill any more": {
 			func(spec *Spec, _ *State) { spec.Settings.Drill = nil },
 			map[string]string{"job auto-backup-drill": "is there, and no schedule wants it", "setting drill": "is there and not configured"},
 		},
+		"no retention any more": {
+			func(spec *Spec, found *State) {
+				found.Settings.Retention = &retention.Policy{KeepLast: 7}
+				found.Jobs[retention.JobKey] = Job{Name: "auto-backup-retention"}
+			},
+			map[string]string{"job auto-backup-retention": "is there, and no schedule wants it", "setting retention": "is there and not configured"},
+		},
 		"a new drill": {
-			func(_ *Spec, found *State) { found.Settings.Drill = nil; delete(found.Jobs, DrillKey) },
+			func(_ *Spec, found *State) { found.Settings.Drill = nil; delete(found.Jobs, drill.JobKey) },
 			map[string]string{"job auto-backup-drill": "is missing", "setting drill": "is missing"},
 		},
 	} {

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 )
 
 const (
@@ -20,9 +22,6 @@ const (
 	// WatchdogKey is the key of the watchdog among the jobs of a backup. No
 	// schedule may use it.
 	WatchdogKey = "watchdog"
-	// DrillKey is the key of the restore drill among the jobs of a backup. No
-	// schedule may use it.
-	DrillKey = "drill"
 	// ManualKey is the schedule of runs that somebody has started, in the run
 	// history. No schedule may use it.
 	ManualKey = "manual"
@@ -44,7 +43,7 @@ var patterns = struct {
 	secret: regexp.MustCompile(`^[A-Za-z0-9_.-]+$`),
 	ref:    regexp.MustCompile(`^[a-z]{20}$`),
 	dispatch: sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch|drill)\s*\(\s*'([^']*)'`)
+		return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch|drill|retain)\s*\(\s*'([^']*)'`)
 	}),
 }
 
@@ -75,7 +74,8 @@ func (n Name) Validate() error {
 // Slug is the slug of the Edge Function.
 func (n Name) Slug() string { return string(n) }
 
-// Job is the name of the pg_cron job of a schedule key, of WatchdogKey or of DrillKey.
+// Job is the name of the pg_cron job of a schedule key, of WatchdogKey,
+// of drill.JobKey or of retention.JobKey.
 func (n Name) Job(key string) string { return string(n) + "-" + key }
 
 // VaultToken is the name of the vault secret with the invocation token.
@@ -120,6 +120,12 @@ func (n Name) drillCommand(timeout int64) string {
 	return fmt.Sprintf("set statement_timeout = '%ds'; select auto_backup.drill('%s')", timeout, n)
 }
 
+// retainCommand is the command of the retention's job. It ends before it could keep
+// another statement waiting for long; one backup at a time is removed.
+func (n Name) retainCommand() string {
+	return fmt.Sprintf("set statement_timeout = '60s'; select auto_backup.retain('%s')", n)
+}
+
 // command is the command of a job. It ends a tick that hangs, for example in code that
 // others have attached to pg_net's queue. A tick only makes requests and notes, so it
 // takes milliseconds; the watchdog by itself leaves out what it cannot do within a
@@ -135,8 +141,10 @@ func ValidateKey(key string) error {
 	switch {
 	case key == WatchdogKey:
 		return errors.New(`the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
-	case key == DrillKey:
+	case key == drill.JobKey:
 		return errors.New(`the key "drill" is that of the job that restores the newest backup in a drill; choose another key, for example "daily"`)
+	case key == retention.JobKey:
+		return errors.New(`the key "retention" is that of the job that removes old backups; choose another key, for example "daily"`)
 	case key == ManualKey:
 		return errors.New(`the key "manual" is that of the runs that somebody starts; choose another key, for example "daily"`)
 	case len(key) > maxLength:

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -132,7 +134,10 @@ func (o Observation) Fill(state *State, known Known) {
 		_ = json.Unmarshal(o.Settings.Document, state.Settings)
 		keys[WatchdogKey] = true
 		if state.Settings.Drill != nil {
-			keys[DrillKey] = true
+			keys[drill.JobKey] = true
+		}
+		if state.Settings.Retention != nil {
+			keys[retention.JobKey] = true
 		}
 		for key := range state.Settings.Schedules {
 			keys[key] = true

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 )
 
 // The PRD's values, which are the defaults of a backup.
@@ -32,6 +33,8 @@ type Settings struct {
 	Retry     RetrySettings       `json:"retry"`
 	// Drill is nil where the backup is not restored in drills.
 	Drill *DrillSettings `json:"drill,omitempty"`
+	// Retention is nil where old backups are not removed.
+	Retention *retention.Policy `json:"retention,omitempty"`
 	// Secrets are the sorted names of the extra function secrets that belong
 	// to this backup.
 	Secrets []string `json:"secrets"`
@@ -122,8 +125,19 @@ type DrillSettings struct {
 	OverdueAfterSeconds int64 `json:"overdue_after_seconds"`
 	// RequireColumns are columns that the backup must hold, each as schema, table and
 	// column.
-	RequireColumns []string `json:"require_columns"`
+	RequireColumns [][3]string `json:"require_columns"`
 	// Tables are what is restored from what. Nil in a spec means those that the
 	// project has.
 	Tables []drill.Table `json:"tables"`
+}
+
+// OverdueAfter returns how many seconds after a drill with a result the next one is
+// overdue: two of the longest gaps between its due times, because a drill may be
+// skipped, and OverdueMargin. It is zero if the drill is not enabled.
+func (d DrillSettings) OverdueAfter() (int64, error) {
+	gap, err := OverdueAfter(map[string]Schedule{drill.JobKey: d.Schedule})
+	if err != nil || gap == 0 {
+		return 0, err
+	}
+	return int64((2*(gap-OverdueMargin) + OverdueMargin) / time.Second), nil
 }

@@ -3,7 +3,9 @@ package backup
 import (
 	"strings"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 )
 
@@ -57,7 +59,8 @@ func (s Spec) Completed(found State) Spec {
 	return s
 }
 
-// Jobs are the pg_cron jobs of the backup by key, the watchdog and the drill among them.
+// Jobs are the pg_cron jobs of the backup by key, the watchdog, the drill
+// and the retention among them.
 func (s Spec) Jobs() map[string]Job {
 	name := s.ID.Name
 	jobs := map[string]Job{WatchdogKey: {
@@ -70,10 +73,16 @@ func (s Spec) Jobs() map[string]Job {
 			Active: schedule.Enabled, Database: JobDatabase, Username: JobOwner,
 		}
 	}
-	if drill := s.Settings.Drill; drill != nil {
-		jobs[DrillKey] = Job{
-			Name: name.Job(DrillKey), Schedule: drill.UTC, Command: name.drillCommand(drill.TimeoutSeconds),
-			Active: drill.Enabled, Database: JobDatabase, Username: JobOwner,
+	if wanted := s.Settings.Drill; wanted != nil {
+		jobs[drill.JobKey] = Job{
+			Name: name.Job(drill.JobKey), Schedule: wanted.UTC, Command: name.drillCommand(wanted.TimeoutSeconds),
+			Active: wanted.Enabled, Database: JobDatabase, Username: JobOwner,
+		}
+	}
+	if s.Settings.Retention != nil {
+		jobs[retention.JobKey] = Job{
+			Name: name.Job(retention.JobKey), Schedule: retention.JobSchedule, Command: name.retainCommand(),
+			Active: true, Database: JobDatabase, Username: JobOwner,
 		}
 	}
 	return jobs

@@ -593,6 +593,37 @@ func examples() map[string][]example {
 			{what: "not named", change: func(s *Subject) { s.StoredBackups.HasLast = nil }},
 			{what: "no success", change: func(s *Subject) { s.StoredBackups.HasLast, s.LastSuccess = new(bool), nil }},
 		},
+		"drill_failed": {
+			{what: "so", change: drilled(func(d *facts.Drill) {
+				d.State, d.Code, d.Error = facts.DrillFailed, "drill_check", "public.articles: small (40)"
+			}), says: "found: rows of the backup violate a CHECK of the live table, so they cannot be restored (public.articles: small (40)).", remedy: "drop the CHECK first"},
+			{what: "successful", change: drilled(func(*facts.Drill) {})},
+			{what: "no drill any more", change: all(drilled(func(d *facts.Drill) { d.State = facts.DrillFailed }), func(s *Subject) { s.Spec.Settings.Drill = nil })},
+			{what: "none yet", change: all(drilled(nil), func(s *Subject) { s.Drills.Result = nil })},
+		},
+		"drill_incomplete": {
+			{what: "so", change: drilled(func(d *facts.Drill) { d.State, d.Code = facts.DrillTimedOut, "drill_timed_out" }), says: "did not finish within 2 min"},
+			{what: "successful", change: drilled(func(*facts.Drill) {})},
+		},
+		"drill_late": {
+			{what: "so", change: drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), says: "has not been restored in a drill for"},
+			{what: "skipped", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), func(s *Subject) {
+				s.Drills.Latest = &facts.Drill{State: facts.DrillSkipped, Code: "drill_locked", StartedAt: s.Now}
+			}), says: ", no restore drill took place, because another session had locked a table."},
+			{what: "in time", change: drilled(func(*facts.Drill) {})},
+			{what: "just configured", change: all(drilled(nil), func(s *Subject) { s.Drills.Result, s.Settings.UpdatedAt = nil, s.Now })},
+			{what: "paused", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), func(s *Subject) { s.Spec.Settings.Drill.Enabled = false })},
+		},
+		"drill_columns_lost": {
+			{what: "so", change: drilled(func(d *facts.Drill) {
+				d.Tables = []facts.DrillTable{{Table: "public.comments", Compared: new(int64), ColumnsLost: []facts.LostColumn{{Name: "likes", Rows: 5}, {Name: "parent_id", Rows: 1}}}}
+			}), says: "The backup of public.comments lacks values of likes (5 rows), parent_id (1 rows), of 0 live rows"},
+			{what: "none", change: drilled(func(d *facts.Drill) { d.Tables = []facts.DrillTable{{Table: "public.comments"}} })},
+		},
+		"drill_rows_missing": {
+			{what: "so", change: drilled(func(d *facts.Drill) { d.Tables = []facts.DrillTable{{Table: "public.comments", RowsMissing: 3}} }), says: "lacks 3 rows that the table had"},
+			{what: "none", change: drilled(func(d *facts.Drill) { d.Tables = []facts.DrillTable{{Table: "public.comments"}} })},
+		},
 		"alert_function_missing": {
 			{what: "removed", change: edge(backup.DefaultAlertFunction, "REMOVED"), says: "The Edge Function alert-processor is not deployed", attribute: atAlertFunction, remedy: "`alert.function`"},
 			{what: "no alert", change: all(edge(backup.DefaultAlertFunction, "REMOVED"), alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
@@ -673,5 +704,19 @@ func inSaoPaulo(enabled bool) func(*Subject) {
 			panic(err)
 		}
 		s.Spec.Settings.Schedules["nightly"] = nightly
+	}
+}
+
+// drilled has the backup restored in weekly drills, of which the last one was successful
+// unless change says otherwise.
+func drilled(change func(d *facts.Drill)) func(*Subject) {
+	return func(s *Subject) {
+		s.Spec.Settings.Drill = &backup.DrillSettings{Schedule: backup.Schedule{Enabled: true}, TimeoutSeconds: 120, OverdueAfterSeconds: 15 * 86400}
+		s.Settings.UpdatedAt = s.Now.AddDate(0, -1, 0)
+		d := &facts.Drill{State: facts.DrillSuccessful, StartedAt: s.Now.Add(-time.Hour)}
+		s.Drills = &facts.Drills{Latest: d, Result: d}
+		if change != nil {
+			change(d)
+		}
 	}
 }

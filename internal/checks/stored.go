@@ -1,10 +1,13 @@
 package checks
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -33,6 +36,95 @@ var stored = []Check{
 			return one(About("The backup "+s.LastSuccess.BackupID, "was the last success, but the backup tables have no row of it"))
 		},
 	},
+	{
+		Code: "drill_failed", Theme: Stored, Asked: Failing,
+		Facts: []facts.Part{"drills"},
+		Find: func(s *Subject) []Finding {
+			d := s.result()
+			if d == nil || d.State != facts.DrillFailed {
+				return nil
+			}
+			said := codes.Lookup(d.Code, "")
+			f := About("The restore drill at "+text.Time(d.StartedAt), "found: %s", said.Clause())
+			f.Remedy = said.Remedy
+			if d.Error != "" {
+				f.Message = strings.TrimSuffix(f.Message, ".") + " (" + text.Line(d.Error) + ")."
+			}
+			return one(f)
+		},
+	},
+	{
+		Code: "drill_incomplete", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"drills"},
+		Find: func(s *Subject) []Finding {
+			if d := s.result(); d != nil && d.State == facts.DrillTimedOut {
+				return one(About("The restore drill at "+text.Time(d.StartedAt), "did not finish within %s", text.Duration(time.Duration(s.Spec.Settings.Drill.TimeoutSeconds)*time.Second)))
+			}
+			return nil
+		},
+	},
+	{
+		Code: "drill_late", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"drills"},
+		Find: func(s *Subject) []Finding {
+			if s.Drills == nil || s.Spec.Settings.Drill == nil || !s.Spec.Settings.Drill.Enabled || s.Settings == nil {
+				return nil
+			}
+			since, allowed := s.Settings.UpdatedAt, time.Duration(s.Spec.Settings.Drill.OverdueAfterSeconds)*time.Second
+			if d := s.Drills.Result; d != nil && d.StartedAt.After(since) {
+				since = d.StartedAt
+			}
+			if allowed == 0 || s.Now.Sub(since) <= allowed {
+				return nil
+			}
+			f := About("The newest backup", "has not been restored in a drill for %s, and at most %s is allowed", text.Duration(s.Now.Sub(since)), text.Duration(allowed))
+			if d := s.Drills.Latest; d != nil && d.State == facts.DrillSkipped {
+				f.Message = strings.TrimSuffix(f.Message, ".") + "; at " + text.Time(d.StartedAt) + ", " + codes.Lookup(d.Code, "").Clause() + "."
+			}
+			return one(f)
+		},
+	},
+	{
+		Code: "drill_columns_lost", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"drills"},
+		Find: func(s *Subject) (found []Finding) {
+			if d := s.result(); d != nil {
+				for _, table := range d.Tables {
+					var lost []string
+					for _, c := range table.ColumnsLost {
+						lost = append(lost, fmt.Sprintf("%s (%d rows)", text.Line(c.Name), c.Rows))
+					}
+					if len(lost) > 0 && table.Compared != nil {
+						found = append(found, About("The backup of "+text.Line(table.Table), "lacks values of %s, of %d live rows that have not changed since", strings.Join(lost, ", "), *table.Compared))
+					}
+				}
+			}
+			return found
+		},
+	},
+	{
+		Code: "drill_rows_missing", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"drills"},
+		Find: func(s *Subject) (found []Finding) {
+			if d := s.result(); d != nil {
+				for _, table := range d.Tables {
+					if table.RowsMissing > 0 {
+						found = append(found, About("The backup of "+text.Line(table.Table), "lacks %d rows that the table had when it was made", table.RowsMissing))
+					}
+				}
+			}
+			return found
+		},
+	},
+}
+
+// result is the newest drill that was not skipped; nil if there is none, or no drill is
+// configured any more.
+func (s *Subject) result() *facts.Drill {
+	if s.Drills == nil || s.Spec.Settings.Drill == nil {
+		return nil
+	}
+	return s.Drills.Result
 }
 
 // storesBackups reports whether the counted tables are those that the backup fills: the

@@ -3,9 +3,23 @@
 package drill
 
 import (
+	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
+)
+
+// JobKey is the key of the drill among the jobs of a backup. No schedule may use it.
+const JobKey = "drill"
+
+// The defaults of a drill: its schedule, how long it may take, and how many rows of a
+// table it reads.
+const (
+	DefaultCron    = "30 4 * * 0"
+	DefaultTimeout = 2 * time.Minute
+	DefaultMaxRows = 100_000
 )
 
 // backupColumn is the column by which the backup tables tell their backups apart. A
@@ -75,4 +89,42 @@ func columns(into plsql.Insert, alias string, variables map[string]bool) map[str
 		}
 	}
 	return filled
+}
+
+// ParseTable parses the name of a table with its schema, such as public.articles.
+func ParseTable(name string) ([2]string, error) {
+	parts := strings.Split(name, ".")
+	if len(parts) != 2 || slices.Contains(parts, "") {
+		return [2]string{}, fmt.Errorf("%q is not a table with its schema; write both, for example \"public.articles\"", name)
+	}
+	return [2]string{parts[0], parts[1]}, nil
+}
+
+// ParseColumn parses the name of a column with its table and schema, such as
+// public.articles.title.
+func ParseColumn(name string) ([3]string, error) {
+	parts := strings.Split(name, ".")
+	if len(parts) != 3 || slices.Contains(parts, "") {
+		return [3]string{}, fmt.Errorf("%q is not a column with its schema and table; write all three, for example \"public.articles.title\"", name)
+	}
+	return [3]string{parts[0], parts[1], parts[2]}, nil
+}
+
+// Named are the tables that somebody has named, by live table. What is known of one of
+// them from the function's text is kept.
+func Named(names map[[2]string][2]string, known []Table) []Table {
+	tables := []Table{}
+	for live, copied := range names {
+		table := Table{Live: live, Copy: copied}
+		for _, t := range known {
+			if t.Live == live && t.Copy == copied {
+				table = t
+			}
+		}
+		tables = append(tables, table)
+	}
+	slices.SortFunc(tables, func(a, b Table) int {
+		return strings.Compare(strings.Join(a.Live[:], "."), strings.Join(b.Live[:], "."))
+	})
+	return tables
 }

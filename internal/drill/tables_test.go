@@ -85,3 +85,35 @@ func read(t *testing.T, text string, names ...string) string {
 	}
 	return string(found)
 }
+
+// TestParse proves which names of tables and columns are accepted.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"public.articles": true, "articles": false, "a.b.c": false, ".b": false, "a.": false, "": false} {
+		if got, err := ParseTable(name); (err == nil) != want || want && got != [2]string{"public", "articles"} {
+			t.Errorf("%q: %v, %v", name, got, err)
+		}
+	}
+	for name, want := range map[string]bool{"public.articles.title": true, "articles.title": false, "a..c": false, "a.b.c.d": false} {
+		if got, err := ParseColumn(name); (err == nil) != want || want && got != [3]string{"public", "articles", "title"} {
+			t.Errorf("%q: %v, %v", name, got, err)
+		}
+	}
+}
+
+// TestNamed proves that tables which somebody has named replace those of the function's
+// text, and keep what the text says of their columns.
+func TestNamed(t *testing.T) {
+	t.Parallel()
+	known := []Table{
+		{Live: [2]string{"public", "a"}, Copy: [2]string{"public", "backup_a"}, Columns: map[string]string{"x": "y"}},
+		{Live: [2]string{"public", "b"}, Copy: [2]string{"public", "backup_b"}},
+	}
+	got, err := json.Marshal(Named(map[[2]string][2]string{
+		{"public", "c"}: {"old", "c"}, {"public", "a"}: {"public", "backup_a"},
+	}, known))
+	const want = `[{"live":["public","a"],"copy":["public","backup_a"],"columns":{"x":"y"}},{"live":["public","c"],"copy":["old","c"]}]`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
+	}
+}

@@ -86,6 +86,7 @@ type OfBackup struct {
 	History       []history.Run  `json:"history"`
 	StoredBackups *StoredBackups `json:"stored_backups"`
 	FutureRuns    *FutureRuns    `json:"future_runs"`
+	Drills        *Drills        `json:"drills"`
 }
 
 // QueueLimit is how many requests of pg_net's queue are read.

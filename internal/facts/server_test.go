@@ -106,7 +106,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", part, d, err)
 		}
 	}
-	const installed = "backups, caught_up_at, failures, future_runs, history, incident, installation, last_success, latest, schedules, settings, under_way, watchdog"
+	const installed = "backups, caught_up_at, drills, failures, future_runs, history, incident, installation, last_success, latest, schedules, settings, under_way, watchdog"
 	d, err := p.ask(owner, all)
 	if err != nil || leftOut(d) != installed {
 		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)

@@ -142,6 +142,9 @@ func (a *assessment) provider(entries int, broken error) {
 		a.LastRun = &s.History[at]
 	}
 	a.History = s.History[:min(len(s.History), max(entries, 0))]
+	if s.Drills != nil {
+		a.Drill = s.Drills.Result
+	}
 	if s.Watchdog != nil {
 		a.WatchedAt = s.Watchdog.At
 	}

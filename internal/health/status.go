@@ -58,6 +58,8 @@ type Status struct {
 	// StoredBackups is nil when there are no tables with backups, or none that the
 	// reader may read.
 	StoredBackups *facts.StoredBackups
+	// Drill is the newest restore drill that was not skipped; nil when there is none.
+	Drill *facts.Drill
 	// Coverage is nil when the SQL function's text could not be read.
 	Coverage *Coverage
 	// History are the newest attempts and incidents, newest first.
@@ -133,7 +135,7 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 // ownFacts are the parts that this package looks at itself.
 var ownFacts = []facts.Part{
 	"server", "installation", "functions", "jobs", "ticks", "queue", "last_log", "settings", "schedules", "watchdog", "last_success", "latest",
-	"caught_up_at", "failures", "under_way", "history", "vault", "token_digest", "stored_backups",
+	"caught_up_at", "failures", "under_way", "history", "vault", "token_digest", "stored_backups", "drills",
 }
 
 func (q Query) request() facts.Request {

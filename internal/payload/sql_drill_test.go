@@ -17,7 +17,7 @@ func drillSetting(tables ...map[string]any) map[string]any {
 	plan := dailySchedule()
 	for key, value := range map[string]any{
 		"cron": "30 4 * * 0", "utc": "30 7 * * 0", "minutes": []int{30}, "hours": []int{4}, "weekdays": []int{0},
-		"timeout_seconds": 120, "max_rows": 100000, "overdue_after_seconds": 8 * 86400, "require_columns": []string{},
+		"timeout_seconds": 120, "max_rows": 100000, "overdue_after_seconds": 8 * 86400, "require_columns": [][]string{},
 		"tables": tables,
 	} {
 		plan[key] = value
@@ -175,6 +175,8 @@ func TestDrill(t *testing.T) {
 		"trust":        tdb.testDrillTrust,
 		"incidents":    tdb.testDrillIncidents,
 		"fidelity":     tdb.testDrillFidelity,
+		"retained":     tdb.testRetained,
+		"retain":       tdb.testRetain,
 	} {
 		t.Run(name, test)
 	}
@@ -642,7 +644,7 @@ func (tdb *testDatabase) testDrillFidelity(t *testing.T) {
 		{
 			name: "a required column", edit: func(plan map[string]any) {
 				plan["tables"].([]map[string]any)[1]["columns"] = map[string]string{"id": "original_id", "customer_id": "customer_id", "total": "total", "owner_id": "owner_id", "parent_id": "parent_id"}
-				plan["require_columns"] = []string{`shop.orders."Note"`, "shop.orders.total"}
+				plan["require_columns"] = [][]string{{"shop", "orders", "Note"}, {"shop", "orders", "total"}}
 			},
 			want: "failed drill_column_lost; orders: drill_column_lost Note 40, lost Note 40 not_copied",
 		},
@@ -679,9 +681,9 @@ func (tdb *testDatabase) testDrillFidelity(t *testing.T) {
 				s.change(installed, func(document map[string]any) {
 					plan := document["drill"].(map[string]any)
 					c.edit(plan)
-					required, _ := plan["require_columns"].([]string)
-					for i := range required {
-						required[i] = strings.ReplaceAll(required[i], "shop.", schema+".")
+					required, _ := plan["require_columns"].([][]string)
+					for _, column := range required {
+						column[0] = schema
 					}
 				})
 			}

@@ -14,7 +14,9 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/plsql"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -87,4 +89,39 @@ func evaluate(s *checks.Subject) []checks.Finding {
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+// DrillTables reads from the text of the SQL function which tables a drill restores. It
+// returns none where there is no such function, or its text does not show them. It
+// makes one read-only statement.
+func DrillTables(ctx context.Context, project facts.Project, spec backup.Spec) ([]drill.Table, error) {
+	document, err := facts.Ask(ctx, project, facts.Request{Parts: []facts.Part{"named_relations", "routines"}, Parameters: map[string]any{
+		"rpc": spec.Settings.Function.RPC, "table": nil, "zones": "[]", "code": "read", "planning": "yes",
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("read the SQL function of project %s: %w", spec.ID.ProjectRef, err)
+	}
+	return drillTables(&checks.Subject{ID: spec.ID, Spec: spec, Document: document}), nil
+}
+
+func drillTables(s *checks.Subject) []drill.Table {
+	routine, ok := s.Callee()
+	if !ok || routine.Source == "" {
+		return nil
+	}
+	path := facts.DataAPIPath
+	if own, ok := routine.Setting("search_path"); ok {
+		path = facts.SearchPath(own)
+	}
+	return drill.Tables(plsql.Read(routine.Source), func(n plsql.Name) (string, bool) {
+		if n.Schema != "" {
+			return n.Schema, s.Named(n.Schema, n.Name, nil)
+		}
+		for _, schema := range path {
+			if s.Named(schema, n.Name, nil) {
+				return schema, true
+			}
+		}
+		return "", false
+	})
 }

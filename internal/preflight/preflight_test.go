@@ -399,3 +399,28 @@ func TestCheck(t *testing.T) {
 		t.Errorf("without secrets, it ends with %v", err)
 	}
 }
+
+// TestDrillTables proves that a drill restores what the function copies, in the schema in
+// which the function finds it, and nothing where the text does not show it.
+func TestDrillTables(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		change func(s *checks.Subject)
+		want   string
+	}{
+		{func(*checks.Subject) {}, `[{"live":["public","articles"],"copy":["public","copies"],"columns":{"id":"original","title":"title"}}]`},
+		{func(s *checks.Subject) {
+			s.Routines[0].Config = []string{"search_path=shop, public"}
+			s.NamedRelations = append(s.NamedRelations, [2]string{"shop", "articles"})
+		}, `[{"live":["shop","articles"],"copy":["public","copies"],"columns":{"id":"original","title":"title"}}]`},
+		{func(s *checks.Subject) { s.NamedRelations = nil }, `null`},
+		{func(s *checks.Subject) { s.Routines[0].Source = "" }, `null`},
+		{func(s *checks.Subject) { s.Routines = nil }, `null`},
+	} {
+		s := subject(t, sound)
+		c.change(s)
+		if got, err := json.Marshal(drillTables(s)); err != nil || string(got) != c.want {
+			t.Errorf("got %s, %v, want %s", got, err, c.want)
+		}
+	}
+}

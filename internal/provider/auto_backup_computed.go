@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 )
@@ -77,13 +78,16 @@ func computedAttributes() map[string]computedAttribute {
 		"cron_utc": {
 			schema: schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Schedules of the pg_cron jobs in UTC, by schedule key. If the clock of a schedule's time zone changes, the job ticks more often, and the dispatcher lets only the due ticks through.",
+				MarkdownDescription: "Schedules of the pg_cron jobs in UTC, by schedule key; that of a restore drill has the key `drill`. If the clock of a schedule's time zone changes, the job ticks more often, and the dispatcher lets only the due ticks through.",
 			},
 			field: func(m *autoBackupModel) any { return &m.CronUTC },
 			planned: func(p planning, _ *diag.Diagnostics) attr.Value {
 				utc := map[string]string{}
 				for key, s := range p.settings.Schedules {
 					utc[key] = s.UTC
+				}
+				if restored := p.settings.Drill; restored != nil {
+					utc[drill.JobKey] = restored.UTC
 				}
 				return mapOf(utc)
 			},

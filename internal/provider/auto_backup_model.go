@@ -15,7 +15,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -30,6 +32,8 @@ type autoBackupModel struct {
 	Function      types.Object   `tfsdk:"function"`
 	Alert         types.Object   `tfsdk:"alert"`
 	Retry         types.Object   `tfsdk:"retry"`
+	Drill         types.Object   `tfsdk:"drill"`
+	Retention     types.Object   `tfsdk:"retention"`
 	LogConstraint types.String   `tfsdk:"log_constraint"`
 	Secrets       types.Map      `tfsdk:"secrets"`
 	AdoptExisting types.Bool     `tfsdk:"adopt_existing"`
@@ -87,6 +91,12 @@ func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 		Managed: !m.ID.IsNull(), // it is null at the beginning of an import
 		Keys:    append(slices.Collect(maps.Keys(m.Schedules.Elements())), backup.WatchdogKey),
 		Secrets: slices.Collect(maps.Keys(m.SecretFingerprints.Elements())),
+	}
+	if !m.Drill.IsNull() {
+		known.Keys = append(known.Keys, drill.JobKey)
+	}
+	if !m.Retention.IsNull() {
+		known.Keys = append(known.Keys, retention.JobKey)
 	}
 	if was != nil {
 		known.Revision, known.Files, known.Changes = was.Seen.Revision, was.Seen.Files, was.Seen.Changes
@@ -156,6 +166,14 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 		}
 		result.Schedules[key] = compiled
 	}
+	restored := drillSettings(ctx, m.Drill, result.Timezone, now)
+	removed := retentionPolicy(ctx, m.Retention)
+	diags.Append(restored.diags...)
+	diags.Append(removed.diags...)
+	if !restored.known || !removed.known {
+		return reading[backup.Settings]{diags: diags}
+	}
+	result.Drill, result.Retention = restored.value, removed.value
 	if diags.HasError() {
 		return readingOf(result, diags)
 	}
@@ -181,6 +199,8 @@ func (m autoBackupModel) plannedSettings(ctx context.Context, gateway gateway, n
 	for key, utc := range stringsOf(m.CronUTC) {
 		if schedule, ok := settings.value.Schedules[key]; ok {
 			settings.value.Schedules[key] = schedule.Planned(utc)
+		} else if key == drill.JobKey && settings.value.Drill != nil {
+			settings.value.Drill.Schedule = settings.value.Drill.Planned(utc)
 		}
 	}
 	return settings
@@ -289,6 +309,7 @@ func (m *autoBackupModel) empty(found backup.State) {
 	m.CronUTC, m.Drift = mapOf(nil), mapOf(nil)
 	m.Schedules = types.MapNull(scheduleType)
 	m.Function, m.Alert, m.Retry = types.ObjectNull(functionType.AttrTypes), types.ObjectNull(alertType.AttrTypes), types.ObjectNull(retryType.AttrTypes)
+	m.Drill, m.Retention = drillOf(nil), retentionOf(nil)
 	version, _ := found.Dispatcher()
 	m.DispatcherVersion = textOrNull(version)
 	if f := found.Function; f != nil {
@@ -307,6 +328,10 @@ func (m *autoBackupModel) adoptSettings(found backup.Settings) {
 			"cron": types.StringValue(s.Cron), "timezone": types.StringPointerValue(s.Timezone), "enabled": types.BoolValue(s.Enabled),
 		})
 	}
+	if found.Drill != nil {
+		utc[drill.JobKey] = found.Drill.UTC
+	}
+	m.Drill, m.Retention = drillOf(found.Drill), retentionOf(found.Retention)
 	m.Schedules, m.CronUTC = types.MapValueMust(scheduleType, schedules), mapOf(utc)
 	m.Function = types.ObjectValueMust(functionType.AttrTypes, map[string]attr.Value{
 		"source_dir": types.StringNull(), "rpc": types.StringValue(found.Function.RPC),

@@ -130,7 +130,7 @@ func (r *autoBackupResource) followDatabase(ctx context.Context, settings *backu
 		return
 	}
 	var rules schedule.Rules
-	if state == nil || !plan.Schedules.Equal(state.Schedules) || !plan.Timezone.Equal(state.Timezone) {
+	if state == nil || !plan.Schedules.Equal(state.Schedules) || !plan.Timezone.Equal(state.Timezone) || !plan.Drill.Equal(state.Drill) {
 		if rules, err = service.ZoneChanges(ctx, backup.Name(plan.Name.ValueString()), settings.Zones()); err != nil {
 			r.projects.addReadError(ctx, diags, "Cannot read the project", ref, err)
 			return
@@ -279,6 +279,7 @@ func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
 	}
 	m.Retry = keep(m.Retry, state.Retry, retryType, "delay")
 	m.Alert = keep(m.Alert, state.Alert, alertType, "overdue_after")
+	m.Drill = keep(m.Drill, state.Drill, drillType, "timeout")
 }
 
 // checkNewBackup checks the project in which a backup is to be created: for objects

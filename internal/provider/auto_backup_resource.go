@@ -274,6 +274,10 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 			return
 		}
 	}
+	findDrillTables(ctx, service, &spec, diags)
+	if diags.HasError() {
+		return
+	}
 	o := outcome{id: spec.ID, created: state == nil, kept: state != nil || !found.HasJobs(spec)}
 	result, err := service.Apply(ctx, spec, found, func(part backup.Part) {
 		o.done = append(o.done, part)

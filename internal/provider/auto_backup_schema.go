@@ -80,6 +80,8 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			"function":       functionAttribute(),
 			"alert":          alertAttribute(),
 			"retry":          retryAttribute(),
+			"drill":          drillAttribute(),
+			"retention":      retentionAttribute(),
 			"log_constraint": logConstraintAttribute(),
 			"secrets": schema.MapAttribute{
 				ElementType: types.StringType,

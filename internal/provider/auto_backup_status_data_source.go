@@ -43,22 +43,23 @@ type statusModel struct {
 	Name         types.String `tfsdk:"name"`
 	HistoryLimit types.Int64  `tfsdk:"history_limit"`
 
-	ID                  string         `tfsdk:"id"`
-	Installation        string         `tfsdk:"installation"`
-	State               string         `tfsdk:"state"`
-	Healthy             bool           `tfsdk:"healthy"`
-	Summary             string         `tfsdk:"summary"`
-	Problems            []problemModel `tfsdk:"problems"`
-	CheckedAt           string         `tfsdk:"checked_at"`
-	WatchdogAt          *string        `tfsdk:"watchdog_at"`
-	LastSuccess         *successModel  `tfsdk:"last_success"`
-	LastRun             *runModel      `tfsdk:"last_run"`
-	ConsecutiveFailures int64          `tfsdk:"consecutive_failures"`
-	RetryAt             *string        `tfsdk:"retry_at"`
-	NextRuns            []nextRunModel `tfsdk:"next_runs"`
-	StoredBackups       *storedModel   `tfsdk:"stored_backups"`
-	Coverage            *coverageModel `tfsdk:"coverage"`
-	History             []runModel     `tfsdk:"history"`
+	ID                  string            `tfsdk:"id"`
+	Installation        string            `tfsdk:"installation"`
+	State               string            `tfsdk:"state"`
+	Healthy             bool              `tfsdk:"healthy"`
+	Summary             string            `tfsdk:"summary"`
+	Problems            []problemModel    `tfsdk:"problems"`
+	CheckedAt           string            `tfsdk:"checked_at"`
+	WatchdogAt          *string           `tfsdk:"watchdog_at"`
+	LastSuccess         *successModel     `tfsdk:"last_success"`
+	LastRun             *runModel         `tfsdk:"last_run"`
+	ConsecutiveFailures int64             `tfsdk:"consecutive_failures"`
+	RetryAt             *string           `tfsdk:"retry_at"`
+	NextRuns            []nextRunModel    `tfsdk:"next_runs"`
+	StoredBackups       *storedModel      `tfsdk:"stored_backups"`
+	Drill               *drillStatusModel `tfsdk:"drill"`
+	Coverage            *coverageModel    `tfsdk:"coverage"`
+	History             []runModel        `tfsdk:"history"`
 }
 
 type problemModel struct {
@@ -241,6 +242,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"tables":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "The tables that were counted."},
 				},
 			},
+			"drill": drillStatusAttribute(),
 			"coverage": schema.SingleNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "What a backup holds and what it does not, as far as the text of the SQL function reveals it. Null when the text cannot be read. " +
@@ -368,6 +370,7 @@ func (m *statusModel) fill(s health.Status) {
 	if g := s.StoredBackups; g != nil {
 		m.StoredBackups = &storedModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
 	}
+	m.fillDrill(s)
 	if c := s.Coverage; c != nil {
 		m.Coverage = &coverageModel{c.Copied, c.NotCopied}
 	}

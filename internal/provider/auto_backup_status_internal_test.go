@@ -55,8 +55,15 @@ func TestStatusModel(t *testing.T) {
 		LastRun: &model, ConsecutiveFailures: 3, RetryAt: ptr("2026-11-23T06:00:40Z"),
 		NextRuns:      []nextRunModel{{"noon", "2026-11-23T03:00:50-03:00"}, {"daily", "2026-11-23T03:00:55-03:00"}},
 		StoredBackups: &storedModel{4, ptr("newest"), ptr("2026-11-23T05:59:19Z"), ptr("2026-11-23T05:58:20Z"), 8192, []string{"public.a", "public.b"}},
-		Coverage:      &coverageModel{[]string{"public.a"}, []string{"auth.users"}},
-		History:       []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
+		Drill: &drillStatusModel{
+			State: "failed", At: "2026-11-23T05:58:00Z", DurationSeconds: 3, BackupID: ptr("drilled"), Code: ptr("drill_check"), Error: ptr("public.a: small (4)"),
+			Tables: []drillTableModel{{
+				Table: "public.a", Rows: 40, Sampled: true, Compared: ptr(int64(39)), Restorable: ptr(false), RowsMissing: 1,
+				Problems: []drillProblemModel{{"drill_check", "small", 4}}, Unchecked: []string{"key"}, ColumnsLost: []lostColumnModel{{"likes", 5, "not_copied"}},
+			}},
+		},
+		Coverage: &coverageModel{[]string{"public.a"}, []string{"auth.users"}},
+		History:  []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
 	}
 	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit}
 	got.fill(health.Status{
@@ -69,13 +76,21 @@ func TestStatusModel(t *testing.T) {
 		CheckedAt: at(30), WatchedAt: at(20), LastSuccess: &success, LastRun: &run, Failures: 3, RetryAt: at(40),
 		NextRuns:      []health.NextRun{{Schedule: "noon", DueAt: at(50)}, {Schedule: "daily", DueAt: at(55)}},
 		StoredBackups: &facts.StoredBackups{Count: 4, NewestID: "newest", Newest: at(-41), Oldest: at(-100), Bytes: 8192, Tables: []string{"public.a", "public.b"}},
-		Coverage:      &health.Coverage{Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}},
-		History:       []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
+		Drill: &facts.Drill{
+			State: facts.DrillFailed, StartedAt: at(-120), FinishedAt: at(-117), BackupID: "drilled", MadeAt: at(-300), Code: "drill_check", Error: "public.a: small (4)",
+			Tables: []facts.DrillTable{{
+				Table: "public.a", Copy: "public.backup_a", Rows: 40, Sampled: true, Compared: ptr(int64(39)), Restorable: ptr(false), RowsMissing: 1,
+				Problems: []facts.DrillProblem{{Code: "drill_check", Object: "small", Rows: 4}}, Unchecked: []string{"key"},
+				ColumnsLost: []facts.LostColumn{{Name: "likes", Rows: 5, Reason: "not_copied"}},
+			}},
+		},
+		Coverage: &health.Coverage{Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}},
+		History:  []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
 	})
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
 	}
-	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, got.Problems[0], got.NextRuns[0]} {
+	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, *got.Drill, got.Drill.Tables[0], got.Drill.Tables[0].Problems[0], got.Drill.Tables[0].ColumnsLost[0], got.Problems[0], got.NextRuns[0]} {
 		value := reflect.ValueOf(filled)
 		for i := range value.NumField() {
 			if field := value.Type().Field(i); value.Field(i).IsZero() && field.Name != "Healthy" {
@@ -95,7 +110,7 @@ func TestStatusModel(t *testing.T) {
 	}
 	got = statusModel{}
 	got.fill(health.Status{})
-	if got.LastSuccess != nil || got.LastRun != nil || got.StoredBackups != nil || got.WatchdogAt != nil || got.RetryAt != nil {
+	if got.LastSuccess != nil || got.LastRun != nil || got.StoredBackups != nil || got.Drill != nil || got.WatchdogAt != nil || got.RetryAt != nil {
 		t.Errorf("of less: got %+v", got)
 	}
 }
@@ -109,6 +124,7 @@ func TestStatusModelFitsSchema(t *testing.T) {
 	state := tfsdk.State{Schema: response.Schema, Raw: tftypes.NewValue(response.Schema.Type().TerraformType(t.Context()), nil)}
 	model := statusModel{
 		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{}, Coverage: &coverageModel{},
+		Drill:    &drillStatusModel{Tables: []drillTableModel{{Problems: []drillProblemModel{{}}, ColumnsLost: []lostColumnModel{{}}}}},
 		Problems: []problemModel{{}}, NextRuns: []nextRunModel{{}}, History: []runModel{{}},
 	}
 	if diags := state.Set(t.Context(), &model); diags.HasError() {

@@ -31,6 +31,7 @@ func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.Va
 	validateSchedules(config.Schedules, &resp.Diagnostics)
 	validateTimeouts(config.Timeouts.Attributes(), &resp.Diagnostics)
 	validateSecrets(config, &resp.Diagnostics)
+	validateRetention(config, &resp.Diagnostics)
 }
 
 // validateSchedules refuses a backup without a schedule, and a schedule that is null.

@@ -59,6 +59,7 @@ create table if not exists auto_backup.runs (
     logged_by text check (logged_by in ('function', 'watchdog')),
     function_alert text,
     alert_state text,
+    removed_at timestamptz,
     constraint runs_once unique (backup, schedule, due_at, attempt),
     constraint runs_finished check ((state in ('succeeded', 'failed')) = (finished_at is not null)),
     constraint runs_failed check ((state = 'failed') = (code is not null))
@@ -73,6 +74,7 @@ comment on column auto_backup.runs.posted_at is 'Real time of the request.';
 comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the failure, if the function reported one.';
 comment on column auto_backup.runs.logged_by is 'Who wrote the outcome to public.system_logs; null if it could not be written.';
 comment on column auto_backup.runs.function_alert is 'The state of the function''s own alert.';
+comment on column auto_backup.runs.removed_at is 'When the retention removed the backup from its tables.';
 comment on column auto_backup.runs.alert_state is 'The state of the alert about this failure, whether the function or the watchdog sent it.';
 
 -- One row per incident, and so at most one alert: a due time whose first attempt

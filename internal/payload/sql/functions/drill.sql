@@ -109,7 +109,10 @@ begin
                 || coalesce((
                     select jsonb_agg(jsonb_build_object('code', 'drill_column_lost', 'object', c.value -> 'name', 'rows', c.value -> 'rows'))
                     from jsonb_array_elements(t.value -> 'columns_lost') c
-                    where plan -> 'require_columns' ? format('%s.%I', t.value ->> 'table', c.value ->> 'name')
+                    where exists (
+                        select from jsonb_array_elements(plan -> 'require_columns') r
+                        where r.value = (plan -> 'tables' -> (t.place - 1)::integer -> 'live') || (c.value -> 'name')
+                    )
                 ), '[]') as problems
         ) as p
     ), '[]'));

@@ -29,6 +29,8 @@ begin
             union all
             select prune.backup || '-drill'
             union all
+            select prune.backup || '-retention'
+            union all
             select prune.backup || '-' || k
             from auto_backup.settings s
             cross join jsonb_object_keys(s.document -> 'schedules') as k
@@ -45,6 +47,11 @@ begin
         select o.run_id
         from auto_backup.runs o
         where o.backup = prune.backup and o.requested_at < moment - interval '400 days'
+        -- The retention removes only what the run history has.
+        and not (
+            o.state = 'succeeded' and o.backup_id is not null and o.removed_at is null
+            and exists (select from auto_backup.settings s where s.backup = prune.backup and s.document ->> 'retention' is not null)
+        )
         order by o.requested_at
         limit batch
     );

@@ -1,0 +1,209 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/preflight"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
+)
+
+var drillType = types.ObjectType{AttrTypes: map[string]attr.Type{
+	"cron": types.StringType, "timezone": types.StringType, "enabled": types.BoolType, "timeout": types.StringType,
+	"max_rows": types.Int64Type, "tables": types.MapType{ElemType: types.StringType}, "require_columns": types.SetType{ElemType: types.StringType},
+}}
+
+type drillModel struct {
+	Cron           types.String `tfsdk:"cron"`
+	Timezone       types.String `tfsdk:"timezone"`
+	Enabled        types.Bool   `tfsdk:"enabled"`
+	Timeout        types.String `tfsdk:"timeout"`
+	MaxRows        types.Int64  `tfsdk:"max_rows"`
+	Tables         types.Map    `tfsdk:"tables"`
+	RequireColumns types.Set    `tfsdk:"require_columns"`
+}
+
+// drillSettings reads the configured drill; nil if there is none. timezone is the
+// backup's.
+func drillSettings(ctx context.Context, configured types.Object, timezone string, now time.Time) reading[*backup.DrillSettings] {
+	var (
+		diags diag.Diagnostics
+		m     drillModel
+	)
+	if configured.IsNull() {
+		return readingOf[*backup.DrillSettings](nil, diags)
+	}
+	if configured.IsUnknown() {
+		return unknown[*backup.DrillSettings]()
+	}
+	diags.Append(configured.As(ctx, &m, basetypes.ObjectAsOptions{})...)
+	if diags.HasError() {
+		return readingOf[*backup.DrillSettings](nil, diags)
+	}
+	values := slices.Concat(
+		[]attr.Value{m.Cron, m.Timezone, m.Enabled, m.Timeout, m.MaxRows, m.Tables, m.RequireColumns},
+		slices.Collect(maps.Values(m.Tables.Elements())), m.RequireColumns.Elements(),
+	)
+	if slices.ContainsFunc(values, attr.Value.IsUnknown) {
+		return unknown[*backup.DrillSettings]()
+	}
+	at := path.Root("drill")
+	result := &backup.DrillSettings{TimeoutSeconds: seconds(m.Timeout), MaxRows: m.MaxRows.ValueInt64(), RequireColumns: [][3]string{}}
+	var err error
+	if result.Schedule, err = backup.CompileSchedule(m.Cron.ValueString(), m.Timezone.ValueStringPointer(), timezone, m.Enabled.ValueBool(), now); err != nil {
+		diags.AddAttributeError(at.AtName("cron"), "Invalid schedule", text.Sentence(err.Error()))
+		return readingOf(result, diags)
+	}
+	if result.OverdueAfterSeconds, err = result.OverdueAfter(); err != nil {
+		diags.AddAttributeError(at.AtName("cron"), "Invalid schedule", text.Sentence(err.Error()))
+	}
+	for _, element := range m.RequireColumns.Elements() {
+		name, _ := element.(types.String)
+		if column, err := drill.ParseColumn(name.ValueString()); err == nil { // its validator reports the others
+			result.RequireColumns = append(result.RequireColumns, column)
+		}
+	}
+	slices.SortFunc(result.RequireColumns, func(a, b [3]string) int { return strings.Compare(strings.Join(a[:], "."), strings.Join(b[:], ".")) })
+	if !m.Tables.IsNull() {
+		names := map[[2]string][2]string{}
+		for name, copied := range stringsOf(m.Tables) {
+			from, err := drill.ParseTable(name)
+			to, errCopy := drill.ParseTable(copied)
+			if err == nil && errCopy == nil {
+				names[from] = to
+			}
+		}
+		result.Tables = drill.Named(names, nil)
+	}
+	return readingOf(result, diags)
+}
+
+// validateDrillTimeout refuses a time limit that no drill can keep, and one that would
+// hide that something is wrong.
+func validateDrillTimeout(value string) error {
+	d, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is not a duration; write for example \"2m\" or \"90s\"", value)
+	case d < time.Second || d > time.Hour || d%time.Second != 0:
+		return fmt.Errorf("%q is not between one second and one hour, in whole seconds; leave it out for the default of %s", value, formatDuration(drill.DefaultTimeout))
+	}
+	return nil
+}
+
+// drillOf is the argument for the drill that a project has.
+func drillOf(found *backup.DrillSettings) types.Object {
+	if found == nil {
+		return types.ObjectNull(drillType.AttrTypes)
+	}
+	required := types.SetNull(types.StringType)
+	if len(found.RequireColumns) > 0 {
+		var names []attr.Value
+		for _, column := range found.RequireColumns {
+			names = append(names, types.StringValue(strings.Join(column[:], ".")))
+		}
+		required = types.SetValueMust(types.StringType, names)
+	}
+	return types.ObjectValueMust(drillType.AttrTypes, map[string]attr.Value{
+		"cron": types.StringValue(found.Cron), "timezone": types.StringPointerValue(found.Timezone), "enabled": types.BoolValue(found.Enabled),
+		"timeout": durationOf(found.TimeoutSeconds), "max_rows": types.Int64Value(found.MaxRows),
+		// The project does not say whether somebody has named them.
+		"tables": types.MapNull(types.StringType), "require_columns": required,
+	})
+}
+
+// findDrillTables completes the settings of a drill with the tables that the text of
+// the SQL function shows.
+func findDrillTables(ctx context.Context, service *install.Service, spec *backup.Spec, diags *diag.Diagnostics) {
+	if spec.Settings.Drill == nil {
+		return
+	}
+	known, err := preflight.DrillTables(ctx, service, *spec)
+	if err != nil {
+		addError(diags, "Cannot read the SQL function", err)
+		return
+	}
+	wanted := *spec.Settings.Drill
+	if wanted.Tables == nil {
+		if len(known) == 0 {
+			diags.AddAttributeWarning(path.Root("drill").AtName("tables"), "No table for the restore drill",
+				"The text of the SQL function "+spec.Settings.Function.RPC+" does not show which tables it copies, so no drill takes place. "+
+					"Name the tables: drill = { tables = { \"public.articles\" = \"public.backup_articles\" } }.")
+		}
+		wanted.Tables = append([]drill.Table{}, known...)
+	} else {
+		names := map[[2]string][2]string{}
+		for _, table := range wanted.Tables {
+			names[table.Live] = table.Copy
+		}
+		wanted.Tables = drill.Named(names, known)
+	}
+	spec.Settings.Drill = &wanted
+}
+
+func drillAttribute() schema.Attribute {
+	timeout := formatDuration(drill.DefaultTimeout)
+	table := checked("must be a table with its schema", func(name string) error { _, err := drill.ParseTable(name); return err })
+	return schema.SingleNestedAttribute{
+		Optional: true,
+		MarkdownDescription: "A restore drill, which shows regularly whether the newest backup can be restored and what would be lost: it restores the backup into temporary tables, " +
+			"which are always rolled back, and compares it with live rows that have not changed since. The application's data is only read. `drill = {}` is enough for the defaults. Default: no drill.",
+		Attributes: map[string]schema.Attribute{
+			"cron": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(drill.DefaultCron),
+				Validators:          []validator.String{checked("must be a cron expression", validateCron)},
+				MarkdownDescription: "When a drill takes place, like `cron` of a schedule. Default: `" + drill.DefaultCron + "`, Sundays at 04:30.",
+			},
+			"timezone": schema.StringAttribute{
+				Optional:            true,
+				Validators:          []validator.String{checked("must be an IANA time zone", validateZone)},
+				MarkdownDescription: "IANA time zone of `cron`. Default: the backup's `timezone`.",
+			},
+			"enabled": schema.BoolAttribute{
+				Optional: true, Computed: true, Default: booldefault.StaticBool(true),
+				MarkdownDescription: "Whether the job is active. Default: `true`.",
+			},
+			"timeout": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(timeout),
+				Validators:          []validator.String{checked("must be a duration", validateDrillTimeout)},
+				MarkdownDescription: "How long a drill may take, at most `1h`. Default: `" + timeout + "`.",
+			},
+			"max_rows": schema.Int64Attribute{
+				Optional: true, Computed: true, Default: int64default.StaticInt64(drill.DefaultMaxRows),
+				Validators:          []validator.Int64{int64validator.Between(1, 10_000_000)},
+				MarkdownDescription: "How many rows of a table a drill reads. Of a larger table it takes a sample. Default: 100000.",
+			},
+			"tables": schema.MapAttribute{
+				ElementType: types.StringType, Optional: true,
+				Validators:          []validator.Map{mapvalidator.SizeAtLeast(1), mapvalidator.KeysAre(table), mapvalidator.ValueStringsAre(table)},
+				MarkdownDescription: "The tables that a drill restores, each with its backup table: `{ \"public.articles\" = \"public.backup_articles\" }`. Default: those that the text of the SQL function shows when it is applied.",
+			},
+			"require_columns": schema.SetAttribute{
+				ElementType: types.StringType, Optional: true,
+				Validators:          []validator.Set{setvalidator.ValueStringsAre(checked("must be a column with its schema and table", func(name string) error { _, err := drill.ParseColumn(name); return err }))},
+				MarkdownDescription: "Columns that the backup must hold, such as `public.comments.likes`. A drill fails if one of them would lose values; of other columns it only says so. Default: none.",
+			},
+		},
+	}
+}
