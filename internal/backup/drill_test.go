@@ -96,7 +96,7 @@ func TestDrillDiff(t *testing.T) {
 			map[string]string{"job auto-backup-drill": "is there, and no schedule wants it", "setting drill": "is there and not configured"},
 		},
 		"no retention any more": {
-			func(spec *Spec, found *State) {
+			func(_ *Spec, found *State) {
 				found.Settings.Retention = &retention.Policy{KeepLast: 7}
 				found.Jobs[retention.JobKey] = Job{Name: "auto-backup-retention"}
 			},

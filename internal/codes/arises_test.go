@@ -97,8 +97,8 @@ var passed = map[string]bool{
 	"incident.code":                true,
 	"drill_incident.code":          true,
 	"cause":                        true,
-	"object -> 'code'":             true,
-	"result ->> 'code'":             true,
+	"q.value -> 'code'":            true,
+	"result ->> 'code'":            true,
 	"worst #>> '{0,code}'":         true,
 }
 

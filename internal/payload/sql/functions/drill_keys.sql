@@ -89,8 +89,8 @@ begin
         end;
         orphans := 0;
         begin
-            -- The parents outside the backup are read in pieces, those of a sample once.
-            stretch := case when source = parent ->> 'copy' then (layout ->> 'rows')::bigint + 1 else piece end;
+            -- Live tables are read in pieces, which are short.
+            stretch := case when parent is null then piece else (layout ->> 'rows')::bigint + 1 end;
             for low in 0 .. (layout ->> 'rows')::bigint by stretch loop
                 execute format(
                     'select r.n from auto_backup.drill_read(%L) as r (n bigint)', format(

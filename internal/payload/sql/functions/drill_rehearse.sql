@@ -63,6 +63,8 @@ begin
                         columns
                     );
                     get diagnostics rows = row_count;
+                    -- The rows are compared in pieces.
+                    execute format('create index on pg_temp.%s (n)', copied);
                     execute format('analyze pg_temp.%s', copied);
                     execute format('grant select on pg_temp.%s to auto_backup_agent', copied);
                     if oldest is null then

@@ -21,6 +21,7 @@ declare
     fatal constant text[] := array['53%', '55P03', '58%'];
     layout jsonb;
     object jsonb;
+    questions jsonb;
     tables jsonb := '[]';
     problems jsonb;
     unchecked jsonb;
@@ -116,34 +117,41 @@ begin
                 );
             end if;
 
-            -- Each of these is a check of its own, so that all of them are named.
-            for object in
+            -- Whether each required column has a value, and whether what was restored is what
+            -- was stored, in one pass over the rows.
+            select
+                jsonb_agg(q.value order by q.place),
+                string_agg(format('count(*) filter (where %s)', q.value ->> 'condition'), ', ' order by q.place)
+            into questions, fields
+            from (
                 select jsonb_build_object(
-                    'code', 'drill_not_null', 'sqlstate', '23502', 'name', c.value ->> 'name', 'condition', format('%I is null', c.value ->> 'name')
-                ) as value
-                from jsonb_array_elements(layout -> 'columns') c
+                    'code', 'drill_not_null', 'sqlstate', '23502', 'name', c.value ->> 'name', 'condition', format('s.%I is null', c.value ->> 'name')
+                ) as value, c.place
+                from jsonb_array_elements(layout -> 'columns') with ordinality as c (value, place)
                 where c.value ? 'required' and c.value ->> 'name' <> all (left_out)
                 union all
                 select jsonb_build_object(
-                    'code', 'drill_check', 'sqlstate', '23514', 'name', k.value ->> 'name', 'condition', format('not (%s)', k.value ->> 'expression')
-                )
-                from jsonb_array_elements(layout -> 'checks') k
-                union all
-                -- What was restored must be what was stored.
-                select jsonb_build_object(
                     'code', 'drill_rows_differ', 'name', c.value ->> 'name',
-                    'join', format('s inner join %s r on r.n = s.auto_backup_row', raw),
                     'condition', format('format(''%%L'', s.%I) is distinct from format(''%%L'', r.c%s)', c.value ->> 'name', c.value ->> 'number')
-                )
-                from jsonb_array_elements(layout -> 'columns') c
+                ), 10000 + c.place
+                from jsonb_array_elements(layout -> 'columns') with ordinality as c (value, place)
                 where c.value ? 'copy' and c.value -> 'bare' = c.value -> 'copy_bare' and c.value ->> 'name' <> all (left_out)
-            loop
+            ) as q;
+            if questions is not null then
+                execute format('select array[%s] from %s s inner join %s r on r.n = s.auto_backup_row', fields, restored, raw) into counts;
+                select problems || coalesce(jsonb_agg(jsonb_build_object(
+                    'code', q.value -> 'code', 'object', q.value -> 'name', 'rows', counts[q.place], 'sqlstate', q.value -> 'sqlstate'
+                ) order by q.place), '[]') into problems
+                from jsonb_array_elements(questions) with ordinality as q (value, place)
+                where counts[q.place] > 0;
+            end if;
+
+            -- Each CHECK by itself, so that all of them are named.
+            for object in select k.value from jsonb_array_elements(layout -> 'checks') k loop
                 begin
-                    execute format('select count(*) from %s %s where %s', restored, object ->> 'join', object ->> 'condition') into count;
+                    execute format('select count(*) from %s where not (%s)', restored, object ->> 'expression') into count;
                     if count > 0 then
-                        problems := problems || jsonb_build_object(
-                            'code', object -> 'code', 'object', object -> 'name', 'rows', count, 'sqlstate', object -> 'sqlstate'
-                        );
+                        problems := problems || jsonb_build_object('code', 'drill_check', 'object', object -> 'name', 'rows', count, 'sqlstate', '23514');
                     end if;
                 exception
                     when others then
