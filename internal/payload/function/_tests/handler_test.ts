@@ -204,6 +204,7 @@ Deno.test("refusals: a captured request", async () => {
   );
   assert.equal(project.calls.length, before);
   assert.equal((await post({ run_id: crypto.randomUUID() })).status, 202);
+  await idle();
 });
 
 // The limit holds on both sides to the millisecond, for probes too, and no time is not a time.
