@@ -66,6 +66,6 @@ type DrillProblem struct {
 type LostColumn struct {
 	Name string `json:"name"`
 	Rows int64  `json:"rows"`
-	// Reason is not_copied, constant, type or changed.
+	// Reason is not_copied, constant, type, trigger or changed.
 	Reason string `json:"reason"`
 }

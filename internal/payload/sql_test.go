@@ -37,10 +37,13 @@ type testDatabase struct {
 }
 
 // startDatabase starts a stack without pg_net's worker and installs the dispatcher.
-func startDatabase(t testing.TB) *testDatabase {
+func startDatabase(t testing.TB) *testDatabase { return startDatabaseWith(t, 1) }
+
+// startDatabaseWith does so with a number of articles.
+func startDatabaseWith(t testing.TB, articles int) *testDatabase {
 	t.Helper()
 	ctx := context.Background()
-	s, err := stack.Start(ctx, stack.Options{Parts: stack.Database, Articles: 1})
+	s, err := stack.Start(ctx, stack.Options{Parts: stack.Database, Articles: articles})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func drillStatusAttribute() schema.Attribute {
 						NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 							"name":   text("The column."),
 							"rows":   number("Number of compared rows whose value would be lost."),
-							"reason": text("`not_copied`: the SQL function does not copy it; `constant`: all rows of the backup have the same value; `type`: the backup table's column has another type; `changed`: a trigger or an expression changes it."),
+							"reason": text("`not_copied`: the SQL function does not copy it; `constant`: all rows of the backup have the same value; `type`: the backup table's column has another type; `trigger`: a trigger of the backup table may change it; `changed`: an expression of the SQL function may change it."),
 						}},
 					},
 				}},

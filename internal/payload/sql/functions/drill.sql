@@ -22,6 +22,7 @@ declare
     run auto_backup.runs;
     result jsonb := '{}';
     worst jsonb;
+    missing bigint;
     outcome text;
     cause text;
     explanation text;
@@ -84,11 +85,16 @@ begin
         end if;
     end if;
 
-    -- The backup is empty, or its ID was invented: no table says more than that.
+    -- The backup is empty although there was something to back up, or its ID was invented.
     if not result ? 'code' and not exists (
         select from jsonb_array_elements(result -> 'tables') t where (t.value ->> 'rows')::bigint > 0 or t.value #>> '{problems,0,code}' is not null
     ) then
-        result := result || jsonb_build_object('code', 'drill_backup_missing');
+        select sum((t.value ->> 'rows_missing')::bigint) into missing from jsonb_array_elements(result -> 'tables') t;
+        if missing > 0 or run.records > 0 or coalesce(missing, run.records) is null then
+            result := result || jsonb_build_object(
+                'code', 'drill_backup_missing', 'object', run.backup_id || coalesce(format(' (%s)', nullif(missing, 0)), '')
+            );
+        end if;
     end if;
     result := result || jsonb_build_object('tables', coalesce((
         select jsonb_agg(

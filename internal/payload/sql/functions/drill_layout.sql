@@ -2,8 +2,8 @@
 -- needs no right on it. `pair` is an element of the settings' drill.tables: "live" and
 -- "copy" are names as arrays of schema and table, "columns" maps each live column to
 -- that of the copy from which it is restored (null: by name, and id from original_id).
--- Returns {"number", "live", "copy", "columns", "checks", "keys", "match", "since",
--- "filtered"}, or with "problem" why the table cannot be drilled.
+-- Returns {"number", "live", "copy", "columns", "checks", "keys", "match",
+-- "triggered", "since", "filtered"}, or with "problem" why the table cannot be drilled.
 --
 -- Only tables of roles that postgres trusts are read by it. Another role's table could
 -- call code of that role, for example in the expression of an index.
@@ -55,6 +55,8 @@ begin
                 then pg_catalog.pg_get_expr(d.adbin, d.adrelid)
         end,
         'copy', case when a.attgenerated = '' then b.attname end,
+        -- What a generated column had; a restore computes it.
+        'kept', case when a.attgenerated <> '' then b.attname end,
         'copy_bare', pg_catalog.format_type(theirs.id, -1),
         -- Between types that only PostgreSQL defines, no cast runs foreign code.
         'convertible', own.id = theirs.id or (own.builtin and theirs.builtin),
@@ -84,7 +86,15 @@ begin
             select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                 'name', i.relname,
                 'constraint', pg_catalog.pg_get_constraintdef(k.oid),
-                'index', substring(pg_catalog.pg_get_indexdef(x.indexrelid) from ' USING .*$')
+                'index', substring(pg_catalog.pg_get_indexdef(x.indexrelid) from ' USING .*$'),
+                'columns', case
+                    when x.indisunique then (
+                        select string_agg(pg_catalog.pg_get_indexdef(x.indexrelid, p, false), ', ' order by p)
+                        from pg_catalog.generate_series(1, x.indnkeyatts) as p
+                    )
+                end,
+                'nulls', x.indnullsnotdistinct,
+                'predicate', pg_catalog.pg_get_expr(x.indpred, x.indrelid)
             )) order by not x.indisprimary, i.relname)
             from pg_catalog.pg_index x
             inner join pg_catalog.pg_class i on i.oid = x.indexrelid
@@ -121,6 +131,10 @@ begin
             ) as k
             order by not k.indisprimary, k.indexrelid
             limit 1
+        ),
+        'triggered', exists (
+            select from pg_catalog.pg_trigger g
+            where g.tgrelid = copy_id and not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype & 7 = 7 -- before insert, for each row
         ),
         'since', (
             select 'coalesce(' || string_agg(format('s.%I', c.value ->> 'name'), ', ' order by c.value ->> 'name' desc) || ')'

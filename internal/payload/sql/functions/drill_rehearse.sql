@@ -48,11 +48,11 @@ begin
                 begin
                     copied := 'drill_copy_' || number;
                     select
-                        string_agg(format(', b.%I::%s', c.value ->> 'copy', c.value ->> 'copy_bare'), '' order by c.place),
+                        string_agg(format(', b.%I::%s', coalesce(c.value ->> 'copy', c.value ->> 'kept'), c.value ->> 'copy_bare'), '' order by c.place),
                         string_agg(format(', c%s %s', c.value ->> 'number', c.value ->> 'copy_bare'), '' order by c.place)
                     into live, columns
                     from jsonb_array_elements(layout -> 'columns') with ordinality as c (value, place)
-                    where c.value ? 'copy';
+                    where c.value ?| array['copy', 'kept'];
                     layout := layout || jsonb_build_object(
                         'filter', format('%I = %L::%s', layout #>> '{backup_column,name}', backup_id, layout #>> '{backup_column,type}')
                     );
@@ -87,6 +87,15 @@ begin
                 raise query_canceled;
             end if;
         end loop;
+
+        -- Of an empty backup it is only known when its run ended.
+        if oldest is null then
+            select r.xmin::text into oldest
+            from auto_backup.runs r
+            where r.backup_id = drill_rehearse.backup_id and r.state = 'succeeded'
+            order by pg_catalog.age(r.xmin) desc
+            limit 1;
+        end if;
 
         for layout in select l.value from jsonb_array_elements(layouts) with ordinality as l (value, place) order by l.place loop
             continue when layout ? 'problem';
@@ -123,8 +132,8 @@ begin
                         execute format(
                             'select r.n from auto_backup.drill_read(%L) as r (n bigint)',
                             format(
-                                'select count(*) from (select s.* from %s s where pg_catalog.age(s.xmin) > pg_catalog.age(%L::pg_catalog.xid)%s limit %s) s where not exists (select from pg_temp.drill_copy_%s r where %s)',
-                                layout ->> 'live', oldest, untouched, most, number, matched
+                                'select count(*) from (select s.xmin as auto_backup_xmin, s.* from %s s limit %s) s where pg_catalog.age(s.auto_backup_xmin) > pg_catalog.age(%L::pg_catalog.xid)%s and not exists (select from pg_temp.drill_copy_%s r where %s)',
+                                layout ->> 'live', most, oldest, untouched, number, matched
                             )
                         ) into missing;
                         layout := layout || jsonb_build_object('rows_missing', missing);

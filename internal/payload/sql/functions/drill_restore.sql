@@ -19,6 +19,7 @@ declare
     -- No space or memory, files that cannot be read, and locks of others say nothing
     -- about a backup.
     fatal constant text[] := array['53%', '55P03', '58%'];
+    most constant bigint := 10000;
     layout jsonb;
     object jsonb;
     questions jsonb;
@@ -35,6 +36,11 @@ declare
     compared bigint;
     counts bigint[];
     state text;
+    insertion text;
+    stack bigint[];
+    low bigint;
+    high bigint;
+    refused text;
     name text;
     nth integer;
 begin
@@ -83,28 +89,71 @@ begin
                         end if;
                         state := sqlstate;
                 end;
-                -- Which columns refuse a value? What they do not take is left out, so that
-                -- everything else is examined too.
-                for object in select c.value from jsonb_array_elements(layout -> 'columns') c where c.value ? 'copy' loop
+                -- What refuses a value? A generated column cannot be computed if the rest is
+                -- accepted without it; otherwise each column is asked. What is refused is left
+                -- out, so that everything else is examined too.
+                name := null;
+                for object in select c.value from jsonb_array_elements(layout -> 'columns') c where c.value ? 'generated' loop
                     begin
-                        execute format(
-                            'insert into %s (%I) select r.c%s%s from %s r', restored, object ->> 'name', object ->> 'number',
-                            case when object -> 'bare' <> object -> 'copy_bare' then '::' || (object ->> 'bare') end, raw
-                        );
+                        execute format('alter table %s drop column %I', restored, object ->> 'name');
+                        execute format('insert into %s (auto_backup_row%s) select r.n%s from %s r', restored, targets, fields, raw);
                         raise exception using errcode = 'AB020';
                     exception
-                        when sqlstate 'AB020' then null;
+                        when sqlstate 'AB020' then
+                            name := object ->> 'name';
+                            exit;
                         when others then
                             if sqlstate like any (fatal) then
                                 raise;
                             end if;
-                            left_out := left_out || (object ->> 'name');
-                            problems := problems || jsonb_build_object(
-                                'code', case when sqlstate = '42501' then 'drill_refused' else 'drill_type' end,
-                                'object', object ->> 'name', 'sqlstate', sqlstate
-                            );
                     end;
                 end loop;
+                for object in
+                    select c.value from jsonb_array_elements(layout -> 'columns') c
+                    where case when name is null then c.value ? 'copy' else c.value ->> 'name' = name end
+                loop
+                    insertion := case
+                        when name is not null then format('insert into %s (auto_backup_row%s) select r.n%s from %s r', restored, targets, fields, raw)
+                        else format(
+                            'insert into %s (%I) select r.c%s%s from %s r', restored, object ->> 'name', object ->> 'number',
+                            case when object -> 'bare' <> object -> 'copy_bare' then '::' || (object ->> 'bare') end, raw
+                        )
+                    end;
+                    -- The rows that it refuses are counted by halves, up to a limit: a row that is
+                    -- refused costs a subtransaction.
+                    count := 0;
+                    stack := array[0, (layout ->> 'rows')::bigint];
+                    while cardinality(stack) > 0 and count < most loop
+                        low := stack[cardinality(stack) - 1];
+                        high := stack[cardinality(stack)];
+                        stack := trim_array(stack, 2);
+                        begin
+                            execute format('%s where r.n > %s and r.n <= %s', insertion, low, high);
+                            raise exception using errcode = 'AB020';
+                        exception
+                            when sqlstate 'AB020' then null;
+                            when others then
+                                if sqlstate like any (fatal) then
+                                    raise;
+                                end if;
+                                refused := sqlstate;
+                                if high - low = 1 or sqlstate like '42%' then
+                                    count := count + high - low;
+                                else
+                                    stack := stack || array[(low + high) / 2, high, low, (low + high) / 2];
+                                end if;
+                        end;
+                    end loop;
+                    continue when count = 0;
+                    left_out := left_out || (object ->> 'name');
+                    problems := problems || jsonb_build_object(
+                        'code', case when refused = '42501' then 'drill_refused' else 'drill_type' end,
+                        'object', object ->> 'name', 'rows', count, 'sqlstate', refused
+                    );
+                end loop;
+                if name is not null then
+                    execute format('alter table %s drop column %I', restored, name);
+                end if;
                 if left_out = '{}' then
                     problems := problems || jsonb_build_object('code', 'drill_refused', 'object', layout ->> 'live', 'sqlstate', state);
                     exit;
@@ -135,7 +184,7 @@ begin
                     'condition', format('format(''%%L'', s.%I) is distinct from format(''%%L'', r.c%s)', c.value ->> 'name', c.value ->> 'number')
                 ), 10000 + c.place
                 from jsonb_array_elements(layout -> 'columns') with ordinality as c (value, place)
-                where c.value ? 'copy' and c.value -> 'bare' = c.value -> 'copy_bare' and c.value ->> 'name' <> all (left_out)
+                where c.value ?| array['copy', 'kept'] and c.value -> 'bare' = c.value -> 'copy_bare' and c.value ->> 'name' <> all (left_out)
             ) as q;
             if questions is not null then
                 execute format('select array[%s] from %s s inner join %s r on r.n = s.auto_backup_row', fields, restored, raw) into counts;
@@ -173,7 +222,22 @@ begin
                     end;
                 exception
                     when unique_violation or exclusion_violation then
-                        problems := problems || jsonb_build_object('code', 'drill_unique', 'object', object ->> 'name', 'sqlstate', sqlstate);
+                        state := sqlstate;
+                        count := null;
+                        begin
+                            execute format(
+                                'select sum(d.n - 1)::bigint from (select count(*) as n from %1$s where (%2$s) and (%4$s or num_nulls(%3$s) = 0) group by %3$s having count(*) > 1) d',
+                                restored, coalesce(object ->> 'predicate', 'true'), object ->> 'columns', object ->> 'nulls'
+                            ) into count;
+                        exception
+                            when others then
+                                if sqlstate like any (fatal) then
+                                    raise;
+                                end if;
+                        end;
+                        problems := problems || jsonb_strip_nulls(jsonb_build_object(
+                            'code', 'drill_unique', 'object', object ->> 'name', 'rows', count, 'sqlstate', state
+                        ));
                     when not_null_violation then null; -- counted above
                     when others then
                         if sqlstate like any (fatal) then
@@ -203,8 +267,9 @@ begin
                         'name', object -> 'name', 'rows', counts[nth],
                         'reason', case
                             when not object ?| array['copy', 'generated'] then 'not_copied'
-                            when count = 1 then 'constant'
+                            when count = 1 and (layout ->> 'rows')::bigint > 1 then 'constant'
                             when object ? 'retyped' then 'type'
+                            when (layout -> 'triggered')::boolean and not object ? 'generated' then 'trigger'
                             else 'changed'
                         end
                     );
