@@ -177,6 +177,7 @@ func TestDrill(t *testing.T) {
 		"fidelity":     tdb.testDrillFidelity,
 		"retained":     tdb.testRetained,
 		"retain":       tdb.testRetain,
+		"months":       tdb.testRetainMonths,
 	} {
 		t.Run(name, test)
 	}

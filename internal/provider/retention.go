@@ -81,9 +81,10 @@ func retentionAttribute() schema.Attribute {
 	}
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "Which stored backups are kept; the others are **deleted from the backup tables that the drill restores**, one per hour, each from all tables at once. Needs `drill`. " +
-			"A backup is kept if any of the numbers keeps it, and the newest one always is. Nothing is deleted after a run that failed, while a backup is being made, unless the latest drill was successful, " +
-			"and of backups that this provider has not made or that have failed. Days, weeks (from Monday), months and years are those of `timezone`. Default: every backup is kept.",
+		MarkdownDescription: "Which stored backups are kept; the others are **deleted from the backup tables that the drill restores**, one per hour, the oldest first, each from all tables in one transaction. Needs `drill`. " +
+			"A backup is kept if any of the numbers keeps it. The newest one always is, and so is the newest one that a drill has restored. Days, weeks (from Monday), months and years are those of `timezone`. " +
+			"Nothing is deleted while anything is wrong: while a backup is being made or is overdue, after a run that failed, during an incident, and unless the latest drill is recent, was successful, and the backup that it restored is still there. " +
+			"Backups that this provider has not made, those that have failed, and tables without a column `backup_id` are never touched. `auto_backup.runs` says when and from which tables a backup was removed. Default: every backup is kept.",
 		Attributes: map[string]schema.Attribute{
 			"keep_last": number(7, "How many of the newest backups are kept. Default: 7."),
 			"daily":     number(0, "Of how many days that have a backup the newest one is kept. Default: 0."),

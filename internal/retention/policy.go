@@ -27,8 +27,9 @@ type Policy struct {
 }
 
 // Keep returns those of the times that the policy keeps, ascending and each once. Days,
-// weeks from Monday on, months and years are those of the location.
-func (p Policy) Keep(times []time.Time, location *time.Location) []time.Time {
+// weeks from Monday on, months and years are those of the location. restored is the time
+// of the newest backup that a drill has restored, which is kept too; zero: there is none.
+func (p Policy) Keep(times []time.Time, location *time.Location, restored time.Time) []time.Time {
 	newest := slices.Clone(times)
 	slices.SortFunc(newest, func(a, b time.Time) int { return b.Compare(a) })
 	newest = slices.CompactFunc(newest, time.Time.Equal)
@@ -61,7 +62,7 @@ func (p Policy) Keep(times []time.Time, location *time.Location) []time.Time {
 	}
 	var result []time.Time
 	for i := len(newest) - 1; i >= 0; i-- {
-		if kept[i] {
+		if kept[i] || newest[i].Equal(restored) {
 			result = append(result, newest[i])
 		}
 	}

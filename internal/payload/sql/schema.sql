@@ -60,6 +60,7 @@ create table if not exists auto_backup.runs (
     function_alert text,
     alert_state text,
     removed_at timestamptz,
+    removed jsonb,
     constraint runs_once unique (backup, schedule, due_at, attempt),
     constraint runs_finished check ((state in ('succeeded', 'failed')) = (finished_at is not null)),
     constraint runs_failed check ((state = 'failed') = (code is not null))
@@ -75,6 +76,7 @@ comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the fa
 comment on column auto_backup.runs.logged_by is 'Who wrote the outcome to public.system_logs; null if it could not be written.';
 comment on column auto_backup.runs.function_alert is 'The state of the function''s own alert.';
 comment on column auto_backup.runs.removed_at is 'When the retention removed the backup from its tables.';
+comment on column auto_backup.runs.removed is 'From which tables it did, with the numbers of rows.';
 comment on column auto_backup.runs.alert_state is 'The state of the alert about this failure, whether the function or the watchdog sent it.';
 
 -- One row per incident, and so at most one alert: a due time whose first attempt
@@ -173,6 +175,8 @@ create table if not exists auto_backup.watchdog (
     backup text primary key references auto_backup.settings on delete cascade,
     watched_at timestamptz not null,
     pruned_at timestamptz,
-    summary jsonb not null
+    summary jsonb not null,
+    retention jsonb
 );
 comment on table auto_backup.watchdog is 'When the watchdog last ran, what it did and what problems it had.';
+comment on column auto_backup.watchdog.retention is 'What the newest tick of the retention removed, or why it removed nothing.';

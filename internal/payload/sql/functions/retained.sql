@@ -1,8 +1,9 @@
 -- Which of these times of backups a retention policy keeps: the newest `keep_last`, and
 -- the newest one of each of the last `daily` days, `weekly` weeks from Monday on,
 -- `monthly` months and `yearly` years that have a backup, in this time zone. The newest
--- one is always kept. Package retention of the provider has the same rule.
-create or replace function auto_backup.retained(times timestamptz[], policy jsonb, zone text)
+-- one is always kept, and so is `restored`, the newest one that a drill has restored.
+-- Package retention of the provider has the same rule.
+create or replace function auto_backup.retained(times timestamptz[], policy jsonb, zone text, restored timestamptz default null)
 returns timestamptz[]
 language sql
 stable
@@ -33,6 +34,8 @@ kept as (
         ) as n (unit, count)
     ) as m
     where m.place = 1 and m.period <= m.count
+    union
+    select m.at from made m where m.at = retained.restored
 )
 
 select coalesce(array_agg(k.at order by k.at), '{}') from kept k
