@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -202,9 +205,12 @@ func (r *restoring) reset() {
 		drop schema if exists before_restore cascade;
 		delete from public.articles; delete from public.comments; delete from public.feedbacks;
 		delete from public.backup_articles; delete from public.backup_comments; delete from public.backup_feedbacks;
-		insert into public.articles select * from truth.articles;
-		insert into public.comments select * from truth.comments;
-		insert into public.feedbacks select * from truth.feedbacks;
+		do $$ declare name text; begin
+			foreach name in array array['articles', 'comments', 'feedbacks'] loop
+				execute (select format('insert into public.%1$I (%2$s) select %2$s from truth.%1$I', name, string_agg(quote_ident(attname), ', '))
+					from pg_attribute where attrelid = format('truth.%I', name)::regclass and attnum > 0);
+			end loop;
+		end $$;
 		reset session_replication_role`)
 }
 
@@ -272,6 +278,7 @@ func TestRestoreGuide(t *testing.T) {
 		{"logs", (*restoring).testLogs},
 		{"other tables", (*restoring).testOthers},
 		{"nothing is chosen", (*restoring).testNothingChosen},
+		{"a column was dropped", (*restoring).testColumn},
 		{"a table was dropped", (*restoring).testDropped},
 		{"drill and retention", (*restoring).testInstalled},
 		{"copy elsewhere", (*restoring).testElsewhere},
@@ -394,13 +401,26 @@ func (r *restoring) testDeleted() {
 	r.rows("feedbacks that were there", "select * from public.feedbacks where id in (select id from truth.kept_feedbacks)", "table truth.kept_feedbacks")
 }
 
-// testEmptied proves that emptied tables come back.
+// testEmptied proves that emptied tables come back, though a backup is made before, after
+// and in the middle of the restore, for which that one does not wait.
 func (r *restoring) testEmptied() {
 	id := r.backUp()
 	exec(r.t, r.s, "truncate public.articles cascade")
 	r.backUp()
 	r.chosen(id)
-	r.shown(r.lookAndCommit(r.block(deleted)), found, "articles 200 200 0", "comments 60 60 0", "feedbacks 20 20 0")
+	r.shown(r.edit(r.block(deleted)), found, "articles 200 200 0", "comments 60 60 0", "feedbacks 20 20 0")
+	session, err := pgx.Connect(r.t.Context(), r.s.DatabaseURL)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer session.Close(context.WithoutCancel(r.t.Context())) //nolint:errcheck // nothing is left to do
+	if _, err := session.Exec(r.t.Context(), strings.Replace(r.block(deleted), "\nrollback;", "", 1)); err != nil {
+		r.t.Fatal(err)
+	}
+	r.rows("the articles of a backup that is made meanwhile", "select count(*) from public.backup_articles where backup_id = '"+r.backUp()+"'", "select 0")
+	if _, err := session.Exec(r.t.Context(), "commit"); err != nil {
+		r.t.Fatal(err)
+	}
 	r.rows("articles", "table public.articles", restoredArticles)
 	r.rows("comments", "table public.comments", restoredComments)
 	r.rows("feedbacks", feedbackColumns+"public.feedbacks", feedbackColumns+"truth.feedbacks")
@@ -426,6 +446,20 @@ func (r *restoring) testOverwritten() {
 		update truth.wanted set total_views = 99999 where slug = 'artigo-8'`)
 	r.rows("articles", "table public.articles", "table truth.wanted")
 	exec(r.t, r.s, "drop table truth.wanted")
+}
+
+// testColumn proves that a column that was dropped comes back.
+func (r *restoring) testColumn() {
+	id := r.backUp()
+	exec(r.t, r.s, "alter table public.articles drop column content")
+	if got := value(r.t, r.s, "select public.backup_all_data() ->> 'success'"); got != "false" {
+		r.t.Errorf("without the column, the success of a backup is %s", got)
+	}
+	r.edit(r.block("1. Keep what is there now/1"))
+	exec(r.t, r.s, "alter table public.articles add content text")
+	r.edit(strings.ReplaceAll(r.block(choose), "BACKUP_ID", id))
+	r.lookAndCommit(strings.Replace(r.block(overwritten), "a.content = ''", "a.content is null", 1))
+	r.rows("articles", "select to_jsonb(a) from public.articles a", "select to_jsonb(a) from truth.articles a")
 }
 
 // testCounters proves that a counter that a trigger keeps stays as the deletion left it,
@@ -671,7 +705,7 @@ func (r *restoring) testDropped() {
 	exec(r.t, r.s, "set role postgres; "+table+"alter table public.articles enable row level security; reset role")
 	r.edit(strings.ReplaceAll(r.block(choose), "BACKUP_ID", id))
 	r.shown(r.lookAndCommit(r.block(deleted)), found, "articles 200 200 0", "comments 60 0 0", "feedbacks 20 0 0")
-	r.psql(0, r.block("A table was dropped/1"))
+	r.psql(0, r.block("A table or a column was dropped/1"))
 	r.rows("articles", "table public.articles", restoredArticles)
 	r.rows("comments", "table public.comments", "table truth.comments")
 	r.rows("keys", keys, "table truth.keys")
