@@ -39,7 +39,9 @@ var guides = map[string]guide{
 	}},
 	"connections.md": {settings: throughPooler},
 	"self-hosted.md": {stack: stack.Options{SelfHosted: true}, settings: selfHosted},
-	"restore.md":     {cases: true}, // TestRestoreGuide
+	// TestRestoreGuide, TestRestoreGuideInPortuguese
+	"restore.md":         {cases: true},
+	"recuperar-dados.md": {cases: true},
 }
 
 // throughPooler has the reader's connection string go through a real pooler in
@@ -246,6 +248,41 @@ func TestGuidesAreLinked(t *testing.T) {
 				t.Errorf("%s links to %s, where there is nothing", page, fmt.Sprintf("%q", found[1]))
 			}
 		}
+	}
+}
+
+// TestAnchorsOfGuides proves that every link of a guide to a heading of a guide leads to
+// one.
+func TestAnchorsOfGuides(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root, "docs", "guides", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, anchors := map[string]string{}, map[string]bool{}
+	heading, dropped := regexp.MustCompile(`(?m)^#+ (.*)$`), regexp.MustCompile(`[^\p{L}\p{N}\s_-]`)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".md")
+		texts[name] = example(t, projectRef, "docs", "guides", name+".md")
+		for _, found := range heading.FindAllStringSubmatch(texts[name], -1) {
+			anchors[name+"#"+strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")] = true
+		}
+	}
+	seen := 0
+	for name, text := range texts {
+		for _, found := range regexp.MustCompile(`\]\(([\w-]*)(#[^)]+)\)`).FindAllStringSubmatch(text, -1) {
+			target := found[1] + found[2]
+			if found[1] == "" {
+				target = name + target
+			}
+			seen++
+			if !anchors[target] {
+				t.Errorf("%s.md links to %s, and there is no such heading", name, target)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("there are only %d links to headings", seen)
 	}
 }
 

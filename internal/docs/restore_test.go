@@ -294,6 +294,27 @@ func TestRestoreGuide(t *testing.T) {
 	}
 }
 
+// TestRestoreGuideInPortuguese proves that the blocks of the Portuguese guide are those of
+// the English one, which are run: only their comments may differ.
+func TestRestoreGuideInPortuguese(t *testing.T) {
+	t.Parallel()
+	blocks := func(name string) (texts []string) {
+		for _, b := range blocksOf(example(t, projectRef, "docs", "guides", name)) {
+			texts = append(texts, b.kind+"\n"+regexp.MustCompile(`(?m)-- .*$`).ReplaceAllString(b.text, "--"))
+		}
+		return texts
+	}
+	english, portuguese := blocks("restore.md"), blocks("recuperar-dados.md")
+	if len(english) != len(portuguese) {
+		t.Fatalf("%d blocks, not %d", len(portuguese), len(english))
+	}
+	for i := range english {
+		if english[i] != portuguese[i] {
+			t.Errorf("block %d is\n%s\nin English it is\n%s", i+1, portuguese[i], english[i])
+		}
+	}
+}
+
 // line is a row that was shown, with the values of some columns.
 func line(row map[string]string, columns ...string) string {
 	var values []string
