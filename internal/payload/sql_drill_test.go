@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -171,6 +170,7 @@ func TestDrill(t *testing.T) {
 		"ways":         tdb.testDrillWays,
 		"gives way":    tdb.testDrillGivesWay,
 		"ticks":        tdb.testDrillTicks,
+		"beside":       tdb.testDrillBeside,
 		"nothing left": tdb.testDrillLeavesNothing,
 		"trust":        tdb.testDrillTrust,
 		"incidents":    tdb.testDrillIncidents,
@@ -274,95 +274,6 @@ func (tdb *testDatabase) testDrillTicks(t *testing.T) {
 	s.change("16 00:00", func(document map[string]any) { document["drill"] = nil })
 	if _, err := s.owner.Exec(t.Context(), "select auto_backup.drill($1, 'manual')", s.backup); err == nil || !strings.Contains(err.Error(), `backup "`+s.backup+`" has no drill`) {
 		t.Errorf("without a drill: %v", err)
-	}
-}
-
-// testDrillLeavesNothing proves that a drill changes no row and leaves no object, however
-// it ends: with a result, at its time limit, canceled, or with its session killed.
-func (tdb *testDatabase) testDrillLeavesNothing(t *testing.T) {
-	s, schema := tdb.newShop(t)
-	s.succeeded("8 06:00", s.copyShop(schema))
-	// A default that takes its time: an index and a CHECK could do the same.
-	s.exec(t, s.owner, strings.ReplaceAll(`
-		create function shop.slow() returns text language plpgsql as $$ begin
-			perform pg_sleep(current_setting('drill.slow', true)::float);
-			return 'x';
-		end $$;
-		alter table shop.orders add slow text;
-		alter table shop.orders alter slow set default shop.slow()`, "shop.", schema+"."))
-	named := strings.NewReplacer("shop.", schema+".", "'shop'", "'"+schema+"'")
-	image := func() string {
-		return one[string](t, s.admin, named.Replace(`
-			select md5(string_agg(line, E'\n' order by line)) from (
-				select 'customers ' || ctid || xmin || x from shop.customers x union all select 'orders ' || ctid || xmin || x from shop.orders x
-				union all select 'copies ' || ctid || xmin || x from shop.backup_customers x union all select 'copies ' || ctid || xmin || x from shop.backup_orders x
-				union all select 'class ' || oid || xmin || coalesce(relacl::text, '') from pg_class where relnamespace = 'shop'::regnamespace or relname like 'drill\_%\_%'
-				union all select 'schema ' || nspname || xmin || coalesce(nspacl::text, '') from pg_namespace where nspname !~ '^pg_(toast_)?temp'
-				union all select 'sequence ' || last_value from shop.orders_id_seq
-			) lines (line)`))
-	}
-	before := image()
-	call := func(settings string) (state, code string, err error) {
-		conn, err := s.owner.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Release()
-		defer conn.Exec(context.WithoutCancel(t.Context()), "reset all") //nolint:errcheck // the session may be gone
-		if _, err := conn.Exec(t.Context(), settings); err != nil {
-			t.Fatal(err)
-		}
-		err = conn.QueryRow(t.Context(), "select d ->> 'state', coalesce(d ->> 'code', '') from auto_backup.drill($1, 'manual') d", s.backup).Scan(&state, &code)
-		return state, code, err
-	}
-	running := func() int {
-		for {
-			if pid := one[int](t, s.admin, `select coalesce(max(pid), 0) from pg_stat_activity where wait_event = 'PgSleep' and query like '%auto_backup.drill(%'`); pid != 0 {
-				return pid
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-	check := func(how string, want string) {
-		t.Helper()
-		if got := image(); got != before {
-			t.Errorf("%s: the drill has left something", how)
-		}
-		if got := one[string](t, s.owner, `select coalesce(string_agg(state || coalesce(' ' || code, ''), ', ' order by drill_id), '') from auto_backup.drills where backup = $1`, s.backup); got != want {
-			t.Errorf("%s: the drills are %s, want %s", how, got, want)
-		}
-	}
-
-	if state, code, err := call("set drill.slow = 0"); err != nil || state != "successful" {
-		t.Errorf("a result: %s %s, %v", state, code, err)
-	}
-	check("a result", "successful")
-
-	s.change(installed, func(document map[string]any) { document["drill"].(map[string]any)["timeout_seconds"] = 1 })
-	if state, code, err := call("set drill.slow = 60; set statement_timeout = '1s'"); err != nil || state != "timed_out" || code != "drill_timed_out" {
-		t.Errorf("the time limit: %s %s, %v", state, code, err)
-	}
-	check("the time limit", "successful, timed_out drill_timed_out")
-
-	s.change(installed, func(document map[string]any) { document["drill"].(map[string]any)["timeout_seconds"] = 600 })
-	for _, c := range []struct{ how, with, want string }{
-		{"canceled", "pg_cancel_backend", "successful, timed_out drill_timed_out, skipped drill_canceled"},
-		{"killed", "pg_terminate_backend", "successful, timed_out drill_timed_out, skipped drill_canceled"},
-	} {
-		ended := make(chan error)
-		go func() {
-			_, _, err := call("set drill.slow = 600")
-			ended <- err
-		}()
-		pid := running()
-		s.exec(t, s.admin, "select "+c.with+"($1)", pid)
-		if err := <-ended; (err != nil) != (c.how == "killed") {
-			t.Errorf("%s: %v", c.how, err)
-		}
-		for one[int](t, s.admin, "select count(*) from pg_stat_activity where pid = $1 and state <> 'idle'", pid) > 0 {
-			time.Sleep(10 * time.Millisecond)
-		}
-		check(c.how, c.want)
 	}
 }
 
