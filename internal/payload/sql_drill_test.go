@@ -172,6 +172,7 @@ func TestDrill(t *testing.T) {
 		"ticks":        tdb.testDrillTicks,
 		"beside":       tdb.testDrillBeside,
 		"nothing left": tdb.testDrillLeavesNothing,
+		"kinds":        tdb.testDrillKinds,
 		"trust":        tdb.testDrillTrust,
 		"incidents":    tdb.testDrillIncidents,
 		"fidelity":     tdb.testDrillFidelity,

@@ -2,7 +2,8 @@
 -- drill.tables of the settings, `since` is when the backup was requested, and `most` is
 -- how many rows of a table are read. Returns {"tables"}, with "code" and perhaps
 -- "sqlstate" and "object" if it ended before it knew: drill_timed_out, drill_canceled,
--- drill_locked or drill_disk_full.
+-- drill_locked, drill_disk_full or drill_refused. No message of PostgreSQL leaves it,
+-- because one can contain values of a row.
 --
 -- First everything is read, as postgres; then auto_backup_agent judges. After that no
 -- name is looked up any more, because the agent's code can have made temporary objects
@@ -17,6 +18,9 @@ set row_security = off
 as $body$
 #variable_conflict use_variable
 declare
+    -- Deadlocks and locks of others, no space or memory, and files that cannot be read say
+    -- nothing about a backup. Any other error is about one table, and is recorded.
+    fatal constant text[] := array['40%', '53%', '55P03', '58%'];
     piece constant bigint := 5000;
     layouts jsonb := '[]';
     layout jsonb;
@@ -72,13 +76,12 @@ begin
                     end if;
                     layout := layout || jsonb_build_object('rows', rows, 'sampled', rows > most);
                 exception
-                    when insufficient_privilege then
+                    when others then
+                        if sqlstate like any (fatal) then
+                            raise;
+                        end if;
                         layout := layout || jsonb_build_object('problem', jsonb_build_object(
-                            'code', 'drill_unreadable', 'object', layout -> 'copy', 'sqlstate', sqlstate
-                        ));
-                    when undefined_table or undefined_column or undefined_object or data_exception or feature_not_supported or cannot_coerce then
-                        layout := layout || jsonb_build_object('problem', jsonb_build_object(
-                            'code', 'drill_refused', 'object', layout -> 'copy', 'sqlstate', sqlstate
+                            'code', case sqlstate when '42501' then 'drill_unreadable' else 'drill_refused' end, 'object', layout -> 'copy', 'sqlstate', sqlstate
                         ));
                 end;
             end if;
@@ -139,7 +142,10 @@ begin
                         layout := layout || jsonb_build_object('rows_missing', missing);
                     end if;
                 exception
-                    when insufficient_privilege or undefined_table or undefined_column or data_exception then
+                    when others then
+                        if sqlstate like any (fatal) then
+                            raise;
+                        end if;
                         layout := layout || jsonb_build_object('unchecked', jsonb_build_array(layout -> 'live'));
                 end;
             end if;
@@ -158,10 +164,12 @@ begin
         when sqlstate 'AB020' then null;
         when query_canceled then
             ended := '{"canceled": true}';
-        when lock_not_available then
+        when lock_not_available or transaction_rollback then
             ended := jsonb_build_object('code', 'drill_locked', 'object', current);
         when insufficient_resources or system_error then
             ended := jsonb_build_object('code', 'drill_disk_full', 'sqlstate', sqlstate);
+        when others then
+            ended := jsonb_build_object('code', 'drill_refused', 'sqlstate', sqlstate, 'object', current);
     end;
     if ended -> 'canceled' = 'true' or judged -> 'canceled' = 'true' then
         ended := jsonb_build_object('code', case when clock_timestamp() > deadline - interval '1 second' then 'drill_timed_out' else 'drill_canceled' end);

@@ -16,9 +16,7 @@ set search_path = ''
 as $body$
 #variable_conflict use_variable
 declare
-    -- No space or memory, files that cannot be read, and locks of others say nothing
-    -- about a backup.
-    fatal constant text[] := array['53%', '55P03', '58%'];
+    fatal constant text[] := array['40%', '53%', '55P03', '58%']; -- see drill_rehearse
     most constant bigint := 10000;
     layout jsonb;
     object jsonb;
@@ -184,7 +182,7 @@ begin
                     'condition', format('format(''%%L'', s.%I) is distinct from format(''%%L'', r.c%s)', c.value ->> 'name', c.value ->> 'number')
                 ), 10000 + c.place
                 from jsonb_array_elements(layout -> 'columns') with ordinality as c (value, place)
-                where c.value ?| array['copy', 'kept'] and c.value -> 'bare' = c.value -> 'copy_bare' and c.value ->> 'name' <> all (left_out)
+                where (c.value ? 'copy' or c.value ? 'kept' and left_out = '{}') and c.value -> 'bare' = c.value -> 'copy_bare' and c.value ->> 'name' <> all (left_out)
             ) as q;
             if questions is not null then
                 execute format('select array[%s] from %s s inner join %s r on r.n = s.auto_backup_row', fields, restored, raw) into counts;
