@@ -58,7 +58,7 @@ func TestDrillJob(t *testing.T) {
 			t.Errorf("the settings say nothing of %s: %s", key, document)
 		}
 	}
-	for _, key := range []string{drill.JobKey, retention.JobKey} {
+	for _, key := range []string{drill.JobKey, drill.OnceKey, retention.JobKey} {
 		if err := ValidateKey(key); err == nil {
 			t.Errorf("a schedule may take the job %s", key)
 		}
@@ -110,6 +110,24 @@ func TestDrillDiff(t *testing.T) {
 		spec, found := drilled(t)
 		c.change(&spec, &found)
 		equal(t, name, Drift(Diff(spec.Completed(found), found)), c.want)
+	}
+}
+
+// TestRequestedDrill proves that the job of a requested drill, which removes itself, is
+// neither drift nor a conflicting job, while another job of its name is one.
+func TestRequestedDrill(t *testing.T) {
+	t.Parallel()
+	for command, conflicts := range map[string]int{
+		"set statement_timeout = '120s'; select auto_backup.drill_once('auto-backup', '2026-11-23T03:00:00Z')": 0,
+		"select public.backup_all_data()": 1,
+	} {
+		spec, _ := drilled(t)
+		state := State{ID: spec.ID}
+		job := Job{ID: 7, Name: "auto-backup-drill_now", Schedule: "2 seconds", Command: command, Active: true, Database: JobDatabase, Username: JobOwner}
+		Observation{ProjectObservation: ProjectObservation{Jobs: []Job{job}}}.Fill(&state, Known{})
+		if got := state.Conflicts(spec); len(got) != conflicts || len(state.Jobs) > 0 {
+			t.Errorf("%s: conflicts %+v, jobs %+v", command, got, state.Jobs)
+		}
 	}
 }
 

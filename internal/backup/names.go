@@ -43,7 +43,7 @@ var patterns = struct {
 	secret: regexp.MustCompile(`^[A-Za-z0-9_.-]+$`),
 	ref:    regexp.MustCompile(`^[a-z]{20}$`),
 	dispatch: sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch|drill|retain)\s*\(\s*'([^']*)'`)
+		return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch|drill|drill_once|retain)\s*\(\s*'([^']*)'`)
 	}),
 }
 
@@ -75,7 +75,7 @@ func (n Name) Validate() error {
 func (n Name) Slug() string { return string(n) }
 
 // Job is the name of the pg_cron job of a schedule key, of WatchdogKey,
-// of drill.JobKey or of retention.JobKey.
+// of drill.JobKey, of drill.OnceKey or of retention.JobKey.
 func (n Name) Job(key string) string { return string(n) + "-" + key }
 
 // VaultToken is the name of the vault secret with the invocation token.
@@ -141,6 +141,8 @@ func ValidateKey(key string) error {
 	switch {
 	case key == WatchdogKey:
 		return errors.New(`the key "watchdog" is that of the job that watches over the backup; choose another key, for example "daily"`)
+	case key == drill.OnceKey:
+		return errors.New(`the key "drill_now" is that of the job that runs a restore drill on request; choose another key, for example "daily"`)
 	case key == drill.JobKey:
 		return errors.New(`the key "drill" is that of the job that restores the newest backup in a drill; choose another key, for example "daily"`)
 	case key == retention.JobKey:

@@ -159,6 +159,7 @@ func (o Observation) fillJobs(state *State, keys map[string]bool, backups []stri
 	for _, job := range o.Jobs {
 		key, named := keyOf(job)
 		switch {
+		case key == drill.OnceKey && named && job.Dispatches() == string(state.ID.Name):
 		case !named || job.Username != JobOwner:
 			others = append(others, job)
 		case keys[key]:

@@ -436,6 +436,18 @@ func TestSnippets(t *testing.T) {
 			}
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
+		"actions/aimindset_auto_backup_drill/action.tf": func(u *user, text string) {
+			if !toolsFor(t).atLeast("1.14") {
+				return
+			}
+			u.write("migrations.sql", "select 1;")
+			u.write("main.tf", requiredProviders+text)
+			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+			if out := u.run(1, "terraform apply -input=false -auto-approve -invoke=action.aimindset_auto_backup_drill.now"); !strings.Contains(out, "no backup has succeeded yet") {
+				u.t.Errorf("the action printed\n%s", out)
+			}
+			u.run(0, "terraform destroy -input=false -auto-approve")
+		},
 		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
 			if !toolsFor(t).atLeast("1.14") {
 				return

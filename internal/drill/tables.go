@@ -14,6 +14,10 @@ import (
 // JobKey is the key of the drill among the jobs of a backup. No schedule may use it.
 const JobKey = "drill"
 
+// OnceKey is the key of the job that runs a drill on request and then removes itself. No
+// schedule may use it.
+const OnceKey = "drill_now"
+
 // The defaults of a drill: its schedule, how long it may take, and how many rows of a
 // table it reads.
 const (

@@ -176,6 +176,8 @@ func TestDrill(t *testing.T) {
 		"trust":        tdb.testDrillTrust,
 		"incidents":    tdb.testDrillIncidents,
 		"fidelity":     tdb.testDrillFidelity,
+		"on request":   tdb.testDrillNow,
+		"history":      tdb.testDrillHistory,
 		"retained":     tdb.testRetained,
 		"retain":       tdb.testRetain,
 		"months":       tdb.testRetainMonths,

@@ -14,11 +14,11 @@ import (
 
 const runAction = "aimindset_auto_backup_run"
 
-// invoke plans and invokes the action as Terraform does since 1.14, and returns
+// invoke plans and invokes an action as Terraform does since 1.14, and returns
 // the progress that it told and the diagnostics of its end.
-func (p *project) invoke(config map[string]any) (progress []string, diags []*tfprotov6.Diagnostic) {
+func (p *project) invoke(action string, config map[string]any) (progress []string, diags []*tfprotov6.Diagnostic) {
 	p.t.Helper()
-	_, stream, diags := p.invokeStream(config)
+	_, stream, diags := p.invokeStream(action, config)
 	if stream == nil {
 		return nil, diags
 	}
@@ -36,9 +36,13 @@ func (p *project) invoke(config map[string]any) (progress []string, diags []*tfp
 
 // invokeStream is invoke without reading the events.
 // Without a stream the action was refused, and the diagnostics say why.
-func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer, *tfprotov6.InvokeActionServerStream, []*tfprotov6.Diagnostic) {
+func (p *project) invokeStream(action string, config map[string]any) (tfprotov6.ProviderServer, *tfprotov6.InvokeActionServerStream, []*tfprotov6.Diagnostic) {
 	p.t.Helper()
-	server := p.serverAs(p.AccessToken, "")
+	database := ""
+	if p.direct {
+		database = p.DatabaseURL
+	}
+	server := p.serverAs(p.AccessToken, database)
 	actions, ok := server.(tfprotov6.ActionServer)
 	if !ok {
 		p.t.Fatal("the provider serves no actions")
@@ -46,16 +50,16 @@ func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer,
 	if config == nil {
 		config = map[string]any{}
 	}
-	packed := dynamic(p.t, schemasOf(p.t, server).ActionSchemas[runAction].Schema.ValueType(), config)
-	valid, err := actions.ValidateActionConfig(p.t.Context(), &tfprotov6.ValidateActionConfigRequest{ActionType: runAction, Config: packed})
+	packed := dynamic(p.t, schemasOf(p.t, server).ActionSchemas[action].Schema.ValueType(), config)
+	valid, err := actions.ValidateActionConfig(p.t.Context(), &tfprotov6.ValidateActionConfigRequest{ActionType: action, Config: packed})
 	if err != nil || len(valid.Diagnostics) > 0 {
 		return server, nil, valid.Diagnostics
 	}
-	planned, err := actions.PlanAction(p.t.Context(), &tfprotov6.PlanActionRequest{ActionType: runAction, Config: packed})
+	planned, err := actions.PlanAction(p.t.Context(), &tfprotov6.PlanActionRequest{ActionType: action, Config: packed})
 	if err != nil || len(planned.Diagnostics) > 0 {
 		return server, nil, planned.Diagnostics
 	}
-	stream, err := actions.InvokeAction(p.t.Context(), &tfprotov6.InvokeActionRequest{ActionType: runAction, Config: packed})
+	stream, err := actions.InvokeAction(p.t.Context(), &tfprotov6.InvokeActionRequest{ActionType: action, Config: packed})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -69,12 +73,12 @@ func (p *project) invokeStream(config map[string]any) (tfprotov6.ProviderServer,
 func TestRunAction(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20})
-	if _, diags := p.invoke(nil); len(diags) != 1 || !strings.Contains(diags[0].Detail, "Apply backup ") {
+	if _, diags := p.invoke(runAction, nil); len(diags) != 1 || !strings.Contains(diags[0].Detail, "Apply backup ") {
 		t.Errorf("without a backup: %+v", diags)
 	}
 	p.install()
 
-	progress, diags := p.invoke(map[string]any{"project_ref": p.ProjectRef, "name": "auto-backup", "timeout": "5m"})
+	progress, diags := p.invoke(runAction, map[string]any{"project_ref": p.ProjectRef, "name": "auto-backup", "timeout": "5m"})
 	if len(diags) > 0 {
 		t.Fatalf("got %+v", diags)
 	}
@@ -91,7 +95,7 @@ func TestRunAction(t *testing.T) {
 	for i := range ends {
 		group.Go(func() {
 			var diags []*tfprotov6.Diagnostic
-			if ends[i], diags = p.invoke(nil); len(diags) > 0 {
+			if ends[i], diags = p.invoke(runAction, nil); len(diags) > 0 {
 				t.Errorf("got %+v", diags)
 			}
 		})
@@ -108,14 +112,14 @@ func TestRunAction(t *testing.T) {
 	}
 
 	p.sql("alter table public.articles rename column excerpt to summary")
-	progress, diags = p.invoke(nil)
+	progress, diags = p.invoke(runAction, nil)
 	p.follows(progress, `^requested: run `, `^failed with backup_failed$`)
 	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "the SQL function reported that the backup failed") || !strings.Contains(diags[0].Detail, "excerpt") {
 		t.Errorf("a failed run is reported as %+v", diags)
 	}
 
 	for argument, value := range map[string]string{"project_ref": "short", "name": "Auto Backup", "timeout": "soon"} {
-		if _, diags := p.invoke(map[string]any{argument: value}); len(diags) != 1 || pathOf(diags[0].Attribute) != argument {
+		if _, diags := p.invoke(runAction, map[string]any{argument: value}); len(diags) != 1 || pathOf(diags[0].Attribute) != argument {
 			t.Errorf("%s = %q is reported as %+v", argument, value, diags)
 		}
 	}
@@ -134,11 +138,11 @@ func TestRunActionWithoutWorker(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_, diags := p.invoke(map[string]any{"timeout": "1s"})
+	_, diags := p.invoke(runAction, map[string]any{"timeout": "1s"})
 	if len(diags) != 1 || diags[0].Summary != "The backup has not ended yet" || !strings.Contains(diags[0].Detail, "is still requested after 1s") {
 		t.Errorf("with a timeout of one second: %+v", *diags[0])
 	}
-	_, diags = p.invoke(map[string]any{"timeout": "1m"})
+	_, diags = p.invoke(runAction, map[string]any{"timeout": "1m"})
 	if len(diags) != 1 || !strings.Contains(diags[0].Detail, "pg_net's worker is not running") {
 		t.Errorf("got %+v", diags)
 	}

@@ -18,7 +18,7 @@ func TestRunActionInterrupted(t *testing.T) {
 	p.install()
 	release := p.holdBackups()
 
-	server, stream, refused := p.invokeStream(nil)
+	server, stream, refused := p.invokeStream(runAction, nil)
 	if stream == nil {
 		t.Fatalf("the action was refused: %+v", refused)
 	}

@@ -74,3 +74,11 @@ var (
 	//go:embed run_state.sql
 	RunState string
 )
+
+// A restore drill on request.
+var (
+	//go:embed drill.sql
+	Drill string
+	//go:embed drill_state.sql
+	DrillState string
+)

@@ -11,6 +11,8 @@ as $body$
 begin
     perform from auto_backup.installation i for update;
     update auto_backup.settings s set document = s.document || '{"leaving": true}' where s.backup = leave.backup;
+    -- The job of a drill that was requested and has not begun.
+    perform cron.unschedule(j.jobid) from cron.job j where j.jobname = leave.backup || '-drill_now' and j.username = current_user;
     if exists (
         select from auto_backup.settings s
         where s.backup <> leave.backup and not coalesce((s.document ->> 'leaving')::boolean, false)

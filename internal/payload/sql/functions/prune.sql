@@ -29,6 +29,8 @@ begin
             union all
             select prune.backup || '-drill'
             union all
+            select prune.backup || '-drill_now'
+            union all
             select prune.backup || '-retention'
             union all
             select prune.backup || '-' || k
