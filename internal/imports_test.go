@@ -15,7 +15,7 @@ const module = "github.com/aimindset/terraform-provider-aimindset"
 // the provider imports one that exists for tests or the demo only.
 var allowed = map[string][]string{
 	"":                             {"internal/provider"},
-	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/fingerprint", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/retention", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
+	"internal/provider":            {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/fingerprint", "internal/health", "internal/history", "internal/install", "internal/payload", "internal/postgres", "internal/postgres/identity", "internal/preflight", "internal/retention", "internal/schedule", "internal/selfhosted", "internal/source", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/install":             {"internal/backup", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/schedule", "internal/source", "internal/supabase", "internal/supabase/guard", "internal/supabase/redact", "internal/text"},
 	"internal/install/queries":     {},

@@ -29,14 +29,14 @@ func TestDrillProgress(t *testing.T) {
 		before, now install.Drilling
 		want        string
 	}{
-		"requested":     {install.Drilling{}, install.Drilling{Asked: true, RequestedAt: at}, "requested: restore drill of backup abcdefghijklmnopqrst/auto-backup"},
-		"joined":        {install.Drilling{}, install.Drilling{Asked: true, RequestedAt: at, Joined: true}, "waiting for the restore drill of backup abcdefghijklmnopqrst/auto-backup that was requested at 2026-11-23T03:00:00Z"},
-		"lost":          {install.Drilling{}, install.Drilling{Asked: true}, "requested: restore drill of backup abcdefghijklmnopqrst/auto-backup; the answer to the request was lost"},
-		"found again":   {install.Drilling{Asked: true}, install.Drilling{Asked: true, Begun: true}, "running: pg_cron has started the restore drill"},
-		"repeated":      {install.Drilling{Asked: true}, install.Drilling{Asked: true, RequestedAt: at, Repeated: true}, "requested again: the answer to the first request was lost, and the project had no request"},
-		"another":       {install.Drilling{Asked: true, RequestedAt: at}, install.Drilling{Asked: true, RequestedAt: at, Begun: true, Waiting: true}, "waiting: another restore drill is in progress"},
-		"nothing new":   {install.Drilling{Asked: true, RequestedAt: at, Begun: true, Waiting: true}, install.Drilling{Asked: true, RequestedAt: at, Begun: true}, ""},
-		"did not end":   {install.Drilling{Asked: true, RequestedAt: at}, install.Drilling{Asked: true, RequestedAt: at, Begun: true, Result: &failed}, "timed out with drill_timed_out"},
+		"requested":   {install.Drilling{}, install.Drilling{Asked: true, RequestedAt: at}, "requested: restore drill of backup abcdefghijklmnopqrst/auto-backup"},
+		"joined":      {install.Drilling{}, install.Drilling{Asked: true, RequestedAt: at, Joined: true}, "waiting for the restore drill of backup abcdefghijklmnopqrst/auto-backup that was requested at 2026-11-23T03:00:00Z"},
+		"lost":        {install.Drilling{}, install.Drilling{Asked: true}, "requested: restore drill of backup abcdefghijklmnopqrst/auto-backup; the answer to the request was lost"},
+		"found again": {install.Drilling{Asked: true}, install.Drilling{Asked: true, Begun: true}, "running: pg_cron has started the restore drill"},
+		"repeated":    {install.Drilling{Asked: true}, install.Drilling{Asked: true, RequestedAt: at, Repeated: true}, "requested again: the answer to the first request was lost, and the project had no request"},
+		"another":     {install.Drilling{Asked: true, RequestedAt: at}, install.Drilling{Asked: true, RequestedAt: at, Begun: true, Waiting: true}, "waiting: another restore drill is in progress"},
+		"nothing new": {install.Drilling{Asked: true, RequestedAt: at, Begun: true, Waiting: true}, install.Drilling{Asked: true, RequestedAt: at, Begun: true}, ""},
+		"did not end": {install.Drilling{Asked: true, RequestedAt: at}, install.Drilling{Asked: true, RequestedAt: at, Begun: true, Result: &failed}, "timed out with drill_timed_out"},
 		"its three end": {install.Drilling{Asked: true, RequestedAt: at}, install.Drilling{Asked: true, RequestedAt: at, Begun: true, Result: &ended}, strings.Join([]string{
 			"public.a: 1 row, restorable; 1 row missing",
 			"public.b: a sample of 5 rows, not restorable; drill_check of b_check (2 rows), drill_table_missing",
