@@ -415,6 +415,13 @@ func TestSnippets(t *testing.T) {
 				u.t.Errorf("the schedule is %s", out)
 			}
 		},
+		"functions/retained_backups/function.tf": func(u *user, text string) {
+			u.write("main.tf", requiredProviders+text)
+			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
+			if out := strings.TrimSpace(u.run(0, "terraform output -json retained_backups")); out != `["2026-10-31T06:00:00Z","2026-11-21T06:00:00Z","2026-11-22T06:00:00Z"]` {
+				u.t.Errorf("the retained backups are %s", out)
+			}
+		},
 		"resources/aimindset_auto_backup/import-by-string-id.tf": func(u *user, text string) { imports(u, s, text, "") },
 		"resources/aimindset_auto_backup/import-by-identity.tf": func(u *user, text string) {
 			if toolsFor(t).atLeast("1.12") {

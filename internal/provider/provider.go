@@ -168,7 +168,7 @@ func (p *aimindset) Actions(context.Context) []func() action.Action {
 }
 
 func (p *aimindset) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{newNextRuns, newCronUTC}
+	return []func() function.Function{newNextRuns, newCronUTC, newRetainedBackups}
 }
 
 // configured returns what Configure passes to resources, data sources and actions;

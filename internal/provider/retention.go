@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -75,7 +76,7 @@ func retentionAttribute() schema.Attribute {
 	number := func(standard int64, description string) schema.Attribute {
 		return schema.Int64Attribute{
 			Optional: true, Computed: true, Default: int64default.StaticInt64(standard),
-			Validators:          []validator.Int64{int64validator.Between(0, 10_000)},
+			Validators:          []validator.Int64{int64validator.Between(0, mostKept)},
 			MarkdownDescription: description,
 		}
 	}
@@ -86,7 +87,7 @@ func retentionAttribute() schema.Attribute {
 			"Nothing is deleted while anything is wrong: while a backup is being made or is overdue, after a run that failed, during an incident, and unless the latest drill is recent, was successful, and the backup that it restored is still there. " +
 			"Backups that this provider has not made, those that have failed, and tables without a column `backup_id` are never touched. `auto_backup.runs` says when and from which tables a backup was removed. Default: every backup is kept.",
 		Attributes: map[string]schema.Attribute{
-			"keep_last": number(7, "How many of the newest backups are kept. Default: 7."),
+			"keep_last": number(retention.DefaultKeepLast, fmt.Sprintf("How many of the newest backups are kept. Default: %d.", retention.DefaultKeepLast)),
 			"daily":     number(0, "Of how many days that have a backup the newest one is kept. Default: 0."),
 			"weekly":    number(0, "Of how many weeks. Default: 0."),
 			"monthly":   number(0, "Of how many months. Default: 0."),

@@ -15,6 +15,9 @@ const (
 	JobSchedule = "20 * * * *"
 )
 
+// DefaultKeepLast is how many of the newest backups are kept where nothing else is said.
+const DefaultKeepLast = 7
+
 // Policy says how many backups are kept. The newest one always is.
 type Policy struct {
 	// KeepLast is how many of the newest are kept; Daily, Weekly, Monthly and Yearly
