@@ -76,7 +76,7 @@ func InstallMeta(ctx context.Context, log io.Writer) error {
 			return err
 		}
 	}
-	_, _ = fmt.Fprintf(log, "SQL endpoint: the real postgres-meta %s\n", MetaVersion)
+	_, _ = fmt.Fprintf(log, "SQL API    the real postgres-meta %s\n", MetaVersion)
 	return nil
 }
 
