@@ -323,10 +323,12 @@ func (tdb *testDatabase) testDrillLeavesNothing(t *testing.T) {
 		drills(c.how, "")
 	}
 	d = s.startDrill("set drill.slow = 0; begin")
-	<-d.done
-	d.done <- nil
+	err := <-d.done
 	s.exec(t, s.admin, "select pg_terminate_backend($1)", d.pid)
-	_ = d.wait()
+	d.done <- err
+	if err := d.wait(); err != nil {
+		t.Fatal(err)
+	}
 	d.gone()
 	drills("killed before its commit", "")
 	const moments = 12
