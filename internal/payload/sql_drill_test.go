@@ -441,6 +441,15 @@ func (tdb *testDatabase) testDrillFidelity(t *testing.T) {
 				create trigger blank before insert on shop.backup_orders for each row execute function shop.blank()`,
 			want: "successful; orders: lost total 40 constant, lost Note 8 trigger",
 		},
+		{
+			name: "a column that is copied as its default", before: `alter table shop.backup_orders add zero numeric(8, 2) default 0`,
+			edit: func(plan map[string]any) {
+				plan["tables"].([]map[string]any)[1]["columns"] = map[string]string{
+					"id": "original_id", "customer_id": "customer_id", "total": "zero", "owner_id": "owner_id", "parent_id": "parent_id", "Note": "Note",
+				}
+			},
+			want: "successful; orders: lost total 40 constant",
+		},
 		{name: "a sample", edit: func(plan map[string]any) { plan["max_rows"] = 10 }, want: "successful; customers: sampled; orders: sampled"},
 		{name: "rows that are left out", after: `delete from shop.backup_orders where original_id in (select max(id) from shop.orders)`, want: "successful; orders: missing 1"},
 		{

@@ -51,6 +51,8 @@ type Figures struct {
 	Growth Pair    `json:"peak_memory_per_backup_kib"`
 	// Micro are medians of Go benchmarks, in milliseconds.
 	Micro map[string]float64 `json:"benchmarks_ms"`
+	// WAL is what some of them write to the database's write-ahead log, in KiB.
+	WAL map[string]float64 `json:"benchmarks_wal_kib"`
 	// Missed are the limits that were not kept.
 	Missed []string `json:"missed"`
 }
@@ -156,7 +158,7 @@ func run(ctx context.Context, micro, out string, most int) (err error) {
 		return err
 	}
 	var f Figures
-	if f.Micro, err = readMicro(micro); err != nil {
+	if f.Micro, f.WAL, err = readMicro(micro); err != nil {
 		return err
 	}
 	if f.Start, err = b.start(ctx); err != nil {
@@ -465,6 +467,9 @@ func (f *Figures) table() string {
 			} else {
 				fmt.Fprintf(&t, "| %s | %.1f ms |\n", name, cost)
 			}
+			if wal, ok := f.WAL[name]; ok {
+				fmt.Fprintf(&t, "| %s: WAL | %.0f KiB |\n", name, wal)
+			}
 		}
 	}
 	return t.String()
@@ -480,16 +485,16 @@ func sortedKeys(m map[string]float64) []string {
 }
 
 // readMicro reads the output of Go benchmarks: the median that a benchmark
-// reports, or else its time for one operation.
-func readMicro(file string) (map[string]float64, error) {
+// reports, or else its time for one operation; and the WAL that it reports.
+func readMicro(file string) (figures, wal map[string]float64, err error) {
 	if file == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	figures := map[string]float64{}
+	figures, wal = map[string]float64{}, map[string]float64{}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
@@ -505,11 +510,16 @@ func readMicro(file string) (map[string]float64, error) {
 			if at := slices.Index(fields, unit); at > 1 {
 				value, err := strconv.ParseFloat(fields[at-1], 64)
 				if err != nil {
-					return nil, fmt.Errorf("%q: %w", line, err)
+					return nil, nil, fmt.Errorf("%q: %w", line, err)
 				}
 				figures[name] = value / units[unit]
 			}
 		}
+		if at := slices.Index(fields, "wal-KiB"); at > 1 {
+			if wal[name], err = strconv.ParseFloat(fields[at-1], 64); err != nil {
+				return nil, nil, fmt.Errorf("%q: %w", line, err)
+			}
+		}
 	}
-	return figures, nil
+	return figures, wal, nil
 }

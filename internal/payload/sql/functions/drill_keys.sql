@@ -94,7 +94,7 @@ begin
             stretch := case when parent is null then piece else (layout ->> 'rows')::bigint + 1 end;
             for low in 0 .. (layout ->> 'rows')::bigint by stretch loop
                 execute format(
-                    'select r.n from auto_backup.drill_read(%L) as r (n bigint)', format(
+                    'select r.n from auto_backup.drill_read(%2$L, %1$L) as r (n bigint)', parent is null, format(
                         'select count(*) from pg_temp.drill_copy_%s c where c.n > %s and c.n <= %s and (%s) and not exists (select from %s p where %s and %s)',
                         number, low, low + stretch, present, source, filter, condition
                     )

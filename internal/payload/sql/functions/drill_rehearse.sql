@@ -118,7 +118,7 @@ begin
                     execute format('create temporary table drill_live_%s (n bigint, digests bigint[]) on commit drop', number);
                     for low in 0 .. rows - 1 by piece loop
                         execute format(
-                            'insert into pg_temp.drill_live_%s select r.* from auto_backup.drill_read(%L) as r (n bigint, digests bigint[])', number,
+                            'insert into pg_temp.drill_live_%s select r.* from auto_backup.drill_read(%L, true) as r (n bigint, digests bigint[])', number,
                             format(
                                 'select r.n, array[%s] from pg_temp.drill_copy_%s r inner join %s s on %s where r.n > %s and r.n <= %s and pg_catalog.age(s.xmin) > pg_catalog.age(r.x)%s',
                                 digests, number, layout ->> 'live', matched, low, low + piece, untouched
