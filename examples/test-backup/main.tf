@@ -36,5 +36,6 @@ resource "aimindset_auto_backup" "this" {
   schedules = {
     nightly = { cron = var.cron, enabled = false }
   }
+  drill = { enabled = false }
   alert = { enabled = false }
 }

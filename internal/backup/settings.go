@@ -31,7 +31,7 @@ type Settings struct {
 	Function  FunctionSettings    `json:"function"`
 	Alert     AlertSettings       `json:"alert"`
 	Retry     RetrySettings       `json:"retry"`
-	// Drill is nil where the backup is not restored in drills.
+	// Drill is nil in the settings of releases that had no drills.
 	Drill *DrillSettings `json:"drill,omitempty"`
 	// Retention is nil where old backups are not removed.
 	Retention *retention.Policy `json:"retention,omitempty"`
@@ -129,6 +129,9 @@ type DrillSettings struct {
 	// Tables are what is restored from what. Nil in a spec means those that the
 	// project has.
 	Tables []drill.Table `json:"tables"`
+	// TablesNamed says that the configuration names Tables. Else they are those that
+	// the text of the SQL function shows; there may be none.
+	TablesNamed bool `json:"tables_named,omitempty"`
 }
 
 // OverdueAfter returns how many seconds after a drill with a result the next one is

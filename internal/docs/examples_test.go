@@ -39,7 +39,7 @@ const applicationJobs = "alert_overdue_publications_every_5_minutes */5 * * * * 
 var modules = map[string]module{
 	"quickstart": {
 		check: func(t *testing.T, _ *user, s *stack.Stack) {
-			if got := jobs(t, s); got != "auto-backup-nightly 0 6 * * * true, auto-backup-watchdog */10 * * * * true" {
+			if got := jobs(t, s); got != "auto-backup-drill 30 7 * * 0 true, auto-backup-nightly 0 6 * * * true, auto-backup-watchdog */10 * * * * true" {
 				t.Errorf("the jobs are %s", got)
 			}
 		},
@@ -56,7 +56,7 @@ var modules = map[string]module{
 			return nil
 		},
 		check: func(t *testing.T, _ *user, s *stack.Stack) {
-			if got := jobs(t, s); !strings.HasSuffix(got, "auto-backup-daily 0 6 * * * true, auto-backup-secondary 0 18 * * * true, auto-backup-watchdog */10 * * * * true, "+
+			if got := jobs(t, s); !strings.HasSuffix(got, "auto-backup-daily 0 6 * * * true, auto-backup-drill 30 7 * * 0 true, auto-backup-secondary 0 18 * * * true, auto-backup-watchdog */10 * * * * true, "+
 				"cleanup_old_logs_job 0 2 * * * true, publish_due_articles_every_minute * * * * * true") {
 				t.Errorf("the jobs are %s", got)
 			}
@@ -160,7 +160,7 @@ var modules = map[string]module{
 			return []string{"INSTALLER=" + installer.dir}
 		},
 		check: func(t *testing.T, u *user, s *stack.Stack) {
-			if got := jobs(t, s); got != "auto-backup-nightly 0 6 * * * true, auto-backup-test-nightly 0 6 * * * false, auto-backup-test-watchdog */10 * * * * true, auto-backup-watchdog */10 * * * * true" {
+			if got := jobs(t, s); got != "auto-backup-drill 30 7 * * 0 true, auto-backup-nightly 0 6 * * * true, auto-backup-test-drill 30 7 * * 0 false, auto-backup-test-nightly 0 6 * * * false, auto-backup-test-watchdog */10 * * * * true, auto-backup-watchdog */10 * * * * true" {
 				t.Errorf("the jobs are %s", got)
 			}
 			u.run(0, `terraform -chdir="$INSTALLER" destroy -input=false -auto-approve`)
@@ -184,7 +184,7 @@ var modules = map[string]module{
 		},
 		check: func(t *testing.T, u *user, _ *stack.Stack) {
 			out := u.run(0, "terraform output -json cron_utc")
-			if !strings.Contains(out, `"blog":{"nightly":"30 1,2 * * *"`) || !strings.Contains(out, `"shop":{"nightly":"0 6 * * *"`) {
+			if !strings.Contains(out, `"blog":{"drill":"30 3,4 * * 0","nightly":"30 1,2 * * *"`) || !strings.Contains(out, `"shop":{"drill":"30 7 * * 0","nightly":"0 6 * * *"`) {
 				t.Errorf("the jobs are %s", out)
 			}
 		},

@@ -482,7 +482,7 @@ func (s *site) check(a aim) (wrong []string, err error) {
 func (s *site) orphaned(a aim, said string) (wrong []string, err error) {
 	wanted := "; secrets ; functions alert-processor"
 	if !a.Gone {
-		wanted = "jobs auto-backup-daily auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
+		wanted = "jobs auto-backup-daily auto-backup-drill auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
 			"; vault auto-backup/alert-key auto-backup/token; schema auto_backup; CHECK backup_logs_action_type_check" +
 			"; secrets AUTO_BACKUP_TOKEN EXTRA " + []string{"OF_FIRST", "OF_SECOND"}[a.Variant] + "; functions alert-processor auto-backup"
 		if a.Variant == 1 {

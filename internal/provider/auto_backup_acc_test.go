@@ -82,7 +82,7 @@ func TestLifecycle(t *testing.T) {
 						verify    = "backup"`),
 					ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
 					ConfigStateChecks: []statecheck.StateCheck{
-						statecheck.ExpectKnownValue(address, tfjsonpath.New("cron_utc"), knownvalue.MapSizeExact(2)),
+						statecheck.ExpectKnownValue(address, tfjsonpath.New("cron_utc"), knownvalue.MapSizeExact(3)),
 						statecheck.ExpectKnownValue(address, tfjsonpath.New("verified"), knownvalue.StringExact("backup")),
 					},
 				},
@@ -94,7 +94,7 @@ func TestLifecycle(t *testing.T) {
 				{
 					PreConfig: func() {
 						if got := p.value("select string_agg(jobname || ' ' || active, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got !=
-							"auto-backup-daily true,auto-backup-evening true,auto-backup-hourly false,auto-backup-secondary true,auto-backup-watchdog true" {
+							"auto-backup-daily true,auto-backup-drill true,auto-backup-evening true,auto-backup-hourly false,auto-backup-secondary true,auto-backup-watchdog true" {
 							p.t.Errorf("the jobs are %s", got)
 						}
 						if got := p.value("select count(*) from public.system_logs where type = 'auto_backup'"); got != "2" {

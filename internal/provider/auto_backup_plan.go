@@ -100,6 +100,9 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if state == nil || !plan.Schedules.Equal(state.Schedules) {
 		warnDayFields(wanted.Settings.Schedules, time.Now(), &resp.Diagnostics)
 	}
+	if state == nil || !plan.Drill.Equal(state.Drill) {
+		warnDays(path.Root("drill"), wanted.Settings.Drill.Schedule, time.Now(), &resp.Diagnostics)
+	}
 	if state != nil {
 		r.warnChangedSecrets(spec.ID, plan, *state, &resp.Diagnostics)
 	}
@@ -318,7 +321,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 }
 
 // checkPresentBackup checks the project of a backup that is to be updated, like
-// checkNewBackup. Without a refresh it does so only if schedules or secrets are
+// checkNewBackup. Without a refresh it does so only if jobs or secrets are
 // added. It reports whether the SQL function that makes the backup was changed since
 // the last apply.
 func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, was *applied, diags *diag.Diagnostics) (functionChanged bool) {
@@ -327,6 +330,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 	for key := range spec.Settings.Schedules {
 		added = added || schedules[key] == nil
 	}
+	added = added || state.Drill.IsNull() || state.Retention.IsNull() && spec.Settings.Retention != nil
 	if _, refreshed := r.projects.run.saw(spec.ID); !added && !refreshed {
 		return false
 	}

@@ -528,7 +528,7 @@ func (s *driftSite) inventory() map[string]bool {
 		}
 	}
 	for _, query := range []string{
-		"select string_agg(format('job %s: %s %s %s %s %s', jobname, schedule, command, active, database, username), e'\\n') from cron.job where jobname in ('auto-backup-nightly', 'auto-backup-watchdog')",
+		"select string_agg(format('job %s: %s %s %s %s %s', jobname, schedule, command, active, database, username), e'\\n') from cron.job where jobname in ('auto-backup-nightly', 'auto-backup-drill', 'auto-backup-watchdog')",
 		// A backup that calls another project's function looks like a copy, and
 		// a copy gets an instance of its own.
 		"select string_agg(format('settings %s: %s %s', backup, document - 'instance', owner), e'\\n') from auto_backup.settings",

@@ -19,11 +19,11 @@ func owner(statements string) func(*project) {
 	return func(p *project) { p.asPostgres(statements) }
 }
 
-// jobRows are what can happen to pg_cron's jobs: to that of a schedule and to
-// the watchdog's.
+// jobRows are what can happen to pg_cron's jobs: to that of a schedule, to the
+// drill's and to the watchdog's.
 func jobRows() []drift {
 	var rows []drift
-	for _, key := range []string{"nightly", "watchdog"} {
+	for _, key := range []string{"nightly", "drill", "watchdog"} {
 		name := "auto-backup-" + key
 		alter := func(change string) func(*project) {
 			return owner("select cron.alter_job(jobid, " + change + ") from cron.job where jobname = '" + name + "'")
@@ -83,6 +83,13 @@ func settingsRows() []drift {
 		{object: object, mutation: "another alert function", tamper: set("alert,function", `"mine"`)},
 		{object: object, mutation: "another source of the alert", tamper: set("alert,source", `"x"`)},
 		{object: object, mutation: "a longer time until a backup is overdue", tamper: set("alert,overdue_after_seconds", "3600000")},
+		{object: object, mutation: "another cron expression of the restore drill", tamper: set("drill,cron", `"0 4 1 * *"`), both: true},
+		{object: object, mutation: "the restore drill disabled", tamper: set("drill,enabled", "false")},
+		{object: object, mutation: "a shorter time limit of the restore drill", tamper: set("drill,timeout_seconds", "1")},
+		{object: object, mutation: "fewer rows for the restore drill to read", tamper: set("drill,max_rows", "7")},
+		{object: object, mutation: "the tables of the restore drill removed", tamper: set("drill,tables", "[]")},
+		{object: object, mutation: "a column that the restore drill requires", tamper: set("drill,require_columns", `[["public", "articles", "title"]]`)},
+		{object: object, mutation: "the restore drill removed", tamper: owner("update auto_backup.settings set document = document - 'drill'"), alone: true},
 		{object: object, mutation: "another SQL function to call", tamper: set("function,rpc", `"mine"`)},
 		{object: object, mutation: "another table to verify", tamper: set("function,verify_table", `"mine"`)},
 		{object: object, mutation: "the URL of another project's function, as after a clone or in a branch",
@@ -359,6 +366,7 @@ func steadyRows() []steady {
 			p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 			p.asPostgres("do $$ begin perform auto_backup.watch('auto-backup'); end $$")
 		}},
+		{what: "A restore drill, whatever its result", do: owner("do $$ begin perform auto_backup.drill('auto-backup', 'manual'); end $$")},
 		{what: "Rows of other actions in the application's logs", do: superuser("insert into public.backup_logs (action_type, details) values ('backup', 'manual'); insert into public.system_logs (type, message) values ('x', 'y')")},
 		{what: "Old rows of the run history deleted", do: owner("delete from auto_backup.incidents; delete from auto_backup.runs")},
 		{what: "The history of pg_cron deleted", do: superuser("delete from cron.job_run_details")},
@@ -406,10 +414,12 @@ func steadyRows() []steady {
 			function = { rpc = "backup_all_data" }
 			alert = { enabled = true, function = "alert-processor", source = "Falha no Backup Automático" }
 			retry = { attempts = 1, delay = "10m" }
+			drill = { enabled = true, cron = "30 4 * * 0", timeout = "2m", max_rows = 100000 }
 			log_constraint = "extend"
 			adopt_existing = false`)},
 		{what: "A duration written differently", arguments: with(`
 			retry = { delay = "600s" }
-			alert = { overdue_after = "1560m" }`)},
+			alert = { overdue_after = "1560m" }
+			drill = { timeout = "120s" }`)},
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -94,7 +95,7 @@ func drillSettings(ctx context.Context, configured types.Object, timezone string
 				names[from] = to
 			}
 		}
-		result.Tables = drill.Named(names, nil)
+		result.Tables, result.TablesNamed = drill.Named(names, nil), true
 	}
 	return readingOf(result, diags)
 }
@@ -125,11 +126,18 @@ func drillOf(found *backup.DrillSettings) types.Object {
 		}
 		required = types.SetValueMust(types.StringType, names)
 	}
+	tables := types.MapNull(types.StringType)
+	if found.TablesNamed {
+		names := map[string]string{}
+		for _, table := range found.Tables {
+			names[strings.Join(table.Live[:], ".")] = strings.Join(table.Copy[:], ".")
+		}
+		tables = mapOf(names)
+	}
 	return types.ObjectValueMust(drillType.AttrTypes, map[string]attr.Value{
 		"cron": types.StringValue(found.Cron), "timezone": types.StringPointerValue(found.Timezone), "enabled": types.BoolValue(found.Enabled),
 		"timeout": durationOf(found.TimeoutSeconds), "max_rows": types.Int64Value(found.MaxRows),
-		// The project does not say whether somebody has named them.
-		"tables": types.MapNull(types.StringType), "require_columns": required,
+		"tables": tables, "require_columns": required,
 	})
 }
 
@@ -146,11 +154,6 @@ func findDrillTables(ctx context.Context, service *install.Service, spec *backup
 	}
 	wanted := *spec.Settings.Drill
 	if wanted.Tables == nil {
-		if len(known) == 0 {
-			diags.AddAttributeWarning(path.Root("drill").AtName("tables"), "No table for the restore drill",
-				"The text of the SQL function "+spec.Settings.Function.RPC+" does not show which tables it copies, so no drill takes place. "+
-					"Name the tables: drill = { tables = { \"public.articles\" = \"public.backup_articles\" } }.")
-		}
 		wanted.Tables = append([]drill.Table{}, known...)
 	} else {
 		names := map[[2]string][2]string{}
@@ -162,13 +165,23 @@ func findDrillTables(ctx context.Context, service *install.Service, spec *backup
 	spec.Settings.Drill = &wanted
 }
 
+// defaultDrill is the drill of a configuration that says nothing about it.
+func defaultDrill() types.Object {
+	return types.ObjectValueMust(drillType.AttrTypes, map[string]attr.Value{
+		"cron": types.StringValue(drill.DefaultCron), "timezone": types.StringNull(), "enabled": types.BoolValue(true),
+		"timeout": types.StringValue(formatDuration(drill.DefaultTimeout)), "max_rows": types.Int64Value(drill.DefaultMaxRows),
+		"tables": types.MapNull(types.StringType), "require_columns": types.SetNull(types.StringType),
+	})
+}
+
 func drillAttribute() schema.Attribute {
 	timeout := formatDuration(drill.DefaultTimeout)
 	table := checked("must be a table with its schema", func(name string) error { _, err := drill.ParseTable(name); return err })
 	return schema.SingleNestedAttribute{
-		Optional: true,
-		MarkdownDescription: "A restore drill, which shows regularly whether the newest backup can be restored and what would be lost: it restores the backup into temporary tables, " +
-			"which are always rolled back, and compares it with live rows that have not changed since. The application's data is only read. `drill = {}` is enough for the defaults. Default: no drill.",
+		Optional: true, Computed: true, Default: objectdefault.StaticValue(defaultDrill()),
+		MarkdownDescription: "The restore drill, which shows regularly whether the newest backup can be restored and what would be lost: it restores the backup into temporary tables, " +
+			"which are always rolled back, and compares it with live rows that have not changed since. The application's data is only read. Its pg_cron job is named `<name>-drill`. " +
+			"Default: a drill every week. `drill = { enabled = false }` switches it off.",
 		Attributes: map[string]schema.Attribute{
 			"cron": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(drill.DefaultCron),

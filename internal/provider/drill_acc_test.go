@@ -15,11 +15,11 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// TestDrill proves the whole life of a restore drill: it is off unless configured; with
-// its defaults it knows the tables and columns from the text of the SQL function, and
-// finds in a real backup exactly what that loses; a changed argument is applied, a
-// change outside Terraform is named and repaired, an import reads it back, a retention
-// needs it, and without the arguments the jobs are removed.
+// TestDrill proves the whole life of a restore drill: every backup has one, which knows
+// the tables and columns from the text of the SQL function, and finds in a real backup
+// exactly what that loses; a changed argument is applied, a change outside Terraform is
+// named and repaired, an import reads it back, also the tables that are named, a
+// retention needs it, and a drill that is switched off has an inactive job.
 func TestDrill(t *testing.T) {
 	t.Parallel()
 	everyTransport(t, stack.Options{Articles: 20}, func(t *testing.T, p *project) {
@@ -53,14 +53,12 @@ func TestDrill(t *testing.T) {
 			Steps: []resource.TestStep{
 				{Config: p.config(`drill = { tables = { articles = "public.backup_articles" } }`), ExpectError: regexp.MustCompile(`"articles"\s+is\s+not\s+a\s+table\s+with\s+its\s+schema`)},
 				{Config: p.config(`drill = { require_columns = ["comments.likes"] }`), ExpectError: regexp.MustCompile(`"comments.likes" is not a column with its\s+schema\s+and\s+table`)},
-				{Config: p.config(`retention = {}`), ExpectError: regexp.MustCompile(`Old\s+backups\s+are\s+removed\s+only\s+after\s+a\s+drill`)},
+				{Config: p.config(`
+					drill     = { enabled = false }
+					retention = {}`), ExpectError: regexp.MustCompile(`Old\s+backups\s+are\s+removed\s+only\s+after\s+a\s+drill`)},
 				{Config: p.config(`drill = { timeout = "10ms" }`), ExpectError: regexp.MustCompile(`"10ms"\s+is\s+not\s+between\s+one\s+second\s+and\s+one\s+hour`)},
 				{
 					Config: p.config(`verify = "backup"`),
-					Check:  is(job, "none"),
-				},
-				{
-					Config: p.config("drill = {}"),
 					ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 						plancheck.ExpectKnownValue(name, tfjsonpath.New("cron_utc").AtMapKey("drill"), knownvalue.StringExact("30 7 * * 0")),
 					}},
@@ -69,6 +67,13 @@ func TestDrill(t *testing.T) {
 						drill, is(state, "successful"),
 						func(*terraform.State) error { return is(lost, expected())(nil) },
 					),
+				},
+				{ResourceName: name, ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"verify", "verified"}},
+				{
+					Config: p.config(`
+						verify = "backup"
+						drill  = {}`),
+					ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
 				},
 				{
 					Config: p.config(`drill = { cron = "0 5 * * *", timezone = "UTC", timeout = "3m", require_columns = ["public.comments.likes"], tables = { "public.comments" = "public.backup_comments", "public.articles" = "public.backup_articles" } }`),
@@ -80,6 +85,7 @@ func TestDrill(t *testing.T) {
 						},
 					),
 				},
+				{ResourceName: name, ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"verify", "verified"}},
 				{
 					PreConfig: func() {
 						p.asPostgres(`select cron.unschedule('auto-backup-drill')`)
@@ -101,11 +107,19 @@ func TestDrill(t *testing.T) {
 				},
 				{ResourceName: name, ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"verify", "verified"}},
 				{
+					Config: p.config(`drill = { enabled = false }`),
+					Check: resource.ComposeTestCheckFunc(
+						is(job, "30 7 * * 0 false set statement_timeout = '120s'; select auto_backup.drill('auto-backup')"),
+						is(`select count(*) from cron.job where jobname = 'auto-backup-retention'`, "0"),
+						drill, is(state, "successful"), // a person may still ask for one
+					),
+				},
+				{ResourceName: name, ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"verify", "verified"}},
+				{
 					Config: p.config(""),
-					Check: resource.ComposeTestCheckFunc(is(job, "none"), is(`select document -> 'drill' from auto_backup.settings`, ""),
-						is(`select count(*) from cron.job where jobname = 'auto-backup-retention'`, "0")),
+					Check:  is(job, "30 7 * * 0 true set statement_timeout = '120s'; select auto_backup.drill('auto-backup')"),
 					ConfigStateChecks: []statecheck.StateCheck{
-						statecheck.ExpectKnownValue(name, tfjsonpath.New("drill"), knownvalue.Null()),
+						statecheck.ExpectKnownValue(name, tfjsonpath.New("drill").AtMapKey("enabled"), knownvalue.Bool(true)),
 					},
 				},
 			},

@@ -69,7 +69,7 @@ func TestLostState(t *testing.T) {
 	p.sql("update auto_backup.settings set completed_at = null, created_at = now() - interval '2 days'")
 	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "An interrupted apply is continued", "its installation was not finished")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
-	if got := p.value("select string_agg(jobname, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got != "auto-backup-daily,auto-backup-watchdog" {
+	if got := p.value("select string_agg(jobname, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got != "auto-backup-daily,auto-backup-drill,auto-backup-watchdog" {
 		t.Errorf("the jobs are %s", got)
 	}
 	if got := p.value("select completed_at is not null from auto_backup.settings"); got != "true" {
@@ -232,7 +232,7 @@ func TestKilledProvider(t *testing.T) {
 			continue
 		}
 		c.run(0, slices.Concat([]string{"plan", "-detailed-exitcode", "-no-color"}, step.args[3:])...)
-		if jobs := p.value("select string_agg(jobname || active, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); jobs != "auto-backup-dailytrue,auto-backup-watchdogtrue" {
+		if jobs := p.value("select string_agg(jobname || active, ',' order by jobname) from cron.job where jobname like 'auto-backup-%'"); jobs != "auto-backup-dailytrue,auto-backup-drilltrue,auto-backup-watchdogtrue" {
 			t.Errorf("%s: the jobs are %s", step.name, jobs)
 		}
 	}
@@ -433,7 +433,7 @@ func TestClaimedSecrets(t *testing.T) {
 		t.Errorf("the secrets are %v", slices.Sorted(maps.Keys(left)))
 	}
 	const jobs = "select string_agg(jobname, ' ' order by jobname) from cron.job where jobname like 'auto-backup-%'"
-	if got := p.value(jobs); got != "auto-backup-daily auto-backup-second auto-backup-watchdog" {
+	if got := p.value(jobs); got != "auto-backup-daily auto-backup-drill auto-backup-second auto-backup-watchdog" {
 		t.Errorf("the jobs are %s", got)
 	}
 
@@ -450,7 +450,7 @@ func TestClaimedSecrets(t *testing.T) {
 	if left := p.SecretDigests(); left["KEPT"] == "" || left["SECOND"] == "" {
 		t.Errorf("the secrets are %v", slices.Sorted(maps.Keys(left)))
 	}
-	if got := p.value(jobs); got != "auto-backup-daily auto-backup-third auto-backup-watchdog" {
+	if got := p.value(jobs); got != "auto-backup-daily auto-backup-drill auto-backup-third auto-backup-watchdog" {
 		t.Errorf("the jobs are %s", got)
 	}
 }
@@ -577,7 +577,7 @@ func TestTwoMachines(t *testing.T) {
 			}
 		}
 		cron := map[string]string{"one": "0 4 * * *", "two": "0 5 * * *"}[won]
-		if got := p.value("select string_agg(schedule, ', ' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got != cron+", */10 * * * *" {
+		if got := p.value("select string_agg(schedule, ', ' order by jobname) from cron.job where jobname like 'auto-backup-%'"); got != cron+", 30 7 * * 0, */10 * * * *" {
 			t.Errorf("the settings are those of %q, the jobs run at %s", won, got)
 		}
 		source := ""

@@ -42,7 +42,7 @@ func TestPlanText(t *testing.T) {
 		c.run(0, "apply", "-no-color", "-auto-approve")
 	}
 
-	plan("create", "", 40)
+	plan("create", "", 45)
 	const standard = `verify = "none"`
 	apply(standard)
 	job := func(change string) func() {

@@ -66,9 +66,10 @@ func retentionOf(found *retention.Policy) types.Object {
 // validateRetention refuses a retention without a drill: no backup is removed before a
 // drill has shown that the newest one can be restored.
 func validateRetention(config autoBackupModel, diags *diag.Diagnostics) {
-	if !config.Retention.IsNull() && config.Drill.IsNull() {
+	enabled, known := config.Drill.Attributes()["enabled"].(types.Bool)
+	if !config.Retention.IsNull() && known && !enabled.IsNull() && !enabled.IsUnknown() && !enabled.ValueBool() {
 		diags.AddAttributeError(path.Root("retention"), "Retention without a restore drill",
-			"Old backups are removed only after a drill has restored the newest one. Add `drill = {}`, or leave `retention` out.")
+			"Old backups are removed only after a drill has restored the newest one, and `drill` has `enabled = false`. Switch the drill on, or leave `retention` out.")
 	}
 }
 
@@ -82,7 +83,7 @@ func retentionAttribute() schema.Attribute {
 	}
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "Which stored backups are kept; the others are **deleted from the backup tables that the drill restores**, one per hour, the oldest first, each from all tables in one transaction. Needs `drill`. " +
+		MarkdownDescription: "Which stored backups are kept; the others are **deleted from the backup tables that the drill restores**, one per hour, the oldest first, each from all tables in one transaction. Needs an enabled `drill`. " +
 			"A backup is kept if any of the numbers keeps it. The newest one always is, and so is the newest one that a drill has restored. Days, weeks (from Monday), months and years are those of `timezone`. " +
 			"Nothing is deleted while anything is wrong: while a backup is being made or is overdue, after a run that failed, during an incident, and unless the latest drill is recent, was successful, and the backup that it restored is still there. " +
 			"Backups that this provider has not made, those that have failed, and tables without a column `backup_id` are never touched. `auto_backup.runs` says when and from which tables a backup was removed. Default: every backup is kept.",

@@ -151,7 +151,7 @@ var cliCommands = []command{
 			c.put("supabase/migrations/20260101000000_first.sql", "create table public.of_the_application (id int primary key);\n")
 			c.supabase("db", "push", "--remote="+c.DatabaseURL, "--yes")
 		}},
-	{"`db schema declarative generate`", "writes both jobs into `schemas/_cluster/misc.sql` and the schema into `schemas/auto_backup`, also with `--schema public`; the tables without their rows", "", "",
+	{"`db schema declarative generate`", "writes the jobs into `schemas/_cluster/misc.sql` and the schema into `schemas/auto_backup`, also with `--schema public`; the tables without their rows", "", "",
 		"delete both from the directory", current, func(c *commands) {
 			c.supabase("db", "schema", "declarative", "generate", "--experimental", "--schema", "public", "--remote="+c.DatabaseURL, "--yes")
 			if jobs := c.read("supabase/schemas/_cluster/misc.sql"); strings.Count(jobs, "cron.schedule_in_database('auto-backup-") != 2 {
@@ -168,7 +168,7 @@ var cliCommands = []command{
 				c.t.Errorf("%v:\n%s", err, out)
 			}
 		}},
-	{"`db diff` from the project to a schema that omits the backup, then `db push` of the result", "unschedules both jobs and drops the grants, the policies, the schema and the role `auto_backup_agent`; the run history is lost", "dispatcher", "is not installed",
+	{"`db diff` from the project to a schema that omits the backup, then `db push` of the result", "unschedules the jobs and drops the grants, the policies, the schema and the role `auto_backup_agent`; the run history is lost", "dispatcher", "is not installed",
 		"read every migration that the CLI has written before it is pushed, for `cron.unschedule` and `auto_backup`", current, func(c *commands) {
 			migration := c.supabase("db", "diff", "--from", c.DatabaseURL, "--to", c.without.DatabaseURL)
 			if at := strings.Index(migration, "SELECT cron.unschedule"); at >= 0 {

@@ -189,7 +189,7 @@ func TestTakeOver(t *testing.T) {
 	c.silent(second, "makes the same backup")
 	c.run(0, "apply", "-auto-approve", "-no-color")
 	c.silent(c.run(0, "plan", "-detailed-exitcode", "-no-color"), "Warning: Job", "taken over")
-	if got := p.value(active); got != "auto-backup-daily 0 6 * * *, auto-backup-secondary 0 18 * * *, auto-backup-watchdog */10 * * * *" {
+	if got := p.value(active); got != "auto-backup-daily 0 6 * * *, auto-backup-drill 30 7 * * 0, auto-backup-secondary 0 18 * * *, auto-backup-watchdog */10 * * * *" {
 		t.Errorf("the active jobs of the backup are %s", got)
 	}
 	if got := p.value(daily); got != adopted {

@@ -181,7 +181,7 @@ var (
 // check proves that the project has one backup, with the jobs of its owner, or none.
 func (s *scene) check(row situation) {
 	s.t.Helper()
-	want := map[string]string{"one": "0 4 * * *, */10 * * * *", "two": "0 5 * * *, */10 * * * *"}
+	want := map[string]string{"one": "0 4 * * *, 30 7 * * 0, */10 * * * *", "two": "0 5 * * *, 30 7 * * 0, */10 * * * *"}
 	got := s.value("select string_agg(schedule, ', ' order by jobname) from cron.job where jobname like 'auto-backup-%' or command like '%auto_backup.dispatch%'")
 	if row.owner == "either" && (got == want["one"] || got == want["two"]) {
 		return

@@ -25,6 +25,8 @@ const (
 		secrets        = { SOME_KEY = "some value" }
 		alert          = { function = "alert-processor", source = "Falha no backup", overdue_after = "50h" }
 		retry          = { attempts = 2, delay = "15m" }
+		drill          = { cron = "30 5 * * sat", timezone = "UTC", timeout = "90s", max_rows = 5000, tables = { "public.articles" = "public.backup_articles" }, require_columns = ["public.articles.title"] }
+		retention      = { keep_last = 3, daily = 4, weekly = 5, monthly = 6, yearly = 2 }
 		log_constraint = "extend"
 		adopt_existing = false
 		verify         = "none"

@@ -100,30 +100,34 @@ func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
 // nextDates is how many dates illustrate a schedule with both day fields.
 const nextDates = 3
 
-// warnDayFields explains a cron expression with both day fields: cron runs it on
-// days that match either of them, and many people expect both.
+// warnDayFields explains cron expressions with both day fields: cron runs them on days
+// that match either of them, and many people expect both.
 func warnDayFields(schedules map[string]backup.Schedule, now time.Time, diags *diag.Diagnostics) {
 	for _, key := range slices.Sorted(maps.Keys(schedules)) {
-		s := schedules[key]
-		if !s.DaysEither {
-			continue
-		}
-		expression, err := schedule.Parse(s.Cron)
-		if err != nil {
-			continue // refused elsewhere
-		}
-		location, err := zone.Load(s.Zone)
-		if err != nil {
-			continue
-		}
-		var dates []string
-		for _, at := range expression.Next(location, now, nextDates) {
-			dates = append(dates, at.In(location).Format("Mon 2006-01-02 15:04"))
-		}
-		diags.AddAttributeWarning(path.Root("schedules").AtMapKey(key).AtName("cron"), "Both day fields are set",
-			fmt.Sprintf("%q names days of the month and days of the week, and cron runs it on days that match either of them. The next runs are %s (%s). If you need only one of the two, write * for the other.",
-				s.Cron, strings.Join(dates, ", "), s.Zone))
+		warnDays(path.Root("schedules").AtMapKey(key), schedules[key], now, diags)
 	}
+}
+
+// warnDays is warnDayFields for the schedule of one argument.
+func warnDays(at path.Path, s backup.Schedule, now time.Time, diags *diag.Diagnostics) {
+	if !s.DaysEither {
+		return
+	}
+	expression, err := schedule.Parse(s.Cron)
+	if err != nil {
+		return // refused elsewhere
+	}
+	location, err := zone.Load(s.Zone)
+	if err != nil {
+		return
+	}
+	var dates []string
+	for _, due := range expression.Next(location, now, nextDates) {
+		dates = append(dates, due.In(location).Format("Mon 2006-01-02 15:04"))
+	}
+	diags.AddAttributeWarning(at.AtName("cron"), "Both day fields are set",
+		fmt.Sprintf("%q names days of the month and days of the week, and cron runs it on days that match either of them. The next runs are %s (%s). If you need only one of the two, write * for the other.",
+			s.Cron, strings.Join(dates, ", "), s.Zone))
 }
 
 // checkOverdueAfter refuses an `overdue_after` with which every backup would be
