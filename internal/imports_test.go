@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/install/queries":     {},
 	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/plsql", "internal/schedule", "internal/supabase", "internal/text"},
 	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/plsql", "internal/supabase"},
-	"internal/checks":              {"internal/backup", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text", "internal/zone"},
+	"internal/checks":              {"internal/backup", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/plsql":               {},
 	"internal/codes":               {},
 	"internal/history":             {},

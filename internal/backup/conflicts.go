@@ -39,7 +39,7 @@ func (s State) Conflicts(spec Spec) []ConflictingJob {
 		if spec.WantsJob(key) {
 			continue // it is adopted or refused
 		}
-		if job.Username != JobOwner {
+		if job.Username != JobOwner || ValidateKey(key) != nil {
 			key = ""
 		}
 		add(key, job)
@@ -57,12 +57,12 @@ func (s State) Conflicts(spec Spec) []ConflictingJob {
 // MakesBackup returns a function that reports whether a job makes a backup, by
 // what its command says: it calls the SQL function rpc (DefaultRPC if that is
 // empty), in SQL or over HTTP, or an address that ends in the backup's name, or
-// the dispatcher for this backup.
+// the dispatcher for this backup. A drill makes none.
 func MakesBackup(name Name, rpc string) func(Job) bool {
 	// SQL reads names without quotes in lower case.
 	word := `(?i:(?:^|[^a-z0-9_$])` + regexp.QuoteMeta(cmp.Or(rpc, DefaultRPC)) + `(?:[^a-z0-9_$]|$))`
 	pattern := regexp.MustCompile(word +
-		`|/` + regexp.QuoteMeta(string(name)) + `(?:['"/?#]|$)|auto_backup\s*\.\s*\w+\s*\(\s*'` + regexp.QuoteMeta(string(name)) + `'`)
+		`|/` + regexp.QuoteMeta(string(name)) + `(?:['"/?#]|$)|auto_backup\s*\.\s*(?:dispatch|watch|start|launch|run_now)\s*\(\s*'` + regexp.QuoteMeta(string(name)) + `'`)
 	return func(job Job) bool { return pattern.MatchString(job.Command) }
 }
 

@@ -19,19 +19,20 @@ func TestConflicts(t *testing.T) {
 		job  Job
 		want []ConflictingJob
 	}{
-		"an unknown key":                  {"nightly", job, []ConflictingJob{{Job: job, Key: "nightly", Readable: true}}},
-		"a wanted key":                    {"daily", job, nil},
-		"a wanted key of another role":    {"daily@x", with(func(j *Job) { j.Username = "x" }), nil},
-		"a watchdog":                      {"watchdog", job, nil},
-		"an unknown key of another role":  {"nightly@x", with(func(j *Job) { j.Username = "x" }), []ConflictingJob{{Job: with(func(j *Job) { j.Username = "x" }), Readable: true}}},
-		"inactive":                        {"nightly", with(func(j *Job) { j.Active = false }), nil},
-		"without its role":                {"nightly", with(func(j *Job) { j.Orphaned = true }), nil},
-		"every 30 seconds":                {"nightly", with(func(j *Job) { j.Schedule = "30 seconds" }), []ConflictingJob{{Job: with(func(j *Job) { j.Schedule = "30 seconds" }), Key: "nightly"}}},
-		"another name":                    {"", job, []ConflictingJob{{Job: job, Readable: true}}},
-		"another name, inactive":          {"", with(func(j *Job) { j.Active = false }), nil},
-		"another name, without its role":  {"", with(func(j *Job) { j.Orphaned = true }), nil},
-		"another name, every 30 seconds":  {"", with(func(j *Job) { j.Schedule = "30 seconds" }), []ConflictingJob{{Job: with(func(j *Job) { j.Schedule = "30 seconds" })}}},
-		"another name and another's role": {"", with(func(j *Job) { j.Username = "x" }), []ConflictingJob{{Job: with(func(j *Job) { j.Username = "x" }), Readable: true}}},
+		"an unknown key":                   {"nightly", job, []ConflictingJob{{Job: job, Key: "nightly", Readable: true}}},
+		"a wanted key":                     {"daily", job, nil},
+		"a wanted key of another role":     {"daily@x", with(func(j *Job) { j.Username = "x" }), nil},
+		"a watchdog":                       {"watchdog", job, nil},
+		"an unknown key of another role":   {"nightly@x", with(func(j *Job) { j.Username = "x" }), []ConflictingJob{{Job: with(func(j *Job) { j.Username = "x" }), Readable: true}}},
+		"inactive":                         {"nightly", with(func(j *Job) { j.Active = false }), nil},
+		"a name that no schedule may have": {"retention", job, []ConflictingJob{{Job: job, Readable: true}}},
+		"without its role":                 {"nightly", with(func(j *Job) { j.Orphaned = true }), nil},
+		"every 30 seconds":                 {"nightly", with(func(j *Job) { j.Schedule = "30 seconds" }), []ConflictingJob{{Job: with(func(j *Job) { j.Schedule = "30 seconds" }), Key: "nightly"}}},
+		"another name":                     {"", job, []ConflictingJob{{Job: job, Readable: true}}},
+		"another name, inactive":           {"", with(func(j *Job) { j.Active = false }), nil},
+		"another name, without its role":   {"", with(func(j *Job) { j.Orphaned = true }), nil},
+		"another name, every 30 seconds":   {"", with(func(j *Job) { j.Schedule = "30 seconds" }), []ConflictingJob{{Job: with(func(j *Job) { j.Schedule = "30 seconds" })}}},
+		"another name and another's role":  {"", with(func(j *Job) { j.Username = "x" }), []ConflictingJob{{Job: with(func(j *Job) { j.Username = "x" }), Readable: true}}},
 	} {
 		state := State{ID: spec.ID, ConflictingJobs: map[string]Job{}}
 		if c.key == "" {
@@ -86,6 +87,7 @@ func TestMakesBackup(t *testing.T) {
 		"select auto_backup.dispatch('auto-backup', 'daily')":                 true,
 		"select auto_backup . run_now ( 'auto-backup' )":                      true,
 		"select auto_backup.dispatch('auto-backup-two', 'daily')":             false,
+		"select auto_backup.drill('auto-backup', 'manual')":                   false,
 		"select auto_backup.x(backup => 'auto-backup')":                       false,
 		"select 1": false,
 	} {

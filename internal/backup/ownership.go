@@ -5,6 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 )
 
 // ForeignError names the objects of the backup's names that exist without the
@@ -127,7 +130,8 @@ func (s State) Installed() bool {
 // belong to others.
 func (s State) ownsJob() bool {
 	for key, job := range s.Jobs {
-		if job.Command == s.ID.Name.dispatchCommand(key) || job.Command == s.ID.Name.watchCommand() {
+		if job.Command == s.ID.Name.dispatchCommand(key) || job.Command == s.ID.Name.watchCommand() ||
+			(key == drill.JobKey || key == retention.JobKey) && job.Dispatches() == string(s.ID.Name) {
 			return true
 		}
 	}

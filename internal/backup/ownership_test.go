@@ -116,6 +116,7 @@ func TestPresence(t *testing.T) {
 		"another function":                       {State{Function: &FunctionState{ID: "f", Name: "x"}, FunctionID: "g"}, false, false, false},
 		"a function without an id":               {State{Function: &FunctionState{Name: "x"}}, false, false, false},
 		"a job that dispatches":                  {State{Jobs: map[string]Job{"daily": dispatch}}, true, true, false},
+		"a job that drills":                      {State{Jobs: map[string]Job{"drill": {Command: id.Name.drillCommand(90)}}}, true, true, false},
 		"a job that watches":                     {State{Jobs: map[string]Job{"daily": {Command: id.Name.watchCommand()}}}, true, true, false},
 		"a job that dispatches another schedule": {State{Jobs: map[string]Job{"other": dispatch}}, false, true, false},
 		"a job with the name alone":              {State{Jobs: map[string]Job{"daily": {Command: "select 1"}}}, false, true, false},

@@ -20,6 +20,8 @@ type Spec struct {
 	// KeepsSchedules says that the installed backup has the same schedules, about
 	// which an earlier plan has said everything.
 	KeepsSchedules bool
+	// KeepsDrill says the same of its drill and of the SQL function.
+	KeepsDrill bool
 	// Secrets are the values of the extra function secrets by name. They are
 	// known only during an apply.
 	Secrets map[string]string

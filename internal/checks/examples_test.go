@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
@@ -287,6 +288,10 @@ func examples() map[string][]example {
 				s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -10800}}}
 			})},
 			{what: "another zone", change: func(s *Subject) { s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -7200}}} }},
+			{what: "the drill's", change: all(drilled(nil), func(s *Subject) {
+				s.Spec.Settings.Drill.Zone = backup.DefaultTimezone
+				s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -7200}}}
+			}), says: "(UTC-02:00) by the database and", attribute: atTimezone},
 			{what: "no schedule that is enabled", change: all(inSaoPaulo(false), func(s *Subject) {
 				s.ZoneChanges = schedule.Rules{backup.DefaultTimezone: {{0, -7200}}}
 			})},
@@ -299,6 +304,9 @@ func examples() map[string][]example {
 				daily.Timezone = &kyiv
 				s.Spec.Settings.Schedules["daily"] = daily
 			}, says: "America/Coyhaique", attribute: "schedules.daily.timezone"},
+			{what: "the drill's", change: all(drilled(nil), func(s *Subject) {
+				s.UnknownZones, s.Spec.Settings.Drill.Timezone = []string{kyiv}, &kyiv
+			}), says: "America/Coyhaique", attribute: "drill.timezone"},
 			{what: "none", change: func(s *Subject) { s.UnknownZones = []string{} }},
 		},
 		"pg_net_down": {
@@ -318,12 +326,14 @@ func examples() map[string][]example {
 		},
 		"job_of_other_role": {
 			{what: "so", change: all(otherRole, without("daily")), says: "The job auto-backup-daily belongs to role somebody instead of postgres", remedy: "other role"},
+			{what: "the drill's", change: all(drilled(nil), func(s *Subject) { s.job("drill").Username = "somebody" }), says: "The job auto-backup-drill belongs to role somebody", severity: Warning},
 			{what: "the watchdog's", change: func(s *Subject) { s.job("watchdog").Username = "somebody" }, says: "The job auto-backup-watchdog belongs to role somebody", condition: SchedulerDown},
 			{what: "as well", change: otherRole},
 		},
 		"job_missing": {
 			{what: "a schedule's", change: without("daily"), says: "The job auto-backup-daily does not exist"},
 			{what: "the watchdog's", change: without("watchdog"), says: "auto-backup-watchdog does not exist", condition: SchedulerDown},
+			{what: "the drill's", change: all(drilled(nil), without("drill")), says: "auto-backup-drill does not exist", severity: Warning},
 			{what: "of another role", change: all(otherRole, without("daily"))},
 			{what: "switched off", change: all(without("daily"), func(s *Subject) {
 				daily := s.Spec.Settings.Schedules["daily"]
@@ -335,6 +345,7 @@ func examples() map[string][]example {
 		},
 		"job_inactive": {
 			{what: "a schedule's", change: func(s *Subject) { s.job("daily").Active = false }, says: "auto-backup-daily is switched off"},
+			{what: "the drill's", change: all(drilled(nil), func(s *Subject) { s.job("drill").Active = false }), says: "auto-backup-drill is switched off", severity: Warning},
 			{what: "the watchdog's", change: func(s *Subject) { s.job("watchdog").Active = false }, says: "auto-backup-watchdog is switched off", condition: SchedulerDown},
 			{what: "of a schedule that is off", change: func(s *Subject) {
 				s.job("daily").Active = false
@@ -356,6 +367,7 @@ func examples() map[string][]example {
 				j := s.job("daily")
 				j.Schedule, j.Command, j.Database = "* * * * *", "select\n1", "other"
 			}, says: `its schedule is "* * * * *" instead of "0 3 * * *", its command is "select 1" instead of "set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'daily')", its database is "other"`},
+			{what: "the drill's", change: all(drilled(nil), func(s *Subject) { s.job("drill").Command = "select 1" }), says: "auto-backup-drill was changed: its command", severity: Warning},
 			{what: "the watchdog's", change: func(s *Subject) { s.job("watchdog").Schedule = "0 0 1 1 *" }, says: "its schedule", condition: SchedulerDown},
 			{what: "its id", change: func(s *Subject) { s.job("daily").ID = 77 }},
 		},
@@ -368,6 +380,9 @@ func examples() map[string][]example {
 			{what: "at no time, due before the last success", change: failedTick("daily", time.Time{})},
 			{what: "at no time, due after the last success", change: all(failedTick("daily", time.Time{}), func(s *Subject) { s.LastSuccess.FinishedAt = now.Add(-10 * time.Hour) }), says: "(at a time that pg_cron did not note)"},
 			{what: "no success", change: all(failedTick("daily", now.Add(-time.Hour)), func(s *Subject) { s.LastSuccess = nil }), says: "failed"},
+			{what: "the drill's", change: all(drilled(nil), failedTick("drill", now.Add(-time.Minute))), says: "The latest tick of the job auto-backup-drill (at 2026-11-23T11:59:00Z) failed", severity: Warning},
+			{what: "the drill's, before another drill", change: all(drilled(nil), failedTick("drill", now.Add(-2*time.Hour)))},
+			{what: "the drill's, at no time", change: all(drilled(nil), failedTick("drill", time.Time{}))},
 			{what: "it succeeded", change: func(s *Subject) { s.Ticks = map[int64]facts.Tick{s.job("daily").ID: {Status: "succeeded"}} }},
 		},
 		"job_duplicate": {
@@ -605,7 +620,16 @@ func examples() map[string][]example {
 			{what: "so", change: drilled(func(d *facts.Drill) { d.State, d.Code = facts.DrillTimedOut, "drill_timed_out" }), says: "did not finish within 2 min"},
 			{what: "successful", change: drilled(func(*facts.Drill) {})},
 		},
+		"drill_no_tables": {
+			{what: "the text shows none", change: tableless, says: "The text of the SQL function public.backup_all_data does not show which tables it copies", attribute: "drill.tables"},
+			{what: "it said so before", mode: planning, change: all(tableless, func(s *Subject) { s.Spec.KeepsDrill = true })},
+			{what: "there is no such function", mode: planning, change: all(tableless, func(s *Subject) { s.Routines = nil })},
+			{what: "some", change: drilled(nil)},
+			{what: "switched off", change: all(tableless, func(s *Subject) { s.Spec.Settings.Drill.Enabled = false })},
+			{what: "none of a former release", change: func(s *Subject) { s.Spec.Settings.Drill = nil }},
+		},
 		"drill_late": {
+			{what: "no tables", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), tableless)},
 			{what: "so", change: drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), says: "has not been restored in a drill for"},
 			{what: "skipped", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), func(s *Subject) {
 				s.Drills.Latest = &facts.Drill{State: facts.DrillSkipped, Code: "drill_locked", StartedAt: s.Now}
@@ -707,11 +731,22 @@ func inSaoPaulo(enabled bool) func(*Subject) {
 	}
 }
 
+// tableless has nobody know which tables a drill restores.
+func tableless(s *Subject) {
+	s.Spec.Settings.Drill = &backup.DrillSettings{Schedule: backup.Schedule{Enabled: true}}
+}
+
 // drilled has the backup restored in weekly drills, of which the last one was successful
 // unless change says otherwise.
 func drilled(change func(d *facts.Drill)) func(*Subject) {
 	return func(s *Subject) {
-		s.Spec.Settings.Drill = &backup.DrillSettings{Schedule: backup.Schedule{Enabled: true}, TimeoutSeconds: 120, OverdueAfterSeconds: 15 * 86400}
+		s.Spec.Settings.Drill = &backup.DrillSettings{
+			Schedule: backup.Schedule{Enabled: true, Cron: drill.DefaultCron, Zone: "UTC"}, TimeoutSeconds: 120, OverdueAfterSeconds: 15 * 86400,
+			Tables: []drill.Table{{Live: [2]string{"public", "articles"}, Copy: [2]string{"public", "backup_articles"}}},
+		}
+		job := s.Spec.Jobs()[drill.JobKey]
+		job.ID = 77
+		s.Jobs = append(s.Jobs, job)
 		s.Settings.UpdatedAt = s.Now.AddDate(0, -1, 0)
 		d := &facts.Drill{State: facts.DrillSuccessful, StartedAt: s.Now.Add(-time.Hour)}
 		s.Drills = &facts.Drills{Latest: d, Result: d}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
@@ -93,7 +94,7 @@ var jobs = []Check{
 	},
 	{
 		Code: "tick_failed", Theme: Jobs, Asked: Healthy,
-		Facts: []facts.Part{"jobs", "ticks", "watchdog", "last_success"},
+		Facts: []facts.Part{"jobs", "ticks", "watchdog", "last_success", "drills"},
 		Find: func(s *Subject) (found []Finding) {
 			for _, j := range s.wantedJobs() {
 				if j.found != nil {
@@ -173,18 +174,23 @@ var jobs = []Check{
 // wantedJob is a job that the settings want, as it was found, and other roles' jobs
 // of its name.
 type wantedJob struct {
-	key    string
-	want   backup.Job
+	key  string
+	want backup.Job
+	// makes says that it is the job of a schedule.
+	makes  bool
 	found  *backup.Job
 	others []backup.Job
 }
 
 // about returns a finding about the job. Without the watchdog's nobody would learn
-// of a failure.
+// of a failure; without a drill or a retention, backups are made all the same.
 func (j wantedJob) about(format string, args ...any) Finding {
 	f := About("The job "+j.want.Name, format, args...)
-	if j.key == backup.WatchdogKey {
+	switch {
+	case j.key == backup.WatchdogKey:
 		f.Condition = SchedulerDown
+	case !j.makes:
+		f = f.Warns()
 	}
 	return f
 }
@@ -198,6 +204,7 @@ func (s *Subject) wantedJobs() (all []wantedJob) {
 	wanted := s.Spec.Jobs()
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		j := wantedJob{key: key, want: wanted[key]}
+		_, j.makes = s.Spec.Settings.Schedules[key]
 		for _, job := range s.Jobs {
 			switch {
 			case job.Name != j.want.Name:
@@ -222,7 +229,8 @@ func (s *Subject) OtherMakers() []backup.Job {
 }
 
 // failedTick says of a job's latest tick that it failed, as long as that matters:
-// of the watchdog while it is silent, of a schedule until a backup is made.
+// of the watchdog while it is silent, of a schedule until a backup is made, of a drill
+// until another one begins.
 func (s *Subject) failedTick(j wantedJob) []Finding {
 	last, ok := s.Ticks[j.found.ID]
 	if !ok || last.Status != "failed" {
@@ -233,6 +241,9 @@ func (s *Subject) failedTick(j wantedJob) []Finding {
 	if at.IsZero() {
 		when = "at a time that pg_cron did not note"
 		own := s.Spec.Settings.Schedules[j.key]
+		if restored := s.Spec.Settings.Drill; restored != nil && j.key == drill.JobKey {
+			own = restored.Schedule
+		}
 		expression, err := schedule.Parse(own.Cron)
 		location, _, errZone := s.ZoneChanges.Location(own.Zone, s.Now)
 		if err == nil && errZone == nil {
@@ -242,6 +253,9 @@ func (s *Subject) failedTick(j wantedJob) []Finding {
 	since, _ := s.watchedSince()
 	silent, watchdog := s.Now.Sub(since) > watchdogPatience, j.key == backup.WatchdogKey
 	made := s.LastSuccess != nil && !s.LastSuccess.FinishedAt.Before(at)
+	if j.key == drill.JobKey {
+		made = s.Drills != nil && s.Drills.Latest != nil && !s.Drills.Latest.StartedAt.Before(at)
+	}
 	if watchdog && !silent || !watchdog && made {
 		return nil
 	}

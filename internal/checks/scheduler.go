@@ -114,6 +114,9 @@ var scheduler = []Check{
 						attribute = atSchedules + "." + key + ".timezone"
 					}
 				}
+				if own := s.Spec.Settings.Drill; own != nil && own.Timezone != nil && *own.Timezone == zone {
+					attribute = "drill.timezone"
+				}
 				found = append(found, About("The time zone "+zone, "is not known to the database, in which the dispatcher and the watchdog read the schedule").At(attribute))
 			}
 			return found
@@ -121,13 +124,16 @@ var scheduler = []Check{
 	},
 }
 
-// zonesInUse are the time zones of the enabled schedules.
+// zonesInUse are the time zones of the enabled schedules and of an enabled drill.
 func (s *Subject) zonesInUse() []string {
 	zones := map[string]bool{}
 	for _, own := range s.Spec.Settings.Schedules {
 		if own.Enabled {
 			zones[own.Zone] = true
 		}
+	}
+	if own := s.Spec.Settings.Drill; own != nil && own.Enabled {
+		zones[own.Zone] = true
 	}
 	return slices.Sorted(maps.Keys(zones))
 }

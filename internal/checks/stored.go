@@ -64,10 +64,23 @@ var stored = []Check{
 		},
 	},
 	{
+		Code: "drill_no_tables", Theme: Stored, Planning: Warning, Asked: Healthy,
+		Facts: []facts.Part{"routines"},
+		Find: func(s *Subject) []Finding {
+			if !s.drills() || len(s.Spec.Settings.Drill.Tables) > 0 {
+				return nil
+			}
+			if _, found := s.Callee(); s.Planning && (s.Spec.KeepsDrill || !found) {
+				return nil
+			}
+			return one(About("The text of the SQL function public."+QuoteIdent(s.Spec.Settings.Function.RPC), "does not show which tables it copies, so no restore drill takes place").At("drill.tables"))
+		},
+	},
+	{
 		Code: "drill_late", Theme: Stored, Asked: Healthy,
 		Facts: []facts.Part{"drills"},
 		Find: func(s *Subject) []Finding {
-			if s.Drills == nil || s.Spec.Settings.Drill == nil || !s.Spec.Settings.Drill.Enabled || s.Settings == nil {
+			if s.Drills == nil || !s.drills() || len(s.Spec.Settings.Drill.Tables) == 0 || s.Settings == nil {
 				return nil
 			}
 			since, allowed := s.Settings.UpdatedAt, time.Duration(s.Spec.Settings.Drill.OverdueAfterSeconds)*time.Second
@@ -116,6 +129,11 @@ var stored = []Check{
 			return found
 		},
 	},
+}
+
+// drills reports whether drills take place.
+func (s *Subject) drills() bool {
+	return s.Spec.Settings.Drill != nil && s.Spec.Settings.Drill.Enabled
 }
 
 // result is the newest drill that was not skipped; nil if there is none, or no drill is

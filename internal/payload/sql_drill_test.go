@@ -402,6 +402,13 @@ func (tdb *testDatabase) testDrillIncidents(t *testing.T) {
 			t.Errorf("after eight days: %s", got)
 		}
 	}
+
+	// Nobody is woken where nothing can be restored, because no table is known.
+	s.exec(t, s.owner, "delete from auto_backup.incidents where backup = $1", s.backup)
+	s.change("22 07:35", func(document map[string]any) { document["drill"].(map[string]any)["tables"] = []any{} })
+	if got := overdue("30 08:00"); got != "" {
+		t.Errorf("without tables: %s", got)
+	}
 }
 
 // testDrillFidelity proves which live rows are compared with the backup, and what is said

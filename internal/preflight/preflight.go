@@ -67,18 +67,22 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.D
 // that every PostgreSQL knows.
 func foreignZones(settings backup.Settings) []string {
 	zones := []string{}
-	for _, schedule := range settings.Schedules {
-		if zone := schedule.Zone; zone != "UTC" && zone != backup.DefaultTimezone && !slices.Contains(zones, zone) {
+	for _, zone := range settings.Zones() {
+		if zone != "UTC" && zone != backup.DefaultTimezone {
 			zones = append(zones, zone)
 		}
 	}
-	slices.Sort(zones)
 	return zones
 }
 
 // evaluate returns what is found in a project. It reads nothing; a project in
 // which everything is as it should be has no finding.
 func evaluate(s *checks.Subject) []checks.Finding {
+	if wanted := s.Spec.Settings.Drill; wanted != nil && !wanted.TablesNamed {
+		known := *wanted
+		known.Tables = drillTables(s)
+		s.Spec.Settings.Drill = &known
+	}
 	findings := checks.Plan(s)
 	body := readBody(s)
 	for _, f := range slices.Concat(logTriggers(s), body) {

@@ -25,6 +25,7 @@ const cannotWork = "The backup cannot work in this project"
 // created.
 func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
 	spec.KeepsSchedules = state != nil && plan.Schedules.Equal(state.Schedules)
+	spec.KeepsDrill = state != nil && plan.Drill.Equal(state.Drill) && plan.Function.Equal(state.Function)
 	for _, finding := range r.findings(ctx, spec, plan, diags) {
 		text := finding.Message + "\n\nWhat to do: " + finding.Remedy
 		severity := finding.Severity
@@ -128,6 +129,8 @@ func stops(finding checks.Finding, plan, state autoBackupModel) bool {
 		return changed(plan.Function, state.Function)
 	case "timezone":
 		return !plan.Timezone.Equal(state.Timezone)
+	case "drill":
+		return changed(plan.Drill, state.Drill)
 	case "schedules":
 		// With a key it is about that schedule, else about the scheduler.
 		return rest != "" && !plan.Schedules.Equal(state.Schedules)

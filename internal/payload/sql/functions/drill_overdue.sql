@@ -17,7 +17,10 @@ begin
     select s.document -> 'drill', greatest(s.created_at, s.updated_at) into plan, since
     from auto_backup.settings s where s.backup = drill_overdue.backup;
     allowed := make_interval(secs => coalesce((plan ->> 'overdue_after_seconds')::bigint, 0));
-    if not coalesce((plan ->> 'enabled')::boolean, false) or allowed = interval '0' then
+    -- Without tables no drill can take place. The status says so; nobody has to be woken.
+    if not coalesce((plan ->> 'enabled')::boolean, false) or allowed = interval '0'
+        or coalesce(nullif(plan -> 'tables', 'null'), '[]') = '[]'
+    then
         return '{}';
     end if;
     select max(d.started_at) into latest
