@@ -69,6 +69,9 @@ const (
 	copying = "begin insert into backup_articles (backup_id, original_id, title, published) select gen_random_uuid(), a.id, a.title, false from articles a; return json_build_object('success', true, 'backup_id', gen_random_uuid()); end"
 )
 
+// untold is the finding that no drill can restore what a function copies.
+var untold = warns("drill.tables", "public.broken does not show which tables it copies", `"public.articles" = "public.backup_articles"`)
+
 // brokenProjects are the causes, one each.
 var brokenProjects = []broken{
 	{
@@ -174,12 +177,12 @@ var brokenProjects = []broken{
 	{
 		name: "SQL that is put together while it runs", config: rpc("broken"), undo: "drop function public.broken",
 		do:    fake("broken()", "json", `begin execute format('insert into %I select 1', 'x'); return json_build_object('success', true, 'backup_id', gen_random_uuid()); end`),
-		wants: []finding{warns("function.rpc", "puts SQL together while it runs", `verify = "backup"`)},
+		wants: []finding{warns("function.rpc", "puts SQL together while it runs", `verify = "backup"`), untold},
 	},
 	{
 		name: "a result without a backup_id", config: rpc("broken"), undo: "drop function public.broken",
 		do:    fake("broken()", "json", `begin insert into articles_backup select * from articles; return json_build_object('success', true); end`),
-		wants: []finding{warns("function.rpc", "never mentions backup_id")},
+		wants: []finding{warns("function.rpc", "never mentions backup_id"), untold},
 	},
 	{
 		name: "a function that is called and missing", config: rpc("broken"), undo: "drop function public.broken",

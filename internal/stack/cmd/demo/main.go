@@ -1,6 +1,6 @@
 // Demo shows the whole chain on a local stack: Terraform installs a nightly
-// backup, a real pg_cron tick runs it, other people's changes are seen and
-// repaired, a failure is reported by e-mail, and destroy leaves nothing.
+// backup, a real pg_cron tick runs it, a drill shows whether it can be restored and
+// what it lacks, other people's changes are seen and repaired, a failure is reported by e-mail, and destroy leaves nothing.
 package main
 
 import (
@@ -72,7 +72,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		d.apply, d.firstBackup, d.emptyPlan, d.drift, d.failure,
+		d.apply, d.firstBackup, d.drill, d.emptyPlan, d.drift, d.failure,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -166,6 +166,53 @@ func (d *demo) firstBackup(ctx context.Context) error {
 		return err
 	}
 	d.tell("cron.job_run_details: %s, %s", tick, details)
+	return nil
+}
+
+func (d *demo) drill(ctx context.Context) error {
+	d.say("a restore drill, which the job auto-backup-drill runs on Sundays at 04:30")
+	var text []byte
+	// It gives way to a backup that is being made.
+	err := await(ctx, 3*time.Minute, "a drill that is not skipped", func() (bool, error) {
+		err := d.db.QueryRow(ctx, "select auto_backup.drill('auto-backup', 'manual')").Scan(&text)
+		return err == nil && !bytes.Contains(text, []byte(`"skipped"`)), err
+	})
+	if err != nil {
+		return err
+	}
+	var result struct {
+		State, Error string
+		Tables       []struct {
+			Table       string
+			Rows        int64
+			Restorable  *bool
+			ColumnsLost []struct {
+				Name, Reason string
+				Rows         int64
+			} `json:"columns_lost"`
+		}
+	}
+	if err := json.Unmarshal(text, &result); err != nil {
+		return err
+	}
+	if result.State != "successful" || len(result.Tables) == 0 {
+		return fmt.Errorf("the drill ended with %s", text)
+	}
+	d.tell("%s: nothing of it stays in the database but its result", result.State)
+	lost := 0
+	for _, table := range result.Tables {
+		if table.Restorable == nil || !*table.Restorable {
+			return fmt.Errorf("the table %s cannot be restored: %s", table.Table, text)
+		}
+		d.tell("%-16s %6d rows can be restored", table.Table, table.Rows)
+		for _, column := range table.ColumnsLost {
+			lost++
+			d.tell("%16s of %d rows a restore would lose %s (%s)", "", column.Rows, column.Name, column.Reason)
+		}
+	}
+	if lost == 0 {
+		return errors.New("the drill says nothing of comments.likes, which the application's function does not copy")
+	}
 	return nil
 }
 
