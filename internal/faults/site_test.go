@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
@@ -104,13 +105,24 @@ func (a aim) spec(p place) (backup.Spec, error) {
 		{"daily": "0 3 * * *", "weekly": "0 4 * * 0"},
 		{"daily": "30 2 * * *", "monthly": "0 5 1 * *"},
 	}[a.Variant]
-	schedules := map[string]backup.Schedule{}
+	schedules, at := map[string]backup.Schedule{}, time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 	for key, cron := range crons {
-		s, err := backup.CompileSchedule(cron, nil, backup.DefaultTimezone, key == "daily", time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC))
+		s, err := backup.CompileSchedule(cron, nil, backup.DefaultTimezone, key == "daily", at)
 		if err != nil {
 			return backup.Spec{}, err
 		}
 		schedules[key] = s
+	}
+	restored := &backup.DrillSettings{
+		TimeoutSeconds: 120, MaxRows: []int64{100_000, 5000}[a.Variant], RequireColumns: [][3]string{}, TablesNamed: true,
+		Tables: []drill.Table{{Live: [2]string{"public", "articles"}, Copy: [2]string{"public", "backup_articles"}}},
+	}
+	var err error
+	if restored.Schedule, err = backup.CompileSchedule([]string{"30 4 * * 0", "0 5 * * *"}[a.Variant], nil, backup.DefaultTimezone, true, at); err != nil {
+		return backup.Spec{}, err
+	}
+	if restored.OverdueAfterSeconds, err = restored.OverdueAfter(); err != nil {
+		return backup.Spec{}, err
 	}
 	secrets := []map[string]string{
 		{"EXTRA": "first value", "OF_FIRST": "value"}, {"EXTRA": "second value", "OF_SECOND": "value"},
@@ -123,6 +135,7 @@ func (a aim) spec(p place) (backup.Spec, error) {
 			Source: source(a.Variant), OverdueAfterSeconds: 93600,
 		},
 		Retry:   backup.RetrySettings{Attempts: int64(a.Variant), DelaySeconds: 600},
+		Drill:   restored,
 		Secrets: slices.Sorted(maps.Keys(secrets)),
 	}
 	return backup.Spec{
@@ -140,7 +153,7 @@ func (a aim) pursue(ctx context.Context, p place) error {
 	defer done()
 	known := backup.Known{Managed: a.Known}
 	if a.Known {
-		known.Keys = []string{"daily", "weekly", "monthly", backup.WatchdogKey}
+		known.Keys = []string{"daily", "weekly", "monthly", drill.JobKey, backup.WatchdogKey}
 		known.Secrets = []string{"EXTRA", "OF_FIRST", "OF_SECOND"}
 	}
 	found, err := service.Observe(ctx, name, known)
@@ -181,6 +194,11 @@ resource "aimindset_auto_backup" "this" {
   secrets = [
     { EXTRA = "first value", OF_FIRST = "value" }, { EXTRA = "second value", OF_SECOND = "value" },
   ][var.variant]
+  drill = {
+    cron     = ["30 4 * * 0", "0 5 * * *"][var.variant]
+    max_rows = [100000, 5000][var.variant]
+    tables   = { "public.articles" = "public.backup_articles" }
+  }
   alert          = { source = "Falha ${var.variant}" }
   retry          = { attempts = var.variant }
   rotate_token   = var.rotation
