@@ -174,6 +174,7 @@ func TestDrill(t *testing.T) {
 		"nothing left": tdb.testDrillLeavesNothing,
 		"kinds":        tdb.testDrillKinds,
 		"trust":        tdb.testDrillTrust,
+		"forged":       tdb.testDrillForged,
 		"incidents":    tdb.testDrillIncidents,
 		"fidelity":     tdb.testDrillFidelity,
 		"on request":   tdb.testDrillNow,
@@ -339,6 +340,37 @@ func (tdb *testDatabase) testDrillTrust(t *testing.T) {
 	s.exec(t, s.owner, "insert into "+schema+".orders (customer_id) select id from "+schema+".customers limit 1")
 	if !one[bool](t, s.admin, "select is_called from evil.as_postgres") {
 		t.Error("what postgres runs itself is not noticed")
+	}
+}
+
+// testDrillForged proves that code which runs in a restore cannot hide what the drill
+// finds, by operators and functions of its own that it brings in front of PostgreSQL's.
+func (tdb *testDatabase) testDrillForged(t *testing.T) {
+	s, schema := tdb.newShop(t)
+	s.succeeded("8 06:00", s.copyShop(schema))
+	s.exec(t, s.owner, strings.ReplaceAll(strings.ReplaceAll(`
+		create function shop.no(bigint, int) returns boolean language sql immutable as 'select false';
+		create operator shop.> (leftarg = bigint, rightarg = int, function = shop.no);
+		create function shop.same(bigint, bigint) returns boolean language sql immutable as 'select false';
+		create operator shop.<> (leftarg = bigint, rightarg = bigint, function = shop.same);
+		create function shop.format(text, text) returns text language sql immutable as $$ select 'select 0' $$;
+		create function shop.nothing(jsonb, jsonb) returns jsonb language sql immutable as $$ select '[]'::jsonb $$;
+		create operator shop.|| (leftarg = jsonb, rightarg = jsonb, function = shop.nothing);
+		create function shop.leads() returns boolean language plpgsql as $$ begin
+			begin
+				execute 'create domain pg_temp.uuid as text';
+			exception when duplicate_object then null;
+			end;
+			perform set_config('search_path', '$schema, pg_catalog', false);
+			return true;
+		end $$;
+		grant usage on schema $schema to public;
+		alter table shop.customers add constraint a check (shop.leads()) not valid;
+		alter table shop.orders add constraint a check (shop.leads()) not valid, add led boolean;
+		alter table shop.orders alter led set default shop.leads(), alter "Note" type varchar(3) using 'x';
+		alter table shop.orders add constraint b check (total < 5) not valid`, "shop.", schema+"."), "$schema", schema))
+	if got, want := s.drill("8 07:30", "schedule").String(), "failed drill_type; orders: drill_type Note 40, drill_check b 40"; got != want {
+		t.Errorf("the drill says\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -18,6 +18,9 @@ as $body$
 declare
     fatal constant text[] := array['40%', '53%', '55P03', '58%']; -- see drill_rehearse
     most constant bigint := 10000;
+    -- Code that a restore calls could lead names to functions and operators of its own, and
+    -- so hide what is found. Nothing is looked up between such a call and this path.
+    path constant text := 'pg_catalog, pg_temp';
     layout jsonb;
     object jsonb;
     questions jsonb;
@@ -42,6 +45,7 @@ declare
     name text;
     nth integer;
 begin
+    perform pg_catalog.set_config('search_path', path, true);
     for layout in select l.value from jsonb_array_elements(layouts) with ordinality as l (value, place) where not l.value ? 'problem' order by l.place loop
         if clock_timestamp() > deadline then
             raise query_canceled;
@@ -79,6 +83,7 @@ begin
                 begin
                     execute format('insert into %s (auto_backup_row%s) select r.n%s from %s r', restored, targets, fields, raw);
                     get diagnostics count = row_count;
+                    perform pg_catalog.set_config('search_path', path, true);
                     exit;
                 exception
                     when others then
@@ -151,6 +156,7 @@ begin
                 end loop;
                 if name is not null then
                     execute format('alter table %s drop column %I', restored, name);
+                    perform pg_catalog.set_config('search_path', path, true);
                 end if;
                 if left_out = '{}' then
                     problems := problems || jsonb_build_object('code', 'drill_refused', 'object', layout ->> 'live', 'sqlstate', state);
@@ -186,6 +192,7 @@ begin
             ) as q;
             if questions is not null then
                 execute format('select array[%s] from %s s inner join %s r on r.n = s.auto_backup_row', fields, restored, raw) into counts;
+                perform pg_catalog.set_config('search_path', path, true);
                 select problems || coalesce(jsonb_agg(jsonb_build_object(
                     'code', q.value -> 'code', 'object', q.value -> 'name', 'rows', counts[q.place], 'sqlstate', q.value -> 'sqlstate'
                 ) order by q.place), '[]') into problems
@@ -197,6 +204,7 @@ begin
             for object in select k.value from jsonb_array_elements(layout -> 'checks') k loop
                 begin
                     execute format('select count(*) from %s where not (%s)', restored, object ->> 'expression') into count;
+                    perform pg_catalog.set_config('search_path', path, true);
                     if count > 0 then
                         problems := problems || jsonb_build_object('code', 'drill_check', 'object', object -> 'name', 'rows', count, 'sqlstate', '23514');
                     end if;
@@ -218,6 +226,7 @@ begin
                         when object ? 'constraint' then format('alter table %s add constraint %s %s', restored, name, object ->> 'constraint')
                         else format('create unique index %s on %s%s', name, restored, object ->> 'index')
                     end;
+                    perform pg_catalog.set_config('search_path', path, true);
                 exception
                     when unique_violation or exclusion_violation then
                         state := sqlstate;
@@ -227,6 +236,7 @@ begin
                                 'select sum(d.n - 1)::bigint from (select count(*) as n from %1$s where (%2$s) and (%4$s or num_nulls(%3$s) = 0) group by %3$s having count(*) > 1) d',
                                 restored, coalesce(object ->> 'predicate', 'true'), object ->> 'columns', object ->> 'nulls'
                             ) into count;
+                            perform pg_catalog.set_config('search_path', path, true);
                         exception
                             when others then
                                 if sqlstate like any (fatal) then
@@ -254,6 +264,7 @@ begin
                     'select count(*), array[%s] from %s s inner join pg_temp.drill_live_%s d on d.n = s.auto_backup_row',
                     fields, restored, layout ->> 'number'
                 ) into compared, counts;
+                perform pg_catalog.set_config('search_path', path, true);
                 for object, nth in
                     select c.value, c.place
                     from jsonb_array_elements(layout -> 'columns') with ordinality as c (value, place)
@@ -261,6 +272,7 @@ begin
                     order by c.place
                 loop
                     execute format('select count(distinct format(''%%L'', s.%I)) from %s s', object ->> 'name', restored) into count;
+                    perform pg_catalog.set_config('search_path', path, true);
                     lost := lost || jsonb_build_object(
                         'name', object -> 'name', 'rows', counts[nth],
                         'reason', case
