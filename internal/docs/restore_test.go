@@ -779,11 +779,11 @@ func (r *restoring) testDropped() {
 	r.rows("what is left", "select count(*) from pg_namespace where nspname = 'before_restore'", "select 0")
 }
 
-// testInstalled proves what the guide says of a project with restore drills and a
-// retention, and that the restore works as well after their schema has gone.
+// testInstalled proves what the guide says of a project with the provider's restore drills
+// and a retention, and that the restore works as well after their schema has gone.
 func (r *restoring) testInstalled() {
 	configuration := strings.Replace(example(r.t, "", "examples", "quickstart", "main.tf"),
-		"resource \"aimindset_auto_backup\" \"this\" {\n", "resource \"aimindset_auto_backup\" \"this\" {\n  drill     = {}\n  retention = {}\n", 1)
+		"resource \"aimindset_auto_backup\" \"this\" {\n", "resource \"aimindset_auto_backup\" \"this\" {\n  retention = {}\n", 1)
 	r.write("main.tf", configuration)
 	r.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
 	drilled := func() string {
