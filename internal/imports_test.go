@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"internal/provider/cmd/schema": {"internal/provider"},
 	"internal/install":             {"internal/backup", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/schedule", "internal/source", "internal/supabase", "internal/supabase/guard", "internal/supabase/redact", "internal/text"},
 	"internal/install/queries":     {},
-	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/facts", "internal/history", "internal/payload", "internal/plsql", "internal/schedule", "internal/supabase", "internal/text"},
+	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/payload", "internal/plsql", "internal/schedule", "internal/supabase", "internal/text"},
 	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/plsql", "internal/supabase"},
 	"internal/checks":              {"internal/backup", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/plsql":               {},

@@ -638,6 +638,21 @@ func examples() map[string][]example {
 			{what: "just configured", change: all(drilled(nil), func(s *Subject) { s.Drills.Result, s.Settings.UpdatedAt = nil, s.Now })},
 			{what: "paused", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), func(s *Subject) { s.Spec.Settings.Drill.Enabled = false })},
 		},
+		"drill_silent": {
+			{what: "so", change: silentDrill(func(*Subject) {}), says: "The job auto-backup-drill was due at 2026-11-23T05:00:00Z, and no restore drill has begun since"},
+			{what: "never", change: silentDrill(func(s *Subject) { s.Drills.Latest = nil }), says: "no restore drill has begun since"},
+			{what: "begun", change: silentDrill(func(s *Subject) { s.Drills.Latest.StartedAt = s.Now.Add(-7 * time.Hour) })},
+			{what: "skipped", change: silentDrill(func(s *Subject) {
+				s.Drills.Latest = &facts.Drill{State: facts.DrillSkipped, StartedAt: s.Now.Add(-7 * time.Hour)}
+			})},
+			{what: "may still be running", change: silentDrill(func(s *Subject) { s.Spec.Settings.Drill.TimeoutSeconds = 7 * 3600 })},
+			{what: "configured since", change: silentDrill(func(s *Subject) { s.Settings.UpdatedAt = s.Now.Add(-time.Hour) })},
+			{what: "switched off", change: silentDrill(func(s *Subject) { s.Jobs[len(s.Jobs)-1].Active = false })},
+			{what: "no job", change: silentDrill(func(s *Subject) { s.Jobs = s.Jobs[:len(s.Jobs)-1] })},
+			{what: "paused", change: silentDrill(func(s *Subject) { s.Spec.Settings.Drill.Enabled = false })},
+			{what: "no expression", change: silentDrill(func(s *Subject) { s.Spec.Settings.Drill.Cron = "soon" })},
+			{what: "not read", change: silentDrill(func(s *Subject) { s.Drills = nil })},
+		},
 		"drill_columns_lost": {
 			{what: "so", change: drilled(func(d *facts.Drill) {
 				d.Tables = []facts.DrillTable{{Table: "public.comments", Compared: new(int64), ColumnsLost: []facts.LostColumn{{Name: "likes", Rows: 5}, {Name: "parent_id", Rows: 1}}}}
@@ -753,5 +768,16 @@ func drilled(change func(d *facts.Drill)) func(*Subject) {
 		if change != nil {
 			change(d)
 		}
+	}
+}
+
+// silentDrill has a daily drill that was due seven hours ago, and not begun for two days,
+// unless change says otherwise.
+func silentDrill(change func(s *Subject)) func(*Subject) {
+	return func(s *Subject) {
+		drilled(func(d *facts.Drill) { d.StartedAt = s.Now.AddDate(0, 0, -2) })(s)
+		s.Spec.Settings.Drill.Cron, s.Spec.Settings.Drill.Zone, s.Spec.Settings.Drill.UTC = "0 5 * * *", "UTC", "0 5 * * *"
+		s.Jobs[len(s.Jobs)-1].Schedule = "0 5 * * *"
+		change(s)
 	}
 }

@@ -8,7 +8,10 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
+	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
+	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -77,6 +80,25 @@ var stored = []Check{
 		},
 	},
 	{
+		Code: "drill_silent", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"drills", "jobs", "settings"},
+		Find: func(s *Subject) []Finding {
+			due, d := s.drillDue(), s.Spec.Settings.Drill
+			if due.IsZero() || s.Drills == nil || s.Now.Before(due.Add(payload.TickPatience+time.Duration(d.TimeoutSeconds)*time.Second)) {
+				return nil
+			}
+			if last := s.Drills.Latest; last != nil && !last.StartedAt.Before(due) {
+				return nil
+			}
+			for _, j := range s.wantedJobs() {
+				if j.key == drill.JobKey && j.found != nil && j.found.Active {
+					return one(About("The job "+j.want.Name, "was due at %s, and no restore drill has begun since", text.Time(due)))
+				}
+			}
+			return nil // the job is missing, which is said elsewhere
+		},
+	},
+	{
 		Code: "drill_late", Theme: Stored, Asked: Healthy,
 		Facts: []facts.Part{"drills"},
 		Find: func(s *Subject) []Finding {
@@ -134,6 +156,22 @@ var stored = []Check{
 // drills reports whether drills take place.
 func (s *Subject) drills() bool {
 	return s.Spec.Settings.Drill != nil && s.Spec.Settings.Drill.Enabled
+}
+
+// drillDue is the latest due time of the drill since the settings were changed; zero if
+// there is none.
+func (s *Subject) drillDue() (due time.Time) {
+	d := s.Spec.Settings.Drill
+	if !s.drills() || s.Settings == nil {
+		return due
+	}
+	expression, err := schedule.Parse(d.Cron)
+	location, _, errZone := s.ZoneChanges.Location(d.Zone, s.Now)
+	if err != nil || errZone != nil {
+		return due
+	}
+	due, _ = expression.Latest(location, s.Settings.UpdatedAt, s.Now)
+	return due
 }
 
 // result is the newest drill that was not skipped; nil if there is none, or no drill is

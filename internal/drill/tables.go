@@ -26,10 +26,10 @@ const (
 	DefaultMaxRows = 100_000
 )
 
-// backupColumn is the column by which the backup tables tell their backups apart. A
+// BackupColumn is the column by which the backup tables tell their backups apart. A
 // table without it holds the newest backup only, such as the application's logs of the
 // last days, and is not drilled.
-const backupColumn = "backup_id"
+const BackupColumn = "backup_id"
 
 // Table is a live table and its copy, as the dispatcher's SQL reads it.
 type Table struct {
@@ -49,7 +49,7 @@ type Table struct {
 func Tables(function plsql.Routine, resolve func(plsql.Name) (schema string, ok bool)) []Table {
 	var tables []Table
 	for _, into := range function.Inserts {
-		if len(into.Sources) != 1 || !slices.Contains(into.Columns, backupColumn) {
+		if len(into.Sources) != 1 || !slices.Contains(into.Columns, BackupColumn) {
 			continue
 		}
 		alias := into.Sources[0]
@@ -85,7 +85,7 @@ func columns(into plsql.Insert, alias string, variables map[string]bool) map[str
 		switch {
 		case value.Star:
 			return nil
-		case value.Column == "" || into.Columns[i] == backupColumn || value.Alias != "" && value.Alias != alias:
+		case value.Column == "" || into.Columns[i] == BackupColumn || value.Alias != "" && value.Alias != alias:
 		// Without an alias, it can be a variable.
 		case value.Alias == "" && variables[value.Column]:
 		default:

@@ -253,6 +253,28 @@ func (d Document) Named(schema, name string, path []string) bool {
 	})
 }
 
+// Resolve returns the schema in which code finds a relation: the one that it names, or
+// the first one of path that has it. It returns false if there is none.
+func (d Document) Resolve(schema, name string, path []string) (string, bool) {
+	if schema != "" {
+		return schema, d.Named(schema, name, nil)
+	}
+	for _, in := range path {
+		if d.Named(in, name, nil) {
+			return in, true
+		}
+	}
+	return "", false
+}
+
+// Path is the search path of the function's text.
+func (r Routine) Path() []string {
+	if own, ok := r.Setting("search_path"); ok {
+		return SearchPath(own)
+	}
+	return DataAPIPath
+}
+
 // SearchPath splits a list of schemas as a setting has it.
 func SearchPath(value string) []string {
 	path := []string{}

@@ -156,6 +156,7 @@ func (a *assessment) provider(entries int, broken error) {
 	a.Problems = append(a.Problems, checks.Ask(s)...)
 	if !s.Broken {
 		a.Coverage = a.coverage()
+		a.staleDrill()
 		plans := a.plans()
 		a.nextRuns(plans)
 		a.runs(plans)

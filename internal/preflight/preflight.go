@@ -117,19 +117,5 @@ func drillTables(s *checks.Subject) []drill.Table {
 	if !ok || routine.Source == "" {
 		return nil
 	}
-	path := facts.DataAPIPath
-	if own, ok := routine.Setting("search_path"); ok {
-		path = facts.SearchPath(own)
-	}
-	return drill.Tables(plsql.Read(routine.Source), func(n plsql.Name) (string, bool) {
-		if n.Schema != "" {
-			return n.Schema, s.Named(n.Schema, n.Name, nil)
-		}
-		for _, schema := range path {
-			if s.Named(schema, n.Name, nil) {
-				return schema, true
-			}
-		}
-		return "", false
-	})
+	return drill.Tables(plsql.Read(routine.Source), func(n plsql.Name) (string, bool) { return s.Resolve(n.Schema, n.Name, routine.Path()) })
 }

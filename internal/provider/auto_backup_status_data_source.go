@@ -110,8 +110,17 @@ type nextRunModel struct {
 }
 
 type coverageModel struct {
-	Copied    []string `tfsdk:"copied"`
-	NotCopied []string `tfsdk:"not_copied"`
+	Copied    []string            `tfsdk:"copied"`
+	NotCopied []string            `tfsdk:"not_copied"`
+	Tables    []coveredTableModel `tfsdk:"tables"`
+	LeftOut   int64               `tfsdk:"left_out"`
+}
+
+type coveredTableModel struct {
+	Name    string  `tfsdk:"name"`
+	Copy    *string `tfsdk:"copy"`
+	Covered bool    `tfsdk:"covered"`
+	Reason  *string `tfsdk:"reason"`
 }
 
 type storedModel struct {
@@ -250,6 +259,18 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Attributes: map[string]schema.Attribute{
 					"copied":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables from which the SQL function copies."},
 					"not_copied": schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Tables with rows that the SQL function never names: those of schema `public`, the users (`auth.users`) and the files (`storage.objects`)."},
+					"tables": schema.ListNestedAttribute{
+						Computed:            true,
+						MarkdownDescription: "All of these tables, and those that a restore drill restores: whether every backup keeps its own rows of them. At most 200, first those that are not copied.",
+						NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+							"name":    schema.StringAttribute{Computed: true, MarkdownDescription: "The live table, with its schema."},
+							"copy":    schema.StringAttribute{Computed: true, MarkdownDescription: "The table into which it is copied; null when there is none, or when it is not known."},
+							"covered": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether each stored backup keeps rows of the table, so that a drill can restore them."},
+							"reason": schema.StringAttribute{Computed: true, MarkdownDescription: "`not_copied`: the SQL function does not name the table; `not_kept`: it copies it into a table without the column `backup_id`, so only the newest copy exists; " +
+								"`unclear`: its text does not show what it copies; `filtered`: the table is covered, but the function leaves out some rows, or may do so. Null when nothing is missing."},
+						}},
+					},
+					"left_out": schema.Int64Attribute{Computed: true, MarkdownDescription: "How many tables `tables` leaves out; `not_copied` has at most 200, too."},
 				},
 			},
 			"history": schema.ListNestedAttribute{
@@ -372,7 +393,10 @@ func (m *statusModel) fill(s health.Status) {
 	}
 	m.fillDrill(s)
 	if c := s.Coverage; c != nil {
-		m.Coverage = &coverageModel{c.Copied, c.NotCopied}
+		m.Coverage = &coverageModel{Copied: c.Copied, NotCopied: c.NotCopied, Tables: []coveredTableModel{}, LeftOut: int64(c.LeftOut)}
+		for _, t := range c.Tables {
+			m.Coverage.Tables = append(m.Coverage.Tables, coveredTableModel{t.Name, optional(t.Copy), t.Covered, optional(t.Reason)})
+		}
 	}
 	m.History = []runModel{}
 	for _, r := range s.History {

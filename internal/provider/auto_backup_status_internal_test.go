@@ -58,12 +58,14 @@ func TestStatusModel(t *testing.T) {
 		Drill: &drillStatusModel{
 			State: "failed", At: "2026-11-23T05:58:00Z", DurationSeconds: 3, BackupID: ptr("drilled"), Code: ptr("drill_check"), Error: ptr("public.a: small (4)"),
 			Tables: []drillTableModel{{
-				Table: "public.a", Rows: 40, Sampled: true, Compared: ptr(int64(39)), Restorable: ptr(false), RowsMissing: 1,
+				Name: "public.a", Rows: 40, Reason: ptr("Rows of the backup violate a CHECK of the live table, so they cannot be restored"), Sampled: true, Compared: ptr(int64(39)), Restorable: ptr(false), RowsMissing: 1,
 				Problems: []drillProblemModel{{"drill_check", "small", 4}}, Unchecked: []string{"key"}, ColumnsLost: []lostColumnModel{{"likes", 5, "not_copied"}},
 			}},
 		},
-		Coverage: &coverageModel{[]string{"public.a"}, []string{"auth.users"}},
-		History:  []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
+		Coverage: &coverageModel{[]string{"public.a"}, []string{"auth.users"}, []coveredTableModel{
+			{"auth.users", nil, false, ptr("not_copied")}, {"public.a", ptr("public.b"), true, nil},
+		}, 3},
+		History: []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
 	}
 	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit}
 	got.fill(health.Status{
@@ -84,8 +86,11 @@ func TestStatusModel(t *testing.T) {
 				ColumnsLost: []facts.LostColumn{{Name: "likes", Rows: 5, Reason: "not_copied"}},
 			}},
 		},
-		Coverage: &health.Coverage{Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}},
-		History:  []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
+		Coverage: &health.Coverage{
+			Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}, LeftOut: 3,
+			Tables: []health.CoveredTable{{Name: "auth.users", Reason: health.CoverageNotCopied}, {Name: "public.a", Copy: "public.b", Covered: true}},
+		},
+		History: []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
 	})
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
@@ -123,7 +128,7 @@ func TestStatusModelFitsSchema(t *testing.T) {
 	newAutoBackupStatus().Schema(t.Context(), datasource.SchemaRequest{}, &response)
 	state := tfsdk.State{Schema: response.Schema, Raw: tftypes.NewValue(response.Schema.Type().TerraformType(t.Context()), nil)}
 	model := statusModel{
-		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{}, Coverage: &coverageModel{},
+		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{}, Coverage: &coverageModel{Tables: []coveredTableModel{{}}},
 		Drill:    &drillStatusModel{Tables: []drillTableModel{{Problems: []drillProblemModel{{}}, ColumnsLost: []lostColumnModel{{}}}}},
 		Problems: []problemModel{{}}, NextRuns: []nextRunModel{{}}, History: []runModel{{}},
 	}

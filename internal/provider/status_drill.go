@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 )
 
@@ -20,11 +21,12 @@ type drillStatusModel struct {
 }
 
 type drillTableModel struct {
-	Table       string              `tfsdk:"table"`
+	Name        string              `tfsdk:"name"`
 	Rows        int64               `tfsdk:"rows"`
 	Sampled     bool                `tfsdk:"sampled"`
 	Compared    *int64              `tfsdk:"compared"`
 	Restorable  *bool               `tfsdk:"restorable"`
+	Reason      *string             `tfsdk:"reason"`
 	RowsMissing int64               `tfsdk:"rows_missing"`
 	Problems    []drillProblemModel `tfsdk:"problems"`
 	Unchecked   []string            `tfsdk:"unchecked"`
@@ -55,8 +57,12 @@ func (m *statusModel) fillDrill(s health.Status) {
 	}
 	for _, t := range d.Tables {
 		table := drillTableModel{
-			Table: t.Table, Rows: t.Rows, Sampled: t.Sampled, Compared: t.Compared, Restorable: t.Restorable, RowsMissing: t.RowsMissing,
+			Name: t.Table, Rows: t.Rows, Sampled: t.Sampled, Compared: t.Compared, Restorable: t.Restorable, RowsMissing: t.RowsMissing,
 			Problems: []drillProblemModel{}, Unchecked: append([]string{}, t.Unchecked...), ColumnsLost: []lostColumnModel{},
+		}
+		if len(t.Problems) > 0 {
+			said := codes.Lookup(t.Problems[0].Code, "").Meaning
+			table.Reason = &said
 		}
 		for _, p := range t.Problems {
 			table.Problems = append(table.Problems, drillProblemModel{p.Code, p.Object, p.Rows})
@@ -89,16 +95,17 @@ func drillStatusAttribute() schema.Attribute {
 				Computed:            true,
 				MarkdownDescription: "What was found of each table.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"table":        text("The live table, with its schema."),
+					"name":         text("The live table, with its schema."),
 					"rows":         number("Number of rows of the backup that were restored."),
 					"sampled":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the backup has more rows than `drill.max_rows`, so that only a sample was restored."},
 					"compared":     number("Number of live rows that have not changed since the backup and were compared with it; null when rows could not be matched, because no key of the table is copied."),
 					"restorable":   schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the rows fit the live table as it is now; null when it is not known."},
+					"reason":       text("Why the rows do not fit, in words: that of the first of `problems`. Null when they do, or when it is not known."),
 					"rows_missing": number("Number of live rows that the backup lacks although they are older."),
 					"unchecked":    schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "Constraints and indexes that could not be checked."},
 					"problems": schema.ListNestedAttribute{
 						Computed:            true,
-						MarkdownDescription: "Why the rows could not be restored.",
+						MarkdownDescription: "All reasons why the rows could not be restored.",
 						NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 							"code":   text("Code of the problem."),
 							"object": text("The column, constraint, index or table."),
