@@ -265,6 +265,7 @@ func (s *site) clear() {
 		delete from cron.job_run_details;
 		delete from auto_backup.runs;
 		delete from auto_backup.incidents;
+		delete from auto_backup.drills;
 		delete from auto_backup.schedules;
 		delete from auto_backup.watchdog`)
 	s.sql(`update auto_backup.settings set created_at = $1, updated_at = $1`, s.due.Add(-time.Hour))
@@ -407,6 +408,12 @@ func (s *site) look() (seen outcome, wrong []string) {
 	seen.runs = cmpOr(count(runs), "no run")
 	if s.holds(`exists (select from auto_backup.incidents where backup = $1 and kind = 'overdue')`, s.name) {
 		seen.runs += "; overdue"
+	}
+	if drills := count(s.texts(`
+		select d.state || coalesce(' `+"`'"+` || d.code || '`+"`'"+`, '') from auto_backup.drills d where d.backup = $1 order by d.drill_id`, s.name)); drills != "" {
+		seen.runs += "; drill: " + drills
+	} else if s.holds(`exists (select from auto_backup.incidents where backup = $1 and kind = 'drill')`, s.name) {
+		seen.runs += "; drill overdue"
 	}
 
 	var panel, events []string
