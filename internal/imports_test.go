@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/install":             {"internal/backup", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/install/queries", "internal/payload", "internal/postgres", "internal/schedule", "internal/source", "internal/supabase", "internal/supabase/guard", "internal/supabase/redact", "internal/text"},
 	"internal/install/queries":     {},
 	"internal/health":              {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/payload", "internal/plsql", "internal/schedule", "internal/supabase", "internal/text"},
-	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/plsql", "internal/supabase"},
+	"internal/preflight":           {"internal/backup", "internal/checks", "internal/codes", "internal/drill", "internal/facts", "internal/plsql", "internal/supabase", "internal/text"},
 	"internal/checks":              {"internal/backup", "internal/codes", "internal/drill", "internal/facts", "internal/history", "internal/payload", "internal/schedule", "internal/supabase", "internal/text", "internal/zone"},
 	"internal/plsql":               {},
 	"internal/codes":               {},

@@ -22,6 +22,8 @@ type Spec struct {
 	KeepsSchedules bool
 	// KeepsDrill says the same of its drill and of the SQL function.
 	KeepsDrill bool
+	// KeepsRetention says the same of the retention.
+	KeepsRetention bool
 	// Secrets are the values of the extra function secrets by name. They are
 	// known only during an apply.
 	Secrets map[string]string

@@ -7,6 +7,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 )
 
@@ -607,6 +608,18 @@ func examples() map[string][]example {
 			})},
 			{what: "not named", change: func(s *Subject) { s.StoredBackups.HasLast = nil }},
 			{what: "no success", change: func(s *Subject) { s.StoredBackups.HasLast, s.LastSuccess = new(bool), nil }},
+		},
+		"retention_refused": {
+			{what: "so", change: func(s *Subject) {
+				s.Spec.Settings.Retention = &retention.Policy{}
+				s.Watchdog.Retention = &facts.RetentionTick{At: now, Refused: "the trigger spy of public.backup_articles"}
+			}, says: "because the trigger spy of public.backup_articles could have other code run with the rights of postgres."},
+			{what: "removed", change: func(s *Subject) {
+				s.Spec.Settings.Retention = &retention.Policy{}
+				s.Watchdog.Retention = &facts.RetentionTick{At: now, BackupID: "x"}
+			}},
+			{what: "no tick yet", change: func(s *Subject) { s.Spec.Settings.Retention = &retention.Policy{} }},
+			{what: "no retention any more", change: func(s *Subject) { s.Watchdog.Retention = &facts.RetentionTick{Refused: "x"} }},
 		},
 		"drill_failed": {
 			{what: "so", change: drilled(func(d *facts.Drill) {

@@ -40,6 +40,17 @@ var stored = []Check{
 		},
 	},
 	{
+		Code: "retention_refused", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"watchdog"},
+		Find: func(s *Subject) []Finding {
+			if s.Spec.Settings.Retention == nil || s.Watchdog == nil || s.Watchdog.Retention == nil || s.Watchdog.Retention.Refused == "" {
+				return nil
+			}
+			tick := s.Watchdog.Retention
+			return one(About("The retention", "removed nothing at %s, because %s could have other code run with the rights of postgres", text.Time(tick.At), text.Line(tick.Refused)))
+		},
+	},
+	{
 		Code: "drill_failed", Theme: Stored, Asked: Failing,
 		Facts: []facts.Part{"drills"},
 		Find: func(s *Subject) []Finding {

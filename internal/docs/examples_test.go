@@ -66,6 +66,18 @@ var modules = map[string]module{
 		},
 		left: applicationJobs,
 	},
+	"retention": {
+		check: func(t *testing.T, u *user, s *stack.Stack) {
+			backUp(t, s, "succeeded")
+			if got := jobs(t, s); !strings.Contains(got, "auto-backup-retention 20 * * * * true") {
+				t.Errorf("the jobs are %s", got)
+			}
+			u.run(0, "terraform apply -input=false -auto-approve")
+			if out := u.run(0, "terraform output -json stored_backups"); !strings.Contains(out, `"count":1`) || !strings.Contains(out, `"surplus":0`) || strings.Contains(out, `"database_bytes":null`) {
+				t.Errorf("the stored backups are %s", out)
+			}
+		},
+	},
 	"two-schedules": {
 		prepare: func(_ *testing.T, u *user, projects ...*stack.Stack) []string {
 			s := projects[0]

@@ -85,6 +85,7 @@ type OfBackup struct {
 	// History may have more attempts than were asked for.
 	History       []history.Run  `json:"history"`
 	StoredBackups *StoredBackups `json:"stored_backups"`
+	Retention     *Retention     `json:"retention"`
 	FutureRuns    *FutureRuns    `json:"future_runs"`
 	Drills        *Drills        `json:"drills"`
 }
@@ -390,9 +391,23 @@ type Definition struct {
 type Watchdog struct {
 	At       time.Time `json:"at"`
 	Problems []string  `json:"problems"`
+	// Retention is what the newest tick of the retention did; nil: there was none.
+	Retention *RetentionTick `json:"retention"`
 	// Forged is how many rows about open runs, or about recent failures, the
 	// function has not signed.
 	Forged int `json:"forged"`
+}
+
+// RetentionTick is one tick of the retention: what it removed, or why it removed nothing.
+type RetentionTick struct {
+	At      time.Time `json:"at"`
+	Skipped string    `json:"skipped"`
+	// Refused is an object because of which nothing may be deleted as postgres.
+	Refused  string    `json:"refused"`
+	BackupID string    `json:"backup_id"`
+	MadeAt   time.Time `json:"made_at"`
+	// Removed are the numbers of deleted rows by table.
+	Removed map[string]int64 `json:"removed"`
 }
 
 // Incident is a row of auto_backup.incidents.
@@ -436,7 +451,21 @@ type StoredBackups struct {
 	Bytes int64 `json:"bytes"`
 	// Tables are the tables that were counted, as schema.name.
 	Tables []string `json:"tables"`
+	// DatabaseBytes is the size of the whole database.
+	DatabaseBytes int64 `json:"database_bytes"`
 	// HasLast says whether the backup of the last success is among them; nil:
 	// there was no success, or it named no backup.
 	HasLast *bool `json:"has_last"`
+}
+
+// Retention are the backups of the run history that a retention counts.
+type Retention struct {
+	// Times are when the backups were made that it has not removed, ascending.
+	Times []time.Time `json:"times"`
+	// Restored is the newest of them that a drill has restored, and First when the first
+	// backup of the history was made; zero: there is none.
+	Restored time.Time `json:"restored"`
+	First    time.Time `json:"first"`
+	// Recent is how many were made in the last 28 days.
+	Recent int64 `json:"recent"`
 }

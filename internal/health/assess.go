@@ -73,6 +73,7 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 		a.Installation = InstallationNone
 		a.absent()
 	}
+	a.Forecast = a.forecast(q.Disk)
 	a.conclude()
 	return a.Status
 }

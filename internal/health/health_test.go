@@ -218,6 +218,9 @@ func (p *project) wanted() Status {
 		NextRuns: []NextRun{{"daily", at("24 06:00").In(saoPaulo)}},
 		History:  p.own.History[:min(len(p.own.History), 2)],
 	}
+	if s.StoredBackups != nil {
+		s.Forecast = &Forecast{Assumptions: "The growth is not known before two backups have succeeded."}
+	}
 	for _, r := range p.own.History {
 		if r.ID != "" {
 			s.LastRun = &r

@@ -58,6 +58,8 @@ type Status struct {
 	// StoredBackups is nil when there are no tables with backups, or none that the
 	// reader may read.
 	StoredBackups *facts.StoredBackups
+	// Forecast says how they grow; nil when StoredBackups is.
+	Forecast *Forecast
 	// Drill is the newest restore drill that was not skipped; nil when there is none.
 	Drill *facts.Drill
 	// Coverage is nil when the SQL function's text could not be read.
@@ -88,6 +90,8 @@ type Query struct {
 	History int
 	// FunctionURL is where the function should be called. Empty: not compared.
 	FunctionURL string
+	// Disk is the size of the project's disk in bytes. Zero: not known.
+	Disk int64
 	// Clock is the time on the asking machine, which is compared with the
 	// database's. Zero: not compared.
 	Clock time.Time
@@ -135,7 +139,7 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 // ownFacts are the parts that this package looks at itself.
 var ownFacts = []facts.Part{
 	"server", "installation", "functions", "jobs", "ticks", "queue", "last_log", "settings", "schedules", "watchdog", "last_success", "latest",
-	"caught_up_at", "failures", "under_way", "history", "vault", "token_digest", "stored_backups", "drills",
+	"caught_up_at", "failures", "under_way", "history", "vault", "token_digest", "stored_backups", "drills", "retention",
 }
 
 func (q Query) request() facts.Request {

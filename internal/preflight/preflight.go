@@ -37,6 +37,7 @@ func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]chec
 	if err := subject.LookAgain(ctx, project); err != nil {
 		return nil, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
 	}
+	subject.OfBackup = subject.Each[spec.ID.Name]
 	for _, secret := range secrets {
 		subject.Secrets[secret.Name] = secret.Digest
 	}
@@ -57,8 +58,12 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.D
 		table = *spec.Settings.Function.VerifyTable
 	}
 	parts := slices.Concat(checks.PlanningFacts(), own)
+	var backups []backup.Name
+	if removes(spec) {
+		parts, backups = append(parts, "retention"), []backup.Name{spec.ID.Name}
+	}
 	slices.Sort(parts)
-	return facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Parameters: map[string]any{
+	return facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Backups: backups, Parameters: map[string]any{
 		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read", "planning": "yes",
 	}})
 }
@@ -96,7 +101,7 @@ func evaluate(s *checks.Subject) []checks.Finding {
 		// What the text of a function that does not work shows of its tables says nothing.
 		findings = slices.DeleteFunc(findings, func(f checks.Finding) bool { return f.Code == "drill_no_tables" })
 	}
-	return findings
+	return append(findings, surplus(s)...)
 }
 
 // DrillTables reads from the text of the SQL function which tables a drill restores. It

@@ -39,9 +39,10 @@ type autoBackupStatus struct {
 func newAutoBackupStatus() datasource.DataSource { return &autoBackupStatus{} }
 
 type statusModel struct {
-	ProjectRef   types.String `tfsdk:"project_ref"`
-	Name         types.String `tfsdk:"name"`
-	HistoryLimit types.Int64  `tfsdk:"history_limit"`
+	ProjectRef   types.String  `tfsdk:"project_ref"`
+	Name         types.String  `tfsdk:"name"`
+	HistoryLimit types.Int64   `tfsdk:"history_limit"`
+	DiskGB       types.Float64 `tfsdk:"disk_gb"`
 
 	ID                  string            `tfsdk:"id"`
 	Installation        string            `tfsdk:"installation"`
@@ -123,15 +124,6 @@ type coveredTableModel struct {
 	Reason  *string `tfsdk:"reason"`
 }
 
-type storedModel struct {
-	Count     int64    `tfsdk:"count"`
-	NewestID  *string  `tfsdk:"newest_id"`
-	NewestAt  *string  `tfsdk:"newest_at"`
-	OldestAt  *string  `tfsdk:"oldest_at"`
-	SizeBytes int64    `tfsdk:"size_bytes"`
-	Tables    []string `tfsdk:"tables"`
-}
-
 func (d *autoBackupStatus) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_auto_backup_status"
 }
@@ -159,6 +151,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Validators:          []validator.Int64{int64validator.Between(0, mostHistory)},
 				MarkdownDescription: fmt.Sprintf("How many entries `history` has at most, 0 to %d. Default: %d.", mostHistory, defaultHistory),
 			},
+			"disk_gb": diskAttribute(),
 
 			"id": schema.StringAttribute{Computed: true, MarkdownDescription: "`<project_ref>/<name>`."},
 			"installation": schema.StringAttribute{
@@ -238,20 +231,8 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"due_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When it is due. RFC 3339, with the offset of the schedule's time zone."},
 				}},
 			},
-			"stored_backups": schema.SingleNestedAttribute{
-				Computed: true,
-				MarkdownDescription: "The backups that the project contains: the distinct `backup_id` in the tables of schema `public` that have the columns `backup_id` and `backup_created_at`. " +
-					"Null when there is no such table, or none that the reader may read.",
-				Attributes: map[string]schema.Attribute{
-					"count":      schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of backups."},
-					"newest_id":  schema.StringAttribute{Computed: true, MarkdownDescription: "UUID of the newest one; null when there is none."},
-					"newest_at":  schema.StringAttribute{Computed: true, MarkdownDescription: "When it was made. RFC 3339, UTC; null when there is none."},
-					"oldest_at":  schema.StringAttribute{Computed: true, MarkdownDescription: "When the oldest one was made. RFC 3339, UTC; null when there is none."},
-					"size_bytes": schema.Int64Attribute{Computed: true, MarkdownDescription: "Size of the tables on disk in bytes, with their indexes."},
-					"tables":     schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "The tables that were counted."},
-				},
-			},
-			"drill": drillStatusAttribute(),
+			"stored_backups": storedAttribute(),
+			"drill":          drillStatusAttribute(),
 			"coverage": schema.SingleNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "What a backup holds and what it does not, as far as the text of the SQL function reveals it. Null when the text cannot be read. " +
@@ -325,6 +306,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("project_ref"), &model.ProjectRef)...)
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("name"), &model.Name)...)
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("history_limit"), &model.HistoryLimit)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("disk_gb"), &model.DiskGB)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -350,7 +332,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	found, err := health.Read(ctx, service, health.Query{
 		ID: backup.ID{ProjectRef: service.Ref, Name: name}, History: int(model.HistoryLimit.ValueInt64()),
 		FunctionURL: backup.FunctionURL(d.projects.config.gateway(service.Ref).url, name.Slug()),
-		Clock:       time.Now(),
+		Clock:       time.Now(), Disk: int64(model.DiskGB.ValueFloat64() * bytesPerGB),
 	})
 	if err != nil {
 		addError(&resp.Diagnostics, "Cannot read the status of the backup", err)
@@ -388,9 +370,7 @@ func (m *statusModel) fill(s health.Status) {
 	for _, n := range s.NextRuns {
 		m.NextRuns = append(m.NextRuns, nextRunModel{n.Schedule, n.DueAt.Format(time.RFC3339)})
 	}
-	if g := s.StoredBackups; g != nil {
-		m.StoredBackups = &storedModel{g.Count, optional(g.NewestID), optionalTime(g.Newest), optionalTime(g.Oldest), g.Bytes, g.Tables}
-	}
+	m.fillStored(s)
 	m.fillDrill(s)
 	if c := s.Coverage; c != nil {
 		m.Coverage = &coverageModel{Copied: c.Copied, NotCopied: c.NotCopied, Tables: []coveredTableModel{}, LeftOut: int64(c.LeftOut)}

@@ -40,7 +40,7 @@ func TestStatusModel(t *testing.T) {
 		Tick: ptr("tick"), Request: ptr("request"), HTTP: ptr("http"), Function: ptr("function"), Log: ptr("log"), Alert: ptr("alert"),
 	}
 	full := statusModel{
-		ProjectRef: types.StringValue("ref"), Name: types.StringValue("nightly"), HistoryLimit: types.Int64Value(5),
+		ProjectRef: types.StringValue("ref"), Name: types.StringValue("nightly"), HistoryLimit: types.Int64Value(5), DiskGB: types.Float64Value(8),
 		ID: "abcdefghijklmnopqrst/nightly", Installation: "provider", State: "failing", Healthy: false, Summary: "Summary.",
 		Problems: []problemModel{
 			{"rpc_http", "error", "Message.", "Remedy."},
@@ -54,7 +54,7 @@ func TestStatusModel(t *testing.T) {
 		},
 		LastRun: &model, ConsecutiveFailures: 3, RetryAt: ptr("2026-11-23T06:00:40Z"),
 		NextRuns:      []nextRunModel{{"noon", "2026-11-23T03:00:50-03:00"}, {"daily", "2026-11-23T03:00:55-03:00"}},
-		StoredBackups: &storedModel{4, ptr("newest"), ptr("2026-11-23T05:59:19Z"), ptr("2026-11-23T05:58:20Z"), 8192, []string{"public.a", "public.b"}},
+		StoredBackups: &storedModel{4, ptr("newest"), ptr("2026-11-23T05:59:19Z"), ptr("2026-11-23T05:58:20Z"), 8192, []string{"public.a", "public.b"}, ptr(int64(9000)), ptr(int64(70)), ptr(int64(12)), ptr(int64(3)), ptr("Tick."), ptr("Assumed.")},
 		Drill: &drillStatusModel{
 			State: "failed", At: "2026-11-23T05:58:00Z", DurationSeconds: 3, BackupID: ptr("drilled"), Code: ptr("drill_check"), Error: ptr("public.a: small (4)"),
 			Tables: []drillTableModel{{
@@ -67,7 +67,7 @@ func TestStatusModel(t *testing.T) {
 		}, 3},
 		History: []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
 	}
-	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit}
+	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit, DiskGB: full.DiskGB}
 	got.fill(health.Status{
 		ID: backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "nightly"}, Installation: health.InstallationProvider, Condition: checks.Failing, Summary: "Summary.",
 		Problems: []checks.Finding{
@@ -77,7 +77,8 @@ func TestStatusModel(t *testing.T) {
 		},
 		CheckedAt: at(30), WatchedAt: at(20), LastSuccess: &success, LastRun: &run, Failures: 3, RetryAt: at(40),
 		NextRuns:      []health.NextRun{{Schedule: "noon", DueAt: at(50)}, {Schedule: "daily", DueAt: at(55)}},
-		StoredBackups: &facts.StoredBackups{Count: 4, NewestID: "newest", Newest: at(-41), Oldest: at(-100), Bytes: 8192, Tables: []string{"public.a", "public.b"}},
+		StoredBackups: &facts.StoredBackups{Count: 4, NewestID: "newest", Newest: at(-41), Oldest: at(-100), Bytes: 8192, Tables: []string{"public.a", "public.b"}, DatabaseBytes: 9000},
+		Forecast:      &health.Forecast{GrowthPerWeek: ptr(int64(70)), DaysUntilFull: ptr(int64(12)), Surplus: ptr(int64(3)), Retention: "Tick.", Assumptions: "Assumed."},
 		Drill: &facts.Drill{
 			State: facts.DrillFailed, StartedAt: at(-120), FinishedAt: at(-117), BackupID: "drilled", MadeAt: at(-300), Code: "drill_check", Error: "public.a: small (4)",
 			Tables: []facts.DrillTable{{

@@ -26,6 +26,7 @@ const cannotWork = "The backup cannot work in this project"
 func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
 	spec.KeepsSchedules = state != nil && plan.Schedules.Equal(state.Schedules)
 	spec.KeepsDrill = state != nil && plan.Drill.Equal(state.Drill) && plan.Function.Equal(state.Function)
+	spec.KeepsRetention = state != nil && plan.Retention.Equal(state.Retention)
 	for _, finding := range r.findings(ctx, spec, plan, diags) {
 		text := finding.Message + "\n\nWhat to do: " + finding.Remedy
 		severity := finding.Severity
@@ -55,7 +56,7 @@ func (r *autoBackupResource) findings(ctx context.Context, spec backup.Spec, pla
 // warnOfFunction warns that no backup works with the SQL function that has replaced
 // the one of the last apply. The plan itself changes nothing, so it is not stopped.
 func (r *autoBackupResource) warnOfFunction(ctx context.Context, spec backup.Spec, plan autoBackupModel, diags *diag.Diagnostics) {
-	spec.KeepsSchedules = true
+	spec.KeepsSchedules, spec.KeepsRetention = true, true
 	for _, finding := range r.findings(ctx, spec, plan, diags) {
 		// What is not about the function was there at the last apply.
 		if finding.Severity == checks.Error || strings.HasPrefix(finding.Code, "rpc_") {

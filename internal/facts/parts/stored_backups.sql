@@ -13,7 +13,7 @@ select format(
             'newest_id', (array_agg(g.id order by g.at desc nulls last))[1],
             'has_last', case when (%3$s) is not null then coalesce(bool_or(g.id = (%3$s)), false) end,
             'bytes', (select sum(pg_total_relation_size(t)) from unnest(%2$L::oid[]) as t),
-            'tables', %4$L::jsonb
+            'database_bytes', pg_database_size(current_database()), 'tables', %4$L::jsonb
         )
         from (select u.id, max(u.at) as at from (%1$s) as u group by u.id) as g
     $q$,
