@@ -126,3 +126,43 @@ func TestDrill(t *testing.T) {
 		})
 	})
 }
+
+// TestDrillWithoutTables proves that a backup whose SQL function does not show what it
+// copies is installed all the same: the plan that installs it says once that no drill
+// takes place, later plans are silent, the status says it without calling the backup
+// unhealthy for it, and naming the tables is enough.
+func TestDrillWithoutTables(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 2})
+	p.sql(fake("broken()", "json", `begin execute format('insert into %I select 1', 'x'); return json_build_object('success', true, 'backup_id', gen_random_uuid()); end`))
+	config := func(arguments string) string {
+		return required + `
+			resource "aimindset_auto_backup" "this" {
+				verify   = "none"
+				function = { rpc = "broken" }
+				` + arguments + `
+			}
+			data "aimindset_auto_backup_status" "this" {
+				depends_on = [aimindset_auto_backup.this]
+			}
+			output "problems" {
+				value = [for p in data.aimindset_auto_backup_status.this.problems : "${p.code} ${p.severity}" if startswith(p.code, "drill_")]
+			}`
+	}
+	const untold = "does not show which tables it copies, so no restore drill takes place"
+	c := newCLI(t, config(""), p.Environ()...)
+	c.says(c.run(0, "plan", "-no-color"), untold)
+	c.says(c.run(0, "apply", "-auto-approve", "-no-color"), "drill_no_tables warning")
+	for _, arguments := range []string{"", `retry = { attempts = 2 }`, `drill = { enabled = false }`} {
+		c.configure(config(arguments))
+		c.silent(c.run(0, "plan", "-no-color"), untold)
+	}
+	c.configure(config(`drill = { tables = { "public.articles" = "public.backup_articles" } }`))
+	out := c.run(0, "apply", "-auto-approve", "-no-color")
+	c.silent(out, untold)
+	if got := p.value("select document #>> '{drill,tables,0,copy,1}' from auto_backup.settings"); got != "backup_articles" {
+		t.Errorf("the drill restores from %q", got)
+	}
+	c.silent(c.run(0, "output", "-no-color", "problems"), "drill_no_tables")
+	c.run(0, "plan", "-detailed-exitcode", "-no-color")
+}
