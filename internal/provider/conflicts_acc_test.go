@@ -19,6 +19,6 @@ func TestConflictingJobs(t *testing.T) {
 	makes := func(job string) finding {
 		return warns("schedules", "The pg_cron job "+job+" has the ID", "it makes the same backup")
 	}
-	expect(t, p.plan(rpc("my_backup"), ""), []finding{makes("mine"), makes("remote")})
+	expect(t, p.plan(rpc("my_backup"), ""), []finding{makes("mine"), makes("remote"), untold})
 	expect(t, p.plan(nil, ""), []finding{makes("old")})
 }

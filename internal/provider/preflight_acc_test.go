@@ -70,7 +70,7 @@ const (
 )
 
 // untold is the finding that no drill can restore what a function copies.
-var untold = warns("drill.tables", "public.broken does not show which tables it copies", `"public.articles" = "public.backup_articles"`)
+var untold = warns("drill.tables", "does not show which tables it copies", `"public.articles" = "public.backup_articles"`)
 
 // brokenProjects are the causes, one each.
 var brokenProjects = []broken{
