@@ -17,7 +17,6 @@ terraform {
 provider "aimindset" {}
 
 resource "aimindset_auto_backup" "this" {
-  drill     = {}
   retention = { keep_last = 7, weekly = 8, monthly = 12 }
 }
 
