@@ -3,7 +3,6 @@ package health
 import (
 	"cmp"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -162,7 +161,7 @@ func (a *assessment) staleDrill() {
 			changed = append(changed, name+" not at all")
 		case table.Copy != was.Copy:
 			changed = append(changed, name+" into another table")
-		case !reflect.DeepEqual(table.Columns, was.Columns):
+		case !maps.Equal(table.Columns, was.Columns):
 			changed = append(changed, "other columns of "+name)
 		case table.Filtered != was.Filtered:
 			changed = append(changed, "other rows of "+name)

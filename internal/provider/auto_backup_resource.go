@@ -81,7 +81,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		return
 	}
 	known := state.known(ctx, was)
-	_, found, ok := r.read(ctx, state, known, (*install.Service).ObserveCached, &resp.Diagnostics)
+	service, found, ok := r.read(ctx, state, known, (*install.Service).ObserveCached, &resp.Diagnostics)
 	if !ok {
 		return
 	}
@@ -115,6 +115,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		was.Seen = seenSource{Revision: f.Revision, Files: f.Files, Changes: f.Changes}
 	}
 	state.refresh(found, *was, &r.projects.fingerprints)
+	state.refreshDrill(ctx, service, found, *was)
 	stored.put(ctx, state, *was, &resp.Diagnostics)
 }
 

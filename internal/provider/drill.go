@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -153,16 +154,38 @@ func findDrillTables(ctx context.Context, service *install.Service, spec *backup
 		return
 	}
 	wanted := *spec.Settings.Drill
-	if wanted.Tables == nil {
-		wanted.Tables = append([]drill.Table{}, known...)
-	} else {
-		names := map[[2]string][2]string{}
-		for _, table := range wanted.Tables {
-			names[table.Live] = table.Copy
-		}
-		wanted.Tables = drill.Named(names, known)
-	}
+	wanted.Tables = drillTables(wanted, known)
 	spec.Settings.Drill = &wanted
+}
+
+// drillTables are the tables that a drill restores; known are those that the text of the
+// SQL function shows.
+func drillTables(wanted backup.DrillSettings, known []drill.Table) []drill.Table {
+	if !wanted.TablesNamed {
+		return append([]drill.Table{}, known...)
+	}
+	names := map[[2]string][2]string{}
+	for _, table := range wanted.Tables {
+		names[table.Live] = table.Copy
+	}
+	return drill.Named(names, known)
+}
+
+// refreshDrill adds to the drift that the SQL function, which was replaced since the last
+// apply, copies other tables or columns than the drill restores: an apply reads them
+// again. A function of which nothing can be read leaves the drill as it is.
+func (m *autoBackupModel) refreshDrill(ctx context.Context, service *install.Service, found backup.State, was applied) {
+	settings := was.Settings
+	if settings.Drill == nil || found.RPCs[settings.Function.RPC] == was.RPC {
+		return
+	}
+	known, err := preflight.DrillTables(ctx, service, backup.Spec{ID: found.ID, Settings: settings})
+	if err != nil || len(known) == 0 || reflect.DeepEqual(drillTables(*settings.Drill, known), settings.Drill.Tables) {
+		return // an apply says what cannot be read
+	}
+	drift := stringsOf(m.Drift)
+	drift["setting drill.tables"] = "is not what the SQL function copies since it was changed"
+	m.Drift = mapOf(drift)
 }
 
 // defaultDrill is the drill of a configuration that says nothing about it.
