@@ -27,8 +27,22 @@ type Request struct {
 }
 
 // repeats is how often a statement is sent again after a deadlock, or after it has met
-// a lock that it leaves out at the next attempt.
+// what it leaves out at the next attempt: a lock, or a table that was dropped or altered
+// after the statement had found it.
 const repeats = 2
+
+// passing reports whether an SQLSTATE may be gone at the next attempt.
+func passing(state string, strict bool) bool {
+	switch state {
+	case "40P01",
+		// Internal errors too are about what disappears between two steps.
+		"3F000", "42P01", "42703", "42883", "XX000":
+		return true
+	case lockNotAvailable:
+		return !strict
+	}
+	return false
+}
 
 // Ask asks a database for some parts, in one statement that writes nothing.
 func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
@@ -50,11 +64,9 @@ func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
 	}
 	found, err := db.Query(ctx, postgres.ReadOnly, s.sql, args...)
 	for range repeats {
-		state := postgres.SQLState(err)
-		if state != "40P01" && (state != lockNotAvailable || request.Strict) {
+		if !passing(postgres.SQLState(err), request.Strict) {
 			break
 		}
-		// Somebody alters a table at this moment.
 		found, err = db.Query(ctx, postgres.ReadOnly, s.sql, args...)
 	}
 	if err != nil {

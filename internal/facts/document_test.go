@@ -31,12 +31,13 @@ func (q *querier) Query(_ context.Context, access postgres.Access, _ string, arg
 	return nil, nil
 }
 
-// TestAsk proves what is sent, that a statement which met another's lock is sent
-// again, but not for ever and not after other errors, and that an answer of
-// another form is an error.
+// TestAsk proves what is sent, that a statement which met another's lock, or of which
+// somebody dropped a table while it ran, is sent again, but not for ever and not after
+// other errors, and that an answer of another form is an error.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	deadlock, locked, other := &postgres.Error{SQLState: "40P01"}, &postgres.Error{SQLState: "55P03"}, &postgres.Error{SQLState: "42501"}
+	dropped := &postgres.Error{SQLState: "42P01"}
 	const fine = `{"similar": ["backup_all"]}`
 	for name, c := range map[string]struct {
 		answers []any
@@ -48,6 +49,8 @@ func TestAsk(t *testing.T) {
 		"two locks":         {[]any{locked, deadlock, fine}, 3, nil},
 		"a lock that stays": {[]any{locked, locked, locked, `{"public.backup_logs": {"process": 4711}}`}, 4, locked},
 		"an unseen lock":    {[]any{locked, locked, locked, other}, 4, locked},
+		"a dropped table":   {[]any{dropped, fine}, 2, nil},
+		"a lasting error":   {[]any{dropped, dropped, dropped, fine}, 3, dropped},
 		"another error":     {[]any{other}, 1, other},
 		"after a lock":      {[]any{locked, other}, 2, other},
 	} {
