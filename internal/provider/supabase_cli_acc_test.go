@@ -154,7 +154,7 @@ var cliCommands = []command{
 	{"`db schema declarative generate`", "writes the jobs into `schemas/_cluster/misc.sql` and the schema into `schemas/auto_backup`, also with `--schema public`; the tables without their rows", "", "",
 		"delete both from the directory", current, func(c *commands) {
 			c.supabase("db", "schema", "declarative", "generate", "--experimental", "--schema", "public", "--remote="+c.DatabaseURL, "--yes")
-			if jobs := c.read("supabase/schemas/_cluster/misc.sql"); strings.Count(jobs, "cron.schedule_in_database('auto-backup-") != 2 {
+			if jobs := c.read("supabase/schemas/_cluster/misc.sql"); strings.Count(jobs, "cron.schedule_in_database('auto-backup-") != 3 {
 				c.t.Errorf("the directory has other jobs:\n%s", jobs)
 			}
 			if table := c.read("supabase/schemas/auto_backup/tables/settings.sql"); strings.Contains(strings.ToUpper(table), "INSERT INTO") {
