@@ -460,11 +460,14 @@ type StoredBackups struct {
 
 // Retention are the backups of the run history that a retention counts.
 type Retention struct {
-	// Times are when the backups were made that it has not removed, ascending.
+	// Times are when the backups were made that it has not removed, ascending; nil where
+	// no retention is planned or in force.
 	Times []time.Time `json:"times"`
-	// Restored is the newest of them that a drill has restored, and First when the first
-	// backup of the history was made; zero: there is none.
+	// Restored is the newest of those backups that a drill has restored, Last is the
+	// newest of all, and First is when the first backup of the history was made; zero:
+	// there is none.
 	Restored time.Time `json:"restored"`
+	Last     time.Time `json:"last"`
 	First    time.Time `json:"first"`
 	// Recent is how many were made in the last 28 days.
 	Recent int64 `json:"recent"`

@@ -111,11 +111,7 @@ func (a *assessment) backupsPerWeek() float64 {
 	}
 	// One more than the times between them.
 	if age := a.subject.Now.Sub(r.First); age < recently {
-		last := r.First
-		if n := len(r.Times); n > 0 {
-			last = r.Times[n-1]
-		}
-		if span := last.Sub(r.First); span > 0 {
+		if span := r.Last.Sub(r.First); span > 0 {
 			return float64(r.Recent-1) / (float64(span) / float64(week))
 		}
 		return 0

@@ -44,13 +44,13 @@ func TestForecast(t *testing.T) {
 		{name: "a database whose size is not known", change: func(p *project) { p.query.Disk, p.own.StoredBackups.DatabaseBytes = 1, 0 },
 			want: Forecast{GrowthPerWeek: ptr(int64(700_000_000)), Assumptions: size + " When the disk will be full is not known, because the size of the database could not be read."}},
 		{name: "young", change: func(p *project) {
-			p.own.Retention = &facts.Retention{Times: daily(3), First: daily(3)[0], Recent: 3}
+			p.own.Retention = &facts.Retention{First: daily(3)[0], Last: daily(3)[2], Recent: 3}
 		}, want: Forecast{GrowthPerWeek: ptr(int64(700_000_000)), Assumptions: size + whole}},
 		{name: "one backup", change: func(p *project) {
-			p.own.Retention = &facts.Retention{Times: daily(1), First: daily(1)[0], Recent: 1}
+			p.own.Retention = &facts.Retention{First: daily(1)[0], Last: daily(1)[0], Recent: 1}
 		}, want: Forecast{Assumptions: "The growth is not known before two backups have succeeded."}},
 		{name: "two at once", change: func(p *project) {
-			p.own.Retention = &facts.Retention{Times: append(daily(1), daily(1)...), First: daily(1)[0], Recent: 2}
+			p.own.Retention = &facts.Retention{First: daily(1)[0], Last: daily(1)[0], Recent: 2}
 		}, want: Forecast{Assumptions: "The growth is not known before two backups have succeeded."}},
 		{name: "nothing stored", change: func(p *project) { p.own.StoredBackups.Count = 0 },
 			want: Forecast{Assumptions: "The growth is not known before two backups have succeeded."}},
@@ -85,7 +85,7 @@ func TestForecast(t *testing.T) {
 			t.Parallel()
 			p := healthy(t)
 			p.own.StoredBackups.Count, p.own.StoredBackups.Bytes, p.own.StoredBackups.DatabaseBytes = 60, 6_000_000_000, 2_000_000_000
-			p.own.Retention = &facts.Retention{Times: daily(60), First: daily(60)[0], Recent: 28}
+			p.own.Retention = &facts.Retention{Times: daily(60), First: daily(60)[0], Last: daily(60)[59], Recent: 28}
 			if c.change != nil {
 				c.change(p)
 			}
