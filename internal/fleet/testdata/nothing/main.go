@@ -130,6 +130,11 @@ func (a attributeJSON) attribute() schema.Attribute {
 			Required: a.Required, Optional: a.Optional, Computed: a.Computed, Sensitive: a.Sensitive, WriteOnly: a.WriteOnly,
 			MarkdownDescription: a.Description, ElementType: kind.ElemType,
 		}
+	case types.SetType:
+		return schema.SetAttribute{
+			Required: a.Required, Optional: a.Optional, Computed: a.Computed, Sensitive: a.Sensitive,
+			MarkdownDescription: a.Description, ElementType: kind.ElemType,
+		}
 	case types.ObjectType:
 		return schema.ObjectAttribute{
 			Required: a.Required, Optional: a.Optional, Computed: a.Computed, Sensitive: a.Sensitive, WriteOnly: a.WriteOnly,
@@ -176,6 +181,8 @@ func typeOf(text json.RawMessage) attr.Type {
 		return types.MapType{ElemType: typeOf(parts[1])}
 	case `"list"`:
 		return types.ListType{ElemType: typeOf(parts[1])}
+	case `"set"`:
+		return types.SetType{ElemType: typeOf(parts[1])}
 	case `"object"`:
 		var inner map[string]json.RawMessage
 		if err := json.Unmarshal(parts[1], &inner); err != nil {
