@@ -48,6 +48,17 @@ output "state" {
   value = local.status.state
 }
 
+# When the last backup that was made ended, and how much it holds.
+output "last_success" {
+  value = local.status.last_success == null ? "none" : format("%s, %s records",
+  local.status.last_success.finished_at, coalesce(local.status.last_success.records, "unknown"))
+}
+
+# In the time zone of the schedule.
+output "next_run" {
+  value = try(local.status.next_runs[0].due_at, "none")
+}
+
 # What is wrong and what to do about it, most severe first.
 output "problems" {
   value = [for p in local.status.problems : "${p.severity}: ${p.message} ${p.remedy}"]

@@ -37,9 +37,10 @@ const (
 	spoof       = "spoof or flood e-mails"
 	readSecrets = "read other secrets"
 	mislead     = "mislead a plan or the status"
+	removeKept  = "make the retention remove what it keeps, or stop it"
 )
 
-var aims = []string{readToken, forge, suppress, double, redirect, runCode, exhaust, spoof, readSecrets, mislead}
+var aims = []string{readToken, forge, suppress, double, redirect, runCode, exhaust, spoof, readSecrets, mislead, removeKept}
 
 // The attackers.
 const (

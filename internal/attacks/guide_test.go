@@ -21,6 +21,9 @@ func exceptions() (list []exception) {
 	for _, aim := range []string{suppress, runCode, spoof} {
 		list = append(list, exception{forgedServer, aim, "The provider sends no statement to a server that does not prove by SCRAM that it knows the password, and the jobs run in the database itself."})
 	}
+	for _, attacker := range []string{forgedAPI, forgedServer} {
+		list = append(list, exception{attacker, removeKept, "The retention is a job in the database, which asks nobody else. What an apply sets is written over connections as above."})
+	}
 	for _, aim := range []string{redirect, runCode, readSecrets} {
 		list = append(list, exception{brokenClock, aim, "A clock is not an attacker with a will: no address, no role and no secret depends on the time."})
 	}
@@ -79,6 +82,7 @@ A backup whose success can be forged protects nobody. This page says what is pro
 - Only the Edge Function says how a run ended. Whoever can write the application's logs or pg_net's tables, and many can, changes nothing that the watchdog, the status or an alert says about a run.
 - A run that did not succeed is recorded as failed, and alerted once. Whoever prevents a backup or its alert is noticed: by the alert, or by a status that is not healthy.
 - Nobody but the owner of the database reads the invocation token, and without it nobody starts a backup.
+- The retention, where there is one, removes only backups that the run history knows and that its policy does not keep, each from all its tables or from none, and nothing while anything is wrong.
 - A plan and a status tell the truth or fail. They say nothing on the word of a server that cannot prove what it is.
 
 ## What is not promised
@@ -89,6 +93,7 @@ A backup whose success can be forged protects nobody. This page says what is pro
 - The application's own alert function sends an e-mail for whoever may call it. The anon key is enough if the function does not check more.
 - Who prevents a backup is noticed, not stopped: a role that may delete from pg_net's queue can delete a request, and one that answers a request in the function's place before the function does delays the run until the watchdog tries it again.
 - Who may write the backup tables can forge or change the rows of a backup; AIMindset's row level security leaves them open to everybody. A signature says that the function ran, not that nobody has touched the copies since. Close these tables to all but their owner.
+- A retention counts backups and does not compare them. Whoever changes live rows, and is not noticed for longer than the policy keeps backups, has changed them in every backup. Whoever may delete from the backup tables needs no retention for it.
 - A restore drill runs the CHECKs, defaults and generated columns of your tables, with the rights of ` + "`auto_backup_agent`" + `. If they call a function of another role, that role decides what the drill says of these tables.
 - A trigger of another role on a log table gets the rights of whoever writes there. Of the backup these are the rights of ` + "`auto_backup_agent`" + `, which has none to speak of; but the application's own ` + "`SECURITY DEFINER`" + ` functions write there as ` + "`postgres`" + `. The plan and the status name such triggers (` + "`foreign_trigger`" + `) and other owners of the tables (` + "`log_owner`" + `).
 

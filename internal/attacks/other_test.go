@@ -23,7 +23,7 @@ import (
 )
 
 func attacks() []attack {
-	return slices.Concat(overREST(), overSQL(), onDrills(), byTokens(), byForgedAPI(), byForgedServer(), byClock(), byState())
+	return slices.Concat(overREST(), overSQL(), onDrills(), onRetention(), byTokens(), byForgedAPI(), byForgedServer(), byClock(), byState())
 }
 
 // byTokens are the attacks with an access token that may read functions and secrets
@@ -37,8 +37,9 @@ func byTokens() (list []attack) {
 		double:      {{"POST", "/database/query"}, {"DELETE", "/functions/auto-backup"}, {"PATCH", "/functions/auto-backup"}},
 		redirect:    {{"POST", "/functions/deploy?slug=auto-backup"}, {"PATCH", "/functions/auto-backup"}, {"POST", "/secrets"}},
 		runCode:     {{"POST", "/functions/deploy?slug=auto-backup"}, {"POST", "/functions"}, {"POST", "/database/query"}},
+		removeKept:  {{"POST", "/database/query"}, {"POST", "/database/query/read-only"}, {"POST", "/database/migrations"}},
 	}
-	for _, aim := range []string{readToken, forge, suppress, double, redirect, runCode, readSecrets} {
+	for _, aim := range []string{readToken, forge, suppress, double, redirect, runCode, readSecrets, removeKept} {
 		var names []string
 		for _, request := range requests[aim] {
 			names = append(names, "`"+request[0]+" "+request[1]+"`")

@@ -69,6 +69,7 @@ var (
 		`select auto_backup.start('{backup}', 'manual', 'manual', now(), 1)`,
 		`select auto_backup.post('{backup}', '{}', 1000)`,
 		`select auto_backup.probe('{backup}')`,
+		`select auto_backup.offsite_probe('{backup}', 'r2')`,
 		`select auto_backup.watch('{backup}', '2026-01-01')`,
 		`select auto_backup.hmac('a', 'b')`,
 	}

@@ -343,6 +343,9 @@ func (d *differ) values(path string, found, wanted any) {
 			at := strings.TrimPrefix(path+"."+shown(key), ".")
 			was, exists := was[key]
 			want, isWanted := want[key]
+			if path == "offsite" && key == "destinations" {
+				at = path // as in the configuration
+			}
 			switch {
 			case path == "" && (key == "instance" || key == "secrets" || key == "adopted_secrets"):
 				d.ownership(key, was, want)
@@ -354,7 +357,10 @@ func (d *differ) values(path string, found, wanted any) {
 				d.values(at, was, want)
 			}
 		}
-	case !equalJSON(found, wanted):
+	case equalJSON(found, wanted):
+	case strings.HasPrefix(path, "offsite.") && strings.HasSuffix(path, ".recipients"):
+		d.add(PartJobs, object, "are other keys than the configured ones: whoever has their private keys can open the copies, and the owners of the configured ones may not")
+	default:
 		d.add(PartJobs, object, "is %s instead of %s", d.value(found), d.value(wanted))
 	}
 }

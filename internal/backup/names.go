@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 )
@@ -89,10 +91,25 @@ func (n Name) VaultFormerToken() string { return string(n) + "/former-token" }
 // the alert function.
 func (n Name) VaultAlertKey() string { return string(n) + "/alert-key" }
 
+// VaultHeartbeat is the name of the vault secret with the URL of the heartbeat.
+func (n Name) VaultHeartbeat() string { return string(n) + "/" + notify.HeartbeatChannel }
+
+// VaultWebhook is the name of the vault secret with the URL of a webhook.
+func (n Name) VaultWebhook(key string) string { return string(n) + "/" + notify.WebhookChannel(key) }
+
+// VaultWebhookSecret is the name of the vault secret with which the messages of a webhook
+// are signed.
+func (n Name) VaultWebhookSecret(key string) string { return string(n) + "/webhook-secret/" + key }
+
 // TokenSecret is the name of the function secret with the invocation token.
-func (n Name) TokenSecret() string {
-	return strings.ToUpper(strings.ReplaceAll(string(n), "-", "_")) + "_TOKEN"
-}
+func (n Name) TokenSecret() string { return n.variable() + "_TOKEN" }
+
+// OffsiteSecrets are the names of the function secrets with the credentials of a
+// destination of copies.
+func (n Name) OffsiteSecrets(key string) offsite.Secrets { return offsite.SecretsOf(n.variable(), key) }
+
+// variable is the name as the names of environment variables have it.
+func (n Name) variable() string { return strings.ToUpper(strings.ReplaceAll(string(n), "-", "_")) }
 
 // NextTokenSecret is the name of the function secret with the token that is
 // about to replace the present one. It exists only during a rotation.

@@ -1,10 +1,13 @@
 package backup
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
 )
 
@@ -35,8 +38,15 @@ type Settings struct {
 	Drill *DrillSettings `json:"drill,omitempty"`
 	// Retention is nil where old backups are not removed.
 	Retention *retention.Policy `json:"retention,omitempty"`
+	// Offsite is nil where no copies are made outside the project.
+	Offsite *offsite.Settings `json:"offsite,omitempty"`
+	// Heartbeat is nil where no service outside the project hears of each run.
+	Heartbeat *notify.Heartbeat `json:"heartbeat,omitempty"`
+	// Webhooks are the addresses that get messages, by key. Their URLs are in the vault,
+	// as the heartbeat's is.
+	Webhooks map[string]notify.Webhook `json:"webhooks,omitempty"`
 	// Secrets are the sorted names of the extra function secrets that belong
-	// to this backup.
+	// to this backup, those of Offsite among them.
 	Secrets []string `json:"secrets"`
 	// AdoptedSecrets are those of Secrets that existed before the backup. Other
 	// functions may use them, so they stay when the backup is removed.
@@ -47,6 +57,23 @@ type Settings struct {
 	// ID describes an installation that has been replaced, and must not delete
 	// this one.
 	Instance string `json:"instance,omitempty"`
+}
+
+// ChannelSecrets are the names of the vault secrets of the heartbeat and of the webhooks,
+// sorted.
+func (s Settings) ChannelSecrets(name Name) []string {
+	var names []string
+	if s.Heartbeat != nil {
+		names = append(names, name.VaultHeartbeat())
+	}
+	for key, webhook := range s.Webhooks {
+		names = append(names, name.VaultWebhook(key))
+		if webhook.Signed {
+			names = append(names, name.VaultWebhookSecret(key))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // NeedsKey reports whether the database calls a function that may ask for a key.

@@ -2,8 +2,12 @@ package backup
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 )
 
 // TestElsewhere proves that settings which were copied from another project are told
@@ -44,10 +48,12 @@ func TestSettingsDocument(t *testing.T) {
 			Cron: "0 3 1 * 1", Timezone: &zone, Enabled: true, UTC: "0 22 * * *", Guarded: true, Zone: zone,
 			Minutes: []int{0}, Hours: []int{3}, Days: []int{1}, Months: []int{1, 2}, Weekdays: []int{1}, DaysEither: true,
 		}},
-		Function: FunctionSettings{URL: "u", RPC: "r", VerifyTable: &table, SendKey: true},
-		Alert:    AlertSettings{Enabled: true, Function: "f", URL: "a", Source: "s", OverdueAfterSeconds: 3600},
-		Retry:    RetrySettings{Attempts: 2, DelaySeconds: 60},
-		Secrets:  []string{"A", "B"}, AdoptedSecrets: []string{"B"}, RotateToken: &rotate, Instance: "i",
+		Function:  FunctionSettings{URL: "u", RPC: "r", VerifyTable: &table, SendKey: true},
+		Alert:     AlertSettings{Enabled: true, Function: "f", URL: "a", Source: "s", OverdueAfterSeconds: 3600},
+		Retry:     RetrySettings{Attempts: 2, DelaySeconds: 60},
+		Heartbeat: &notify.Heartbeat{Form: notify.Sentry, Language: notify.English},
+		Webhooks:  map[string]notify.Webhook{"ops": {Form: notify.Generic, Events: []string{"failed", "recovered"}, Language: notify.Portuguese, Signed: true}},
+		Secrets:   []string{"A", "B"}, AdoptedSecrets: []string{"B"}, RotateToken: &rotate, Instance: "i",
 	}
 	for what, c := range map[string]struct {
 		settings Settings
@@ -57,7 +63,8 @@ func TestSettingsDocument(t *testing.T) {
 			`"minutes":[0],"hours":[3],"days":[1],"months":[1,2],"weekdays":[1],"days_either":true}},` +
 			`"function":{"url":"u","rpc":"r","verify_table":"backup_articles","send_key":true},` +
 			`"alert":{"enabled":true,"function":"f","url":"a","source":"s","overdue_after_seconds":3600},` +
-			`"retry":{"attempts":2,"delay_seconds":60},"secrets":["A","B"],"adopted_secrets":["B"],"rotate_token":"2026","instance":"i"}`},
+			`"retry":{"attempts":2,"delay_seconds":60},"heartbeat":{"form":"sentry","language":"en"},` +
+			`"webhooks":{"ops":{"form":"generic","events":["failed","recovered"],"language":"pt-BR","signed":true}},"secrets":["A","B"],"adopted_secrets":["B"],"rotate_token":"2026","instance":"i"}`},
 		"empty": {Settings{Secrets: []string{}, Schedules: map[string]Schedule{}}, `{"timezone":"","schedules":{},"function":{"url":"","rpc":"","verify_table":null},` +
 			`"alert":{"enabled":false,"function":"","url":"","source":"","overdue_after_seconds":0},"retry":{"attempts":0,"delay_seconds":0},"secrets":[]}`},
 	} {
@@ -151,6 +158,23 @@ func TestSpec(t *testing.T) {
 		spec.Settings.Instance = c.own
 		if got := spec.Completed(State{Settings: c.found}).Settings.Instance; got != c.want {
 			t.Errorf("the instance %s is %q", what, got)
+		}
+	}
+}
+
+// TestChannelSecrets proves which vault secrets the heartbeat and the webhooks need: a URL
+// for each, and a signing secret for those that are signed.
+func TestChannelSecrets(t *testing.T) {
+	t.Parallel()
+	for want, settings := range map[string]Settings{
+		"[]":            {},
+		"[n/heartbeat]": {Heartbeat: &notify.Heartbeat{}},
+		"[n/heartbeat n/webhook-secret/b n/webhook/a n/webhook/b]": {
+			Heartbeat: &notify.Heartbeat{}, Webhooks: map[string]notify.Webhook{"a": {}, "b": {Signed: true}},
+		},
+	} {
+		if got := settings.ChannelSecrets("n"); fmt.Sprint(got) != want || !slices.IsSorted(got) {
+			t.Errorf("got %v, want %s", got, want)
 		}
 	}
 }

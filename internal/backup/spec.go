@@ -24,6 +24,8 @@ type Spec struct {
 	KeepsDrill bool
 	// KeepsRetention says the same of the retention.
 	KeepsRetention bool
+	// KeptDestinations are the keys of the destinations of copies that are the same.
+	KeptDestinations []string
 	// Secrets are the values of the extra function secrets by name. They are
 	// known only during an apply.
 	Secrets map[string]string
@@ -47,7 +49,7 @@ type Spec struct {
 
 // Completed returns the spec with what only the project knows: which secrets are
 // adopted, the instance of an installation that has one, and which tables its drills
-// restore.
+// restore and its off-site copies have.
 func (s Spec) Completed(found State) Spec {
 	s.Settings.AdoptedSecrets = secretNames(found.SecretsOf(s), func(secret Secret) bool {
 		return secret.Wanted && secret.Owner != Ours
@@ -59,6 +61,11 @@ func (s Spec) Completed(found State) Spec {
 		kept := *wanted
 		kept.Tables = found.Settings.Drill.Tables
 		s.Settings.Drill = &kept
+	}
+	if wanted := s.Settings.Offsite; wanted != nil && wanted.Tables == nil && found.Settings != nil && found.Settings.Offsite != nil {
+		kept := *wanted
+		kept.Tables = found.Settings.Offsite.Tables
+		s.Settings.Offsite = &kept
 	}
 	return s
 }

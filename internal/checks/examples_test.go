@@ -320,8 +320,8 @@ func examples() map[string][]example {
 			{what: "not installed", change: func(s *Subject) { s.Processes.PgNet = false; delete(s.Extensions, "pg_net") }},
 		},
 		"queue_crowded": {
-			{what: "crowded", change: func(s *Subject) { s.Queue = make([]int64, 200) }, says: "holds 200 requests", remedy: "net.http_request_queue"},
-			{what: "more than are counted", change: func(s *Subject) { s.Queue = make([]int64, facts.QueueLimit) }, says: "holds 1000 or more requests"},
+			{what: "crowded", change: func(s *Subject) { s.Queue = make([]int64, 200) }, says: "holds 200 requests or more", remedy: "net.http_request_queue"},
+			{what: "more than are counted", change: func(s *Subject) { s.Queue = make([]int64, facts.QueueLimit) }, says: "holds 200 requests or more"},
 			{what: "busy", change: func(s *Subject) { s.Queue = make([]int64, 199) }},
 			{what: "no worker", change: func(s *Subject) { s.Queue = make([]int64, 300); s.Processes.PgNet = false }},
 		},
@@ -403,10 +403,11 @@ func examples() map[string][]example {
 			{what: "the backup's own, changed", change: func(s *Subject) { s.job("daily").Command = "select backup_all_data()" }},
 		},
 		"watchdog_silent": {
-			{what: "for half an hour", change: silent, says: "looked last at 2026-11-23T11:29:00Z, 31 min ago: its job does not run, or fails; the newest tick of any job is of 2026-11-23T11:50:00Z", remedy: "cron.job_run_details"},
+			{what: "for half an hour", change: silent, says: "looked last at 2026-11-23T11:29:00Z: its job does not run, or fails; pg_cron does run jobs", remedy: "cron.job_run_details"},
+			{what: "as all jobs", change: all(silent, func(s *Subject) { s.NewestTick.At = now.Add(-31 * time.Minute) }), says: "or fails; the newest tick of any job is of 2026-11-23T11:29:00Z"},
 			{what: "not quite", change: func(s *Subject) { s.Watchdog.At = now.Add(-30 * time.Minute) }},
-			{what: "since the installation", change: func(s *Subject) { s.Watchdog = nil }, says: "has never looked since the installation at 2026-11-01T00:00:00Z, 22 d 12 h ago"},
-			{what: "by a wrong clock", change: func(s *Subject) { s.Watchdog.At = now.AddDate(10, 0, 0) }, says: "has not looked at a time before now since the installation at 2026-11-01T00:00:00Z, 22 d 12 h ago"},
+			{what: "since the installation", change: func(s *Subject) { s.Watchdog = nil }, says: "has never looked since the installation at 2026-11-01T00:00:00Z: its job"},
+			{what: "by a wrong clock", change: func(s *Subject) { s.Watchdog.At = now.AddDate(10, 0, 0) }, says: "has not looked at a time before now since the installation at 2026-11-01T00:00:00Z: its job"},
 			{what: "just installed", change: func(s *Subject) { s.Watchdog, s.Settings.CreatedAt = nil, now.Add(-time.Minute) }},
 			{what: "not to be read", change: all(silent, relation("auto_backup.watchdog", facts.Forbidden))},
 		},
@@ -625,6 +626,9 @@ func examples() map[string][]example {
 			{what: "so", change: drilled(func(d *facts.Drill) {
 				d.State, d.Code, d.Error = facts.DrillFailed, "drill_check", "public.articles: small (40)"
 			}), says: "found: rows of the backup violate a CHECK of the live table, so they cannot be restored (public.articles: small (40)).", remedy: "drop the CHECK first"},
+			{what: "not required", change: all(drilled(func(d *facts.Drill) { d.State, d.Code = facts.DrillFailed, "drill_check" }), func(s *Subject) {
+				s.DrillOptional = true
+			}), says: "found: rows of the backup", condition: Healthy},
 			{what: "successful", change: drilled(func(*facts.Drill) {})},
 			{what: "no drill any more", change: all(drilled(func(d *facts.Drill) { d.State = facts.DrillFailed }), func(s *Subject) { s.Spec.Settings.Drill = nil })},
 			{what: "none yet", change: all(drilled(nil), func(s *Subject) { s.Drills.Result = nil })},
@@ -643,7 +647,7 @@ func examples() map[string][]example {
 		},
 		"drill_late": {
 			{what: "no tables", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), tableless)},
-			{what: "so", change: drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), says: "has not been restored in a drill for"},
+			{what: "so", change: drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), says: "has not been restored in a drill since"},
 			{what: "skipped", change: all(drilled(func(d *facts.Drill) { d.StartedAt = d.StartedAt.AddDate(0, 0, -20) }), func(s *Subject) {
 				s.Drills.Latest = &facts.Drill{State: facts.DrillSkipped, Code: "drill_locked", StartedAt: s.Now}
 			}), says: ", no restore drill took place, because another session had locked a table."},
@@ -686,6 +690,11 @@ func examples() map[string][]example {
 			{what: "removed", change: edge(backup.DefaultAlertFunction, "REMOVED")},
 			{what: "no alert", change: all(edge(backup.DefaultAlertFunction, "THROTTLED"), alertSettings(func(a *backup.AlertSettings) { a.Enabled = false }))},
 		},
+		"offsite_failed":          failedCopies(),
+		"offsite_late":            lateCopies(),
+		"offsite_object_changed":  changedObjects("offsite_object_changed", "no longer what was stored"),
+		"offsite_object_missing":  changedObjects("offsite_object_missing", "no longer there"),
+		"offsite_object_unlocked": changedObjects("offsite_object_unlocked", "not locked any longer"),
 		"alert_key_missing": {
 			{what: "so", change: func(s *Subject) { delete(s.Vault, "auto-backup/alert-key") }, says: "lacks the secret auto-backup/alert-key, so the watchdog may not"},
 			{what: "a function that asks for it", change: all(func(s *Subject) { delete(s.Vault, "auto-backup/alert-key") }, sendsKey), says: "so the function may refuse every request", condition: Failing},
@@ -740,8 +749,8 @@ func examples() map[string][]example {
 			{what: "not to be read", change: func(s *Subject) { s.FutureRuns = nil }},
 		},
 		"clock_skew": {
-			{what: "ahead", change: func(s *Subject) { s.Clock = now.Add(90 * time.Minute) }, says: "are 1 h 30 min apart"},
-			{what: "behind", change: func(s *Subject) { s.Clock = now.Add(-6 * time.Minute) }, says: "are 6 min apart"},
+			{what: "ahead", change: func(s *Subject) { s.Clock = now.Add(90 * time.Minute) }, says: "are more than an hour apart"},
+			{what: "behind", change: func(s *Subject) { s.Clock = now.Add(-6 * time.Minute) }, says: "are more than five minutes apart"},
 			{what: "a little", change: func(s *Subject) { s.Clock = now.Add(5 * time.Minute) }},
 			{what: "not compared", change: func(s *Subject) { s.Clock = time.Time{} }},
 		},

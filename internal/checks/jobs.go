@@ -143,10 +143,14 @@ var jobs = []Check{
 				return nil
 			}
 			newest := ""
-			if n := s.NewestTick; n != nil && !n.At.IsZero() {
+			switch n := s.NewestTick; {
+			case n == nil || n.At.IsZero():
+			case s.Now.Sub(n.At) > watchdogPatience:
 				newest = "; the newest tick of any job is of " + text.Time(n.At)
+			default:
+				newest = "; pg_cron does run jobs"
 			}
-			return one(About("The watchdog", "is due every ten minutes, and %s, %s ago: its job does not run, or fails%s", what, text.Duration(silent), newest))
+			return one(About("The watchdog", "is due every ten minutes, and %s: its job does not run, or fails%s", what, newest))
 		},
 	},
 	{

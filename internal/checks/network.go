@@ -2,7 +2,6 @@ package checks
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 )
@@ -28,11 +27,8 @@ var network = []Check{
 			if len(s.Queue) < crowd || s.lacksNetWorker() {
 				return nil
 			}
-			count := strconv.Itoa(len(s.Queue))
-			if len(s.Queue) >= facts.QueueLimit {
-				count += " or more"
-			}
-			return one(About("pg_net's queue", "holds %s requests that have not been sent, and the backup's would be behind them", count))
+			// How many it holds changes all the time.
+			return one(About("pg_net's queue", "holds %d requests or more that have not been sent, and the backup's would be behind them", crowd))
 		},
 	},
 }

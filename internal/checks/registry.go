@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type Check struct {
 	// Facts are the parts that it looks at. It has to cope with their absence.
 	Facts []facts.Part
 	// Find returns what is wrong, with neither code nor remedy where those of the
-	// check will do.
+	// check will do. A code of its own is one that the database has noted.
 	Find func(s *Subject) []Finding
 }
 
@@ -92,6 +93,9 @@ type Subject struct {
 	Now, Clock time.Time
 	// FunctionURL is where the function should be called; empty: not compared.
 	FunctionURL string
+	// DrillOptional says that an installed backup is healthy even if a restore drill
+	// failed, and CopiesRequired that it is not without copies outside the project.
+	DrillOptional, CopiesRequired bool
 }
 
 // PlanningFacts are the parts that a plan's checks look at.
@@ -140,9 +144,9 @@ func (s *Subject) run(use func(Check) bool) []Finding {
 
 // finish fills in what a check says of all its findings.
 func (s *Subject) finish(c Check, f Finding) Finding {
-	f.Code = c.Code
+	f.Code = cmp.Or(f.Code, c.Code)
 	if f.Remedy == "" {
-		f.Remedy = codes.Lookup(c.Code, "").Remedy
+		f.Remedy = codes.Lookup(f.Code, "").Remedy
 	}
 	switch {
 	case s.Planning:

@@ -10,12 +10,14 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-// stored are the checks of the backups that the application's tables hold.
+// stored are the checks of the backups that the application's tables hold, and of their
+// copies outside the project.
 var stored = []Check{
 	{
 		Code: "stored_backups_missing", Theme: Stored, Asked: Failing,
@@ -63,6 +65,9 @@ var stored = []Check{
 			f.Remedy = said.Remedy
 			if d.Error != "" {
 				f.Message = strings.TrimSuffix(f.Message, ".") + " (" + text.Line(d.Error) + ")."
+			}
+			if s.DrillOptional {
+				f = f.Warns()
 			}
 			return one(f)
 		},
@@ -123,7 +128,7 @@ var stored = []Check{
 			if allowed == 0 || s.Now.Sub(since) <= allowed {
 				return nil
 			}
-			f := About("The newest backup", "has not been restored in a drill for %s, and at most %s is allowed", text.Duration(s.Now.Sub(since)), text.Duration(allowed))
+			f := About("The newest backup", "has not been restored in a drill since %s, and at most %s is allowed", text.Time(since), text.Duration(allowed))
 			if d := s.Drills.Latest; d != nil && d.State == facts.DrillSkipped {
 				f.Message = strings.TrimSuffix(f.Message, ".") + "; at " + text.Time(d.StartedAt) + ", " + codes.Lookup(d.Code, "").Clause() + "."
 			}
@@ -161,6 +166,74 @@ var stored = []Check{
 			}
 			return found
 		},
+	},
+	{
+		Code: "offsite_failed", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"offsite"},
+		Find: func(s *Subject) (found []Finding) {
+			for _, key := range s.destinations() {
+				if failure := s.Offsite[key].Failure(); failure != nil {
+					often, said := "failed", codes.Lookup(failure.Code, failure.SQLState)
+					if failure.Failures > 1 {
+						often = fmt.Sprintf("failed %d times in a row, last", failure.Failures)
+					}
+					f := About("The off-site copy to "+key, "%s at %s: %s", often, text.Time(failure.FailedAt), said.Clause())
+					f.Code, f.Remedy = failure.Code, said.Remedy
+					found = append(found, s.offsite(f.because(failure.HTTPStatus, failure.Error), !failure.Transient()))
+				}
+				if look := s.Offsite[key].Check; look != nil && look.State == offsite.LookUnreadable {
+					said := codes.Lookup(look.Code, "")
+					f := About("The weekly look at the off-site copies in "+key, "could not be made at %s: %s", text.Time(look.FinishedAt), said.Clause())
+					f.Code, f.Remedy = look.Code, said.Remedy
+					found = append(found, s.offsite(f.because(look.HTTPStatus, look.Error), false))
+				}
+			}
+			return found
+		},
+	},
+	{
+		Code: "offsite_late", Theme: Stored, Asked: Healthy,
+		Facts: []facts.Part{"offsite", "settings"},
+		Find: func(s *Subject) (found []Finding) {
+			if len(s.destinations()) == 0 {
+				if !s.CopiesRequired {
+					return nil
+				}
+				f := About("The backup", "has no destination outside the project, and off-site copies are required")
+				return one(s.offsite(f.With("Add `offsite` to the backup, or leave it out of `require`."), true))
+			}
+			since := time.Time{}
+			if s.Settings != nil {
+				since = s.Settings.UpdatedAt
+			}
+			for _, key := range s.destinations() {
+				c, known := s.Offsite[key]
+				failure := c.Failure()
+				switch {
+				case !known && s.CopiesRequired:
+					f := About("The off-site copy to "+key, "is required, and the role %s cannot read whether there is one", s.Server.User)
+					found = append(found, s.offsite(f.With("Read as `postgres` or as `supabase_read_only_user`, or run `terraform apply` if the installation is older."), true))
+				case !known, failure != nil && !failure.Transient(), !c.Late(s.Spec.Settings.Offsite.Destinations[key].Every, since, s.Now):
+				case c.Copy == nil:
+					found = append(found, s.offsite(About("The off-site copy to "+key, "has never been made, although there has been a backup since %s", text.Time(c.Waiting())), true))
+				default:
+					found = append(found, s.offsite(About("The newest off-site copy in "+key, "is of the backup of %s, and a newer one has waited since %s", text.Time(c.Copy.MadeAt), text.Time(c.Waiting())), true))
+				}
+			}
+			return found
+		},
+	},
+	{
+		Code: "offsite_object_missing", Theme: Stored, Asked: Healthy, Facts: []facts.Part{"offsite"},
+		Find: func(s *Subject) []Finding { return s.objects("offsite_object_missing") },
+	},
+	{
+		Code: "offsite_object_changed", Theme: Stored, Asked: Healthy, Facts: []facts.Part{"offsite"},
+		Find: func(s *Subject) []Finding { return s.objects("offsite_object_changed") },
+	},
+	{
+		Code: "offsite_object_unlocked", Theme: Stored, Asked: Healthy, Facts: []facts.Part{"offsite"},
+		Find: func(s *Subject) []Finding { return s.objects("offsite_object_unlocked") },
 	},
 }
 
@@ -211,12 +284,22 @@ var clock = []Check{
 		Code: "clock_skew", Theme: Clock, Asked: Healthy,
 		Facts: []facts.Part{"server"},
 		Find: func(s *Subject) []Finding {
+			// The time between them changes with how long the answer takes.
 			const allowed = 5 * time.Minute
 			apart := s.Clock.Sub(s.Server.Now).Abs()
 			if s.Clock.IsZero() || s.Server.Now.IsZero() || apart <= allowed {
 				return nil
 			}
-			return one(About("The clock of this machine", "and that of the database are %s apart; ages are by the database's clock", text.Duration(apart)))
+			words := "five minutes"
+			for _, longer := range []struct {
+				length time.Duration
+				words  string
+			}{{10 * time.Minute, "ten minutes"}, {30 * time.Minute, "half an hour"}, {time.Hour, "an hour"}, {24 * time.Hour, "a day"}} {
+				if apart > longer.length {
+					words = longer.words
+				}
+			}
+			return one(About("The clock of this machine", "and that of the database are more than %s apart; ages are by the database's clock", words))
 		},
 	},
 	{

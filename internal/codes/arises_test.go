@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -88,18 +89,24 @@ func isStatus(name string) bool {
 // elsewhere: the function told it, in its log row or in its answer, or it is
 // read back from a row.
 var passed = map[string]bool{
-	"failure #>> '{context,code}'": true,
-	"body ->> 'code'":              true,
-	"e.context ->> 'code'":         true,
-	"judge.answer ->> 'code'":      true,
-	"close.verdict ->> 'code'":     true,
-	"run.code":                     true,
-	"incident.code":                true,
-	"drill_incident.code":          true,
-	"cause":                        true,
-	"q.value -> 'code'":            true,
-	"result ->> 'code'":            true,
-	"worst #>> '{0,code}'":         true,
+	"failure #>> '{context,code}'":  true,
+	"body ->> 'code'":               true,
+	"e.context ->> 'code'":          true,
+	"judge.answer ->> 'code'":       true,
+	"close.verdict ->> 'code'":      true,
+	"run.code":                      true,
+	"incident.code":                 true,
+	"drill_incident.code":           true,
+	"cause":                         true,
+	"q.value -> 'code'":             true,
+	"result ->> 'code'":             true,
+	"worst #>> '{0,code}'":          true,
+	"problem ->> 'code'":            true,
+	"answer ->> 'code'":             true,
+	"offsite_incident.code":         true,
+	"c.problems #>> '{0,code}'":     true,
+	"check_note.problem ->> 'code'": true,
+	"r.verdict":                     true,
 }
 
 // readSQL finds the codes that a function of the dispatcher gives: what it puts
@@ -111,6 +118,8 @@ func readSQL(name, text string, found origins) error {
 		place = Dispatcher
 	case strings.HasPrefix(name, "drill"):
 		place = Drill
+	case strings.HasPrefix(name, "check_"), strings.HasPrefix(name, "export"), strings.HasPrefix(name, "offsite"):
+		place = Offsite
 	case slices.Contains([]string{"answer.sql", "evidence.sql"}, name):
 		return nil // what they call a code is what a server or a log said
 	}
@@ -227,15 +236,24 @@ func outcomes(tokens []token, give func(code string)) error {
 // goPackages are the packages of the provider that give codes, with the place.
 var goPackages = map[string]string{"../checks": "", "../preflight": Plan, "../health": Status}
 
+// offsite matches the codes of a copy outside the project, of which two are actions. The
+// client of the database leaves their prefix out.
+var offsite = regexp.MustCompile(`^(?:database|offsite)_[a-z_]+$`)
+
 // readTypeScript finds the codes that the Edge Function gives: those of its
 // failures, and those of its refusals. They have to be literals, so that they
 // can be found; what hands one on is of a type that has no other.
-func readTypeScript(_, text string, found origins) error {
+func readTypeScript(name, text string, found origins) error {
 	tokens := scanTypeScript(text)
+	copies := slices.Contains([]string{"export.ts", "ledger.ts"}, name) || strings.HasPrefix(name, "offsite")
 	for at := 1; at+1 < len(tokens); at++ {
 		t := tokens[at]
 		switch {
-		case t.is("Failure") && tokens[at-1].is("new") && tokens[at+1].is("("):
+		case t.string && offsite.MatchString(t.text):
+			if name := "offsite_" + strings.TrimPrefix(t.text, "offsite_"); name != "offsite_check" && name != "offsite_probe" {
+				found.add(name, Offsite)
+			}
+		case !copies && t.is("Failure") && tokens[at-1].is("new") && tokens[at+1].is("("):
 			code := argument(tokens, at+2)
 			if len(code) != 1 || !code[0].string {
 				return fmt.Errorf("the code of a failure is %q, not a literal", written(code))
@@ -250,7 +268,13 @@ func readTypeScript(_, text string, found origins) error {
 				return fmt.Errorf("the code of a refusal is %q, not a literal", written(code))
 			}
 		case t.is("code") && tokens[at+1].is(":") && at+2 < len(tokens) && tokens[at+2].string:
-			found.add(tokens[at+2].text, Function)
+			switch code := tokens[at+2].text; {
+			case offsite.MatchString(code):
+			case copies:
+				found.add(code, Refusal)
+			default:
+				found.add(code, Function)
+			}
 		}
 	}
 	return nil
@@ -289,18 +313,21 @@ func TestReadSQL(t *testing.T) {
 // TestReadTypeScript proves the same of the function's sources.
 func TestReadTypeScript(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ source, want string }{
-		{`throw new Failure("a", reasons.x(y), { b: "c" });`, "a function"},
-		{"return new Failure(\n  'b',\n  r,\n);", "b function"},
-		{`if (x) return refuse("c", "text", {});`, "c refusal"},
-		{`return refuse(read.code, read.message);`, ""},
-		{`function refuse(code: RefusalCode) { return { code: "d" satisfies Code, message }; }`, "d function"},
-		{`interface X { readonly code: Code; } const y = { code: failure.code, x: "code" };`, ""},
-		{`throw new Failure(x ? "a" : "b", r);`, `f.ts: the code of a failure is "x ? 'a' : 'b'", not a literal`},
-		{`return refuse(codeOf(x), "m");`, `f.ts: the code of a refusal is "codeOf ( x )", not a literal`},
-		{`// throw new Failure("no")`, ""},
+	for _, c := range []struct{ file, source, want string }{
+		{"f.ts", `throw new Failure("a", reasons.x(y), { b: "c" });`, "a function"},
+		{"f.ts", "return new Failure(\n  'b',\n  r,\n);", "b function"},
+		{"f.ts", `if (x) return refuse("c", "text", {});`, "c refusal"},
+		{"f.ts", `return refuse(read.code, read.message);`, ""},
+		{"f.ts", `function refuse(code: RefusalCode) { return { code: "d" satisfies Code, message }; }`, "d function"},
+		{"f.ts", `interface X { readonly code: Code; } const y = { code: failure.code, x: "code" };`, ""},
+		{"f.ts", `throw new Failure(x ? "a" : "b", r);`, `f.ts: the code of a failure is "x ? 'a' : 'b'", not a literal`},
+		{"f.ts", `return refuse(codeOf(x), "m");`, `f.ts: the code of a refusal is "codeOf ( x )", not a literal`},
+		{"f.ts", `// throw new Failure("no")`, ""},
+		{"export.ts", `throw new Failure(code, "m"); x({ code: "offsite_a" }); y("offsite_b", "offsite_check");`, "offsite_a offsite, offsite_b offsite"},
+		{"offsite.ts", `return { body: { success: false, code: "duplicate" } };`, "duplicate refusal"},
+		{"wire.ts", `new PostgresProblem("database_lost", "m")`, "offsite_database_lost offsite"},
 	} {
-		if got := readAll(readTypeScript, "f.ts", c.source); got != c.want {
+		if got := readAll(readTypeScript, c.file, c.source); got != c.want {
 			t.Errorf("%s\ngives %s, want %s", c.source, got, c.want)
 		}
 	}

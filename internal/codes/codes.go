@@ -30,6 +30,8 @@ const (
 	Platform = "platform"
 	// Drill: the result of a restore drill.
 	Drill = "drill"
+	// Offsite: the failure of a copy outside the project.
+	Offsite = "offsite"
 	// Status: a problem of the status, for whoever asks.
 	Status = "status"
 	// Plan: a finding of a plan.
@@ -37,7 +39,7 @@ const (
 )
 
 // Places are all places where a code can arise.
-var Places = []string{Dispatcher, Watchdog, Function, Refusal, Platform, Drill, Plan, Status}
+var Places = []string{Dispatcher, Watchdog, Function, Refusal, Platform, Drill, Offsite, Plan, Status}
 
 const (
 	// AnyStatus is the code whose texts stand for every http_NNN that has none

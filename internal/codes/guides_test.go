@@ -18,8 +18,8 @@ var write = flag.Bool("guides.write", false, "write the tables into the guides i
 // guideTables are the tables that are generated, by guide and by the name that
 // its marks have.
 var guideTables = map[string]map[string]func() string{
-	"last-night.md":      {"runs": runTable, "drills": drillTable, "problems": problemTable},
-	"falhas.md":          {"runs": tabelaDeFalhas, "drills": tabelaDeTestes},
+	"last-night.md":      {"runs": runTable, "drills": drillTable, "copies": copyTable, "problems": problemTable},
+	"falhas.md":          {"runs": tabelaDeFalhas, "drills": tabelaDeTestes, "copies": tabelaDeCopias},
 	"backup-da-noite.md": {"problems": tabelaDeProblemas},
 }
 
@@ -162,7 +162,7 @@ func table(head string, rows [][]string) string {
 // runTexts are the texts of all codes of runs, each with its cell.
 func runTexts(with string, any string) (cells []string, texts []Text) {
 	all := All()
-	maps.DeleteFunc(all, func(_ string, code Code) bool { return code.ArisesAt(Drill) })
+	maps.DeleteFunc(all, func(_ string, code Code) bool { return code.ArisesAt(Drill) || ofCopy(code) })
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		code := all[name]
 		if !code.OfRun() || name == AnyStatus {
@@ -216,6 +216,40 @@ func drillTable() string {
 
 func tabelaDeTestes() string {
 	cells, texts := drillTexts()
+	var rows [][]string
+	for i, text := range texts {
+		rows = append(rows, []string{cells[i], quoted(text.Reason), quoted(text.Advice)})
+	}
+	return table("| código | o que houve | o que fazer |", rows)
+}
+
+// ofCopy reports whether a code is one of an off-site copy alone.
+func ofCopy(code Code) bool {
+	return code.ArisesAt(Offsite) && !slices.ContainsFunc(code.Arises, func(place string) bool { return place != Offsite && place != Plan && place != Status })
+}
+
+// copyTexts are the texts of all codes of off-site copies, each with its cell.
+func copyTexts() (cells []string, texts []Text) {
+	all := All()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if ofCopy(all[name]) {
+			cells, texts = append(cells, "`"+name+"`"), append(texts, all[name].Text)
+		}
+	}
+	return cells, texts
+}
+
+func copyTable() string {
+	cells, texts := copyTexts()
+	var rows [][]string
+	for i, text := range texts {
+		rows = append(rows, []string{cells[i], quoted(text.Meaning), text.Remedy})
+	}
+	return table("| Code | What happened | What to do |", rows)
+}
+
+func tabelaDeCopias() string {
+	cells, texts := copyTexts()
 	var rows [][]string
 	for i, text := range texts {
 		rows = append(rows, []string{cells[i], quoted(text.Reason), quoted(text.Advice)})

@@ -32,6 +32,10 @@ type module struct {
 	check func(t *testing.T, u *user, s *stack.Stack)
 	// left is what destroy leaves of the jobs; nothing if empty.
 	left string
+	// needs is the oldest Terraform that knows what the example has.
+	needs string
+	// instead does what a user does where there is nothing to apply and destroy.
+	instead func(t *testing.T, u *user, s *stack.Stack)
 }
 
 const applicationJobs = "alert_overdue_publications_every_5_minutes */5 * * * * true, cleanup_old_logs_job 0 2 * * * true, publish_due_articles_every_minute * * * * * true"
@@ -75,6 +79,23 @@ var modules = map[string]module{
 			u.run(0, "terraform apply -input=false -auto-approve")
 			if out := u.run(0, "terraform output -json stored_backups"); !strings.Contains(out, `"count":1`) || !strings.Contains(out, `"surplus":0`) || strings.Contains(out, `"database_bytes":null`) {
 				t.Errorf("the stored backups are %s", out)
+			}
+		},
+	},
+	"offsite": {
+		prepare: func(_ *testing.T, u *user, _ ...*stack.Stack) []string {
+			for _, name := range []string{"first", "second"} {
+				u.run(0, "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out "+name+".key.pem")
+				u.run(0, "openssl pkey -in "+name+".key.pem -pubout -out "+name+".pub.pem")
+			}
+			// The buckets are not there.
+			return []string{"TF_VAR_verify=none", `TF_VAR_r2_key={ id = "r2-id", secret = "r2-secret" }`, `TF_VAR_aws_key={ id = "aws-id", secret = "aws-secret" }`}
+		},
+		check: func(t *testing.T, _ *user, s *stack.Stack) {
+			got := value(t, s, `select string_agg(concat_ws(' ', key, value ->> 'bucket', value ->> 'prefix', jsonb_array_length(value -> 'recipients'), value ->> 'every', value ->> 'tables', value #>> '{lock,days}'), ', ' order by key)
+				from auto_backup.settings, jsonb_each(document #> '{offsite,destinations}')`)
+			if got != `aws acme-backups-locked  2 weekly ["live", "stored"] 90, r2 acme-backups prod 2 backup ["stored"]` {
+				t.Errorf("the destinations are %s", got)
 			}
 		},
 	},
@@ -131,8 +152,12 @@ var modules = map[string]module{
 			return []string{"SUPABASE_ACCESS_TOKEN=" + projects[0].ReadOnlyAccessToken, "INSTALLER=" + installer.dir, "INSTALLER_TOKEN=" + projects[0].AccessToken}
 		},
 		check: func(t *testing.T, u *user, s *stack.Stack) {
-			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); strings.Contains(out, "Warning") {
+			out := u.run(0, "terraform apply -input=false -auto-approve -no-color")
+			if strings.Contains(out, "Warning") {
 				t.Errorf("a healthy backup makes a check fail: %s", out)
+			}
+			if !regexp.MustCompile(`last_success = "20\S+Z, \d+ records"\nnext_run = "20\S+T03:00:00-03:00"\n`).MatchString(out) {
+				t.Errorf("the outputs are\n%s", out)
 			}
 			u.run(0, "terraform test -no-color | grep -F 'Success! 2 passed, 0 failed.'")
 
@@ -156,6 +181,7 @@ var modules = map[string]module{
 			u.run(0, "terraform apply -input=false -auto-approve")
 		},
 	},
+	"continuous-validation": {instead: continuousValidation},
 	"test-backup": {
 		prepare: func(t *testing.T, u *user, projects ...*stack.Stack) []string {
 			s := projects[0]
@@ -179,6 +205,7 @@ var modules = map[string]module{
 		},
 	},
 	"drift-detection": {check: driftDetection},
+	"restore-drill":   {needs: "1.14", stack: stack.Options{Parts: stack.Database, Articles: 1}, instead: restoreDrill},
 	"many-projects": {
 		others: 1,
 		prepare: func(t *testing.T, _ *user, projects ...*stack.Stack) []string {
@@ -207,76 +234,6 @@ var modules = map[string]module{
 // reference pages. TestSnippets has them.
 var snippets = []string{"provider", "resources", "data-sources", "functions", "list-resources", "actions", "ephemeral-resources"}
 
-// driftDetection proves what the script of a pipeline says, with a token and a
-// database role that may only read: a clean project passes; drift, a backup
-// that is not healthy and a token that does not work have an exit code of their
-// own and a summary that names them; and no secret is printed.
-func driftDetection(t *testing.T, u *user, s *stack.Stack) {
-	reader := u.at()
-	reader.dir = u.dir
-	reader.env = append(reader.env, "SUPABASE_ACCESS_TOKEN="+s.ReadOnlyAccessToken)
-	var printed []string
-	check := func(status int, texts ...string) {
-		t.Helper()
-		file := filepath.Join(t.TempDir(), "summary.md")
-		out := reader.run(status, "GITHUB_STEP_SUMMARY='"+file+"' ./check.sh")
-		summary, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		printed = append(printed, out, string(summary))
-		for _, text := range texts {
-			if !strings.Contains(unwrapped(string(summary)), text) {
-				t.Errorf("the summary does not say %q:\n%s", text, summary)
-			}
-		}
-		if status == 0 && out != "" {
-			t.Errorf("the script printed %q", out)
-		}
-	}
-	const declared, made = "✅ The backup is installed as declared", "✅ The backup is healthy"
-
-	check(0, declared, made, "has not run yet")
-	backUp(t, s, "succeeded")
-	check(0, declared, made)
-	reader.env = append(reader.env, "SUPABASE_DB_URL="+s.ReadOnlyDatabaseURL)
-	check(0, declared, made)
-	if out := reader.run(0, "./check.sh"); !strings.Contains(out, declared) {
-		t.Errorf("without a file for the summary, the script prints %q", out)
-	}
-
-	exec(t, s, "update auto_backup.settings set document = jsonb_set(document, '{retry,attempts}', '7')")
-	check(2, "❌ The backup is not as declared", `"setting retry.attempts" = "is 7 instead of 1"`, "Plan: 0 to add, 1 to change, 0 to destroy.", made)
-	exec(t, s, "alter table public.feedbacks rename to feedbacks_old")
-	backUp(t, s, "failed")
-	check(4, "❌ The backup is not as declared", "❌ The backup is not healthy", "feedbacks")
-	u.run(0, "terraform apply -input=false -auto-approve")
-	check(3, declared, "❌ The backup is not healthy", "feedbacks")
-	exec(t, s, "alter table public.feedbacks_old rename to feedbacks")
-	backUp(t, s, "succeeded")
-	check(0, declared, made)
-
-	refused := "sbp_" + strings.Repeat("c0ffee42", 5)
-	reader.env = append(reader.env, "SUPABASE_ACCESS_TOKEN="+refused)
-	check(1, "❌ The backup could not be compared with the configuration", "Use a personal access token")
-
-	password, _ := strings.CutPrefix(s.ReadOnlyDatabaseURL, "postgresql://supabase_read_only_user:")
-	password, _, _ = strings.Cut(password, "@")
-	for what, secret := range map[string]string{
-		"the token": s.ReadOnlyAccessToken, "the refused token": refused, "the database URL": s.ReadOnlyDatabaseURL, "the password": password,
-		"the invocation token": value(t, s, "select decrypted_secret from vault.decrypted_secrets where name = 'auto-backup/token'"),
-	} {
-		if len(secret) < 8 {
-			t.Fatalf("there is no secret to look for: %s is %q", what, secret)
-		}
-		for _, text := range printed {
-			if strings.Contains(text, secret) {
-				t.Errorf("%s was printed in\n%s", what, text)
-			}
-		}
-	}
-}
-
 // TestExamples proves for every module below examples that a user who copies
 // it has a working backup: init from a filesystem mirror, apply, an empty plan
 // after it, and a destroy that leaves nothing. A directory that is not in the
@@ -301,6 +258,9 @@ func TestExamples(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if m.needs != "" && !toolsFor(t).atLeast(m.needs) {
+				t.Skipf("this Terraform is older than %s", m.needs)
+			}
 			projects := []*stack.Stack{start(t, m.stack)}
 			for range m.others {
 				projects = append(projects, start(t, stack.Options{Articles: 1}))
@@ -313,6 +273,10 @@ func TestExamples(t *testing.T) {
 			u.run(0, "terraform init -input=false")
 			if m.prepare != nil {
 				u.env = append(u.env, m.prepare(t, u, projects...)...)
+			}
+			if m.instead != nil {
+				m.instead(t, u, s)
+				return
 			}
 			u.run(0, "terraform apply -input=false -auto-approve")
 			u.run(0, "terraform plan -input=false -detailed-exitcode")
@@ -466,6 +430,13 @@ func TestSnippets(t *testing.T) {
 				u.t.Errorf("the action printed\n%s", out)
 			}
 			u.run(0, "terraform destroy -input=false -auto-approve")
+		},
+		"actions/aimindset_auto_backup_restore/action.tf": func(u *user, text string) {
+			if !toolsFor(t).atLeast("1.14") {
+				return
+			}
+			u.write("main.tf", requiredProviders+"provider \"aimindset\" {}\n"+text)
+			u.run(0, "terraform init -input=false && terraform validate")
 		},
 		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
 			if !toolsFor(t).atLeast("1.14") {

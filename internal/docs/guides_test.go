@@ -22,6 +22,8 @@ type guide struct {
 	// installed has the quick start's backup in the project already, and backedUp
 	// has it made once.
 	installed, backedUp bool
+	// stable has a plan of the reader's configuration be empty a minute later.
+	stable bool
 	// cases are those of a guide that nobody follows from the beginning to the end. A
 	// test of its own runs each of its blocks.
 	cases bool
@@ -32,8 +34,8 @@ var guides = map[string]guide{
 	"existing-project.md":    {stack: stack.Options{LegacyJobs: true}},
 	"falhas.md":              {installed: true},
 	"interrupted-applies.md": {installed: true},
-	"last-night.md":          {installed: true, backedUp: true, settings: mayOnlyRead},
-	"backup-da-noite.md":     {installed: true, backedUp: true, settings: mayOnlyRead},
+	"last-night.md":          {installed: true, backedUp: true, settings: mayOnlyRead, stable: true},
+	"backup-da-noite.md":     {installed: true, backedUp: true, settings: mayOnlyRead, stable: true},
 	"least-privilege.md": {settings: func(_ *testing.T, s *stack.Stack) []string {
 		return []string{"PLAN_TOKEN=" + s.ReadOnlyAccessToken, "APPLY_TOKEN=" + s.AccessToken, "SUPABASE_ACCESS_TOKEN="}
 	}},
@@ -42,6 +44,11 @@ var guides = map[string]guide{
 	// TestRestoreGuide, TestRestoreGuideInPortuguese
 	"restore.md":         {cases: true},
 	"recuperar-dados.md": {cases: true},
+	// TestOffsiteFormat
+	"off-site-format.md": {cases: true},
+	// TestOffsiteGuide, TestOffsiteGuideInPortuguese
+	"off-site.md":      {cases: true},
+	"copia-externa.md": {cases: true},
 }
 
 // throughPooler has the reader's connection string go through a real pooler in
@@ -83,6 +90,9 @@ func mayOnlyRead(_ *testing.T, s *stack.Stack) []string {
 //   - a block of "text" after one that was run shows some lines of what it
 //     printed; … stands for what differs from run to run;
 //   - every other block is not tried.
+//
+// Of a guide about looking at a backup, it proves too that the reader's configuration
+// plans empty when a minute has passed and nothing else.
 func TestGuides(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(root, "docs", "guides", "*.md"))
@@ -121,6 +131,10 @@ func TestGuides(t *testing.T) {
 				u.env = append(u.env, g.settings(t, s)...)
 			}
 			follow(u, s, blocks)
+			if g.stable {
+				exec(t, s, "select pg_sleep(61)")
+				u.run(0, "terraform plan -detailed-exitcode")
+			}
 		})
 	}
 	for name := range missing {

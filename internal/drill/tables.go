@@ -37,8 +37,9 @@ type Table struct {
 	Live [2]string `json:"live"`
 	Copy [2]string `json:"copy"`
 	// Columns maps the columns of the live table to those of the copy that the
-	// function fills with them. Nil means by name, and id from original_id.
-	Columns map[string]string `json:"columns,omitempty"`
+	// function fills with them. Nil means by name, and id from original_id; an empty
+	// map means none.
+	Columns map[string]string `json:"columns,omitzero"`
 	// Filtered says that the function leaves rows out on purpose, or may do so.
 	Filtered bool `json:"filtered,omitempty"`
 }

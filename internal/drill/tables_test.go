@@ -9,7 +9,8 @@ import (
 )
 
 // TestTables proves which tables and columns are read from the text of a function:
-// those that it fills from one table, beside a backup_id.
+// those that it fills from one table, beside a backup_id; and that what is read of them
+// is the same after it was stored.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, want string }{
@@ -29,6 +30,10 @@ func TestTables(t *testing.T) {
 			"all columns at once", `insert into copies (backup_id, id, title) select x, a.* from articles a`,
 			`[{"live":["public","articles"],"copy":["public","copies"]}]`,
 		},
+		{
+			"none of its columns", `insert into copies (backup_id, note) select x, coalesce(a.note, '') from articles a`,
+			`[{"live":["public","articles"],"copy":["public","copies"],"columns":{}}]`,
+		},
 		{"not kept per backup", `insert into copies (id) select a.id from articles a`, `null`},
 		{"two sources", `insert into copies (backup_id, id) select x, a.id from articles a join copies c on true`, `null`},
 		{"a subquery", `insert into copies (backup_id, id) select x, s.id from (select 1 as id) s`, `null`},
@@ -38,8 +43,14 @@ func TestTables(t *testing.T) {
 			`[{"live":["public","articles"],"copy":["public","copies"],"columns":{"id":"id"}}]`,
 		},
 	} {
-		if got := read(t, c.text, "articles", "copies"); got != c.want {
+		got := read(t, c.text, "articles", "copies")
+		if got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
+		var stored []Table
+		err := json.Unmarshal([]byte(got), &stored)
+		if again, _ := json.Marshal(stored); err != nil || string(again) != got {
+			t.Errorf("%s: %s is stored as %s: %v", c.name, got, again, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 )
 
 // Document is the answer to a Request. It has a field for each part, which is zero
@@ -57,6 +58,8 @@ type Document struct {
 	Triggers       []Trigger   `json:"triggers"`
 	// ForeignTriggers are the triggers with which other roles have code run.
 	ForeignTriggers []ForeignTrigger `json:"foreign_triggers"`
+	// OffsiteTables are the tables that off-site copies name, by their names.
+	OffsiteTables map[string]OffsiteTable `json:"offsite_tables"`
 	// Filled are the tables with rows, as schema.name.
 	Filled []string `json:"filled"`
 	// Nulls are the columns that hold a null, by schema.table. A table that was
@@ -83,12 +86,21 @@ type OfBackup struct {
 	UnderWay   []history.Run `json:"under_way"`
 	Incident   *Incident     `json:"incident"`
 	// History may have more attempts than were asked for.
-	History       []history.Run  `json:"history"`
+	History []history.Run `json:"history"`
+	// Nights are the attempts that decide the due times of the last 31 days, the newest
+	// due time first and at most NightsLimit: of each the one that succeeded, or else one
+	// that is under way, which alone has an ID, or else the last one that failed.
+	Nights        []history.Run  `json:"nights"`
 	StoredBackups *StoredBackups `json:"stored_backups"`
 	Retention     *Retention     `json:"retention"`
 	FutureRuns    *FutureRuns    `json:"future_runs"`
 	Drills        *Drills        `json:"drills"`
+	// Offsite are the copies at the destinations of the settings, by key.
+	Offsite map[string]offsite.Copies `json:"offsite"`
 }
+
+// NightsLimit is of how many due times the newest attempts are read.
+const NightsLimit = 2000
 
 // QueueLimit is how many requests of pg_net's queue are read.
 const QueueLimit = 1000
@@ -439,6 +451,15 @@ type LogRow struct {
 	Success bool      `json:"success"`
 	Records *int64    `json:"records"`
 	Details string    `json:"details"`
+}
+
+// OffsiteTable is a relation that off-site copies name.
+type OffsiteTable struct {
+	// Kind is that of pg_class, Bytes its size without indexes.
+	Kind  string `json:"kind"`
+	Bytes int64  `json:"bytes"`
+	// Readable says whether role postgres may read it.
+	Readable bool `json:"readable"`
 }
 
 // StoredBackups are the backups that the application's tables hold.

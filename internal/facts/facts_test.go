@@ -3,6 +3,7 @@ package facts
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -66,6 +67,16 @@ func TestParts(t *testing.T) {
 	}
 	if _, err := load().build(Request{Parts: []Part{"nonsense"}}); err == nil {
 		t.Error("an unknown part is not refused")
+	}
+}
+
+// TestNightsLimit proves that the query of the nights reads as many due times as
+// NightsLimit says, by which a status knows whether it has read them all.
+func TestNightsLimit(t *testing.T) {
+	t.Parallel()
+	limits := regexp.MustCompile(`\blimit (\w+)`).FindAllStringSubmatch(load().parts["nights"].sql, -1)
+	if len(limits) != 1 || limits[0][1] != strconv.Itoa(NightsLimit) {
+		t.Errorf("the query has the limits %v, NightsLimit is %d", limits, NightsLimit)
 	}
 }
 

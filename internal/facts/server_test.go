@@ -106,7 +106,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", part, d, err)
 		}
 	}
-	const installed = "backups, caught_up_at, drills, failures, future_runs, history, incident, installation, last_success, latest, retention, schedules, settings, under_way, watchdog"
+	const installed = "backups, caught_up_at, drills, failures, future_runs, history, incident, installation, last_success, latest, nights, offsite, retention, schedules, settings, under_way, watchdog"
 	d, err := p.ask(owner, all)
 	if err != nil || leftOut(d) != installed {
 		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)
@@ -148,7 +148,7 @@ func TestServer(t *testing.T) {
 	if _, err = p.ask(owner, locked); postgres.SQLState(err) != "55P03" || !strings.Contains(err.Error(), "public.backup_logs is locked by process ") || !strings.Contains(err.Error(), "of role supabase_admin") {
 		t.Errorf("strictly, of a locked table is said %v", err)
 	}
-	if want := "caught_up_at, failures, future_runs, history, last_log, last_success, latest, retention, under_way, watchdog"; leftOut(d) != want {
+	if want := "caught_up_at, failures, future_runs, history, last_log, last_success, latest, nights, offsite, retention, under_way, watchdog"; leftOut(d) != want {
 		t.Errorf("left out are %q, not %s", d.LeftOut, want)
 	}
 	if err := tx.Commit(t.Context()); err != nil {

@@ -389,8 +389,8 @@ func (onlyDatabase) Functions(context.Context) ([]supabase.Function, error) { re
 
 func (onlyDatabase) Secrets(context.Context) ([]supabase.Secret, error) { return nil, nil }
 
-func (onlyDatabase) PublicKeys(context.Context) (first []string, legacy string, err error) {
-	return nil, "", nil
+func (onlyDatabase) PublicKeys(context.Context) (supabase.PublicKeys, error) {
+	return supabase.PublicKeys{}, nil
 }
 
 func (o onlyDatabase) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {

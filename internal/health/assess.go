@@ -35,17 +35,15 @@ type assessment struct {
 	underWay bool
 }
 
-// publicKeys are the digests of the project's public keys, as Project returns them.
-type publicKeys struct {
-	first  []string
-	legacy string
-}
-
 // assess judges what was read of a backup. It reads nothing itself.
-func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, keys publicKeys) Status {
+func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, keys supabase.PublicKeys) Status {
 	now := document.Server.Now
 	if !q.At.IsZero() {
 		now = q.At
+	}
+	require := q.Require
+	if require == nil {
+		require = DefaultRequire()
 	}
 	own := document.Each[q.ID.Name]
 	countOutcomes(&own)
@@ -54,12 +52,13 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 		subject: checks.Subject{
 			Document: document, OfBackup: own, ID: q.ID, Spec: backup.Spec{ID: q.ID}, State: backup.State{ID: q.ID},
 			Edge: functions, Secrets: map[string]string{}, Now: now, Clock: q.Clock, FunctionURL: q.FunctionURL,
+			DrillOptional: !slices.Contains(require, RequireDrill), CopiesRequired: slices.Contains(require, RequireOffsite),
 		},
 	}
 	for _, secret := range secrets {
 		a.subject.Secrets[secret.Name] = secret.Digest
 	}
-	a.subject.State.AlertKey.Project, a.subject.State.AlertKey.Legacy = keys.first, keys.legacy
+	a.subject.State.AlertKey.Project, a.subject.State.AlertKey.Legacy = keys.First, keys.Legacy
 	err := a.fill()
 	jobs := a.subject.OtherMakers()
 	switch {
@@ -155,13 +154,36 @@ func (a *assessment) provider(entries int, broken error) {
 		a.report("settings_missing", checks.Failing, "Jobs of backup %q exist, but auto_backup.settings has no row of it, so each of their ticks fails.", a.ID.Name)
 	}
 	a.Problems = append(a.Problems, checks.Ask(s)...)
+	var plans []plan
 	if !s.Broken {
+		a.Location, _, _ = s.ZoneChanges.Location(s.Spec.Settings.Timezone, s.Now)
+		a.copied()
 		a.Coverage = a.coverage()
 		a.staleDrill()
-		plans := a.plans()
+		plans = a.plans()
 		a.nextRuns(plans)
 		a.runs(plans)
 		a.dueTimes(plans)
+	}
+	a.Nights = a.nights(plans)
+}
+
+// copied says how the copies at each destination are doing.
+func (a *assessment) copied() {
+	s := &a.subject
+	if s.Spec.Settings.Offsite == nil || s.Settings == nil {
+		return
+	}
+	for key, plan := range s.Spec.Settings.Offsite.Destinations {
+		copies, known := s.Offsite[key]
+		if !known {
+			continue
+		}
+		if a.Offsite == nil {
+			a.Offsite = map[string]Destination{}
+		}
+		state, problem := copies.State(plan.Every, s.Settings.UpdatedAt, s.Now)
+		a.Offsite[key] = Destination{copies, state, problem}
 	}
 }
 

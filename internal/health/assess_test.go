@@ -2,7 +2,9 @@ package health
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 )
 
 // absent takes away all that the provider has installed.
@@ -157,6 +160,44 @@ func TestChecks(t *testing.T) {
 	})
 }
 
+// TestRequire proves that a failed drill makes a backup unhealthy and a failed copy does
+// not, unless the query says what is required; and that the destinations are returned.
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	failed := func(p *project) {
+		p.settings.Drill = &backup.DrillSettings{}
+		p.own.Drills = &facts.Drills{Result: &facts.Drill{State: facts.DrillFailed, Code: "drill_check"}}
+		p.settings.Offsite = &offsite.Settings{Destinations: map[string]offsite.Destination{"r2": {}}}
+		p.own.Offsite = map[string]offsite.Copies{"r2": {Failed: &offsite.Export{Code: "offsite_denied"}}}
+	}
+	for name, c := range map[string]struct {
+		require []Requirement
+		means   map[string]checks.Condition
+	}{
+		"by default": {nil, map[string]checks.Condition{"drill_failed": checks.Failing, "offsite_denied": checks.Healthy}},
+		"all": {
+			[]Requirement{RequireBackup, RequireDrill, RequireOffsite},
+			map[string]checks.Condition{"drill_failed": checks.Failing, "offsite_denied": checks.Failing},
+		},
+		"copies":     {[]Requirement{RequireBackup, RequireOffsite}, map[string]checks.Condition{"drill_failed": checks.Healthy, "offsite_denied": checks.Failing}},
+		"the backup": {[]Requirement{RequireBackup}, map[string]checks.Condition{"drill_failed": checks.Healthy, "offsite_denied": checks.Healthy}},
+	} {
+		p := healthy(t)
+		failed(p)
+		p.query.Require = c.require
+		got := p.assess(t)
+		means := map[string]checks.Condition{}
+		for _, f := range got.Problems {
+			if strings.HasPrefix(f.Code, "drill_") || strings.HasPrefix(f.Code, "offsite_") {
+				means[f.Code] = f.Condition
+			}
+		}
+		if !maps.Equal(means, c.means) || got.Healthy() != (len(c.require) == 1) || got.Offsite["r2"].State != offsite.StateFailing {
+			t.Errorf("%s: it is %s with %v, and %+v", name, got.Condition, means, got.Offsite)
+		}
+	}
+}
+
 // TestConclusion proves how problems are put together: the worst first, causes
 // before their effects, none twice, and the condition and the sentence of the
 // worst.
@@ -190,16 +231,16 @@ func TestConclusion(t *testing.T) {
 			p.own.Settings.Unfinished = true
 		}, want: func(s *Status) {
 			s.is(checks.Failing, found("unfinished", checks.Failing), found("clock_skew", checks.Healthy))
-			s.Summary = lead + `is failing: the installation of backup "auto-backup" was begun and not finished (and 1 more problem).`
+			s.Summary = lead + `is failing: the installation of backup "auto-backup" was begun and not finished (and 1 more problem)` + tomorrow
 		}},
 		{name: "no number of records", change: func(p *project) { p.own.LastSuccess.Records = nil }, want: func(s *Status) {
-			s.Summary = lead + "is healthy: the last one succeeded 5 h 59 min ago, at 2026-11-23T06:00:10Z."
+			s.Summary = lead + "is healthy: the last one succeeded at 2026-11-23 03:00 (UTC-03:00)" + tomorrow
 		}},
 		{name: "asked for another time", change: func(p *project) {
 			p.query.At, p.query.Clock = at("12:10"), time.Time{}
 		}, want: func(s *Status) {
 			s.CheckedAt = at("12:10")
-			s.Summary = lead + "is healthy: the last one succeeded 6 h 9 min ago, at 2026-11-23T06:00:10Z with 321 records."
+			s.Summary = lead + "is healthy: the last one succeeded at 2026-11-23 03:00 (UTC-03:00) with 321 records" + tomorrow
 		}},
 		{name: "one entry", change: func(p *project) { p.query.History = 1 }, want: func(s *Status) { s.History = s.History[:1] }},
 		{name: "no entry", change: func(p *project) { p.query.History = 0 }, want: func(s *Status) { s.History = nil }},

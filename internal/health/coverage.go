@@ -161,7 +161,7 @@ func (a *assessment) staleDrill() {
 			changed = append(changed, name+" not at all")
 		case table.Copy != was.Copy:
 			changed = append(changed, name+" into another table")
-		case !maps.Equal(table.Columns, was.Columns):
+		case (table.Columns == nil) != (was.Columns == nil), !maps.Equal(table.Columns, was.Columns):
 			changed = append(changed, "other columns of "+name)
 		case table.Filtered != was.Filtered:
 			changed = append(changed, "other rows of "+name)

@@ -103,11 +103,16 @@ func TestStaleDrill(t *testing.T) {
 		source string
 		says   string
 	}{
-		"the same":       {func(*backup.DrillSettings) {}, body, ""},
-		"another column": {func(*backup.DrillSettings) {}, strings.ReplaceAll(strings.ReplaceAll(body, "k.title", "k.title, k.likes"), "title)", "title, likes)"), "copies other columns of public.kept. Restore"},
-		"other rows":     {func(*backup.DrillSettings) {}, strings.ReplaceAll(body, "kept k;", "kept k where k.id > 1;"), "copies other rows of public.kept. Restore"},
-		"another copy":   {func(*backup.DrillSettings) {}, strings.ReplaceAll(body, "kept_backup", "other_backup"), "copies public.kept into another table. Restore"},
-		"not any more":   {func(*backup.DrillSettings) {}, "begin perform 1; end", "copies public.kept not at all. Restore"},
+		"the same":            {func(*backup.DrillSettings) {}, body, ""},
+		"another column":      {func(*backup.DrillSettings) {}, strings.ReplaceAll(strings.ReplaceAll(body, "k.title", "k.title, k.likes"), "title)", "title, likes)"), "copies other columns of public.kept. Restore"},
+		"none of the columns": {func(d *backup.DrillSettings) { d.Tables[0].Columns = map[string]string{} }, strings.ReplaceAll(body, "k.id, k.title", "f(k.id), f(k.title)"), ""},
+		"columns by name, and now none": {
+			func(d *backup.DrillSettings) { d.Tables[0].Columns = nil }, strings.ReplaceAll(body, "k.id, k.title", "f(k.id), f(k.title)"),
+			"copies other columns of public.kept. Restore",
+		},
+		"other rows":   {func(*backup.DrillSettings) {}, strings.ReplaceAll(body, "kept k;", "kept k where k.id > 1;"), "copies other rows of public.kept. Restore"},
+		"another copy": {func(*backup.DrillSettings) {}, strings.ReplaceAll(body, "kept_backup", "other_backup"), "copies public.kept into another table. Restore"},
+		"not any more": {func(*backup.DrillSettings) {}, "begin perform 1; end", "copies public.kept not at all. Restore"},
 		"another table": {
 			func(*backup.DrillSettings) {}, body + " begin insert into other_backup (backup_id, original_id) select b, o.id from other o; end",
 			"copies public.other too. Restore",

@@ -83,8 +83,9 @@ func (a *assessment) missed(p plan, at time.Time) (time.Time, bool) {
 }
 
 // nextRetry is when the watchdog will repeat a failed attempt, zero when it will
-// not: because there is none, or because another run comes first.
-func (a *assessment) nextRetry(plans []plan) time.Time {
+// not: because there is none, or because another run comes first. should is when it
+// should have at the latest, which stays the same where it does not look any more.
+func (a *assessment) nextRetry(plans []plan) (at, should time.Time) {
 	var due time.Time
 	for _, p := range plans {
 		run := a.subject.Latest[p.key]
@@ -100,21 +101,29 @@ func (a *assessment) nextRetry(plans []plan) time.Time {
 		}
 	}
 	if due.IsZero() || len(a.subject.UnderWay) > 0 {
-		return time.Time{}
+		return time.Time{}, time.Time{}
+	}
+	if due.Before(a.WatchedAt) {
+		should = a.WatchedAt // it has looked then, and not repeated it
+	} else {
+		should = due
 	}
 	if due.Before(a.subject.Now) {
 		due = a.subject.Now
 	}
 	tick := nextLook(due)
+	if should = nextLook(should.Add(time.Second)); should.After(tick) {
+		should = tick
+	}
 	if len(a.NextRuns) > 0 && !a.NextRuns[0].DueAt.After(tick) {
-		return time.Time{}
+		return time.Time{}, time.Time{}
 	}
 	for _, p := range plans {
 		if _, missed := a.missed(p, tick); missed {
-			return time.Time{}
+			return time.Time{}, time.Time{}
 		}
 	}
-	return tick
+	return tick, should
 }
 
 var watchdogTicks = func() schedule.Expr {

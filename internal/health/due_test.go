@@ -2,6 +2,7 @@ package health
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func TestDue(t *testing.T) {
 	then := func(when string, want func(*Status)) func(*Status) {
 		return func(s *Status) {
 			s.CheckedAt, s.WatchedAt = at(when), at(when)
-			s.Summary = lead + "is healthy: the last one succeeded 1 d 0 h ago, at 2026-11-22T06:00:10Z with 321 records."
+			s.Summary = lead + "is healthy: the last one succeeded at 2026-11-22 03:00 (UTC-03:00) with 321 records" + tomorrow
 			if want != nil {
 				s.Summary = "" // that of the first problem
 				want(s)
@@ -97,7 +98,7 @@ func TestDue(t *testing.T) {
 			p.happened(byJob("r", "06:01", history.Succeeded))
 		}), want: func(s *Status) {
 			then("06:20", nil)(s)
-			s.Summary = lead + "is healthy: the last one succeeded 18 min ago, at 2026-11-23T06:01:10Z with 321 records."
+			s.Summary = lead + "is healthy: the last one succeeded at 2026-11-23 03:01 (UTC-03:00) with 321 records" + tomorrow
 		}},
 		{name: "a run was due a moment before", change: asked("06:20", func(p *project) {
 			p.happened(byJob("r", "05:59", history.Succeeded))
@@ -109,7 +110,7 @@ func TestDue(t *testing.T) {
 			p.happened(run("m", "manual", history.TriggerManual, "06:05", history.Running), yesterday)
 		}), want: func(s *Status) {
 			then("06:20", nil)(s)
-			s.Condition, s.Summary = checks.Running, lead+"is running: an attempt is under way; the last one succeeded 1 d 0 h ago, at 2026-11-22T06:00:10Z with 321 records."
+			s.Condition, s.Summary = checks.Running, lead+"is running: an attempt is under way; the last one succeeded at 2026-11-22 03:00 (UTC-03:00) with 321 records"+tomorrow
 		}},
 		{name: "the runs are hidden", change: asked("06:20", func(p *project) {
 			p.database.Relations["auto_backup.runs"] = facts.Forbidden
@@ -152,7 +153,7 @@ func TestDue(t *testing.T) {
 			s.is(checks.Failing, problemOf("schedule_unreadable", checks.Failing, unreadable(backup.Schedule{Cron: "0 3 * * *", Zone: "America/Sao_Paolo"})))
 		})},
 		{name: "no schedule", change: func(p *project) { clear(p.settings.Schedules) }, want: func(s *Status) {
-			s.NextRuns = nil
+			s.NextRuns, s.Summary = nil, strings.TrimSuffix(s.Summary, tomorrow)+"."
 			s.Problems = []checks.Finding{problemOf("no_schedule", checks.Healthy, "No schedule of the backup is enabled, so no backup is due.")}
 		}},
 	}
@@ -244,16 +245,16 @@ func TestOverdue(t *testing.T) {
 	runCases(t, []aCase{
 		{name: "never", change: allowed(0)},
 		{name: "just not", change: allowed(6*hour - 10)},
-		{name: "just", change: allowed(6*hour - 11), want: overdue("No backup has succeeded for 5 h 59 min, and at most 5 h 59 min is allowed: the last one ended at 2026-11-23T06:00:10Z.")},
+		{name: "just", change: allowed(6*hour - 11), want: overdue("No backup has succeeded since 2026-11-23T06:00:10Z, and at most 5 h 59 min is allowed: the last one ended at 2026-11-23T06:00:10Z.")},
 		{name: "a schedule that was made since", change: allowed(hour, noted("daily", "11:00")), want: nil},
 		{name: "a schedule that was made longer ago", change: allowed(hour, noted("daily", "10:59:59")),
-			want: overdue("No backup has succeeded for 1 h 0 min, and at most 1 h 0 min is allowed: the last one ended at 2026-11-23T06:00:10Z.")},
+			want: overdue("No backup has succeeded since 2026-11-23T10:59:59Z, and at most 1 h 0 min is allowed: the last one ended at 2026-11-23T06:00:10Z.")},
 		{name: "of two schedules the older one counts", change: allowed(hour, second, noted("daily", "10:00"), noted("noon", "11:30")), want: func(s *Status) {
 			s.NextRuns = append(s.NextRuns, NextRun{"noon", s.NextRuns[0].DueAt})
-			overdue("No backup has succeeded for 2 h 0 min, and at most 1 h 0 min is allowed: the last one ended at 2026-11-23T06:00:10Z.")(s)
+			overdue("No backup has succeeded since 2026-11-23T10:00:00Z, and at most 1 h 0 min is allowed: the last one ended at 2026-11-23T06:00:10Z.")(s)
 		}},
 		{name: "none yet", change: allowed(hour, none, created("10:00"), noted("daily", "09:00")),
-			want: overdue("No backup has succeeded for 2 h 0 min, and at most 1 h 0 min is allowed: there has been none yet.")},
+			want: overdue("No backup has succeeded since 2026-11-23T10:00:00Z, and at most 1 h 0 min is allowed: there has been none yet.")},
 		{name: "none yet, not overdue", change: allowed(2*hour, none, created("10:00"), noted("daily", "09:00")), want: first},
 		{name: "none yet, due never", change: allowed(hour, none, func(p *project) { clear(p.settings.Schedules) }), want: func(s *Status) {
 			s.NextRuns = nil
@@ -264,7 +265,7 @@ func TestOverdue(t *testing.T) {
 		{name: "none yet, and something is worth a remark", change: allowed(0, none, created("10:00"), noted("daily", "10:00"), func(p *project) { p.functions = p.functions[:1] }), want: func(s *Status) {
 			first(s)
 			s.Problems = append(s.Problems, found("alert_function_missing", checks.Healthy))
-			s.Summary = lead + "has not run yet: no backup has been made yet; the first is due at 2026-11-24T03:00:00-03:00 (and 1 more problem)."
+			s.Summary = lead + "has not run yet: no backup has been made yet; the first is due at 2026-11-24 03:00 (UTC-03:00) (and 1 more problem)."
 		}},
 		{name: "none that can be seen", change: allowed(hour, none, created("10:00"), noted("daily", "09:00"), func(p *project) { p.database.Relations["auto_backup.runs"] = facts.Filtered }),
 			want: func(s *Status) { s.is(checks.Failing, found("not_readable", checks.Failing)) }},

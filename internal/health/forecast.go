@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -74,10 +73,10 @@ func (a *assessment) forecast(disk int64) *Forecast {
 	}
 	size := g.Bytes / g.Count
 	growth := int64(perWeek * float64(size))
-	said := []string{fmt.Sprintf("Every backup takes as much as the present ones, %s on average with its indexes, and %s are made per week.", bytes(size), number(perWeek))}
+	said := []string{fmt.Sprintf("Every backup takes as much as the present ones, %s on average with its indexes, and %s are made per week.", text.Bytes(size), text.Number(perWeek))}
 	if s.Spec.Settings.Retention != nil {
 		growth = int64(float64(kept) / 4 * float64(size))
-		said = append(said, fmt.Sprintf("The retention keeps %s more after four weeks than now.", number(float64(kept))))
+		said = append(said, fmt.Sprintf("The retention keeps %s more after four weeks than now.", text.Number(float64(kept))))
 	}
 	f.GrowthPerWeek = &growth
 	switch free := disk - g.DatabaseBytes; {
@@ -93,13 +92,27 @@ func (a *assessment) forecast(disk int64) *Forecast {
 			days = int64(float64(free) / float64(growth) * 7)
 		}
 		f.DaysUntilFull = &days
-		said = append(said, fmt.Sprintf("Nothing else grows, and of the disk of %s only the database takes space, %s; what the write-ahead log takes is not known.", bytes(disk), bytes(g.DatabaseBytes)))
+		said = append(said, fmt.Sprintf("Nothing else grows, and of the disk of %s only the database takes space, %s; what the write-ahead log takes is not known.", text.Bytes(disk), text.Bytes(g.DatabaseBytes)))
 		if days < fullSoon {
-			a.report("disk_nearly_full", checks.Healthy, "The disk of %s will be full in %d days: the database takes %s, and its stored backups grow by %s per week.", bytes(disk), days, bytes(g.DatabaseBytes), bytes(growth))
+			a.report("disk_nearly_full", checks.Healthy, "The disk of %s %s: the stored backups grow by %s per week.", text.Bytes(disk), fullIn(days), text.Bytes(growth))
 		}
 	}
 	f.Assumptions = strings.Join(said, " ")
 	return f
+}
+
+// fullIn says when a disk will be full. The size of a database changes with everything
+// that it does, so that the days would change as well.
+func fullIn(days int64) string {
+	switch {
+	case days == 0:
+		return "is full, or will be within a day"
+	case days < 7:
+		return "will be full within a week"
+	case days < 14:
+		return "will be full within two weeks"
+	}
+	return fmt.Sprintf("will be full within %d days", fullSoon)
 }
 
 // backupsPerWeek is how many backups were made per week in the last four; 0 if that is
@@ -133,21 +146,4 @@ func lastTick(tick facts.RetentionTick) string {
 		tables = append(tables, fmt.Sprintf("%s (%d rows)", text.Line(table), tick.Removed[table]))
 	}
 	return at + "backup " + tick.BackupID + " of " + text.Time(tick.MadeAt) + " from " + strings.Join(tables, ", ") + "."
-}
-
-// bytes writes a size as people read it.
-func bytes(n int64) string {
-	size, unit := float64(n), "B"
-	for _, next := range []string{"kB", "MB", "GB", "TB"} {
-		if size < 1000 {
-			break
-		}
-		size, unit = size/1000, next
-	}
-	return number(size) + " " + unit
-}
-
-// number writes a number with at most one decimal.
-func number(n float64) string {
-	return strings.TrimSuffix(strconv.FormatFloat(n, 'f', 1, 64), ".0")
 }

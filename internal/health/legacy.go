@@ -34,12 +34,12 @@ func (a *assessment) legacy(jobs []backup.Job) {
 	a.History = []history.Run{*a.LastRun}
 	if !log.Newest.Success {
 		a.Failures = 1
-		a.report("backup_failed", checks.Failing, "The latest backup, of %s, failed: %s.", text.Time(log.Newest.At), clause(log.Newest.Details))
+		a.report("backup_failed", checks.Failing, "The latest backup, of %s, failed: “%s”.", text.Time(log.Newest.At), clause(log.Newest.Details))
 	}
 	if s := log.Success; s != nil {
 		a.LastSuccess = runOf(*s)
 		if age := a.subject.Now.Sub(s.At); times.active && age > times.allowed {
-			a.report("overdue", checks.Late, "No backup has succeeded for %s; the jobs' schedules allow %s.", text.Duration(age), text.Duration(times.allowed))
+			a.report("overdue", checks.Late, "No backup has succeeded since %s; the jobs' schedules allow %s.", text.Time(s.At), text.Duration(times.allowed))
 		}
 	}
 }

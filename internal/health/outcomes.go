@@ -28,6 +28,11 @@ func countOutcomes(of *facts.OfBackup) {
 			of.Latest[key] = run
 		}
 	}
+	for i, night := range of.Nights {
+		if run, ok := logged[night.ID]; ok {
+			of.Nights[i] = run
+		}
+	}
 	recorded := endOf(of.LastSuccess)
 	for _, run := range logged {
 		if run.State == history.Succeeded && run.FinishedAt.After(endOf(of.LastSuccess)) {

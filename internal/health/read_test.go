@@ -38,8 +38,8 @@ func (a *answers) Functions(context.Context) ([]supabase.Function, error) {
 }
 func (a *answers) Secrets(context.Context) ([]supabase.Secret, error) { return a.secrets, a.err }
 
-func (a *answers) PublicKeys(context.Context) (first []string, legacy string, err error) {
-	return a.keys, "", a.keysErr
+func (a *answers) PublicKeys(context.Context) (supabase.PublicKeys, error) {
+	return supabase.PublicKeys{First: a.keys}, a.keysErr
 }
 
 func (a *answers) Query(_ context.Context, access postgres.Access, _ string, args ...any) (json.RawMessage, error) {

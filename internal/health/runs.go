@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
+	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -26,7 +27,7 @@ func (a *assessment) runs(plans []plan) {
 		} else if run.State == history.Running {
 			where = "the function has accepted it and not finished"
 		}
-		a.report("run_stuck", checks.Failing, "The run due at %s has been under way for %s, and %s.", text.Time(run.DueAt), text.Duration(age), where)
+		a.report("run_stuck", checks.Failing, "The run due at %s has been under way since %s, and %s.", text.Time(run.DueAt), text.Time(run.RequestedAt), where)
 	}
 	last := a.LastRun
 	if a.Failures > 0 {
@@ -46,7 +47,7 @@ func (a *assessment) runs(plans []plan) {
 // failed reports the newest attempt that failed since the last success, and what
 // comes next.
 func (a *assessment) failed(plans []plan) {
-	a.RetryAt = a.nextRetry(plans)
+	a.RetryAt, a.RetryDue = a.nextRetry(plans)
 	at := slices.IndexFunc(a.subject.History, func(r history.Run) bool {
 		return r.State == history.Failed && (a.LastSuccess == nil || r.FinishedAt.After(a.LastSuccess.FinishedAt))
 	})
@@ -57,19 +58,31 @@ func (a *assessment) failed(plans []plan) {
 	}
 	run := a.subject.History[at]
 	next := "It is not tried again before the next due time."
-	if !a.RetryAt.IsZero() {
-		next = "The watchdog tries again at " + text.Time(a.RetryAt) + "."
-	} else if len(a.subject.UnderWay) > 0 {
+	switch {
+	case a.RetryMissed():
+		next = "The watchdog was to try again at " + text.Time(a.RetryDue) + "."
+	case !a.RetryDue.IsZero():
+		next = "The watchdog tries again at " + text.Time(a.RetryDue) + "."
+	case len(a.subject.UnderWay) > 0:
 		next = "Another attempt is under way."
 	}
-	lead := fmt.Sprintf("The backup due at %s failed at attempt %d: %s",
-		text.Time(run.DueAt), run.Attempt, text.Uncapitalize(text.Sentence(text.Line(cmp.Or(run.WhatHappened, run.Code)))))
+	lead := fmt.Sprintf("The backup due at %s failed at attempt %d: %s", text.Time(run.DueAt), run.Attempt, why(run))
 	if run.Unlogged() {
 		lead += " Its log rows could not be written."
 	}
 	p := problem(cmp.Or(run.Code, "failed"), run.SQLState, checks.Failing, lead+" "+next)
 	p.Lead = lead
 	a.Problems = append(a.Problems, p)
+}
+
+// why says why a run failed. What the function said is in Portuguese, or the user's own
+// language, so it is quoted after what its code means.
+func why(run history.Run) string {
+	code, known := codes.Find(run.Code)
+	if said := clause(run.Error); said != "" && (!known || code.ArisesAt(codes.Function)) {
+		return codes.Lookup(run.Code, run.SQLState).Clause() + " (“" + said + "”)."
+	}
+	return text.Uncapitalize(text.Sentence(text.Line(cmp.Or(run.WhatHappened, run.Code))))
 }
 
 func attempts(n int64) string {
@@ -101,7 +114,7 @@ func (a *assessment) dueTimes(plans []plan) {
 		if a.LastSuccess != nil {
 			last = "the last one ended at " + text.Time(a.LastSuccess.FinishedAt)
 		}
-		a.report("overdue", checks.Late, "No backup has succeeded for %s, and at most %s is allowed: %s.", text.Duration(a.subject.Now.Sub(since)), text.Duration(allowed), last)
+		a.report("overdue", checks.Late, "No backup has succeeded since %s, and at most %s is allowed: %s.", text.Time(since), text.Duration(allowed), last)
 	}
 	if known && a.LastSuccess == nil && !a.underWay && !a.wrong() {
 		when := "none is due"

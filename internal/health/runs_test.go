@@ -29,10 +29,10 @@ var yesterday = byJob("y", "22 06:00", history.Succeeded)
 // as stuck, and what is then said of where.
 func TestUnderWay(t *testing.T) {
 	t.Parallel()
-	const success = "; the last one succeeded 1 d 5 h ago, at 2026-11-22T06:00:10Z with 321 records."
+	const success = "; the last one succeeded at 2026-11-22 03:00 (UTC-03:00) with 321 records" + tomorrow
 	stuck := func(where string) func(*Status) {
 		return func(s *Status) {
-			s.is(checks.Failing, problemOf("run_stuck", checks.Failing, "The run due at 2026-11-23T06:00:00Z has been under way for 40 min, and "+where+"."))
+			s.is(checks.Failing, problemOf("run_stuck", checks.Failing, "The run due at 2026-11-23T06:00:00Z has been under way since 2026-11-23T11:19:59Z, and "+where+"."))
 		}
 	}
 	long := func(state history.State, id *int64, queue ...int64) func(*project) {
@@ -56,7 +56,7 @@ func TestUnderWay(t *testing.T) {
 			p.own.Settings.CreatedAt, p.own.Settings.UpdatedAt, p.own.Schedules = at("05:00"), at("05:00"), nil
 			p.happened(started(byJob("r", "06:00", history.Running), "11:30", nil))
 		}, want: func(s *Status) {
-			s.Condition, s.Summary = checks.Running, lead+"is running: an attempt is under way."
+			s.Condition, s.Summary = checks.Running, lead+"is running: an attempt is under way"+tomorrow
 		}},
 		{name: "stuck in the queue", change: long(history.Requested, ptr(int64(42)), 41, 42), want: stuck("pg_net has not sent the request")},
 		{name: "stuck after the queue", change: long(history.Requested, ptr(int64(42)), 41), want: stuck("there is no response")},
@@ -81,7 +81,7 @@ func TestFailed(t *testing.T) {
 			p := problemOf(code, checks.Failing, message+next)
 			p.Remedy, p.Lead = codes.Lookup(code, sqlstate).Remedy, message
 			s.is(checks.Failing, p)
-			s.Summary = lead + "is failing: t" + message[1:]
+			s.summarize(message)
 		}
 	}
 	once := func(change func(r *history.Run)) func(*project) {
@@ -97,9 +97,26 @@ func TestFailed(t *testing.T) {
 	}
 	runCases(t, []aCase{
 		{name: "it is tried again", change: func(p *project) { p.happened(byJob("r", "06:00", history.Failed), yesterday) }, want: func(s *Status) {
+			s.RetryAt, s.RetryDue = at("12:00"), at("12:00")
 			failed("http_503", "", first, " The watchdog tries again at 2026-11-23T12:00:00Z.")(s)
-			s.RetryAt = at("12:00")
+			s.Summary = lead + "is failing: the backup due at 2026-11-23 03:00 (UTC-03:00) failed at attempt 1: the function does not start (HTTP 503); another attempt is due at 2026-11-23 09:00 (UTC-03:00)."
 		}},
+		{name: "the watchdog looks no more", change: func(p *project) {
+			p.own.Watchdog.At = at("06:05")
+			p.happened(byJob("r", "06:00", history.Failed), yesterday)
+		}, want: func(s *Status) {
+			s.WatchedAt, s.RetryAt, s.RetryDue = at("06:05"), at("12:00"), at("06:10")
+			failed("http_503", "", first, " The watchdog was to try again at 2026-11-23T06:10:00Z.")(s)
+			s.is(checks.SchedulerDown, found("watchdog_silent", checks.SchedulerDown), s.Problems[0])
+			s.Summary = ""
+		}},
+		{name: "in the function's own words", change: once(func(r *history.Run) {
+			r.Code, r.Error = "backup_failed", "backup_all_data informou falha: sem espaço."
+		}),
+			want: failed("backup_failed", "", "The backup due at 2026-11-23T06:00:00Z failed at attempt 1: the SQL function reported that the backup failed (“backup_all_data informou falha: sem espaço”).", never)},
+		{name: "in the words of the user's own function", change: once(func(r *history.Run) { r.Code, r.Error = "disk_full", "voll" }),
+			want: failed("disk_full", "", "The backup due at 2026-11-23T06:00:00Z failed at attempt 1: the function reported a failure (“voll”).", never)},
+		{name: "in the platform's words", change: once(func(r *history.Run) { r.Error = "HTTP 503" }), want: failed("http_503", "", first, never)},
 		{name: "it is not tried again", change: once(func(*history.Run) {}), want: failed("http_503", "", first, never)},
 		{name: "it is tried again now", change: func(p *project) {
 			retry := byJob("s", "06:00", history.Running)
@@ -157,7 +174,7 @@ func TestFailed(t *testing.T) {
 		}, want: func(s *Status) {
 			failed("http_503", "", first, never)(s)
 			s.is(checks.Failing, found("function_url", checks.Failing), s.Problems[0])
-			s.Summary = lead + "is failing: the function is called at https://x.supabase.co/functions/v1/auto-backup, not at https://y (and 1 more problem)."
+			s.Summary = lead + "is failing: the function is called at https://x.supabase.co/functions/v1/auto-backup, not at https://y (and 1 more problem)" + tomorrow
 		}},
 	})
 }
@@ -200,7 +217,7 @@ func TestRemarks(t *testing.T) {
 			f := problemOf("http_503", checks.Failing, lead+" It is not tried again before the next due time.")
 			f.Lead = lead
 			s.is(checks.Failing, f)
-			s.Summary = "Backup auto-backup of project " + ref + " is failing: t" + lead[1:]
+			s.summarize(lead)
 		}},
 		{name: "no log row", change: last(func(r *history.Run) { r.LogState = "unwritten" }), want: func(s *Status) {
 			s.Problems = []checks.Finding{problemOf("log_not_written", checks.Healthy, "The backup due at 2026-11-23T06:00:00Z succeeded, but its log rows could not be written.")}
@@ -266,7 +283,7 @@ func TestLegacy(t *testing.T) {
 			}
 			s.is(means, problems...)
 			if means == checks.Healthy {
-				s.Summary = lead + "is healthy: the last one succeeded 5 h 59 min ago, at 2026-11-23T06:00:30Z with 12 records."
+				s.Summary = lead + "is healthy: the last one succeeded at 2026-11-23 06:00 (UTC) with 12 records; the next one is due at 2026-11-24 06:00 (UTC)."
 			}
 		}
 	}
@@ -297,26 +314,26 @@ func TestLegacy(t *testing.T) {
 			want: runs(nil, is(nil, nil, checks.NeverRan, noSign, jobs("the job auto-backup-daily (@reboot)")))},
 		{name: "a failure", change: with(&facts.LastLog{Newest: row("09:00", false, "Erro: no\ttable."), Success: good}), want: func(s *Status) {
 			newest := row("09:00", false, "")
-			is(newest, good, checks.Failing, problemOf("backup_failed", checks.Failing, "The latest backup, of 2026-11-23T09:00:00Z, failed: Erro: no table."), legacy)(s)
+			is(newest, good, checks.Failing, problemOf("backup_failed", checks.Failing, "The latest backup, of 2026-11-23T09:00:00Z, failed: “Erro: no table”."), legacy)(s)
 			s.LastRun.WhatHappened, s.History[0].WhatHappened = "Erro: no table.", "Erro: no table."
 		}},
 		{name: "failures only", change: with(&facts.LastLog{Newest: row("09:00", false, "Erro: no table")}), want: is(row("09:00", false, ""), nil, checks.Failing,
-			problemOf("backup_failed", checks.Failing, "The latest backup, of 2026-11-23T09:00:00Z, failed: Erro: no table."), legacy)},
+			problemOf("backup_failed", checks.Failing, "The latest backup, of 2026-11-23T09:00:00Z, failed: “Erro: no table”."), legacy)},
 		{name: "an empty log after the ticks of two jobs", change: with(&facts.LastLog{}, legacyJob(1, "evening", "0 18 * * *", true), legacyJob(2, "auto-backup-daily", "0 6 * * *", true), legacyJob(3, "night", "0 1 * * *", true)),
 			want: runs([]NextRun{{"evening", at("18:00")}, {"night", at("24 01:00")}, {"auto-backup-daily", at("24 06:00")}}, is(nil, nil, checks.Failing, noBackup, noSign,
 				jobs("the jobs evening (0 18 * * *), auto-backup-daily (0 6 * * *), night (0 1 * * *)")))},
 		{name: "too old", change: with(&facts.LastLog{Newest: old, Success: old}),
-			want: is(old, old, checks.Late, problemOf("overdue", checks.Late, "No backup has succeeded for 1 d 2 h; the jobs' schedules allow 1 d 2 h."), legacy)},
+			want: is(old, old, checks.Late, problemOf("overdue", checks.Late, "No backup has succeeded since 2026-11-22T09:59:59Z; the jobs' schedules allow 1 d 2 h."), legacy)},
 		{name: "just not too old", change: with(&facts.LastLog{Newest: row("22 10:00", true, "Backup ID: x"), Success: row("22 10:00", true, "Backup ID: x")}), want: func(s *Status) {
 			r := row("22 10:00", true, "")
 			is(r, r, checks.Healthy, legacy)(s)
-			s.Summary = lead + "is healthy: the last one succeeded 1 d 2 h ago, at 2026-11-22T10:00:00Z with 12 records."
+			s.Summary = lead + "is healthy: the last one succeeded at 2026-11-22 10:00 (UTC) with 12 records; the next one is due at 2026-11-24 06:00 (UTC)."
 		}},
 		{name: "too old for two jobs", change: with(&facts.LastLog{Newest: old, Success: old}, legacyJob(1, "auto-backup-daily", "0 6 * * *", true), legacyJob(2, "evening", "0 18 * * *", true)),
 			want: runs([]NextRun{{"evening", at("18:00")}, {"auto-backup-daily", at("24 06:00")}}, is(old, old, checks.Late,
-				problemOf("overdue", checks.Late, "No backup has succeeded for 1 d 2 h; the jobs' schedules allow 14 h 0 min."), jobs("the jobs auto-backup-daily (0 6 * * *), evening (0 18 * * *)")))},
+				problemOf("overdue", checks.Late, "No backup has succeeded since 2026-11-22T09:59:59Z; the jobs' schedules allow 14 h 0 min."), jobs("the jobs auto-backup-daily (0 6 * * *), evening (0 18 * * *)")))},
 		{name: "too old for a schedule that cannot be read", change: with(&facts.LastLog{Newest: old, Success: old}, legacyJob(1, "auto-backup-daily", "@reboot", true)),
-			want: runs(nil, is(old, old, checks.Late, problemOf("overdue", checks.Late, "No backup has succeeded for 1 d 2 h; the jobs' schedules allow 1 d 2 h."), jobs("the job auto-backup-daily (@reboot)")))},
+			want: runs(nil, is(old, old, checks.Late, problemOf("overdue", checks.Late, "No backup has succeeded since 2026-11-22T09:59:59Z; the jobs' schedules allow 1 d 2 h."), jobs("the job auto-backup-daily (@reboot)")))},
 		{name: "no active job", change: with(&facts.LastLog{Newest: old, Success: old}, legacyJob(1, "auto-backup-daily", "0 6 * * *", false)),
 			want: runs(nil, is(old, old, checks.Late, problemOf("job_inactive", checks.Late, "Every job that would make a backup is switched off."), legacy,
 				problemOf("job_inactive", checks.Healthy, "The job auto-backup-daily is switched off.")))},

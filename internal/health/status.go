@@ -15,6 +15,8 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -36,7 +38,8 @@ type Status struct {
 	Installation Installation
 	// Condition is the worst one that any of the problems means.
 	Condition checks.Condition
-	// Summary is one sentence.
+	// Summary is one sentence. As the problems, it does not change while nothing happens:
+	// it has times, and no ages.
 	Summary string
 	// Problems are sorted: the worst first, and of equal ones causes before
 	// their effects.
@@ -53,6 +56,10 @@ type Status struct {
 	// RetryAt is when the watchdog is due to repeat the failed attempt; zero: it
 	// will not, or the next due time comes first.
 	RetryAt time.Time
+	// RetryDue is when it should repeat it at the latest; zero as RetryAt. Where the
+	// watchdog does not look any more, it stays the same, while RetryAt is the next time at
+	// which it might.
+	RetryDue time.Time
 	// NextRuns are the next due times of all enabled schedules, ascending.
 	NextRuns []NextRun
 	// StoredBackups is nil when there are no tables with backups, or none that the
@@ -62,10 +69,27 @@ type Status struct {
 	Forecast *Forecast
 	// Drill is the newest restore drill that was not skipped; nil when there is none.
 	Drill *facts.Drill
+	// Offsite are the destinations of copies outside the project, by key; nil when there
+	// are none.
+	Offsite map[string]Destination
 	// Coverage is nil when the SQL function's text could not be read.
 	Coverage *Coverage
+	// Location is the backup's time zone, by the rules of the database; nil, which stands
+	// for UTC, for a backup that this provider does not make.
+	Location *time.Location
+	// Nights are the last 30 days of the backup's time zone, the oldest first; nil for
+	// a backup that this provider does not make.
+	Nights []Night
 	// History are the newest attempts and incidents, newest first.
 	History []history.Run
+}
+
+// Destination is a destination of copies outside the project.
+type Destination struct {
+	offsite.Copies
+	// State says how the copies are doing, and Problem why if that is not well.
+	State   offsite.State
+	Problem offsite.Problem
 }
 
 // Healthy reports whether backups are made as they should be.
@@ -75,6 +99,16 @@ func (s Status) Healthy() bool {
 	return s.Condition == checks.Healthy || s.Condition == checks.Running || fresh
 }
 
+// RetryMissed reports whether the watchdog should have repeated the failed attempt
+// before the status was read, and has not.
+func (s Status) RetryMissed() bool {
+	return !s.RetryDue.IsZero() && s.CheckedAt.Sub(s.RetryDue) > payload.TickPatience
+}
+
+// Warns reports whether a problem of the status is one in spite of which backups are
+// made as they should be.
+func (s Status) Warns(problem checks.Finding) bool { return problem.Remark() || s.Healthy() }
+
 // NextRun is a due time to come.
 type NextRun struct {
 	// Schedule is the key of the schedule, or the name of a legacy job.
@@ -82,6 +116,19 @@ type NextRun struct {
 	// DueAt is a time of the schedule's zone.
 	DueAt time.Time
 }
+
+// Requirement is something without which a backup is not healthy.
+type Requirement string
+
+// The requirements. The backup is always required itself.
+const (
+	RequireBackup  Requirement = "backup"
+	RequireDrill   Requirement = "drill"
+	RequireOffsite Requirement = "offsite"
+)
+
+// DefaultRequire returns what is required unless a query asks for something else.
+func DefaultRequire() []Requirement { return []Requirement{RequireBackup, RequireDrill} }
 
 // Query asks for the status of one backup.
 type Query struct {
@@ -92,6 +139,8 @@ type Query struct {
 	FunctionURL string
 	// Disk is the size of the project's disk in bytes. Zero: not known.
 	Disk int64
+	// Require is what the backup is not healthy without; nil: DefaultRequire.
+	Require []Requirement
 	// Clock is the time on the asking machine, which is compared with the
 	// database's. Zero: not compared.
 	Clock time.Time
@@ -102,9 +151,9 @@ type Query struct {
 // Project is what a status is read from, such as an *install.Service.
 type Project interface {
 	facts.Project
-	// PublicKeys returns the digests of the project's public keys: of those that may be
-	// sent first, nil if the reader may not know them, and of the legacy anon key.
-	PublicKeys(ctx context.Context) (first []string, legacy string, err error)
+	// PublicKeys returns the digests of the project's public keys, none if the reader
+	// may not know them.
+	PublicKeys(ctx context.Context) (supabase.PublicKeys, error)
 }
 
 // Read returns how a backup is doing. It runs one SQL statement and reads two lists
@@ -117,7 +166,7 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	var (
 		subject checks.Subject
 		secrets []supabase.Secret
-		keys    publicKeys
+		keys    supabase.PublicKeys
 	)
 	group, reading := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { subject.Document, err = facts.Ask(reading, project, q.request()); return err })
@@ -128,7 +177,7 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 		err = subject.LookAgain(ctx, project)
 	}
 	if key := subject.Each[q.ID.Name].KeyDigest; err == nil && key != nil && key.Digest != "" {
-		keys.first, keys.legacy, err = project.PublicKeys(ctx)
+		keys, err = project.PublicKeys(ctx)
 	}
 	if err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
@@ -139,7 +188,7 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 // ownFacts are the parts that this package looks at itself.
 var ownFacts = []facts.Part{
 	"server", "installation", "functions", "jobs", "ticks", "queue", "last_log", "settings", "schedules", "watchdog", "last_success", "latest",
-	"caught_up_at", "failures", "under_way", "history", "vault", "token_digest", "stored_backups", "drills", "retention",
+	"caught_up_at", "failures", "under_way", "history", "nights", "vault", "token_digest", "stored_backups", "drills", "retention", "offsite",
 }
 
 func (q Query) request() facts.Request {

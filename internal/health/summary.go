@@ -3,7 +3,9 @@ package health
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
@@ -21,15 +23,60 @@ var inWords = map[checks.Condition]string{
 	checks.Healthy:       "is healthy",
 }
 
-// summary says the condition in one sentence, with the last success or the first
-// problem.
-func (a *assessment) summary() string {
-	lead := fmt.Sprintf("Backup %s of project %s %s", a.ID.Name, a.ID.ProjectRef, inWords[a.Condition])
-	if a.Condition == checks.Healthy {
-		return lead + a.succeeded(": ") + "."
+// location is the backup's time zone.
+func (s Status) location() *time.Location { return cmp.Or(s.Location, time.UTC) }
+
+// Moment returns a time as the clock of the backup's zone shows it, to the minute and
+// with the zone's offset, such as "2026-11-27 03:00 (UTC-03:00)".
+func (s Status) Moment(t time.Time) string {
+	t = t.In(s.location())
+	if _, offset := t.Zone(); offset == 0 {
+		return t.Format("2006-01-02 15:04 (UTC)")
 	}
-	if a.Condition == checks.Running {
-		return lead + a.succeeded("; ") + "."
+	return t.Format("2006-01-02 15:04 (UTC-07:00)")
+}
+
+// stamps finds the times in a message, which are as RFC 3339 has them.
+var stamps = regexp.MustCompile(`\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}\b)`)
+
+// Local returns a message of the status with its times as Moment has them.
+func (s Status) Local(message string) string {
+	return stamps.ReplaceAllStringFunc(message, func(stamp string) string {
+		at, err := time.Parse(time.RFC3339, stamp)
+		if err != nil {
+			return stamp // not a date
+		}
+		return s.Moment(at)
+	})
+}
+
+// Verdict says the condition in one sentence without its full stop.
+func (s Status) Verdict() string {
+	return fmt.Sprintf("Backup %s of project %s %s", s.ID.Name, s.ID.ProjectRef, inWords[s.Condition])
+}
+
+// summary says the condition in one sentence, with the last success or the first
+// problem, and what comes next.
+func (a *assessment) summary() string {
+	lead := a.Verdict()
+	var rest []string
+	if said := a.succeeded(); said != "" {
+		rest = append(rest, said)
+	}
+	next := a.next()
+	if next != "" {
+		rest = append(rest, next)
+		next = "; " + next
+	}
+	said := strings.Join(rest, "; ")
+	switch {
+	case said != "" && a.Condition == checks.Healthy:
+		said = ": " + said
+	case said != "":
+		said = "; " + said
+	}
+	if a.Condition == checks.Healthy || a.Condition == checks.Running {
+		return lead + said + "."
 	}
 	first := cmp.Or(a.Problems[0].Lead, a.Problems[0].Message)
 	more := ""
@@ -40,17 +87,32 @@ func (a *assessment) summary() string {
 	default:
 		more = fmt.Sprintf(" (and %d more problems)", n)
 	}
-	return lead + ": " + text.Uncapitalize(strings.TrimSuffix(first, ".")) + more + "."
+	return lead + ": " + a.Local(text.Uncapitalize(strings.TrimSuffix(first, "."))) + more + next + "."
 }
 
-// succeeded says when the last backup succeeded, after a separator; it is empty
-// when none has.
-func (a *assessment) succeeded(separator string) string {
+// next says what is done next and when; it is empty where nothing is, and where the
+// problem of a backup that has never run says it.
+func (a *assessment) next() string {
+	switch {
+	case a.Condition == checks.NeverRan:
+		return ""
+	case a.RetryMissed():
+		return "another attempt was due at " + a.Moment(a.RetryDue)
+	case !a.RetryDue.IsZero():
+		return "another attempt is due at " + a.Moment(a.RetryDue)
+	case len(a.NextRuns) > 0:
+		return "the next one is due at " + a.Moment(a.NextRuns[0].DueAt)
+	}
+	return ""
+}
+
+// succeeded says when the last backup succeeded; it is empty when none has.
+func (a *assessment) succeeded() string {
 	last := a.LastSuccess
 	if last == nil {
 		return ""
 	}
-	words := fmt.Sprintf("%sthe last one succeeded %s ago, at %s", separator, text.Duration(a.subject.Now.Sub(last.FinishedAt)), text.Time(last.FinishedAt))
+	words := "the last one succeeded at " + a.Moment(last.FinishedAt)
 	if last.Records != nil {
 		words += fmt.Sprintf(" with %d records", *last.Records)
 	}

@@ -293,25 +293,6 @@ func (l *lease) drain(ctx context.Context) error {
 	return err
 }
 
-// publicKeys are the keys with which the watchdog may call the alert function: those
-// that it may send first, the preferred one first, and the legacy anon key. A project
-// without a publishable key sends the anon key first. They are public by design.
-func publicKeys(keys []supabase.APIKey) (first []string, legacy string) {
-	for _, k := range keys {
-		switch {
-		case k.Key == "":
-		case k.Type == "legacy" && k.Name == "anon":
-			legacy = k.Key
-		case k.Type == "publishable":
-			first = append(first, k.Key)
-		}
-	}
-	if len(first) == 0 && legacy != "" {
-		first = []string{legacy}
-	}
-	return first, legacy
-}
-
 // applyAlertKey gives the watchdog the keys with which it may call the alert function
 // by itself: on one line the one that it sends first, on the next the legacy key that a
 // gateway may require beside it.
@@ -324,13 +305,13 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	if err != nil {
 		return err
 	}
-	first, legacy := publicKeys(keys)
-	if len(first) == 0 {
+	public := supabase.PublicKeysOf(keys)
+	if len(public.First) == 0 {
 		return errors.New("the project has neither a publishable key nor a legacy anon key, so the watchdog could not call the alert function; create a publishable key under Settings > API Keys in the dashboard, or set alert = { enabled = false }")
 	}
-	secret := first[0]
-	if legacy != "" && legacy != secret {
-		secret += "\n" + legacy
+	secret := public.First[0]
+	if public.Legacy != "" && public.Legacy != secret {
+		secret += "\n" + public.Legacy
 	}
 	return l.putVaultSecret(ctx, found, name.VaultAlertKey(), secret, found.AlertKey.Vault != "")
 }

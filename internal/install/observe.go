@@ -113,9 +113,11 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 	state.Token.Next = state.Secrets[name.NextTokenSecret()]
 
 	if state.AlertKey.Vault != "" {
-		if state.AlertKey.Project, state.AlertKey.Legacy, err = s.PublicKeys(ctx); err != nil {
+		keys, err := s.PublicKeys(ctx)
+		if err != nil {
 			return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
 		}
+		state.AlertKey.Project, state.AlertKey.Legacy = keys.First, keys.Legacy
 	}
 
 	served := func(f supabase.Function) bool { return f.Slug == name.Slug() && f.Status != "REMOVED" }
@@ -238,27 +240,26 @@ func (s *Service) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 	return s.shared.Secrets(ctx)
 }
 
-// PublicKeys returns the digests of the project's public keys: of those that the
-// watchdog may send first, and of the legacy anon key, empty if there is none. They are
-// read once for all callers in this run. first is nil if the token may not read them,
-// which no plan and no status needs.
-func (s *Service) PublicKeys(ctx context.Context) (first []string, legacy string, err error) {
+// PublicKeys returns the digests of the project's public keys, with which the watchdog
+// may call the alert function. They are read once for all callers in this run, and not
+// known if the token may not read them, which no plan and no status needs.
+func (s *Service) PublicKeys(ctx context.Context) (supabase.PublicKeys, error) {
 	keys, err := s.shared.APIKeys(ctx)
 	switch {
 	case errors.Is(err, supabase.ErrForbidden):
-		return nil, "", nil
+		return supabase.PublicKeys{}, nil
 	case err != nil:
-		return nil, "", err
+		return supabase.PublicKeys{}, err
 	}
-	public, anon := publicKeys(keys)
-	first = []string{}
-	for _, key := range public {
-		first = append(first, backup.DigestOf(key))
+	public := supabase.PublicKeysOf(keys)
+	digests := supabase.PublicKeys{First: []string{}}
+	for _, key := range public.First {
+		digests.First = append(digests.First, backup.DigestOf(key))
 	}
-	if anon != "" {
-		legacy = backup.DigestOf(anon)
+	if public.Legacy != "" {
+		digests.Legacy = backup.DigestOf(public.Legacy)
 	}
-	return first, legacy, nil
+	return digests, nil
 }
 
 // ZoneChanges are the database's rules of time zones, read with the database's part of

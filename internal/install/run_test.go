@@ -54,8 +54,12 @@ func (c *chain) Query(ctx context.Context, access postgres.Access, sql string, a
 		return nil, fmt.Errorf("it asks about %v", args)
 	}
 	switch sql {
-	case queries.Probe:
-		c.log = append(c.log, "probe")
+	case queries.Probe, queries.OffsiteProbe:
+		asked := "probe"
+		if sql == queries.OffsiteProbe {
+			asked = fmt.Sprintf("probe of %v", args[2])
+		}
+		c.log = append(c.log, asked)
 		c.refused, _ = strconv.Atoi(args[1].(string))
 		if c.ways != nil && c.refused >= len(c.ways) {
 			return json.RawMessage(`{"id":null,"run_id":"5d1f7e80-3c7b-4ac1-8f6c-2f6de0b9e1c4"}`), nil

@@ -45,6 +45,7 @@ type request struct {
 	ID       int64  `json:"id"`
 	RunID    string `json:"run_id,omitempty"`
 	PostedAt string `json:"posted_at,omitempty"`
+	Action   string `json:"action,omitempty"`
 }
 
 // response is what response.sql knows of a request.
@@ -91,38 +92,43 @@ func (s *Service) Verify(ctx context.Context, id backup.ID, wholeBackup bool) er
 	}
 }
 
-// probe calls the function, without making a backup. A request that the gateway
-// refuses is made again with the project's keys in other headers, as the watchdog does
-// with that of a run. The plan does not see what a self-hosted runtime requires, so
-// there only what the configuration says counts.
+// probe calls the function, without making a backup.
 func (s *Service) probe(ctx context.Context, id backup.ID) error {
-	var refusal error
+	answer, err := s.call(ctx, id, probePatience, queries.Probe)
+	if err != nil {
+		return err
+	}
+	if reason := answer.failure(); reason != "" {
+		return fmt.Errorf("%w: %s", ErrNotVerified, reason)
+	}
+	return nil
+}
+
+// call makes a request with a query that is made like queries.Probe, and returns the
+// answer. A request that the gateway refuses is made again with the project's keys in
+// other headers, as the watchdog does with that of a run. The plan does not see what a
+// self-hosted runtime requires, so there only what the configuration says counts.
+func (s *Service) call(ctx context.Context, id backup.ID, patience time.Duration, query string, args ...any) (httpAnswer, error) {
+	var refusal *httpAnswer
 	for refused := 0; ; refused++ {
-		answer, sent, err := s.probeOnce(ctx, id, refused)
-		if err != nil {
-			return err
-		}
-		if !sent && refusal != nil {
-			return refusal
-		}
-		reason := answer.failure()
-		if reason == "" {
-			return nil
-		}
-		err = fmt.Errorf("%w: %s", ErrNotVerified, reason)
-		if !answer.refused() || s.runtime != nil {
-			return err
-		}
-		if refusal == nil {
-			refusal = err
+		answer, sent, err := s.callOnce(ctx, id, patience, query, append([]any{string(id.Name), strconv.Itoa(refused)}, args...))
+		switch {
+		case err != nil:
+			return answer, err
+		case !sent && refusal != nil:
+			return *refusal, nil
+		case !answer.refused() || s.runtime != nil:
+			return answer, nil
+		case refusal == nil:
+			refusal = &answer
 		}
 	}
 }
 
-// probeOnce calls the function once. refused says how many ways to show the project's
-// keys the gateway has refused; sent is false if there is no other.
-func (s *Service) probeOnce(ctx context.Context, id backup.ID, refused int) (answer httpAnswer, sent bool, err error) {
-	text, err := s.DB.Query(ctx, postgres.ReadWrite, queries.Probe, string(id.Name), strconv.Itoa(refused))
+// callOnce makes a request once. sent is false if there is no other way to show the
+// project's keys.
+func (s *Service) callOnce(ctx context.Context, id backup.ID, patience time.Duration, query string, args []any) (answer httpAnswer, sent bool, err error) {
+	text, err := s.DB.Query(ctx, postgres.ReadWrite, query, args...)
 	if err != nil {
 		return answer, false, fmt.Errorf("%w: the database could not make the request: %w", ErrNotVerified, err)
 	}
@@ -134,7 +140,7 @@ func (s *Service) probeOnce(ctx context.Context, id backup.ID, refused int) (ans
 		return answer, false, nil
 	}
 	var last response
-	waiting, cancel := context.WithTimeout(ctx, probePatience)
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	asked := time.Now()
 	err = s.poll(waiting, func() (bool, error) {

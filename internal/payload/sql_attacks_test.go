@@ -414,6 +414,21 @@ func (tdb *testDatabase) testLockedRows(t *testing.T) {
 		"unsent run #1",
 	)
 
+	// Only the row that the panel shows is locked, for two ticks.
+	s.claim(s.dispatch("3 06:00"))
+	watch("3 06:20", `select from public.backup_logs for update`, "public.backup_logs cannot be written"+rows)
+	watch("3 06:30", `select from public.backup_logs for update`, "public.backup_logs cannot be written"+rows)
+	shown := func() string {
+		return one[string](t, s.admin, `select substring(l.details from '^Backup automático \w+') from public.backup_logs l inner join auto_backup.runs r on r.run_id = l.id where r.backup = $1 and r.due_at = $2 and r.code = 'interrupted'`, s.backup, moment(t, "3 06:00"))
+	}
+	if got := shown(); got != "Backup automático iniciado" {
+		t.Errorf("the locked row says %s", got)
+	}
+	s.watch("3 06:40")
+	if got := shown(); got != "Backup automático interrompido" {
+		t.Errorf("once it can be written, the row says %s", got)
+	}
+
 	// Every role that may delete from pg_net's queue can lock it.
 	queue, err := tdb.admin.Begin(ctx)
 	if err != nil {

@@ -182,6 +182,7 @@ func TestDrill(t *testing.T) {
 		"retained":     tdb.testRetained,
 		"retain":       tdb.testRetain,
 		"months":       tdb.testRetainMonths,
+		"forgets":      tdb.testRetainForgets,
 	} {
 		t.Run(name, test)
 	}

@@ -360,6 +360,59 @@ func (tdb *testDatabase) testRetain(t *testing.T) {
 	}
 }
 
+// testRetainForgets proves what becomes of the run history with a retention: a run stays
+// beyond 400 days for as long as its backup is stored; where somebody else has deleted
+// that, the retention forgets the run, unless anything is wrong; and what the retention
+// has removed is pruned as without one.
+func (tdb *testDatabase) testRetainForgets(t *testing.T) {
+	s, schema := tdb.newShop(t)
+	s.change(installed, func(document map[string]any) { document["retention"] = map[string]any{"keep_last": 9} })
+	now := moment(t, "20 08:00")
+	runs := map[string]string{}
+	for what, age := range map[string]string{"stored": "401 days", "deleted": "400 days 1 minute", "deleted later": "400 days", "removed": "500 days", "of another": "500 days"} {
+		id := s.copyShop(schema)
+		if what != "stored" {
+			s.exec(t, s.owner, `delete from `+schema+`.backup_orders where backup_id = '`+id+`'; delete from `+schema+`.backup_customers where backup_id = '`+id+`'`)
+		}
+		runs[id] = what
+		s.exec(t, s.owner, `
+			insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, finished_at, backup_id, removed_at)
+			select case when $1 = 'of another' then $2 || '-other' else $2 end, 'daily', 'schedule', at, 1, 'succeeded', at, at + interval '5 minutes', $4::uuid, case when $1 = 'removed' then at + interval '9 days' end
+			from (select $3::timestamptz - $5::text::interval as at) as t`, what, s.backup, now, id, age)
+	}
+	t.Cleanup(func() { s.exec(t, s.owner, `delete from auto_backup.runs where backup = $1`, s.backup+"-other") })
+	s.succeeded("19 06:00", s.copyShop(schema))
+	s.drill("19 07:00", "manual")
+	left := func() string {
+		var names []string
+		for id, what := range runs {
+			if one[bool](t, s.owner, `select exists (select from auto_backup.runs where backup_id = $1::uuid)`, id) {
+				names = append(names, what)
+			}
+		}
+		slices.Sort(names)
+		return strings.Join(names, ", ")
+	}
+	retain := func(at time.Time) string {
+		return one[string](t, s.owner, `select auto_backup.retain($1, $2) ->> 'skipped'`, s.backup, at)
+	}
+	check := func(said, want, runs string) {
+		t.Helper()
+		if got := left(); said != want || got != runs {
+			t.Errorf("%s, want %s: the run history has %s, want %s", said, want, got, runs)
+		}
+	}
+	const all = "deleted, deleted later, of another, stored"
+	check(one[string](t, s.owner, `select auto_backup.prune($1, $2)::text`, s.backup, now), `{"runs": 1}`, all)
+	check(retain(now.AddDate(1, 0, 0)), "the latest backup is too old", all)
+	s.exec(t, s.owner, `update auto_backup.drills set state = 'failed', code = 'drill_check' where backup = $1`, s.backup)
+	check(retain(now), "the latest restore drill was not successful", all)
+	s.exec(t, s.owner, `update auto_backup.drills set state = 'successful', code = null where backup = $1`, s.backup)
+	for range 2 {
+		check(retain(now), "every backup is kept", "deleted later, of another, stored")
+	}
+}
+
 func sorted(texts ...string) string {
 	slices.Sort(texts)
 	return strings.Join(texts, " ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -224,29 +225,42 @@ func (tdb *testDatabase) testProbeAnswers(t *testing.T) {
 	probe := one[map[string]any](t, s.owner, `select auto_backup.probe($1)`, s.backup)
 	run := fmt.Sprint(probe["run_id"])
 	right := signedBody("probe", `{"success":true,"run_id":%q,"checks":{}}`, run)
+	offsite := one[map[string]any](t, s.owner, `select auto_backup.offsite_probe($1, 'r2')`, s.backup)
+	copied := fmt.Sprint(offsite["run_id"])
 	const other = "7b7e36ae-96b1-4c43-9fd0-61ee5d5b2a7d"
+	anything := maps.Clone(probe)
+	anything["action"] = "auto_backup"
 	for name, c := range map[string]struct {
 		content string
 		want    bool
+		probe   map[string]any // if it is not the one of the installation
 	}{
-		"signed":                     {right, true},
-		"unsigned":                   {fmt.Sprintf(`{"success":true,"run_id":%q}`, run), false},
-		"signed as a backup":         {signedBody("auto_backup", `{"success":true,"run_id":%q}`, run), false},
-		"signed for another probe":   {signedBody("probe", `{"success":true,"run_id":%q}`, other), false},
-		"another probe's signature":  {strings.Replace(signedBody("probe", `{"success":true,"run_id":%q}`, other), other, run, 1), false},
-		"a failure made a success":   {strings.Replace(signedBody("probe", `{"success":false,"code":"probe_failed","run_id":%q}`, run), "false", "true", 1), false},
-		"a signed failure":           {signedBody("probe", `{"success":false,"run_id":%q}`, run), false},
-		"larger than the function's": {strings.Replace(right, "{", `{"more":"`+strings.Repeat("x", 16384)+`",`, 1), false},
-		"no JSON":                    {"<html>", false},
-		"nothing":                    {"", false},
+		"signed":                     {content: right, want: true},
+		"unsigned":                   {content: fmt.Sprintf(`{"success":true,"run_id":%q}`, run)},
+		"signed as a backup":         {content: signedBody("auto_backup", `{"success":true,"run_id":%q}`, run)},
+		"signed for another probe":   {content: signedBody("probe", `{"success":true,"run_id":%q}`, other)},
+		"another probe's signature":  {content: strings.Replace(signedBody("probe", `{"success":true,"run_id":%q}`, other), other, run, 1)},
+		"a failure made a success":   {content: strings.Replace(signedBody("probe", `{"success":false,"code":"probe_failed","run_id":%q}`, run), "false", "true", 1)},
+		"a signed failure":           {content: signedBody("probe", `{"success":false,"run_id":%q}`, run)},
+		"larger than the function's": {content: strings.Replace(right, "{", `{"more":"`+strings.Repeat("x", 16384)+`",`, 1)},
+		"no JSON":                    {content: "<html>"},
+		"nothing":                    {content: ""},
+		"of a destination":           {content: signedBody("offsite_probe", `{"success":true,"run_id":%q}`, copied), want: true, probe: offsite},
+		"signed as the other probe":  {content: signedBody("probe", `{"success":true,"run_id":%q}`, copied), probe: offsite},
+		"signed as a destination's":  {content: signedBody("offsite_probe", `{"success":true,"run_id":%q}`, run)},
+		"asked as a backup's":        {content: signedBody("auto_backup", `{"success":true,"run_id":%q}`, run), probe: anything},
 	} {
+		asked := probe
+		if c.probe != nil {
+			asked = c.probe
+		}
 		tx, err := s.admin.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got bool
 		if _, err = tx.Exec(t.Context(), `set local role supabase_read_only_user`); err == nil {
-			err = tx.QueryRow(t.Context(), `select auto_backup.is_probe_answer($1, $2, nullif($3, ''))`, s.backup, probe, c.content).Scan(&got)
+			err = tx.QueryRow(t.Context(), `select auto_backup.is_probe_answer($1, $2, nullif($3, ''))`, s.backup, asked, c.content).Scan(&got)
 		}
 		_ = tx.Rollback(context.Background())
 		if err != nil || got != c.want {

@@ -3,6 +3,9 @@ package payload_test
 // What is left of the case's runs.
 const runStates = `select string_agg(concat_ws(' ', state, code, 'log:' || logged_by, 'alert:' || function_alert, 'end:' || to_char(finished_at at time zone 'UTC', 'FMDD HH24:MI')), ', ' order by due_at, attempt) from auto_backup.runs where backup = '$B'`
 
+// What the rows of backup_logs of the case's runs say.
+const ended = `select string_agg(concat_ws(' ', l.details, l.records_affected, l.success::text), ', ' order by r.due_at) from public.backup_logs l inner join auto_backup.runs r on r.run_id = l.id where r.backup = '$B'`
+
 // runOf inserts a row of system_logs about the case's first run.
 func runOf(event, context, at string) string {
 	return `insert into public.system_logs (type, message, context, created_at) select '` + event + `', 'm', signer.signed('` + event + `', jsonb_build_object('run_id', run_id, 'backup', '$B') || '` + context + `'), ` + at + ` from auto_backup.runs where backup = '$B'`
@@ -226,6 +229,33 @@ var collectSteps = []step{
 		` + runOf("auto_backup_error", `{"code":"internal"}`, "'2 06:00:30Z'") + `
 		runs: {"due_at":"2 07:00Z","requested_at":"2 07:00Z","posted_at":"2 07:00Z"}`,
 		`select auto_backup.collect('$B', '2 07:01Z')::text`, `{"failed": 1, "under_way": 1}`, runStates, "failed internal log:function end:2 06:00, requested",
+	},
+	{
+		"a row that could not be written when the run was given up",
+		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog"}
+		` + rowOf("false", "Backup automático iniciado em 02/03/2026"),
+		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{}`, ended, "Backup automático interrompido: a execução começou e não terminou 0 false",
+	},
+	{
+		"a row that could not be written when the run had succeeded",
+		`runs: {"state":"succeeded","finished_at":"2 06:20Z","backup_id":"5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11","records":12,"logged_by":"function"}
+		` + rowOf("false", "Backup automático iniciado em 02/03/2026"),
+		`select auto_backup.collect('$B', '3 06:19Z')::text`, `{}`, ended, "Backup automático ID: 5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11 - Total: 12 registros 12 true",
+	},
+	{
+		"rows that could not be written a day ago, and of a run that a wrong clock ended",
+		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog"}
+		runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"3 06:21Z","code":"interrupted","logged_by":"watchdog"}
+		` + rowOf("false", "Backup automático iniciado em 02/03/2026"),
+		`select auto_backup.collect('$B', '3 06:20Z')::text`, `{}`, ended, "Backup automático iniciado em 02/03/2026 7 false, Backup automático iniciado em 02/03/2026 7 false",
+	},
+	{
+		"a row of a run of which nobody knows whether it ended, and one that says so itself",
+		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"log_unreadable","logged_by":"watchdog"}
+		` + rowOf("false", "Backup automático iniciado em 02/03/2026") + `
+		runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog"}
+		insert into public.backup_logs (id, action_type, details, success, records_affected) select run_id, 'auto_backup', 'Backup automático falhou: x', false, 7 from auto_backup.runs where backup = '$B' and code = 'interrupted'`,
+		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{}`, ended, "Backup automático iniciado em 02/03/2026 7 false, Backup automático falhou: x 7 false",
 	},
 	{
 		"an answer is noted while the run goes on",

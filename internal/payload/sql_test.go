@@ -1777,9 +1777,10 @@ func (tdb *testDatabase) testRequests(t *testing.T) {
 	run := s.dispatch("2 06:00:01")
 	manual := s.start("2 06:01:00.25", true)
 	one[int64](t, s.owner, `select (auto_backup.probe($1) ->> 'id')::bigint`, s.backup)
+	one[int64](t, s.owner, `select (auto_backup.offsite_probe($1, 'r2') ->> 'id')::bigint`, s.backup)
 	sent := requests()
-	if len(sent) != 3 {
-		t.Fatalf("%d requests, want 3", len(sent))
+	if len(sent) != 4 {
+		t.Fatalf("%d requests, want 4", len(sent))
 	}
 	for _, r := range sent {
 		at, err := time.Parse(time.RFC3339, fmt.Sprint(r.Body["sent_at"]))
@@ -1802,13 +1803,16 @@ func (tdb *testDatabase) testRequests(t *testing.T) {
 	check(sent[2], request{URL: functionURL, Headers: toFunction, Body: map[string]any{
 		"action": "probe", "run_id": sent[2].Body["run_id"], "backup": s.backup,
 	}, Timeout: 30000})
+	check(sent[3], request{URL: functionURL, Headers: toFunction, Body: map[string]any{
+		"action": "offsite_probe", "run_id": sent[3].Body["run_id"], "backup": s.backup, "destination": "r2",
+	}, Timeout: 60000})
 	if runs := one[int](t, s.owner, `select count(*) from auto_backup.runs where backup = $1`, s.backup); runs != 2 {
 		t.Errorf("%d runs, want 2: a probe is none", runs)
 	}
 
 	s.respond(run, reply{status: 404, headers: map[string]string{"sb-error-code": "NOT_FOUND"}})
 	s.watch("2 06:02")
-	alert := requests()[2]
+	alert := requests()[3]
 	check(alert.Headers, map[string]string{"Content-Type": "application/json", "apikey": tdb.stack.AnonKey, "Authorization": "Bearer " + tdb.stack.AnonKey})
 	check(alert.Body, map[string]any{
 		"type": "critical", "source": "Falha no Backup Automático", "timestamp": "2026-03-02T06:02:00Z",
@@ -1883,7 +1887,9 @@ func (tdb *testDatabase) testContract(t *testing.T) {
 			success, failure, "'" + c.Prefixes["failed"] + "%", "'" + c.Prefixes["interrupted"] + "%",
 			"%" + c.Suffixes["delivered"] + "' then 'delivered'", "%" + c.Suffixes["partly"] + "' then 'partly'",
 		},
-		"close":         {"'" + c.Prefixes["failed"] + "'", "'" + c.Prefixes["interrupted"] + "'", "'" + c.Prefixes["success"]},
+		"close":         {"'" + c.Prefixes["failed"] + "'", "'" + c.Prefixes["interrupted"] + "'"},
+		"close_row":     {"'" + c.Prefixes["interrupted"] + "'", "'" + c.Prefixes["success"]},
+		"close_again":   {"'" + c.Prefixes["started"] + "%"},
 		"write_outside": {failure, "'" + c.Prefixes["started"] + "%"},
 		"alerts":        {"'pending'", "'delivered'"},
 	} {
@@ -1900,9 +1906,10 @@ func (tdb *testDatabase) testContract(t *testing.T) {
 			t.Errorf("contract.json has the alert states %v; the watchdog knows five, %s among them", c.States, state)
 		}
 	}
-	// What the function insists on, and refuses beyond, is what testRequests sees sent.
+	// What the function insists on, and refuses beyond, is what testRequests sees sent; the
+	// export's number is what testExportLife sees, and the destination is the probe's.
 	known := slices.Sorted(maps.Keys(c.Fields))
-	if want := []string{"action", "alert", "attempt", "backup", "due_at", "run_id", "schedule", "sent_at", "wait"}; !slices.Equal(known, want) {
+	if want := []string{"action", "alert", "attempt", "backup", "destination", "due_at", "export", "run_id", "schedule", "sent_at", "wait"}; !slices.Equal(known, want) {
 		t.Errorf("contract.json has the request fields %v, the dispatcher sends %v", known, want)
 	}
 }
@@ -2101,7 +2108,7 @@ func (tdb *testDatabase) testClosed(t *testing.T) {
 		`insert into auto_backup.settings (backup, document, owner) values ('x', '{}', 'x')`,
 		`select auto_backup.watch('` + s.backup + `')`, `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
 		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`, `select auto_backup.key_digest('` + s.backup + `')`,
-		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.plain('x')`, `select auto_backup.outcomes()`,
+		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.offsite_probe('` + s.backup + `', 'r2')`, `select auto_backup.plain('x')`, `select auto_backup.outcomes()`,
 	}
 	for _, role := range []string{"anon", "authenticated", "service_role", "authenticator"} {
 		for _, call := range calls {

@@ -9,6 +9,8 @@ const (
 	WatchdogInterval = 10 * time.Minute
 	// ProbeTimeout is how long the database waits for the answer to a probe.
 	ProbeTimeout = 30 * time.Second
+	// OffsiteProbeTimeout is how long it waits for the answer to a probe of a destination.
+	OffsiteProbeTimeout = 60 * time.Second
 	// TickPatience is how late a job may tick before the watchdog makes up for
 	// the due time.
 	TickPatience = 5 * time.Minute

@@ -18,6 +18,7 @@ func TestTiming(t *testing.T) {
 	}
 	for _, c := range []struct{ function, text string }{
 		{"probe", fmt.Sprintf("u.run_id), %d,", ProbeTimeout.Milliseconds())},
+		{"offsite_probe", fmt.Sprintf("        %d, offsite_probe.refused", OffsiteProbeTimeout.Milliseconds())},
 		{"catch_up", "until constant timestamptz := catch_up.at - " + interval(TickPatience) + ";"},
 		{"judge", "if judge.at < begun + " + interval(RunPatience) + " then"},
 		{"judge", "when 'gone' then interval '5 minutes' else " + interval(AnswerPatience) + " end"},

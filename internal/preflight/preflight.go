@@ -62,9 +62,16 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.D
 	if removes(spec) {
 		parts, backups = append(parts, "retention"), []backup.Name{spec.ID.Name}
 	}
+	named := "[]"
+	if len(changedDestinations(spec)) > 0 {
+		parts, backups = append(parts, "offsite_tables", "stored_backups"), []backup.Name{spec.ID.Name}
+		if named, err = namedTables(spec); err != nil {
+			return facts.Document{}, err
+		}
+	}
 	slices.Sort(parts)
 	return facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Backups: backups, Parameters: map[string]any{
-		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read", "planning": "yes",
+		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read", "planning": "yes", "offsite": named,
 	}})
 }
 
@@ -101,7 +108,7 @@ func evaluate(s *checks.Subject) []checks.Finding {
 		// What the text of a function that does not work shows of its tables says nothing.
 		findings = slices.DeleteFunc(findings, func(f checks.Finding) bool { return f.Code == "drill_no_tables" })
 	}
-	return append(findings, surplus(s)...)
+	return slices.Concat(findings, surplus(s), destinations(s))
 }
 
 // DrillTables reads from the text of the SQL function which tables a drill restores. It

@@ -176,7 +176,7 @@ func TestDrift(t *testing.T) {
 				}); err != nil {
 					p.t.Fatal(err)
 				}
-			}, "function source", "the whole function was replaced; 16 of 17 files are gone"},
+			}, "function source", "the whole function was replaced; 32 of 33 files are gone"},
 			{func() {
 				if err := p.api().DeleteFunction(p.t.Context(), p.ProjectRef, "auto-backup"); err != nil {
 					p.t.Fatal(err)

@@ -43,7 +43,7 @@ func (l *autoBackupList) ListResourceConfigSchema(_ context.Context, _ list.List
 		MarkdownDescription: "Finds the installed backups in every project that the access token can see, for `terraform query` in Terraform 1.14 and newer. " +
 			"It writes nothing, so a read-only token is sufficient.\n\n" +
 			"The configuration that `terraform query -generate-config-out` writes plans no changes, except for what cannot be read from a project: " +
-			"the values of `secrets`, and the `source_dir` of your own function. Add these before you apply.",
+			"the values of `secrets`, the access keys in `offsite`, and the `source_dir` of your own function. Add these before you apply.",
 		Attributes: map[string]schema.Attribute{
 			"project_refs": schema.ListAttribute{
 				ElementType: types.StringType, Optional: true,

@@ -34,6 +34,7 @@ type autoBackupModel struct {
 	Retry         types.Object   `tfsdk:"retry"`
 	Drill         types.Object   `tfsdk:"drill"`
 	Retention     types.Object   `tfsdk:"retention"`
+	Offsite       types.Map      `tfsdk:"offsite"`
 	LogConstraint types.String   `tfsdk:"log_constraint"`
 	Secrets       types.Map      `tfsdk:"secrets"`
 	AdoptExisting types.Bool     `tfsdk:"adopt_existing"`
@@ -169,11 +170,16 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	restored := drillSettings(ctx, m.Drill, result.Timezone, now)
 	removed := retentionPolicy(ctx, m.Retention)
 	diags.Append(restored.diags...)
+	copied := offsiteSettings(ctx, m.Offsite, name, m.ProjectRef.ValueString(), now)
 	diags.Append(removed.diags...)
-	if !restored.known || !removed.known {
+	diags.Append(copied.diags...)
+	if copied.value != nil {
+		refuseOwnFunction(m.Function, &diags)
+	}
+	if !restored.known || !removed.known || !copied.known {
 		return reading[backup.Settings]{diags: diags}
 	}
-	result.Drill, result.Retention = restored.value, removed.value
+	result.Drill, result.Retention, result.Offsite = restored.value, removed.value, copied.value
 	if diags.HasError() {
 		return readingOf(result, diags)
 	}
@@ -309,7 +315,7 @@ func (m *autoBackupModel) empty(found backup.State) {
 	m.CronUTC, m.Drift = mapOf(nil), mapOf(nil)
 	m.Schedules = types.MapNull(scheduleType)
 	m.Function, m.Alert, m.Retry = types.ObjectNull(functionType.AttrTypes), types.ObjectNull(alertType.AttrTypes), types.ObjectNull(retryType.AttrTypes)
-	m.Drill, m.Retention = drillOf(nil), retentionOf(nil)
+	m.Drill, m.Retention, m.Offsite = drillOf(nil), retentionOf(nil), offsiteOf(nil)
 	version, _ := found.Dispatcher()
 	m.DispatcherVersion = textOrNull(version)
 	if f := found.Function; f != nil {
@@ -331,7 +337,7 @@ func (m *autoBackupModel) adoptSettings(found backup.Settings) {
 	if found.Drill != nil {
 		utc[drill.JobKey] = found.Drill.UTC
 	}
-	m.Drill, m.Retention = drillOf(found.Drill), retentionOf(found.Retention)
+	m.Drill, m.Retention, m.Offsite = drillOf(found.Drill), retentionOf(found.Retention), offsiteOf(found.Offsite)
 	m.Schedules, m.CronUTC = types.MapValueMust(scheduleType, schedules), mapOf(utc)
 	m.Function = types.ObjectValueMust(functionType.AttrTypes, map[string]attr.Value{
 		"source_dir": types.StringNull(), "rpc": types.StringValue(found.Function.RPC),
@@ -380,9 +386,11 @@ func mapOf(values map[string]string) types.Map {
 }
 
 // stringsOf returns the known elements of a map of strings.
-func stringsOf(m types.Map) map[string]string {
+func stringsOf(m types.Map) map[string]string { return stringsIn(m.Elements()) }
+
+func stringsIn(elements map[string]attr.Value) map[string]string {
 	values := map[string]string{}
-	for key, element := range m.Elements() {
+	for key, element := range elements {
 		if text, ok := element.(types.String); ok && !text.IsNull() && !text.IsUnknown() {
 			values[key] = text.ValueString()
 		}

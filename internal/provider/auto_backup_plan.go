@@ -57,11 +57,12 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		return
 	}
 	plan.keepDurations(state)
+	plan.keepRecipients(state)
 	r.followDatabase(ctx, &wanted.Settings, plan, state, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.Secrets.Elements(), fingerprints: &r.projects.fingerprints}
+	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.extraSecrets(ctx), fingerprints: &r.projects.fingerprints}
 	if !replaced {
 		p.state = state
 	}
@@ -225,6 +226,7 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	}
 	code := plan.source(ctx, settings)
 	w := wanted{Settings: settings, source: code.value}
+	secrets := config.extraSecrets(ctx)
 	if code.diags.HasError() && state != nil {
 		// Terraform plans an update before a destroy, which needs no source. The
 		// apply of an update refuses it.
@@ -232,9 +234,9 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	}
 	diags.Append(code.diags...)
 	if r.projects != nil {
-		r.projects.checkSelfHosted(plan.Name.ValueString(), code.value, config.Secrets.Elements(), diags)
+		r.projects.checkSelfHosted(config, plan.Name.ValueString(), code.value, secrets, diags)
 	}
-	w.Settings.Secrets = slices.Sorted(maps.Keys(config.Secrets.Elements()))
+	w.Settings.Secrets = slices.Sorted(maps.Keys(secrets))
 	if w.Settings.Secrets == nil {
 		w.Settings.Secrets = []string{}
 	}
@@ -374,7 +376,11 @@ func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBa
 		return
 	}
 	slices.Sort(changed)
-	diags.AddAttributeWarning(path.Root("secrets"), "Secrets get their current values",
+	at := path.Root("secrets")
+	if first := plan.secretPath(changed[0]); !at.AtMapKey(changed[0]).Equal(first) {
+		at = first // the credentials of a destination of copies
+	}
+	diags.AddAttributeWarning(at, "Secrets get their current values",
 		fmt.Sprintf("An apply reads ephemeral values again, and %s differ from the last apply. If Terraform now reports an inconsistent final plan, a value has changed since the plan was made: plan again. Otherwise the current values are written.", strings.Join(changed, ", ")))
 }
 
@@ -432,5 +438,5 @@ func planFrom(ctx context.Context, plan tfsdk.Plan, config tfsdk.Config) (autoBa
 	var model, written autoBackupModel
 	diags := plan.Get(ctx, &model)
 	diags.Append(config.Get(ctx, &written)...)
-	return model, stringsOf(written.Secrets), diags
+	return model, stringsIn(written.extraSecrets(ctx)), diags
 }

@@ -115,7 +115,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		was.Seen = seenSource{Revision: f.Revision, Files: f.Files, Changes: f.Changes}
 	}
 	state.refresh(found, *was, &r.projects.fingerprints)
-	state.refreshDrill(ctx, service, found, *was)
+	state.refreshTables(ctx, service, found, *was)
 	stored.put(ctx, state, *was, &resp.Diagnostics)
 }
 
@@ -275,7 +275,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 			return
 		}
 	}
-	findDrillTables(ctx, service, &spec, diags)
+	findTables(ctx, service, &spec, diags)
 	if diags.HasError() {
 		return
 	}
@@ -296,7 +296,8 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	case err != nil:
 		addErrorAdvice(diags, "Cannot install the backup", err, o.advice())
 	case len(o.done) > 0 || state == nil || state.Verified.ValueString() == verifiedFailed || !plan.Verify.Equal(state.Verify):
-		verified = r.verify(ctx, service, spec.ID, plan.Verify.ValueString(), o, diags)
+		verified = r.verify(ctx, service, spec.ID, plan.Verify.ValueString(), o, diags) &&
+			r.verifyDestinations(ctx, service, spec, plan.Verify.ValueString(), state != nil && plan.Offsite.Equal(state.Offsite), o, diags)
 		if !verified && o.created {
 			// Terraform will replace what it could not create.
 			if err := reopen(ctx, service, spec.ID); err != nil {

@@ -82,6 +82,7 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			"retry":          retryAttribute(),
 			"drill":          drillAttribute(),
 			"retention":      retentionAttribute(),
+			"offsite":        offsiteAttribute(),
 			"log_constraint": logConstraintAttribute(),
 			"secrets": schema.MapAttribute{
 				ElementType: types.StringType,

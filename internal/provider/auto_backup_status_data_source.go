@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/report"
 )
 
 const (
@@ -43,24 +44,28 @@ type statusModel struct {
 	Name         types.String  `tfsdk:"name"`
 	HistoryLimit types.Int64   `tfsdk:"history_limit"`
 	DiskGB       types.Float64 `tfsdk:"disk_gb"`
+	Require      types.Set     `tfsdk:"require"`
 
-	ID                  string            `tfsdk:"id"`
-	Installation        string            `tfsdk:"installation"`
-	State               string            `tfsdk:"state"`
-	Healthy             bool              `tfsdk:"healthy"`
-	Summary             string            `tfsdk:"summary"`
-	Problems            []problemModel    `tfsdk:"problems"`
-	CheckedAt           string            `tfsdk:"checked_at"`
-	WatchdogAt          *string           `tfsdk:"watchdog_at"`
-	LastSuccess         *successModel     `tfsdk:"last_success"`
-	LastRun             *runModel         `tfsdk:"last_run"`
-	ConsecutiveFailures int64             `tfsdk:"consecutive_failures"`
-	RetryAt             *string           `tfsdk:"retry_at"`
-	NextRuns            []nextRunModel    `tfsdk:"next_runs"`
-	StoredBackups       *storedModel      `tfsdk:"stored_backups"`
-	Drill               *drillStatusModel `tfsdk:"drill"`
-	Coverage            *coverageModel    `tfsdk:"coverage"`
-	History             []runModel        `tfsdk:"history"`
+	ID                  string               `tfsdk:"id"`
+	Installation        string               `tfsdk:"installation"`
+	State               string               `tfsdk:"state"`
+	Healthy             bool                 `tfsdk:"healthy"`
+	Summary             string               `tfsdk:"summary"`
+	Problems            []problemModel       `tfsdk:"problems"`
+	CheckedAt           string               `tfsdk:"checked_at"`
+	WatchdogAt          *string              `tfsdk:"watchdog_at"`
+	LastSuccess         *successModel        `tfsdk:"last_success"`
+	LastRun             *runModel            `tfsdk:"last_run"`
+	ConsecutiveFailures int64                `tfsdk:"consecutive_failures"`
+	RetryAt             *string              `tfsdk:"retry_at"`
+	NextRuns            []nextRunModel       `tfsdk:"next_runs"`
+	StoredBackups       *storedModel         `tfsdk:"stored_backups"`
+	Drill               *drillStatusModel    `tfsdk:"drill"`
+	Offsite             map[string]copyModel `tfsdk:"offsite"`
+	Coverage            *coverageModel       `tfsdk:"coverage"`
+	History             []runModel           `tfsdk:"history"`
+	Nights              []nightModel         `tfsdk:"nights"`
+	Report              string               `tfsdk:"report"`
 }
 
 type problemModel struct {
@@ -152,6 +157,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 				MarkdownDescription: fmt.Sprintf("How many entries `history` has at most, 0 to %d. Default: %d.", mostHistory, defaultHistory),
 			},
 			"disk_gb": diskAttribute(),
+			"require": requireAttribute(),
 
 			"id": schema.StringAttribute{Computed: true, MarkdownDescription: "`<project_ref>/<name>`."},
 			"installation": schema.StringAttribute{
@@ -174,7 +180,8 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Computed: true, MarkdownDescription: "Whether backups are made as they should be: `state` is `healthy` or `running`, or `never_ran` before the first due time of this provider's backup; then no problem is an `error`.",
 			},
 			"summary": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "The state in one sentence, with the first problem or the age of the last success. For use in `error_message`.",
+				Computed: true, MarkdownDescription: "The state in one sentence, with the first problem or the time of the last success, and what comes next. Times are those of the backup's time zone. " +
+					"It stays the same while nothing happens. For use in `error_message`.",
 			},
 			"problems": schema.ListNestedAttribute{
 				Computed:            true,
@@ -233,6 +240,7 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 			},
 			"stored_backups": storedAttribute(),
 			"drill":          drillStatusAttribute(),
+			"offsite":        copiesAttribute(),
 			"coverage": schema.SingleNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "What a backup holds and what it does not, as far as the text of the SQL function reveals it. Null when the text cannot be read. " +
@@ -253,6 +261,12 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					},
 					"left_out": schema.Int64Attribute{Computed: true, MarkdownDescription: "How many tables `tables` leaves out; `not_copied` has at most 200, too."},
 				},
+			},
+			"nights": nightsAttribute(),
+			"report": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "The status as Markdown, for the summary of a job or a chat: the last success, the next run, a calendar of the last 30 nights, the restore drill, the off-site copies, the stored backups, " +
+					"and each problem with what to do. Times are those of the backup's time zone. It stays the same while nothing happens, has less than 64 KiB, and what it quotes of the project forms no Markdown.",
 			},
 			"history": schema.ListNestedAttribute{
 				Computed:            true,
@@ -307,6 +321,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("name"), &model.Name)...)
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("history_limit"), &model.HistoryLimit)...)
 	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("disk_gb"), &model.DiskGB)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("require"), &model.Require)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -324,6 +339,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	if model.HistoryLimit.IsNull() {
 		model.HistoryLimit = types.Int64Value(defaultHistory)
 	}
+	require := model.requirements()
 	service := serviceOf(d.projects, model.ProjectRef.ValueString(), &resp.Diagnostics)
 	if service == nil {
 		return
@@ -332,7 +348,7 @@ func (d *autoBackupStatus) Read(ctx context.Context, req datasource.ReadRequest,
 	found, err := health.Read(ctx, service, health.Query{
 		ID: backup.ID{ProjectRef: service.Ref, Name: name}, History: int(model.HistoryLimit.ValueInt64()),
 		FunctionURL: backup.FunctionURL(d.projects.config.gateway(service.Ref).url, name.Slug()),
-		Clock:       time.Now(), Disk: int64(model.DiskGB.ValueFloat64() * bytesPerGB),
+		Clock:       time.Now(), Disk: int64(model.DiskGB.ValueFloat64() * bytesPerGB), Require: require,
 	})
 	if err != nil {
 		addError(&resp.Diagnostics, "Cannot read the status of the backup", err)
@@ -350,7 +366,7 @@ func (m *statusModel) fill(s health.Status) {
 	m.Problems = []problemModel{}
 	for _, p := range s.Problems {
 		severity := severityError
-		if p.Remark() || s.Healthy() {
+		if s.Warns(p) {
 			severity = severityWarning
 		}
 		m.Problems = append(m.Problems, problemModel{p.Code, severity, p.Message, p.Remedy})
@@ -372,12 +388,15 @@ func (m *statusModel) fill(s health.Status) {
 	}
 	m.fillStored(s)
 	m.fillDrill(s)
+	m.fillCopies(s)
 	if c := s.Coverage; c != nil {
 		m.Coverage = &coverageModel{Copied: c.Copied, NotCopied: c.NotCopied, Tables: []coveredTableModel{}, LeftOut: int64(c.LeftOut)}
 		for _, t := range c.Tables {
 			m.Coverage.Tables = append(m.Coverage.Tables, coveredTableModel{t.Name, optional(t.Copy), t.Covered, optional(t.Reason)})
 		}
 	}
+	m.fillNights(s)
+	m.Report = report.Markdown(s)
 	m.History = []runModel{}
 	for _, r := range s.History {
 		m.History = append(m.History, runOf(r))

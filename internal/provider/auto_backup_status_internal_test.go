@@ -2,10 +2,15 @@ package provider
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
@@ -15,6 +20,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -39,8 +45,13 @@ func TestStatusModel(t *testing.T) {
 		BackupID: ptr("backup"), Records: ptr(int64(321)), Code: ptr("rpc_http"), Error: ptr("error"), WhatHappened: ptr("what"), Recovered: ptr(false),
 		Tick: ptr("tick"), Request: ptr("request"), HTTP: ptr("http"), Function: ptr("function"), Log: ptr("log"), Alert: ptr("alert"),
 	}
+	copied := copyModel{
+		State: "unverified", CopiedAt: ptr("2026-11-23T05:59:55Z"), BackupID: ptr("stored"), MadeAt: ptr("2026-11-23T05:59:10Z"), Rows: ptr(int64(320)), RawBytes: ptr(int64(90000)),
+		Bytes: ptr(int64(30000)), Objects: ptr(int64(9)), ManifestKey: ptr("a/manifest.json"), ManifestSHA256: ptr("ab"), Sequence: ptr(int64(12)), LockedUntil: ptr("2026-11-23T06:00:00Z"),
+		VerifiedAt: ptr("2026-11-23T05:59:58Z"), VerifiedState: ptr("failed"), Code: ptr("offsite_object_missing"), Error: ptr("a/1"), Remedy: ptr("Find out who deleted it. Protect the bucket with a lock, and use a key that cannot delete."),
+	}
 	full := statusModel{
-		ProjectRef: types.StringValue("ref"), Name: types.StringValue("nightly"), HistoryLimit: types.Int64Value(5), DiskGB: types.Float64Value(8),
+		ProjectRef: types.StringValue("ref"), Name: types.StringValue("nightly"), HistoryLimit: types.Int64Value(5), DiskGB: types.Float64Value(8), Require: types.SetValueMust(types.StringType, []attr.Value{types.StringValue("offsite")}),
 		ID: "abcdefghijklmnopqrst/nightly", Installation: "provider", State: "failing", Healthy: false, Summary: "Summary.",
 		Problems: []problemModel{
 			{"rpc_http", "error", "Message.", "Remedy."},
@@ -62,12 +73,14 @@ func TestStatusModel(t *testing.T) {
 				Problems: []drillProblemModel{{"drill_check", "small", 4}}, Unchecked: []string{"key"}, ColumnsLost: []lostColumnModel{{"likes", 5, "not_copied"}},
 			}},
 		},
+		Offsite: map[string]copyModel{"r2": copied, "r3": {State: "pending"}},
 		Coverage: &coverageModel{[]string{"public.a"}, []string{"auth.users"}, []coveredTableModel{
 			{"auth.users", nil, false, ptr("not_copied")}, {"public.a", ptr("public.b"), true, nil},
 		}, 3},
 		History: []runModel{model, {State: "overdue", RunID: nil, DueAt: ptr("2026-11-23T06:00:03Z")}},
+		Nights:  []nightModel{{"2026-11-22", "made_again", ptr(int64(8)), ptr(int64(320))}, {"2026-11-23", "failed", nil, nil}},
 	}
-	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit, DiskGB: full.DiskGB}
+	got := statusModel{ProjectRef: full.ProjectRef, Name: full.Name, HistoryLimit: full.HistoryLimit, DiskGB: full.DiskGB, Require: full.Require}
 	got.fill(health.Status{
 		ID: backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: "nightly"}, Installation: health.InstallationProvider, Condition: checks.Failing, Summary: "Summary.",
 		Problems: []checks.Finding{
@@ -87,16 +100,36 @@ func TestStatusModel(t *testing.T) {
 				ColumnsLost: []facts.LostColumn{{Name: "likes", Rows: 5, Reason: "not_copied"}},
 			}},
 		},
+		Offsite: map[string]health.Destination{
+			"r2": {
+				Copies: offsite.Copies{
+					Copy: &offsite.Copy{
+						BackupID: "stored", MadeAt: at(-50), CompletedAt: at(-5), Rows: 320, RawBytes: 90000, Bytes: 30000, Objects: 9,
+						ManifestKey: "a/manifest.json", ManifestSHA256: "ab", Sequence: 12, LockedUntil: at(0),
+					},
+					Check: &offsite.Look{State: offsite.LookFailed, FinishedAt: at(-2)},
+				},
+				State: offsite.StateUnverified, Problem: offsite.Problem{Code: "offsite_object_missing", Error: "a/1"},
+			},
+			"r3": {State: offsite.StatePending},
+		},
 		Coverage: &health.Coverage{
 			Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}, LeftOut: 3,
 			Tables: []health.CoveredTable{{Name: "auth.users", Reason: health.CoverageNotCopied}, {Name: "public.a", Copy: "public.b", Covered: true}},
 		},
 		History: []history.Run{run, {State: history.Overdue, DueAt: at(3)}},
+		Nights: []health.Night{
+			{Day: "2026-11-22", Outcome: health.OutcomeMadeAgain, Duration: 8999 * time.Millisecond, Records: ptr(int64(320))}, {Day: "2026-11-23", Outcome: health.OutcomeFailed},
+		},
 	})
+	if !strings.Contains(got.Report, "is failing") || !strings.Contains(got.Report, "`rpc_http`: Message.") {
+		t.Errorf("the report is %s", got.Report)
+	}
+	full.Report = got.Report // package report has tests of its own
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
 	}
-	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, *got.Drill, got.Drill.Tables[0], got.Drill.Tables[0].Problems[0], got.Drill.Tables[0].ColumnsLost[0], got.Problems[0], got.NextRuns[0]} {
+	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, got.Offsite["r2"], *got.Drill, got.Drill.Tables[0], got.Drill.Tables[0].Problems[0], got.Drill.Tables[0].ColumnsLost[0], got.Problems[0], got.NextRuns[0], got.Nights[0]} {
 		value := reflect.ValueOf(filled)
 		for i := range value.NumField() {
 			if field := value.Type().Field(i); value.Field(i).IsZero() && field.Name != "Healthy" {
@@ -110,13 +143,14 @@ func TestStatusModel(t *testing.T) {
 	want := statusModel{
 		ID: "/", State: "running", Healthy: true, Problems: []problemModel{}, CheckedAt: "0001-01-01T00:00:00Z",
 		LastSuccess: &successModel{FinishedAt: "0001-01-01T00:00:00Z"}, LastRun: &runModel{}, StoredBackups: &storedModel{}, NextRuns: []nextRunModel{}, History: []runModel{},
+		Nights: []nightModel{}, Report: got.Report,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("of nothing: got  %+v\nwant %+v", got, want)
 	}
 	got = statusModel{}
 	got.fill(health.Status{})
-	if got.LastSuccess != nil || got.LastRun != nil || got.StoredBackups != nil || got.Drill != nil || got.WatchdogAt != nil || got.RetryAt != nil {
+	if got.LastSuccess != nil || got.LastRun != nil || got.StoredBackups != nil || got.Drill != nil || got.Offsite != nil || got.WatchdogAt != nil || got.RetryAt != nil {
 		t.Errorf("of less: got %+v", got)
 	}
 }
@@ -129,11 +163,42 @@ func TestStatusModelFitsSchema(t *testing.T) {
 	newAutoBackupStatus().Schema(t.Context(), datasource.SchemaRequest{}, &response)
 	state := tfsdk.State{Schema: response.Schema, Raw: tftypes.NewValue(response.Schema.Type().TerraformType(t.Context()), nil)}
 	model := statusModel{
+		Require: types.SetNull(types.StringType), Offsite: map[string]copyModel{"r2": {}},
 		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{}, Coverage: &coverageModel{Tables: []coveredTableModel{{}}},
 		Drill:    &drillStatusModel{Tables: []drillTableModel{{Problems: []drillProblemModel{{}}, ColumnsLost: []lostColumnModel{{}}}}},
-		Problems: []problemModel{{}}, NextRuns: []nextRunModel{{}}, History: []runModel{{}},
+		Problems: []problemModel{{}}, NextRuns: []nextRunModel{{}}, History: []runModel{{}}, Nights: []nightModel{{}},
 	}
 	if diags := state.Set(t.Context(), &model); diags.HasError() {
 		t.Error(diags)
+	}
+}
+
+// TestRequirements proves what a status requires that says nothing, and that nothing else is
+// required than what is named.
+func TestRequirements(t *testing.T) {
+	t.Parallel()
+	model := statusModel{Require: types.SetNull(types.StringType)}
+	if got := model.requirements(); !slices.Equal(got, health.DefaultRequire()) || len(model.Require.Elements()) != len(got) {
+		t.Errorf("required are %q, in the state %s", got, model.Require)
+	}
+	model.Require = types.SetValueMust(types.StringType, []attr.Value{types.StringValue("backup")})
+	if got := model.requirements(); !slices.Equal(got, []health.Requirement{health.RequireBackup}) {
+		t.Errorf("required are %q", got)
+	}
+	for _, c := range []struct {
+		set   []attr.Value
+		valid bool
+	}{
+		{[]attr.Value{types.StringValue("backup"), types.StringValue("offsite")}, true},
+		{[]attr.Value{types.StringUnknown()}, true},
+		{[]attr.Value{types.StringValue("offsite")}, false},
+		{nil, false},
+	} {
+		set, _ := types.SetValue(types.StringType, c.set)
+		var response validator.SetResponse
+		holding{"backup", "x"}.ValidateSet(t.Context(), validator.SetRequest{ConfigValue: set, Path: path.Root("require")}, &response)
+		if response.Diagnostics.HasError() == c.valid {
+			t.Errorf("of %s is said %v", set, response.Diagnostics)
+		}
 	}
 }

@@ -1,15 +1,30 @@
 package provider_test
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
+
+// offsiteRecipient is a public key for copies, in PEM; there is one for each number.
+// Nobody has its private key: a real pair takes long to make.
+func offsiteRecipient(number int64) string {
+	n := new(big.Int).Lsh(big.NewInt(1), 3071)
+	der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n.Add(n, big.NewInt(2*number+1)), E: 65537})
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
 
 // TestBadInput proves that bad input is refused before anything is reached
 // over the network, at the attribute's own path, with what to write instead.
@@ -22,6 +37,12 @@ func TestBadInput(t *testing.T) {
 		many["K"+strings.Repeat("X", i)] = "v"
 	}
 	long := strings.Repeat("N", 257)
+	recipient := offsiteRecipient(1)
+	offsite := func(key string, arguments object) object {
+		destination := object{"endpoint": "https://s3.acme.example", "region": "eu", "bucket": "acme", "recipients": []any{recipient}, "access_key_id": "id", "secret_access_key": "key"}
+		maps.Copy(destination, arguments)
+		return object{"offsite": object{key: destination}}
+	}
 	for what, c := range map[string]struct {
 		config     object
 		path, says string
@@ -41,6 +62,32 @@ func TestBadInput(t *testing.T) {
 		"drill of no rows":         {object{"drill": object{"max_rows": 0}}, "drill.max_rows", "between 1 and 10000000"},
 		"drill of a bare name":     {object{"drill": object{"tables": object{"articles": "public.backup_articles"}}}, `drill.tables["articles"]`, "write both"},
 		"drill without tables":     {object{"drill": object{"tables": object{}}}, "drill.tables", "at least 1"},
+		"offsite key":              {offsite("R2", nil), `offsite["R2"]`, "lower-case letters"},
+		"offsite endpoint":         {offsite("r2", object{"endpoint": "s3://acme"}), `offsite["r2"].endpoint`, "https URL"},
+		"plain http":               {offsite("r2", object{"endpoint": "http://s3.acme.example"}), `offsite["r2"].endpoint`, "not encrypted"},
+		"credentials in a URL":     {offsite("r2", object{"endpoint": "https://a:b@s3.acme.example"}), `offsite["r2"].endpoint`, "access_key_id"},
+		"own project's Storage":    {object{"project_ref": "abcdefghijklmnopqrst", "offsite": offsite("own", object{"endpoint": "https://abcdefghijklmnopqrst.storage.supabase.co/storage/v1/s3"})["offsite"]}, `offsite["own"].endpoint`, "does not survive"},
+		"offsite region":           {offsite("r2", object{"region": "WEUR"}), `offsite["r2"].region`, "is not a region"},
+		"region of R2":             {offsite("r2", object{"endpoint": "https://0123.r2.cloudflarestorage.com", "region": "weur"}), `offsite["r2"].region`, `write "auto"`},
+		"lock of R2":               {offsite("r2", object{"endpoint": "https://0123.r2.cloudflarestorage.com", "region": "auto", "lock": object{"mode": "governance", "days": 30}}), `offsite["r2"].lock`, "cloudflare_r2_bucket_lock"},
+		"lock of Storage":          {offsite("r2", object{"endpoint": "https://zyxwvutsrqponmlkjihg.supabase.co/storage/v1/s3", "lock": object{"mode": "governance", "days": 30}}), `offsite["r2"].lock`, "neither locks nor versions"},
+		"offsite bucket":           {offsite("r2", object{"bucket": "Acme"}), `offsite["r2"].bucket`, "lower-case letters"},
+		"offsite prefix":           {offsite("r2", object{"prefix": "/prod"}), `offsite["r2"].prefix`, `write "prod"`},
+		"no recipient":             {offsite("r2", object{"recipients": []any{}}), `offsite["r2"].recipients`, "at least 1"},
+		"recipient's file name":    {offsite("r2", object{"recipients": []any{"key.pem"}}), `offsite["r2"].recipients`, "`offsite[\"r2\"].recipients[0]`: "},
+		"private key":              {offsite("r2", object{"recipients": []any{recipient, "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"}}), `offsite["r2"].recipients`, "never be here"},
+		"the same key twice":       {offsite("r2", object{"recipients": []any{recipient, recipient}}), `offsite["r2"].recipients`, "twice"},
+		"lock's mode":              {offsite("r2", object{"lock": object{"mode": "legal", "days": 30}}), `offsite["r2"].lock.mode`, `"governance"`},
+		"lock's days":              {offsite("r2", object{"lock": object{"mode": "governance", "days": 0}}), `offsite["r2"].lock.days`, "between 1 and 36500"},
+		"offsite interval":         {offsite("r2", object{"every": "hourly"}), `offsite["r2"].every`, `"weekly"`},
+		"offsite verification":     {offsite("r2", object{"verify": "no"}), `offsite["r2"].verify`, `"head"`},
+		"offsite table":            {offsite("r2", object{"tables": []any{"articles"}}), `offsite["r2"].tables`, "with its schema"},
+		"copy of the vault":        {offsite("r2", object{"tables": []any{"vault.secrets"}}), `offsite["r2"].tables`, "leave it out"},
+		"copy of nothing":          {offsite("r2", object{"tables": []any{}}), `offsite["r2"].tables`, "at least 1"},
+		"empty access key":         {offsite("r2", object{"access_key_id": ""}), `offsite["r2"].access_key_id`, "is empty"},
+		"line break in a key":      {offsite("r2", object{"secret_access_key": "canary\n"}), `offsite["r2"].secret_access_key`, "trimspace"},
+		"destination's secret":     {object{"offsite": offsite("r2", nil)["offsite"], "secrets": object{"AUTO_BACKUP_OFFSITE_R2_ACCESS_KEY_ID": "x"}}, `secrets["AUTO_BACKUP_OFFSITE_R2_ACCESS_KEY_ID"]`, "another key for the destination"},
+		"copies by own function":   {object{"offsite": offsite("r2", nil)["offsite"], "function": object{"source_dir": "."}}, `offsite`, "provider's own Edge Function"},
 		"reserved key":             {object{"schedules": object{"watchdog": object{"cron": "0 3 * * *"}}}, `schedules["watchdog"]`, "choose another key"},
 		"key that is not a name":   {object{"schedules": object{"Every Day": object{"cron": "0 3 * * *"}}}, `schedules["Every Day"]`, "lower-case letters"},
 		"no schedule":              {object{"schedules": object{}}, `schedules`, "Leave `schedules` out for the default"},
@@ -85,6 +132,12 @@ func TestBadInput(t *testing.T) {
 	}
 	if said := texts(validateAlone(t, daily(nil))); !strings.Contains(said, "`schedules[\"daily\"]`: The schedule is null. Leave its key out") {
 		t.Errorf("a null schedule is refused with %s", said)
+	}
+	if said := texts(validateAlone(t, object{"offsite": object{"r2": nil}})); !strings.Contains(said, "`offsite[\"r2\"]`: The destination is null. Leave its key out") {
+		t.Errorf("a null destination is refused with %s", said)
+	}
+	if diags := validate(t, offsite("r2", nil)); len(diags) > 0 {
+		t.Errorf("a destination is refused: %s", texts(diags))
 	}
 	if diags := validate(t, object{}); len(diags) > 0 {
 		t.Errorf("an empty configuration is refused: %v", diags)

@@ -105,6 +105,7 @@ func TestNoSecretLeaks(t *testing.T) {
 				env = p.EnvironWithDatabase()
 			}
 			const first, second = "canary-first-4711", "canary-second-4712"
+			bucket := startS3(t)
 			c := newCLI(t, `
 				terraform {
 				  required_providers {
@@ -115,10 +116,23 @@ func TestNoSecretLeaks(t *testing.T) {
 				  type      = string
 				  ephemeral = true
 				}
+				variable "key" {
+				  type      = object({ id = string, secret = string })
+				  ephemeral = true
+				}
 				resource "aimindset_auto_backup" "this" {
 				  schedules = { nightly = { cron = "0 3 * * *" } }
 				  secrets   = { CANARY = var.canary }
-				}`, append(env, "TF_VAR_canary="+first)...)
+				  offsite = { s3 = {
+				    endpoint          = "`+bucket.Endpoint+`"
+				    region            = "`+stack.S3Region+`"
+				    bucket            = "`+bucket.Bucket+`"
+				    recipients        = [`+fmt.Sprintf("%q, %q", offsiteRecipient(1), offsiteRecipient(2))+`]
+				    lock              = { mode = "governance", days = 2 }
+				    access_key_id     = var.key.id
+				    secret_access_key = var.key.secret
+				  } }
+				}`, append(env, "TF_VAR_canary="+first, fmt.Sprintf("TF_VAR_key={ id = %q, secret = %q }", bucket.Reader.AccessKeyID, bucket.Reader.SecretAccessKey))...)
 
 			c.run(0, "apply", "-auto-approve", "-no-color")
 			c.run(0, "plan", "-detailed-exitcode", "-no-color")
@@ -142,6 +156,11 @@ func TestNoSecretLeaks(t *testing.T) {
 			// a database that cannot be reached.
 			refused := "sbp_" + strings.Repeat("c0ffee42", 5)
 			c.runWith(append(rotated, "SUPABASE_ACCESS_TOKEN="+refused), 1, "plan", "-no-color")
+
+			// A key that the bucket refuses, and one that the provider does.
+			const wrong = "canary-wrong-4714"
+			c.says(c.runWith(append(rotated, fmt.Sprintf("TF_VAR_key={ id = %q, secret = %q }", bucket.Reader.AccessKeyID, wrong)), 1, "apply", "-auto-approve", "-no-color"), "No copies can be made")
+			c.runWith(append(rotated, fmt.Sprintf("TF_VAR_key={ id = %q, secret = %q }", bucket.Reader.AccessKeyID, wrong+" ")), 1, "plan", "-no-color")
 			c.runWith(append(rotated, "SUPABASE_DB_URL=postgresql://postgres:canary-password-4713@127.0.0.1:1/postgres"), 1, "plan", "-no-color")
 			c.files()
 
@@ -153,6 +172,7 @@ func TestNoSecretLeaks(t *testing.T) {
 			}
 			canaries := map[string]string{
 				"the extra secret": first, "the changed extra secret": second, "the invocation token": token,
+				"the bucket's key ID": bucket.Reader.AccessKeyID, "the bucket's key": bucket.Reader.SecretAccessKey, "a wrong key": wrong,
 				"the access token": p.AccessToken, "a refused access token": refused, "a database password": "canary-password-4713",
 				"the service role key": p.ServiceRoleKey, "the secret key": p.SecretKey, "the anon key": p.AnonKey,
 			}

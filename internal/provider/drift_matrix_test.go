@@ -210,10 +210,15 @@ type driftSite struct {
 
 // driftArguments are the arguments of the backup under test. Proving it after
 // every repair would take longer than all the rest: it is proved at the end.
-const driftArguments = `
+var driftArguments = `
 	schedules = { nightly = { cron = "0 3 * * *" } }
 	secrets   = { OTHER_KEY = "first" }
-	verify    = "none"`
+	verify    = "none"
+	` + driftDestination
+
+// driftDestination is the argument for copies of the backup under test.
+var driftDestination = "offsite = { aws = " + offsiteDestination(`bucket = "acme-backups"
+		lock = { mode = "governance", days = 30 }`) + " }"
 
 func newDriftSite(t *testing.T, v *verdict, direct bool) *driftSite {
 	t.Helper()

@@ -90,6 +90,12 @@ func settingsRows() []drift {
 		{object: object, mutation: "the tables of the restore drill removed", tamper: set("drill,tables", "[]")},
 		{object: object, mutation: "a column that the restore drill requires", tamper: set("drill,require_columns", `[["public", "articles", "title"]]`)},
 		{object: object, mutation: "the restore drill removed", tamper: owner("update auto_backup.settings set document = document - 'drill'"), alone: true},
+		{object: object, mutation: "another bucket for the off-site copies", tamper: set("offsite,destinations,aws,bucket", `"theirs"`), both: true},
+		{object: object, mutation: "another key to which the copies are encrypted", tamper: set("offsite,destinations,aws,recipients,0", `"AAAA"`)},
+		{object: object, mutation: "a shorter lock of the copies", tamper: set("offsite,destinations,aws,lock,days", "1")},
+		{object: object, mutation: "the tables of the copies removed", tamper: set("offsite,tables", "[]")},
+		{object: object, mutation: "another destination of copies", tamper: set("offsite,destinations,theirs", "{}")},
+		{object: object, mutation: "the destinations of copies removed", tamper: owner("update auto_backup.settings set document = document - 'offsite'"), alone: true},
 		{object: object, mutation: "another SQL function to call", tamper: set("function,rpc", `"mine"`)},
 		{object: object, mutation: "another table to verify", tamper: set("function,verify_table", `"mine"`)},
 		{object: object, mutation: "the URL of another project's function, as after a clone or in a branch",
@@ -291,6 +297,8 @@ func functionRows() []drift {
 		{object: "both tokens", mutation: "removed", tamper: both(owner("delete from vault.secrets where name = 'auto-backup/token'"), deleteSecrets("AUTO_BACKUP_TOKEN"))},
 		{object: "additional secret", mutation: "another value", tamper: func(p *project) { p.overwriteSecret("OTHER_KEY", "second") }, both: true},
 		{object: "additional secret", mutation: "removed", tamper: deleteSecrets("OTHER_KEY")},
+		{object: "access key of a destination of copies", mutation: "another value", tamper: func(p *project) { p.overwriteSecret("AUTO_BACKUP_OFFSITE_AWS_SECRET_ACCESS_KEY", "second") }},
+		{object: "access key of a destination of copies", mutation: "removed", tamper: deleteSecrets("AUTO_BACKUP_OFFSITE_AWS_ACCESS_KEY_ID")},
 
 		{object: check, mutation: "narrowed again", both: true,
 			tamper: superuser("alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check " + narrow)},
@@ -407,7 +415,8 @@ func steadyRows() []steady {
 					enabled = true
 					cron    = "0 3 * * *"
 				}
-			}`},
+			}
+			` + driftDestination},
 		{what: "Defaults written explicitly", arguments: with(`
 			name = "auto-backup"
 			timezone = "America/Sao_Paulo"

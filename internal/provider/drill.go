@@ -142,10 +142,10 @@ func drillOf(found *backup.DrillSettings) types.Object {
 	})
 }
 
-// findDrillTables completes the settings of a drill with the tables that the text of
-// the SQL function shows.
-func findDrillTables(ctx context.Context, service *install.Service, spec *backup.Spec, diags *diag.Diagnostics) {
-	if spec.Settings.Drill == nil {
+// findTables completes the settings of a drill and of off-site copies with the
+// tables that the text of the SQL function shows.
+func findTables(ctx context.Context, service *install.Service, spec *backup.Spec, diags *diag.Diagnostics) {
+	if spec.Settings.Drill == nil && spec.Settings.Offsite == nil {
 		return
 	}
 	known, err := preflight.DrillTables(ctx, service, *spec)
@@ -153,9 +153,25 @@ func findDrillTables(ctx context.Context, service *install.Service, spec *backup
 		addError(diags, "Cannot read the SQL function", err)
 		return
 	}
-	wanted := *spec.Settings.Drill
-	wanted.Tables = drillTables(wanted, known)
-	spec.Settings.Drill = &wanted
+	if spec.Settings.Drill != nil {
+		wanted := *spec.Settings.Drill
+		wanted.Tables = drillTables(wanted, known)
+		spec.Settings.Drill = &wanted
+	}
+	if spec.Settings.Offsite != nil {
+		wanted := *spec.Settings.Offsite
+		wanted.Tables = offsiteTables(spec.Settings, known)
+		spec.Settings.Offsite = &wanted
+	}
+}
+
+// offsiteTables are the tables that off-site copies know with their backup
+// tables: those of the drill, whether or not it is switched on.
+func offsiteTables(settings backup.Settings, known []drill.Table) []drill.Table {
+	if settings.Drill == nil {
+		return append([]drill.Table{}, known...)
+	}
+	return drillTables(*settings.Drill, known)
 }
 
 // drillTables are the tables that a drill restores; known are those that the text of the
@@ -171,20 +187,27 @@ func drillTables(wanted backup.DrillSettings, known []drill.Table) []drill.Table
 	return drill.Named(names, known)
 }
 
-// refreshDrill adds to the drift that the SQL function, which was replaced since the last
-// apply, copies other tables or columns than the drill restores: an apply reads them
-// again. A function of which nothing can be read leaves the drill as it is.
-func (m *autoBackupModel) refreshDrill(ctx context.Context, service *install.Service, found backup.State, was applied) {
+// refreshTables adds to the drift that the SQL function, which was replaced since the last
+// apply, copies other tables or columns than the drill restores and the copies outside the
+// project have: an apply reads them again. A function of which nothing can be read leaves
+// them as they are.
+func (m *autoBackupModel) refreshTables(ctx context.Context, service *install.Service, found backup.State, was applied) {
 	settings := was.Settings
-	if settings.Drill == nil || found.RPCs[settings.Function.RPC] == was.RPC {
+	if settings.Drill == nil && settings.Offsite == nil || found.RPCs[settings.Function.RPC] == was.RPC {
 		return
 	}
 	known, err := preflight.DrillTables(ctx, service, backup.Spec{ID: found.ID, Settings: settings})
-	if err != nil || len(known) == 0 || reflect.DeepEqual(drillTables(*settings.Drill, known), settings.Drill.Tables) {
+	if err != nil || len(known) == 0 {
 		return // an apply says what cannot be read
 	}
 	drift := stringsOf(m.Drift)
-	drift["setting drill.tables"] = "is not what the SQL function copies since it was changed"
+	const text = "is not what the SQL function copies since it was changed"
+	if settings.Drill != nil && !reflect.DeepEqual(drillTables(*settings.Drill, known), settings.Drill.Tables) {
+		drift["setting drill.tables"] = text
+	}
+	if settings.Offsite != nil && !reflect.DeepEqual(offsiteTables(settings, known), settings.Offsite.Tables) {
+		drift["setting offsite.tables"] = text
+	}
 	m.Drift = mapOf(drift)
 }
 

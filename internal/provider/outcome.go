@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // outcome is how far an apply came. Its texts say what was done, what the state
@@ -63,6 +67,49 @@ func (o outcome) unverified() string {
 			"and apply again, which verifies it again. Without the first command, the apply removes the backup and installs it again."
 	}
 	return "The backup is installed, and the state has it. Fix the cause and apply again, which verifies it again."
+}
+
+// unverifiedCopies is unverified for a destination of copies.
+func (o outcome) unverifiedCopies() string {
+	return "Backups are made in the database nevertheless. " + o.unverified()
+}
+
+// verifyDestinations verifies the destinations of copies, and reports whether that
+// succeeded. kept says that they are as before, so that there is no need to warn again.
+func (r *autoBackupResource) verifyDestinations(ctx context.Context, service *install.Service, spec backup.Spec, mode string, kept bool, o outcome, diags *diag.Diagnostics) bool {
+	if spec.Settings.Offsite == nil || mode == verifyNone || service.Unsettled() {
+		return true
+	}
+	works := true
+	for _, key := range slices.Sorted(maps.Keys(spec.Settings.Offsite.Destinations)) {
+		at := path.Root("offsite").AtMapKey(key)
+		problems, err := service.VerifyDestination(ctx, spec.ID, key)
+		if err != nil {
+			works = false
+			var said diag.Diagnostics
+			addErrorAdvice(&said, "It is not known whether copies can be made", r.projects.explainSelfHosted(err), o.unverifiedCopies())
+			for _, d := range said {
+				diags.Append(diag.WithPath(at, d))
+			}
+			if ctx.Err() != nil {
+				return false
+			}
+		}
+		for _, problem := range problems {
+			said := text.Sentence(problem.Message)
+			if problem.Remedy != "" {
+				said += "\n\nWhat to do: " + problem.Remedy
+			}
+			switch {
+			case !problem.Warning:
+				works = false
+				diags.AddAttributeError(at, "No copies can be made", said+"\n\n"+o.unverifiedCopies())
+			case !kept:
+				diags.AddAttributeWarning(at, "A destination is not as safe as it could be", said)
+			}
+		}
+	}
+	return works
 }
 
 // verify verifies the installation as the plan says, and reports whether that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, pl
 	spec.KeepsSchedules = state != nil && plan.Schedules.Equal(state.Schedules)
 	spec.KeepsDrill = state != nil && plan.Drill.Equal(state.Drill) && plan.Function.Equal(state.Function)
 	spec.KeepsRetention = state != nil && plan.Retention.Equal(state.Retention)
+	spec.KeptDestinations = plan.keptDestinations(state)
 	for _, finding := range r.findings(ctx, spec, plan, diags) {
 		text := finding.Message + "\n\nWhat to do: " + finding.Remedy
 		severity := finding.Severity
@@ -57,6 +59,7 @@ func (r *autoBackupResource) findings(ctx context.Context, spec backup.Spec, pla
 // the one of the last apply. The plan itself changes nothing, so it is not stopped.
 func (r *autoBackupResource) warnOfFunction(ctx context.Context, spec backup.Spec, plan autoBackupModel, diags *diag.Diagnostics) {
 	spec.KeepsSchedules, spec.KeepsRetention = true, true
+	spec.KeptDestinations = slices.Collect(maps.Keys(plan.Offsite.Elements()))
 	for _, finding := range r.findings(ctx, spec, plan, diags) {
 		// What is not about the function was there at the last apply.
 		if finding.Severity == checks.Error || strings.HasPrefix(finding.Code, "rpc_") {
@@ -132,6 +135,8 @@ func stops(finding checks.Finding, plan, state autoBackupModel) bool {
 		return !plan.Timezone.Equal(state.Timezone)
 	case "drill":
 		return changed(plan.Drill, state.Drill)
+	case "offsite":
+		return !plan.Offsite.Equal(state.Offsite)
 	case "schedules":
 		// With a key it is about that schedule, else about the scheduler.
 		return rest != "" && !plan.Schedules.Equal(state.Schedules)
@@ -146,7 +151,7 @@ func findingPath(text string) path.Path {
 	steps := strings.Split(text, ".")
 	at := path.Root(steps[0])
 	for i, step := range steps[1:] {
-		if steps[0] == "schedules" && i == 0 {
+		if (steps[0] == "schedules" || steps[0] == "offsite") && i == 0 {
 			at = at.AtMapKey(step)
 		} else {
 			at = at.AtName(step)

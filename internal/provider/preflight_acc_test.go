@@ -399,7 +399,7 @@ var brokenProjects = []broken{
 				p.t.Fatal(err)
 			}
 		},
-		wants: []finding{warns("", "pg_net's queue holds 300 requests")},
+		wants: []finding{warns("", "pg_net's queue holds 200 requests or more")},
 	},
 	{
 		name: "pg_cron's scheduler is gone", with: func(p *project) {

@@ -164,7 +164,7 @@ func (p *aimindset) ListResources(context.Context) []func() list.ListResource {
 }
 
 func (p *aimindset) Actions(context.Context) []func() action.Action {
-	return []func() action.Action{newRunAction, newDrillAction}
+	return []func() action.Action{newRunAction, newDrillAction, newRestoreAction}
 }
 
 func (p *aimindset) Functions(context.Context) []func() function.Function {

@@ -271,7 +271,7 @@ func attributePath(attribute string) path.Path {
 
 // checkSelfHosted refuses the arguments of a backup that a self-hosted project does
 // not support.
-func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[string]attr.Value, diags *diag.Diagnostics) {
+func (p *projects) checkSelfHosted(config autoBackupModel, name string, code source.Source, secrets map[string]attr.Value, diags *diag.Diagnostics) {
 	own := p.config.SelfHosted
 	if own == nil {
 		return
@@ -291,7 +291,7 @@ func (p *projects) checkSelfHosted(name string, code source.Source, secrets map[
 	for secret, value := range secrets {
 		content, _ := value.(types.String)
 		if err := selfhosted.CheckSecret(secret, content.ValueString()); err != nil {
-			diags.AddAttributeError(path.Root("secrets").AtMapKey(secret), "Invalid secret", text.Sentence(err.Error()))
+			diags.AddAttributeError(config.secretPath(secret), "Invalid secret", text.Sentence(err.Error()))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,31 @@ type frameworkServer interface {
 type server struct {
 	frameworkServer
 	streams *streams
+}
+
+// GetProviderSchema makes the secrets of actions write-only, so that they may be
+// ephemeral and are in no plan. The framework (1.19) has that too, but then refuses every
+// value of an action's attribute.
+func (s server) GetProviderSchema(ctx context.Context, req *tfprotov6.GetProviderSchemaRequest) (*tfprotov6.GetProviderSchemaResponse, error) {
+	resp, err := s.frameworkServer.GetProviderSchema(ctx, req)
+	if resp == nil {
+		return resp, err
+	}
+	for name, secrets := range writeOnly {
+		action := resp.ActionSchemas[name]
+		if action == nil || action.Schema == nil || action.Schema.Block == nil {
+			continue
+		}
+		for _, attribute := range action.Schema.Block.Attributes {
+			attribute.WriteOnly = slices.Contains(secrets, attribute.Name)
+		}
+	}
+	return resp, err
+}
+
+// writeOnly are the secrets of actions.
+var writeOnly = map[string][]string{
+	typeName + "_auto_backup_restore": {"access_key_id", "secret_access_key", "private_key", "database_url", "signing_key"},
 }
 
 func (s server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {

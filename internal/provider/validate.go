@@ -30,8 +30,9 @@ func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.Va
 	}
 	validateSchedules(config.Schedules, &resp.Diagnostics)
 	validateTimeouts(config.Timeouts.Attributes(), &resp.Diagnostics)
-	validateSecrets(config, &resp.Diagnostics)
+	validateSecrets(ctx, config, &resp.Diagnostics)
 	validateRetention(config, &resp.Diagnostics)
+	validateOffsite(ctx, config, &resp.Diagnostics)
 }
 
 // validateSchedules refuses a backup without a schedule, and a schedule that is null.
@@ -67,31 +68,27 @@ func validateTimeouts(timeouts map[string]attr.Value, diags *diag.Diagnostics) {
 }
 
 // validateSecrets refuses secrets that the platform does not accept.
-func validateSecrets(config autoBackupModel, diags *diag.Diagnostics) {
+func validateSecrets(ctx context.Context, config autoBackupModel, diags *diag.Diagnostics) {
 	if config.Secrets.IsUnknown() {
 		return
 	}
 	at := path.Root("secrets")
 	lengths := map[string]int{}
-	for name, element := range config.Secrets.Elements() {
+	for name, element := range config.extraSecrets(ctx) {
 		value, _ := element.(types.String)
-		if value.IsNull() {
+		if _, named := config.Secrets.Elements()[name]; named && value.IsNull() {
 			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value is null. Leave the name out to remove the secret.")
 		}
 		if strings.ContainsRune(value.ValueString(), 0) {
-			diags.AddAttributeError(at.AtMapKey(name), "Invalid secret", "The value contains a NUL character, which an environment variable cannot contain. Encode the value, for example with `base64encode`.")
+			diags.AddAttributeError(config.secretPath(name), "Invalid secret", "The value contains a NUL character, which an environment variable cannot contain. Encode the value, for example with `base64encode`.")
 		}
 		lengths[name] = len([]rune(value.ValueString()))
 	}
-	name := backup.Name(config.Name.ValueString())
-	if config.Name.IsNull() {
-		name = backup.DefaultName
-	}
-	faults := backup.ValidateSecrets(name, lengths)
+	faults := backup.ValidateSecrets(config.nameOrDefault(), lengths)
 	for _, secret := range slices.Sorted(maps.Keys(faults)) {
 		where := at
 		if secret != "" {
-			where = at.AtMapKey(secret)
+			where = config.secretPath(secret)
 		}
 		diags.AddAttributeError(where, "Invalid secret", text.Sentence(faults[secret].Error()))
 	}

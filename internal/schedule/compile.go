@@ -4,7 +4,10 @@ import (
 	"errors"
 	"math/bits"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
 
 // Compiled is a schedule in local time as one pg_cron job.
@@ -72,14 +75,42 @@ type gap struct {
 	from, to int64
 }
 
+// latestClocks are what outlook has last returned of package zone's locations. There are
+// as many of these as names of zones, and any number of others.
+var latestClocks sync.Map
+
 // outlook describes the clock of a zone up to the horizon. It begins two days
 // before now, because a change since then can make local times repeated.
-func outlook(loc *time.Location, now time.Time) clock {
+func outlook(loc *time.Location, now time.Time) clock { return known(&latestClocks, loc, now) }
+
+// known returns an outlook that is kept by location where it still holds.
+func known(clocks *sync.Map, loc *time.Location, now time.Time) clock {
 	// Every current rule for changing clocks takes effect within a year.
 	const horizonYears = 10
+	start, end := minuteOf(now)-2*minutesPerDay, minuteOf(now.AddDate(horizonYears, 0, 0))
+	if kept, ok := clocks.Load(loc); ok {
+		if c := kept.(clock); c.holds(start, end) { //nolint:forcetypeassert // there is nothing else in it
+			return c
+		}
+	}
+	c := survey(loc, start, end)
+	if own, err := zone.Load(loc.String()); err == nil && own == loc {
+		clocks.Store(loc, c)
+	}
+	return c
+}
+
+// holds reports whether a survey from start to end would be the same, but for the start
+// of the first span and the end of the last, of which nobody asks.
+func (c clock) holds(start, end int64) bool {
+	first, last := c.spans[0], c.spans[len(c.spans)-1]
+	return first.start <= start && start < first.end && end <= last.end
+}
+
+// survey describes the clock of a zone from a minute to another.
+func survey(loc *time.Location, start, end int64) clock {
 	var c clock
-	end := minuteOf(now.AddDate(horizonYears, 0, 0))
-	for s := range spans(loc, minuteOf(now)-2*minutesPerDay) {
+	for s := range spans(loc, start) {
 		if s.start >= end {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -32,39 +33,47 @@ const cycleDays = 28*365 + 7
 // daily time in a zone with summer time, 24 hours in a zone without. It is never
 // too short.
 func LongestGap(timed []Timed) time.Duration {
-	var days []dayTimes
+	days := 1
+	for _, t := range timed {
+		days = max(days, t.Expr.repeats())
+	}
+	var schedules []dayTimes
 	var spread int64
 	for _, t := range timed {
 		if t.Expr == (Expr{}) {
 			continue
 		}
-		offsets := outlook(t.Location, rulesFrom).offsets
+		offsets := lasting(t.Location).offsets
 		standard := slices.Min(offsets)
 		spread = max(spread, slices.Max(offsets)-standard)
-		days = append(days, timesOf(t.Expr, standard))
+		schedules = append(schedules, timesOf(t.Expr, standard, days))
 	}
 	var longest, first, last int64 = 0, -1, -1
 	seen := make(map[[dayWords]uint64]daySummary)
-	for day := range int64(cycleDays) {
+	for day := range days {
 		var due [dayWords]uint64
-		for _, d := range days {
-			for i, times := range d.times {
-				if d.on[(day-int64(i-1)+cycleDays)%cycleDays] {
-					for w := range due {
-						due[w] |= times[w]
-					}
+		none := true
+		for n := range schedules {
+			d := &schedules[n]
+			for i := range d.times {
+				if !d.used[i] || !d.on[(day-(i-1)+days)%days] {
+					continue
+				}
+				none = false
+				for w := range due {
+					due[w] |= d.times[i][w]
 				}
 			}
+		}
+		if none {
+			continue
 		}
 		summary, ok := seen[due]
 		if !ok {
 			summary = summarise(due)
 			seen[due] = summary
 		}
-		if summary.first < 0 {
-			continue
-		}
-		start := day * minutesPerDay
+		start := int64(day) * minutesPerDay
 		if first < 0 {
 			first = start + summary.first
 		} else {
@@ -76,33 +85,54 @@ func LongestGap(timed []Timed) time.Duration {
 	if first < 0 {
 		return 0
 	}
-	longest = max(longest, first+cycleDays*minutesPerDay-last)
+	longest = max(longest, first+int64(days)*minutesPerDay-last)
 	return time.Duration(longest+spread) * time.Minute
 }
 
 const dayWords = (minutesPerDay + 63) / 64
 
-// dayTimes is a schedule at one offset: the local days of the cycle on which it
-// is due, and the minutes of the UTC days before, on and after such a day.
+// lastingClocks are the clocks of package zone's locations from rulesFrom on.
+var lastingClocks sync.Map
+
+// lasting returns the clock of a zone from rulesFrom on.
+func lasting(loc *time.Location) clock { return known(&lastingClocks, loc, rulesFrom) }
+
+// repeats returns after how many days of the cycle the days repeat on which e is due: 1,
+// 7 or cycleDays, each of which divides the next.
+func (e Expr) repeats() int {
+	switch {
+	case e.everyDay():
+		return 1
+	case e.months == allMonths && e.days == allDays: // see normal
+		return 7
+	}
+	return cycleDays
+}
+
+// dayTimes is a schedule at one offset: on which of the first local days of the cycle it
+// is due, the minutes of the UTC days before, on and after such a day, and which of these
+// have any.
 type dayTimes struct {
 	on    []bool
 	times [3][dayWords]uint64
+	used  [3]bool
 }
 
-func timesOf(e Expr, offset int64) dayTimes {
-	d := dayTimes{on: cycle(e)}
+func timesOf(e Expr, offset int64, days int) dayTimes {
+	d := dayTimes{on: cycle(e, days)}
 	for _, local := range e.times() {
 		minute := local - offset
 		day := floorDiv(minute, minutesPerDay)
 		minute -= day * minutesPerDay
 		d.times[day+1][minute/64] |= 1 << (minute % 64)
+		d.used[day+1] = true
 	}
 	return d
 }
 
-// cycle returns for each day of the cycle whether e is due on it.
-func cycle(e Expr) []bool {
-	on := make([]bool, cycleDays)
+// cycle returns for each of the first days of the cycle whether e is due on it.
+func cycle(e Expr, days int) []bool {
+	on := make([]bool, days)
 	d := date{2000, 1, 1, 6}
 	for i := range on {
 		on[i] = e.on(d.month, d.day, d.weekday)
@@ -122,8 +152,7 @@ func (e Expr) times() []int64 {
 	return list
 }
 
-// daySummary is the first and last due minute of a day, -1 if there is none,
-// and the longest gap between.
+// daySummary is the first and last due minute of a day, and the longest gap between.
 type daySummary struct{ first, last, gap int64 }
 
 func summarise(due [dayWords]uint64) daySummary {
@@ -158,7 +187,7 @@ func Closest(timed []Timed) (gap time.Duration, i, j int) {
 	for _, t := range timed {
 		set := instants{}
 		if t.Expr != (Expr{}) {
-			set = instants{days: cycle(t.Expr), times: t.Expr.times(), clock: outlook(t.Location, rulesFrom)}
+			set = instants{days: cycle(t.Expr, cycleDays), times: t.Expr.times(), clock: lasting(t.Location)}
 		}
 		sets = append(sets, set)
 	}

@@ -20,7 +20,7 @@ func newTestCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	super, err := newSupervisor(dir)
+	super, err := newSupervisor(dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

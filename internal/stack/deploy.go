@@ -34,6 +34,9 @@ type functionStore struct {
 	ref  string
 	dir  string // where bundles are laid out
 	deno string // empty: nothing can be deployed
+	// ca is a file with a certificate that functions trust besides the usual ones, or
+	// empty.
+	ca string
 
 	closed   chan struct{} // ends what is being bundled
 	bundling sync.WaitGroup
@@ -597,6 +600,9 @@ func (s *functionStore) runnable(slug string) (f *function, environ []string, ke
 	}
 	for name, value := range s.builtin {
 		environ = append(environ, name+"="+value)
+	}
+	if s.ca != "" {
+		environ = append(environ, "DENO_CERT="+s.ca)
 	}
 	environ = append(environ, "SB_REGION=local", "SB_EXECUTION_ID="+newUUID())
 	if f.bundle != nil {

@@ -554,6 +554,35 @@ func (g *gateway) processes(slug string) int {
 	return n
 }
 
+// usage reads from /proc what a slug's processes have used.
+func (g *gateway) usage(slug string) (processor time.Duration, memory int64, err error) {
+	var pids []int
+	g.mu.Lock()
+	for wk := range g.all {
+		if wk.slug == slug && wk.process != nil {
+			pids = append(pids, wk.process.cmd.Process.Pid)
+		}
+	}
+	g.mu.Unlock()
+	for _, pid := range pids {
+		schedule, readErr := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/schedstat", pid))
+		status, statusErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err := errors.Join(readErr, statusErr); err != nil {
+			return 0, 0, err
+		}
+		var nanoseconds, kilobytes int64
+		if _, err := fmt.Sscan(string(schedule), &nanoseconds); err != nil {
+			return 0, 0, fmt.Errorf("read the processor time of process %d: %w", pid, err)
+		}
+		_, peak, _ := strings.Cut(string(status), "VmHWM:")
+		if _, err := fmt.Sscan(peak, &kilobytes); err != nil {
+			return 0, 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
+		}
+		processor, memory = processor+time.Duration(nanoseconds), max(memory, kilobytes<<10)
+	}
+	return processor, memory, nil
+}
+
 // discard ends a slug's process when it is idle. The next request starts another one if
 // the function still exists.
 func (g *gateway) discard(slug string) {

@@ -451,9 +451,9 @@ func TestFunctionErrors(t *testing.T) {
 	if got := invoke(t, "errors", ""); got.status != 500 || got.body != "own" || got.header.Get("sb-error-code") != "EDGE_FUNCTION_ERROR" {
 		t.Errorf("returned: %d %s", got.status, got.body)
 	}
-	if log := shared(t).FunctionLogs("errors"); !strings.Contains(log, "unhandled") {
-		t.Errorf("log: %q", log)
-	}
+	eventually(t, "the error in the function's log", func() bool {
+		return strings.Contains(shared(t).FunctionLogs("errors"), "unhandled")
+	})
 }
 
 // Proves that a platform limit tells the function its reason, gives it the grace

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,20 +40,43 @@ type Pooler struct {
 
 // StartPooler starts a pooler with at most size sessions of the server. It ends
 // with the stack.
-func (s *Stack) StartPooler(ctx context.Context, mode PoolMode, size int) (_ *Pooler, err error) {
+func (s *Stack) StartPooler(ctx context.Context, mode PoolMode, size int) (*Pooler, error) {
+	return s.startPooler(ctx, mode, size, freeServerPort)
+}
+
+// startPooler takes the pooler's port from free. Another process may use it meanwhile,
+// so it then tries another one.
+func (s *Stack) startPooler(ctx context.Context, mode PoolMode, size int, free func(context.Context) (int, error)) (*Pooler, error) {
 	program, err := newInstaller(nil).findPgBouncer()
 	if err != nil {
 		return nil, err
 	}
+	var errs []error
+	for range 5 {
+		port, err := free(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.startPoolerOn(ctx, program, port, mode, size)
+		if err == nil {
+			return p, nil
+		}
+		errs = append(errs, err)
+		if !strings.Contains(err.Error(), "cannot listen") || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// startPoolerOn starts the pooler on the port, and returns when it has it.
+func (s *Stack) startPoolerOn(ctx context.Context, program string, port int, mode PoolMode, size int) (*Pooler, error) {
 	c := s.cluster
 	dir, err := os.MkdirTemp(c.dir, "pooler-")
 	if err != nil {
 		return nil, err
 	}
-	port, err := freeServerPort(ctx)
-	if err != nil {
-		return nil, err
-	}
+	log := filepath.Join(dir, "log")
 	settings := fmt.Sprintf(`
 [databases]
 postgres = host=127.0.0.1 port=%d dbname=postgres user=postgres password=%s
@@ -66,7 +90,7 @@ pool_mode = %s
 default_pool_size = %d
 max_client_conn = 50
 logfile = %s
-`, c.port, c.password("postgres"), port, filepath.Join(dir, "users"), mode, size, filepath.Join(dir, "log"))
+`, c.port, c.password("postgres"), port, filepath.Join(dir, "users"), mode, size, log)
 	tenant := "postgres." + s.ProjectRef
 	for name, content := range map[string]string{
 		"pgbouncer.ini": settings,
@@ -86,26 +110,27 @@ logfile = %s
 	if p.process, err = c.super.start(cmd, "KILL", false); err != nil {
 		return nil, fmt.Errorf("starting PgBouncer: %w", err)
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	u, err := url.Parse(s.DatabaseURL)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, p.Close())
 	}
-	u.Host = address
+	u.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	p.DatabaseURL = u.String()
 	u.User = url.UserPassword(tenant, c.password("postgres"))
 	p.TenantURL = u.String()
+	// The line that it writes once it listens is the only sign that is its own: a
+	// connection to the port may as well be taken by another process.
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err == nil {
-			return p, conn.Close()
+		text, _ := os.ReadFile(log)
+		if bytes.Contains(text, []byte("process up")) {
+			return p, nil
 		}
 		select {
 		case <-p.process.done:
-			text, _ := os.ReadFile(filepath.Join(dir, "log"))
-			return nil, fmt.Errorf("PgBouncer ended at its start: %w: %s", p.process.err, strings.TrimSpace(string(text)))
+			text, _ = os.ReadFile(log)
+			return nil, fmt.Errorf("PgBouncer ended at its start: %w: %s", p.process.err, bytes.TrimSpace(text))
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), p.Close())
 		case <-ticker.C:

@@ -303,6 +303,9 @@ func (s *Stack) startSelfHosted(ctx context.Context, opts Options, controlURL, h
 	} {
 		d.own = append(d.own, name+"="+value)
 	}
+	if s.S3 != nil {
+		d.own = append(d.own, "DENO_CERT="+s.S3.CAFile)
+	}
 	if err := d.create(); err != nil {
 		return nil, err
 	}

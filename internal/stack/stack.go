@@ -47,6 +47,8 @@ type Options struct {
 	// LegacyJobs adds the five pg_cron jobs that AIMindset had before. Two of them
 	// have names that a default installation uses.
 	LegacyJobs bool
+	// S3 starts an S3 server for the off-site copy, as Stack.S3. Functions trust its CA.
+	S3 bool
 	// Log receives a line for each event of the stack. It may be nil.
 	Log io.Writer
 
@@ -146,6 +148,8 @@ type Stack struct {
 	// program that recreates the runtime.
 	FunctionsDir, EnvFile string
 	RestartCommand        []string
+	// S3 is the S3 server that the stack started, nil without Options.S3.
+	S3 *S3
 
 	keys       keys
 	log        io.Writer
@@ -205,6 +209,11 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 		}
 	}()
 
+	if opts.S3 {
+		if s.S3, err = StartS3(ctx, S3Options{Log: opts.Log}); err != nil {
+			return nil, err
+		}
+	}
 	var listeners [3]net.Listener // Management API, project, mail
 	var urls [3]string
 	for i := range listeners {
@@ -231,8 +240,12 @@ func Start(ctx context.Context, opts Options) (_ *Stack, err error) {
 	}
 	s.mail = &mailbox{key: s.keys.resend}
 	s.api.set(opts.Intercept)
-	if s.super, err = newSupervisor(dir); err != nil {
+	server, err := serverDir(dir)
+	if err != nil {
 		return nil, err
+	}
+	if s.super, err = newSupervisor(dir, server); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(server))
 	}
 	var functions, control http.Handler
 	if opts.SelfHosted {
@@ -289,6 +302,9 @@ func (s *Stack) startHosted(ctx, life context.Context, opts Options, host, mailU
 	s.store, err = newFunctionStore(s.keys.ref, filepath.Join(s.dir, "functions"), deno)
 	if err != nil {
 		return nil, err
+	}
+	if s.S3 != nil {
+		s.store.ca = s.S3.CAFile
 	}
 	if err := s.store.setSecrets(map[string]string{"RESEND_API_KEY": s.keys.resend, "RESEND_API_URL": mailURL}); err != nil {
 		return nil, err
@@ -417,6 +433,9 @@ func (s *Stack) Close() error {
 			s.net.close()
 		}
 		errs := []error{s.netErr}
+		if s.S3 != nil {
+			errs = append(errs, s.S3.Close())
+		}
 		if s.cluster != nil {
 			errs = append(errs, s.cluster.close())
 		}
@@ -487,6 +506,13 @@ func (s *Stack) FunctionLogs(slug string) string { return s.gateway.log(slug) }
 // FunctionProcesses returns how many processes a function has, including those that
 // are finishing their work.
 func (s *Stack) FunctionProcesses(slug string) int { return s.gateway.processes(slug) }
+
+// FunctionUsage returns what the running processes of a function have used: the processor
+// time of their main threads, which run the function's code and which the platform's limit
+// counts, and the largest memory of one of them in bytes.
+func (s *Stack) FunctionUsage(slug string) (processor time.Duration, memory int64, err error) {
+	return s.gateway.usage(slug)
+}
 
 // KillFunction kills a function's processes and returns when they have ended. The next
 // request starts a new one.

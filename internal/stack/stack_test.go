@@ -299,7 +299,8 @@ func TestSideBySideAndCancel(t *testing.T) {
 	}
 }
 
-// processesNaming returns the command lines which name a directory.
+// processesNaming returns the command lines which name a stack's directory, or its
+// server's, which has the same name.
 func processesNaming(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -309,7 +310,7 @@ func processesNaming(t *testing.T, dir string) []string {
 	var found []string
 	for _, path := range paths {
 		line, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(line, []byte(dir)) {
+		if err == nil && bytes.Contains(line, []byte(filepath.Base(dir))) {
 			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
@@ -374,8 +375,8 @@ func TestNothingOutlivesItsProcess(t *testing.T) {
 		t.Fatalf("not running before the kill: %q", before)
 	}
 	eventually(t, "processes and directory are gone", func() bool {
-		_, err := os.Stat(dir)
-		return errors.Is(err, fs.ErrNotExist) && len(processesNaming(t, dir)) == 0 && !listens(t, service)
+		return !exists(dir) && !exists(filepath.Join(sharedMemory, filepath.Base(dir))) &&
+			len(processesNaming(t, dir)) == 0 && !listens(t, service)
 	})
 }
 
@@ -392,6 +393,9 @@ func TestPartsStartAlone(t *testing.T) {
 		t.Cleanup(func() {
 			if err := s.Close(); err != nil {
 				t.Error(err)
+			}
+			if _, err := os.Stat(s.super.server); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is left behind: %v", s.super.server, err)
 			}
 			if _, err := os.Stat(s.dir); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s is left behind: %v", s.dir, err)

@@ -19,9 +19,11 @@ import (
 // child, it would have to be a signal after which PostgreSQL still cleans up its
 // shared memory, and nobody would remove the directory.
 type supervisor struct {
-	dir   string
-	pipe  *os.File
-	shell *exec.Cmd
+	dir string
+	// server is where the database's server has its files: dir, or one in memory.
+	server string
+	pipe   *os.File
+	shell  *exec.Cmd
 }
 
 // supervisorScript reads lines "+ <pid> <signal>" and "- <pid>". A pid with a
@@ -58,18 +60,18 @@ for entry in $list; do
   done
   kill -s KILL -- "${entry%=*}" 2>/dev/null
 done
-rm -rf -- "$1" || { sleep 0.5; rm -rf -- "$1"; }
+rm -rf -- "$@" || { sleep 0.5; rm -rf -- "$@"; }
 `
 
-// newSupervisor starts a supervisor which removes dir when this process ends,
-// or when the supervisor is closed.
-func newSupervisor(dir string) (*supervisor, error) {
+// newSupervisor starts a supervisor which removes dir, and the directory of the server if
+// it is another one, when this process ends, or when the supervisor is closed.
+func newSupervisor(dir, server string) (*supervisor, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = r.Close() }()
-	sh := exec.Command("/bin/sh", "-c", supervisorScript, "stack-supervisor", dir) //nolint:noctx // it is there for the time after
+	sh := exec.Command("/bin/sh", "-c", supervisorScript, "stack-supervisor", dir, server) //nolint:noctx // it is there for the time after
 	sh.Dir = "/"
 	sh.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"}
 	sh.Stdin = r
@@ -78,7 +80,7 @@ func newSupervisor(dir string) (*supervisor, error) {
 		_ = w.Close()
 		return nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
-	return &supervisor{dir: dir, pipe: w, shell: sh}, nil
+	return &supervisor{dir: dir, server: server, pipe: w, shell: sh}, nil
 }
 
 // start starts cmd, in a session of its own, so that it ends with this process:

@@ -105,7 +105,7 @@ func TestSupervisorEndsWhatIsLeft(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSupervisor(dir)
+	s, err := newSupervisor(dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -380,6 +380,9 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		return true, nil
 	}
 	status := response.StatusCode
+	if status < 300 {
+		return false, nil // there is no message in it
+	}
 	message, _ := messageOf(peek(response))
 	database := sqlfailure.None
 	if k.sql {

@@ -23,6 +23,33 @@ type APIKey struct {
 	Key string
 }
 
+// PublicKeys are the keys of a project that anybody may know, or digests of them.
+type PublicKeys struct {
+	// First are those that a request may carry first, the preferred one first: the
+	// publishable ones or, without any, the legacy anon key. Nil means not known.
+	First []string
+	// Legacy is the anon key, which a gateway may require beside another one; empty if
+	// there is none.
+	Legacy string
+}
+
+// PublicKeysOf finds the public ones among a project's keys.
+func PublicKeysOf(keys []APIKey) (public PublicKeys) {
+	for _, k := range keys {
+		switch {
+		case k.Key == "":
+		case k.Type == "legacy" && k.Name == "anon":
+			public.Legacy = k.Key
+		case k.Type == "publishable":
+			public.First = append(public.First, k.Key)
+		}
+	}
+	if len(public.First) == 0 && public.Legacy != "" {
+		public.First = []string{public.Legacy}
+	}
+	return public
+}
+
 // APIKeys lists the keys of a project. The API masks secret keys, but not the
 // legacy service_role key.
 func (c *Client) APIKeys(ctx context.Context, ref string) ([]APIKey, error) {

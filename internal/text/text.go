@@ -4,6 +4,7 @@ package text
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -100,6 +101,24 @@ func Uncapitalize(s string) string {
 		return s
 	}
 	return string(unicode.ToLower(first)) + s[size:]
+}
+
+// Bytes returns a size with the largest unit of which it is at least one, such as
+// "1.2 GB".
+func Bytes(n int64) string {
+	size, unit := float64(n), "B"
+	for _, next := range []string{"kB", "MB", "GB", "TB"} {
+		if size < 1000 {
+			break
+		}
+		size, unit = size/1000, next
+	}
+	return Number(size) + " " + unit
+}
+
+// Number returns a number with at most one decimal.
+func Number(n float64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(n, 'f', 1, 64), ".0")
 }
 
 // Time returns t as RFC 3339 in UTC, to the second.

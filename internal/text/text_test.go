@@ -143,6 +143,18 @@ func TestSentence(t *testing.T) {
 	}
 }
 
+// TestBytes proves the unit and the decimals of a size.
+func TestBytes(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{
+		0: "0 B", 999: "999 B", 1000: "1 kB", 1_230_000: "1.2 MB", 999_949_999: "999.9 MB", 5_000_000_000: "5 GB", 7_000_000_000_000_000: "7000 TB",
+	} {
+		if got := text.Bytes(n); got != want {
+			t.Errorf("%d is %s, not %s", n, got, want)
+		}
+	}
+}
+
 // TestTime proves that a time is written in UTC, without fractions of a second.
 func TestTime(t *testing.T) {
 	t.Parallel()

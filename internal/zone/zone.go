@@ -59,8 +59,13 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("time zone %q: %s; %s", e.Name, e.Reason, e.Hint)
 }
 
+// locations are the time zones that Load has returned, by name. What it refused is not
+// kept, so there are no more than names in the database.
+var locations sync.Map
+
 // Load returns the time zone of an IANA name: a region and a city such as
-// "America/Sao_Paulo", or "UTC". It reads only the embedded database.
+// "America/Sao_Paulo", or "UTC". It reads only the embedded database, and returns the
+// same pointer each time.
 //
 // For any other name the error is a [*Error] that suggests the nearest one.
 // Abbreviations such as "BRT" or "EST" are ambiguous or mean a fixed offset,
@@ -69,6 +74,9 @@ func (e *Error) Error() string {
 func Load(name string) (*time.Location, error) {
 	if name == "UTC" || name == "Etc/UTC" {
 		return time.UTC, nil
+	}
+	if kept, ok := locations.Load(name); ok {
+		return kept.(*time.Location), nil //nolint:forcetypeassert // there is nothing else in it
 	}
 	file, known := zones()[name]
 	switch {
@@ -89,7 +97,8 @@ func Load(name string) (*time.Location, error) {
 	if err != nil {
 		return nil, fmt.Errorf("time zone %q: embedded database: %w", name, err)
 	}
-	return location, nil
+	kept, _ := locations.LoadOrStore(name, location)
+	return kept.(*time.Location), nil //nolint:forcetypeassert // there is nothing else in it
 }
 
 // Names are the names in the embedded database, in order, also those that are not

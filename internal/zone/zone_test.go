@@ -3,6 +3,7 @@ package zone_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,17 +65,38 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestLoadReturnsTheSame proves that a zone is one location, however often and by how
+// many at once it is loaded, and that another name makes another one.
+func TestLoadReturnsTheSame(t *testing.T) {
+	t.Parallel()
+	locations := make([]*time.Location, 8)
+	var loads sync.WaitGroup
+	for i := range locations {
+		loads.Go(func() { locations[i], _ = zone.Load("Asia/Kathmandu") })
+	}
+	loads.Wait()
+	for _, location := range locations {
+		if location == nil || location != locations[0] {
+			t.Errorf("Load returns %p and %p", locations[0], location)
+		}
+	}
+	if other, err := zone.Load("Asia/Katmandu"); err != nil || other == locations[0] || other.String() != "Asia/Katmandu" {
+		t.Errorf("the zone's former name: %v, %v", other, err)
+	}
+}
+
 // TestLoadIgnoresTheMachine proves that the zones do not come from the
-// machine: it fails if another database that the environment names is read.
+// machine: it fails if another database that the environment names is read. No other
+// test loads the zone, because a loaded one is kept.
 func TestLoadIgnoresTheMachine(t *testing.T) {
 	t.Setenv("ZONEINFO", t.TempDir())
 	t.Setenv("TZ", "Asia/Tokyo")
-	location, err := zone.Load("America/Sao_Paulo")
+	location, err := zone.Load("America/Fortaleza")
 	if err != nil {
 		t.Fatal(err)
 	}
 	noon := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	if got := noon.In(location).Format(time.RFC3339); got != "2026-07-01T09:00:00-03:00" {
-		t.Errorf("noon UTC in São Paulo is %s", got)
+		t.Errorf("noon UTC in Fortaleza is %s", got)
 	}
 }

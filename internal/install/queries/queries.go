@@ -67,6 +67,8 @@ var (
 var (
 	//go:embed probe.sql
 	Probe string
+	//go:embed offsite_probe.sql
+	OffsiteProbe string
 	//go:embed response.sql
 	Response string
 	//go:embed run.sql

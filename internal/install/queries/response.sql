@@ -1,4 +1,5 @@
--- What became of the probe $2 of the backup $1, as auto_backup.probe describes it: its
+-- What became of the probe $2 of the backup $1, as auto_backup.probe or
+-- auto_backup.offsite_probe describes it: its
 -- answer, or null while there is none, and whether and behind what it waits. Of
 -- several answers the one counts that the function has signed. Whether the worker
 -- runs is null where the reading role cannot see it.
@@ -7,7 +8,7 @@ select jsonb_build_object(
         select jsonb_build_object(
             'status', r.status_code, 'error', r.error_msg,
             -- Any role may write there, so what is large is not read.
-            'content', case when pg_column_size(r.content) <= 16384 then left(r.content, 2000) end,
+            'content', case when pg_column_size(r.content) <= 16384 then left(r.content, 8000) end,
             'signed', s.signed,
             'error_code', (
                 select h.value from jsonb_each_text(r.headers) as h where lower(h.key) = 'sb-error-code' limit 1

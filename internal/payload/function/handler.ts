@@ -5,12 +5,27 @@ import { parseConfig } from "./config.ts";
 import contract from "./contract.json" with { type: "json" };
 import type { Limits, Sleep } from "./log.ts";
 import { signOutcome } from "./outcome.ts";
+import type { OffsiteContext } from "./offsite.ts";
+import type { Sockets } from "./postgres.ts";
 import { probe } from "./probe.ts";
-import { type BackupRequest, readBody, readRequest } from "./request.ts";
+import {
+  type BackupRequest,
+  type OffsiteProbeRequest,
+  type OffsiteRequest,
+  readBody,
+  readRequest,
+} from "./request.ts";
 import { type Result, Run, type RunContext } from "./run.ts";
 import { type Fetch, readProject, Supabase, type Timer } from "./supabase.ts";
 import { type Code, reasons } from "./texts.ts";
-import { acceptedTokens, createSigner, type Env, isSignature, matchSignature } from "./token.ts";
+import {
+  acceptedTokens,
+  createSigner,
+  type Env,
+  isSignature,
+  matchSignature,
+  type Sign,
+} from "./token.ts";
 
 /** What the function needs from the platform. */
 export interface Dependencies {
@@ -20,6 +35,8 @@ export interface Dependencies {
   readonly tokens?: unknown;
   readonly env: Env;
   readonly fetch: Fetch;
+  /** Connects to the database. */
+  readonly sockets: Sockets;
   readonly now: () => Date;
   readonly sleep: Sleep;
   /** Aborts calls that take too long. */
@@ -73,6 +90,10 @@ export function createHandler(deps: Dependencies): Handler {
       return refuse("wrong_backup", `this function runs the backup ${config.backup}`);
     }
 
+    if (read.action !== "backup" && read.action !== "probe") {
+      const secrets = [...tokens.map(({ value }) => value), ...keysOf(deps.env)];
+      return await runOffsite(read, { ...deps, limits, secrets }, sign);
+    }
     const project = readProject(deps.env);
     if (typeof project === "string") {
       deps.log(`cannot work: ${project}`);
@@ -86,11 +107,7 @@ export function createHandler(deps: Dependencies): Handler {
       };
       return refuse("probe_failed", project, { run_id: read.runId, checks });
     }
-    const clean = createCleaner([
-      ...tokens.map(({ value }) => value),
-      project.key,
-      ...[project.jwt, project.otherKey].filter((key) => key !== null),
-    ]);
+    const clean = createCleaner([...tokens.map(({ value }) => value), ...keysOf(deps.env)]);
     const supabase = new Supabase(project, deps.fetch, deps.timer, clean);
     if (read.action === "backup") {
       const { now, sleep, log } = deps;
@@ -105,6 +122,17 @@ export function createHandler(deps: Dependencies): Handler {
     const failing = Object.entries(checks).filter(([, check]) => !check.ok).map(([name]) => name);
     if (failing.length > 0) return refuse("probe_failed", `failed: ${failing.join(", ")}`, result);
     return respond(200, await signOutcome(sign, "probe", { success: true, ...result }));
+  }
+
+  async function runOffsite(
+    request: OffsiteRequest | OffsiteProbeRequest,
+    context: OffsiteContext,
+    sign: Sign,
+  ): Promise<Response> {
+    const { handleOffsite } = await import("./offsite.ts");
+    const { status, body, work } = await handleOffsite(request, context);
+    if (work !== undefined) deps.waitUntil(work);
+    return respond(status, await signOutcome(sign, request.action, body));
   }
 
   async function runBackup(request: BackupRequest, context: RunContext): Promise<Response> {
@@ -145,6 +173,13 @@ export function createHandler(deps: Dependencies): Handler {
       await Promise.all([...active].map((run) => run.interrupt(reason)));
     },
   };
+}
+
+/** The keys of the project that are in the environment. */
+function keysOf(env: Env): string[] {
+  const project = readProject(env);
+  if (typeof project === "string") return [];
+  return [project.key, project.jwt, project.otherKey].filter((key) => key !== null);
 }
 
 function internal(error: string, runId: string | null): Record<string, unknown> {

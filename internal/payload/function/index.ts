@@ -2,6 +2,7 @@
 
 import config from "./config.json" with { type: "json" };
 import { createHandler } from "./handler.ts";
+import { sockets } from "./sockets.ts";
 import tokens from "./tokens.json" with { type: "json" };
 
 /** The part of Supabase's global object that is used. Other runtimes do not have it. */
@@ -20,6 +21,7 @@ const handler = createHandler({
   tokens,
   env: (name) => Deno.env.get(name),
   fetch: (url, init) => fetch(url, init),
+  sockets,
   now: () => new Date(),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   timer: (ms, callback) => {

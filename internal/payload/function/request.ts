@@ -33,6 +33,27 @@ export interface ProbeRequest {
   readonly backup: string | null;
 }
 
+/** One call of an off-site copy, or of the look at the copies of a destination. */
+export interface OffsiteRequest {
+  readonly action: "export" | "offsite_check";
+  /** ID of the call, a lower-case UUID. */
+  readonly runId: string;
+  readonly backup: string;
+  /** ID of the export, or of the check, in the database. */
+  readonly id: number;
+}
+
+/** A probe of a destination's bucket, which stores a small object there. */
+export interface OffsiteProbeRequest {
+  readonly action: "offsite_probe";
+  readonly runId: string;
+  readonly backup: string;
+  readonly destination: string;
+}
+
+/** A valid request. */
+export type ValidRequest = BackupRequest | ProbeRequest | OffsiteRequest | OffsiteProbeRequest;
+
 /** Why a request is refused. */
 export interface Refusal {
   readonly code: keyof typeof contract.refusals;
@@ -48,6 +69,14 @@ interface Field {
 }
 
 const FIELDS = new Map<string, Field>(Object.entries(contract.request_fields));
+
+/** The fields that requests other than for a backup need. */
+const NEEDED: Readonly<Record<string, readonly string[]>> = {
+  probe: ["sent_at"],
+  export: ["sent_at", "run_id", "backup", "export"],
+  offsite_check: ["sent_at", "run_id", "backup", "export"],
+  offsite_probe: ["sent_at", "run_id", "backup", "destination"],
+};
 
 /**
  * Reads the body of a request. Anybody can send one, and only the body tells whether it is signed, so
@@ -74,7 +103,7 @@ export function readRequest(
   bytes: Uint8Array,
   now: Date,
   limits: Limits,
-): BackupRequest | ProbeRequest | Refusal {
+): ValidRequest | Refusal {
   if (!/^application\/json\s*(;|$)/i.test(contentType ?? "")) {
     return refuse("bad_request", "Content-Type must be application/json");
   }
@@ -87,14 +116,14 @@ export function readRequest(
   }
   if (!isRecord(body)) return refuse("bad_request", "the body is not a JSON object");
 
-  const probe = body.action === "probe";
+  const needed = typeof body.action === "string" ? NEEDED[body.action] : undefined;
   if (Object.keys(body).some((name) => !FIELDS.has(name))) {
     return refuse("bad_request", `only these fields are known: ${[...FIELDS.keys()].join(", ")}`);
   }
   for (const [name, field] of FIELDS) {
     const value = body[name];
     if (value === undefined) {
-      if (field.required && (!probe || name === "sent_at")) {
+      if (needed?.includes(name) ?? field.required) {
         return refuse("bad_request", `${name} is missing`);
       }
     } else if (!fits(value, field)) {
@@ -120,17 +149,25 @@ export function readRequest(
   }
 
   const runId = typeof body.run_id === "string" ? body.run_id.toLowerCase() : null;
-  if (probe) {
-    return {
-      action: "probe",
-      runId,
-      backup: typeof body.backup === "string" ? body.backup : null,
-    };
+  const backup = body.backup as string;
+  switch (body.action) {
+    case "probe":
+      return { action: "probe", runId, backup: backup ?? null };
+    case "export":
+    case "offsite_check":
+      return { action: body.action, runId: runId as string, backup, id: body.export as number };
+    case "offsite_probe":
+      return {
+        action: "offsite_probe",
+        runId: runId as string,
+        backup,
+        destination: body.destination as string,
+      };
   }
   return {
     action: "backup",
     runId: runId as string,
-    backup: body.backup as string,
+    backup,
     schedule: body.schedule as string,
     dueAt: body.due_at as string,
     sentAt: body.sent_at as string,

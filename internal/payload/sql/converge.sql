@@ -39,11 +39,11 @@ begin
     end loop;
 
     for o in
-        select w.key as object, substr(w.key, length('table ') + 1) as name
+        select substr(w.key, length('table ') + 1) as name, case when (w.value -> 'logged')::boolean then 'logged' else 'unlogged' end as kind
         from jsonb_each(wanted) w
         where w.key like 'table %' and found -> w.key <> w.value
     loop
-        execute format('alter table auto_backup.%I set logged, disable row level security, no force row level security', o.name);
+        execute format('alter table auto_backup.%I set %s, disable row level security, no force row level security', o.name, o.kind);
     end loop;
 
     for o in

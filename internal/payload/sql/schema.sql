@@ -80,12 +80,14 @@ comment on column auto_backup.runs.removed is 'From which tables it did, with th
 comment on column auto_backup.runs.alert_state is 'The state of the alert about this failure, whether the function or the watchdog sent it.';
 
 -- One row per incident, and so at most one alert: a due time whose first attempt
--- failed, a time without any success, or restore drills that fail.
+-- failed, a time without any success, restore drills that fail, or a destination that
+-- gets no copy.
 create table if not exists auto_backup.incidents (
     incident_id bigint primary key generated always as identity,
     backup text not null references auto_backup.settings on delete cascade,
-    kind text not null check (kind in ('failed', 'overdue', 'drill')),
+    kind text not null check (kind in ('failed', 'overdue', 'drill', 'offsite')),
     schedule text,
+    destination text,
     due_at timestamptz not null,
     run_id uuid,
     code text not null,
@@ -105,11 +107,13 @@ create table if not exists auto_backup.incidents (
     alerted_at timestamptz,
     recovered_at timestamptz,
     recovered_by uuid,
-    constraint incidents_kind check ((kind = 'failed') = (schedule is not null and run_id is not null))
+    constraint incidents_kind check ((kind = 'failed') = (schedule is not null and run_id is not null)),
+    constraint incidents_destination check ((kind = 'offsite') = (destination is not null))
 );
 comment on table auto_backup.incidents is
-'Every incident, which is alerted at most once: a backup that failed, a time without a successful one, or a restore drill that failed.';
-comment on column auto_backup.incidents.due_at is 'When the backup was due; for an overdue incident, when it became overdue; for a drill, when it began.';
+'Every incident, which is alerted at most once: a backup that failed, a time without a successful one, a restore drill that failed, or an off-site copy that failed.';
+comment on column auto_backup.incidents.destination is 'Of an incident about off-site copies: the key of the destination.';
+comment on column auto_backup.incidents.due_at is 'When the backup was due; for an overdue incident, when it became overdue; for a drill, when it began; for an off-site copy, when the incident was opened.';
 comment on column auto_backup.incidents.run_id is 'The first run that failed.';
 comment on column auto_backup.incidents.logged is 'For an incident that is not of a run: whether public.system_logs has its row.';
 comment on column auto_backup.incidents.alert_error is
@@ -180,3 +184,146 @@ create table if not exists auto_backup.watchdog (
 );
 comment on table auto_backup.watchdog is 'When the watchdog last ran, what it did and what problems it had.';
 comment on column auto_backup.watchdog.retention is 'What the newest tick of the retention removed, or why it removed nothing.';
+
+-- One row per copy of a stored backup to a destination outside the project. Only the
+-- worker that has claimed it, until claimed_until, may add to it.
+create table if not exists auto_backup.exports (
+    export_id bigint primary key generated always as identity,
+    backup text not null references auto_backup.settings on delete cascade,
+    destination text not null,
+    address text not null,
+    run_id uuid not null,
+    backup_id uuid not null,
+    made_at timestamptz not null,
+    state text not null default 'open' check (state in ('open', 'complete', 'failed')),
+    stage text not null default 'freeze' check (stage in ('freeze', 'rows', 'schema', 'sums', 'recovery', 'manifest')),
+    path text not null,
+    recipients jsonb,
+    tables jsonb,
+    sequence integer,
+    previous_key text,
+    previous_sha256 text,
+    opened_at timestamptz not null,
+    worker uuid,
+    claimed_at timestamptz,
+    claimed_until timestamptz,
+    call_id uuid,
+    request_id bigint,
+    requested_at timestamptz,
+    posted_at timestamptz,
+    refused integer not null default 0,
+    calls integer not null default 0,
+    failures integer not null default 0,
+    next_at timestamptz not null,
+    code text,
+    sqlstate text,
+    error text,
+    http_status integer,
+    retryable boolean,
+    failed_at timestamptz,
+    rows bigint not null default 0,
+    raw_bytes bigint not null default 0,
+    bytes bigint not null default 0,
+    manifest text,
+    manifest_key text,
+    manifest_sha256 text,
+    completed_at timestamptz,
+    constraint exports_once unique (backup, destination, address, run_id),
+    constraint exports_complete check ((state = 'complete') = (completed_at is not null)),
+    constraint exports_failed check (state <> 'failed' or code is not null)
+);
+comment on table auto_backup.exports is
+'Every copy of a backup outside the project: how far it is, and its newest failure. Nothing in it is a value of a row.';
+comment on column auto_backup.exports.address is 'Endpoint, bucket and prefix. The manifests at an address are a chain.';
+comment on column auto_backup.exports.made_at is 'When the backup was requested.';
+comment on column auto_backup.exports.path is 'The beginning of the keys of its objects, with a slash at its end.';
+comment on column auto_backup.exports.tables is
+'What is copied: for each table its number, columns and source, the key by which its rows are read (without one they are frozen), and its number of rows once it is known.';
+comment on column auto_backup.exports.call_id is 'The run_id of the newest request to the function.';
+comment on column auto_backup.exports.refused is 'How many ways to show the project''s keys the gateway has refused (HTTP 401).';
+comment on column auto_backup.exports.failures is 'How many times in a row it failed without storing anything.';
+comment on column auto_backup.exports.code is 'Of the newest failure; null once it has gone on.';
+comment on column auto_backup.exports.manifest is 'The manifest, from when it is made until it is stored.';
+
+-- One row per object, from before it is written. What a call that died was writing is
+-- abandoned, and named in the manifest.
+create table if not exists auto_backup.export_objects (
+    object_id bigint primary key generated always as identity,
+    export_id bigint not null references auto_backup.exports on delete cascade,
+    kind text not null check (kind in ('rows', 'schema', 'sums', 'recovery', 'manifest')),
+    table_no integer,
+    part integer not null,
+    key text not null,
+    state text not null check (state in ('writing', 'stored', 'abandoned')),
+    rows bigint,
+    raw_bytes bigint,
+    raw_sha256 text,
+    digest numeric,
+    bytes bigint,
+    sha256 text,
+    last text,
+    final boolean,
+    version_id text,
+    locked_until timestamptz,
+    verified text check (verified in ('write', 'head', 'read')),
+    announced_at timestamptz not null,
+    written_at timestamptz,
+    checked_at timestamptz,
+    check_code text,
+    constraint export_objects_once unique (export_id, key),
+    constraint export_objects_table check ((kind = 'rows') = (table_no is not null)),
+    constraint export_objects_stored check (state <> 'stored' or (bytes is not null and sha256 is not null and written_at is not null))
+);
+comment on table auto_backup.export_objects is 'Every object of every export.';
+comment on column auto_backup.export_objects.key is 'Without the path of its export.';
+comment on column auto_backup.export_objects.part is 'Of the rows of a table, from 1; of the schema, 1 is before the rows and 2 after them.';
+comment on column auto_backup.export_objects.digest is
+'The sum over its lines of the first 64 bits of their MD5, as signed integers.';
+comment on column auto_backup.export_objects.last is 'The key or the number of its last row, from which the next part goes on.';
+
+-- The rows of an open export that are not read by their key, as they all were at one
+-- moment. They are made again if a crash has emptied the table.
+create unlogged table if not exists auto_backup.frozen (
+    export_id bigint not null,
+    table_no integer not null,
+    line_no bigint not null,
+    line text not null,
+    primary key (export_id, table_no, line_no)
+);
+comment on table auto_backup.frozen is 'Rows of open exports. They are deleted when the last of them is stored, or the export ends.';
+
+-- One row per look whether what was stored at a destination is still there.
+create table if not exists auto_backup.export_checks (
+    check_id bigint primary key generated always as identity,
+    backup text not null references auto_backup.settings on delete cascade,
+    destination text not null,
+    address text not null,
+    state text not null default 'open' check (state in ('open', 'passed', 'failed', 'unreadable')),
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    since timestamptz not null,
+    worker uuid,
+    claimed_at timestamptz,
+    claimed_until timestamptz,
+    call_id uuid,
+    request_id bigint,
+    requested_at timestamptz,
+    posted_at timestamptz,
+    refused integer not null default 0,
+    failures integer not null default 0,
+    failed_at timestamptz,
+    next_at timestamptz not null,
+    last bigint not null default 0,
+    objects integer not null default 0,
+    checked integer not null default 0,
+    problems jsonb not null default '[]',
+    code text,
+    error text,
+    http_status integer,
+    constraint export_checks_finished check ((state = 'open') = (finished_at is null))
+);
+comment on table auto_backup.export_checks is
+'Every look whether the objects of the last 30 days are all there, unchanged and locked.';
+comment on column auto_backup.export_checks.since is 'The objects of exports that were completed since then are looked at.';
+comment on column auto_backup.export_checks.last is 'The ID of the last object that was looked at.';
+comment on column auto_backup.export_checks.problems is 'The first 50 objects with something wrong: key and code.';

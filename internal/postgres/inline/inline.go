@@ -14,6 +14,7 @@ import (
 // [*Error]: what a server says of a value without a parameter, or of a second statement.
 func Arguments(sql string, values [][]byte) (string, error) {
 	var b strings.Builder
+	b.Grow(len(sql))
 	known, ended := 0, false
 	for sql != "" {
 		length := token(sql)
@@ -24,10 +25,12 @@ func Arguments(sql string, values [][]byte) (string, error) {
 		case ended && strings.TrimSpace(text) != "" && !strings.HasPrefix(text, "--") && !strings.HasPrefix(text, "/*"):
 			return "", &Error{SQLState: "42601", Message: "cannot insert multiple commands into a prepared statement"}
 		}
-		if n, err := strconv.Atoi(strings.TrimPrefix(text, "$")); err == nil && text[0] == '$' && n >= 1 {
-			known = max(known, n)
-			if n <= len(values) {
-				text = constant(values[n-1])
+		if digits, ok := strings.CutPrefix(text, "$"); ok {
+			if n, err := strconv.Atoi(digits); err == nil && n >= 1 {
+				known = max(known, n)
+				if n <= len(values) {
+					text = constant(values[n-1])
+				}
 			}
 		}
 		b.WriteString(text)
@@ -56,17 +59,17 @@ func constant(value []byte) string {
 // underscores and what is not ASCII, not beginning with a digit.
 func word(text string) int {
 	length := 0
-	for length < len(text) {
-		switch c := text[length]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c >= 0x80:
-		case c >= '0' && c <= '9' && length > 0:
-		default:
-			return length
-		}
+	for length < len(text) && inWord(text[length]) && (length > 0 || !isDigit(text[0])) {
 		length++
 	}
 	return length
 }
+
+func inWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80 || isDigit(c)
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // token returns the length of the first lexical element of a statement: a constant, a
 // name, a comment, a parameter, or one other byte.
@@ -112,14 +115,14 @@ func token(sql string) int {
 			return rest(tag+1, sql[:tag+1])
 		}
 		digits := 1
-		for digits < len(sql) && sql[digits] >= '0' && sql[digits] <= '9' {
+		for digits < len(sql) && isDigit(sql[digits]) {
 			digits++
 		}
 		return digits
 	}
 	length := word(sql)
 	// A name may also have a $ in it.
-	for length > 0 && length < len(sql) && (sql[length] == '$' || word("_"+sql[length:]) > 1) {
+	for length > 0 && length < len(sql) && (sql[length] == '$' || inWord(sql[length])) {
 		length++
 	}
 	return max(length, 1)

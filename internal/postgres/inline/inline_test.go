@@ -2,6 +2,7 @@ package inline
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -40,5 +41,19 @@ func TestArguments(t *testing.T) {
 		if _, err := Arguments(sql, values); !errors.As(err, &refused) || refused.SQLState != state {
 			t.Errorf("%s: %v, want %s", sql, err, state)
 		}
+	}
+}
+
+// TestArgumentsCopiesOnce proves that a statement is not copied for each of its words:
+// those of this product have thousands.
+func TestArgumentsCopiesOnce(t *testing.T) {
+	sql := "select $1" + strings.Repeat(", column_1 + 10", 10_000)
+	allocations := testing.AllocsPerRun(5, func() {
+		if _, err := Arguments(sql, [][]byte{[]byte("a")}); err != nil {
+			t.Error(err)
+		}
+	})
+	if allocations > 100 {
+		t.Errorf("%.0f allocations", allocations)
 	}
 }

@@ -21,9 +21,7 @@ declare
   entry record;
 begin
   for entry in select key, value from jsonb_each_text(current_setting('stack.passwords')::jsonb) loop
-    if entry.key <> current_user then
-      execute format('alter role %I password %L', entry.key, entry.value);
-    end if;
+    execute format('alter role %I password %L', entry.key, entry.value);
   end loop;
 end
 $$;

@@ -400,6 +400,7 @@ export function harness({ config = {}, env = {}, deps = {} }: Setting = {}): Har
     config: { ...sample, ...config },
     env: (name) => variables[name],
     fetch: project.fetch,
+    sockets: { connect: () => Promise.reject(new Error("there is no database")) },
     now: project.now,
     sleep: project.sleep,
     timer: project.timer,

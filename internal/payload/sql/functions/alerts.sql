@@ -62,7 +62,7 @@ begin
             else
                 verdict := 'send';
             end if;
-        elsif incident.alert_state = 'waiting' and incident.kind = 'drill' then
+        elsif incident.alert_state = 'waiting' and incident.kind in ('drill', 'offsite') then
             verdict := 'send';
         elsif incident.alert_state = 'waiting' then
             -- Failures during this time without a success may already have been alerted.

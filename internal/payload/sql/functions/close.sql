@@ -51,25 +51,11 @@ begin
         returning * into run;
     end if;
 
-    -- The panel shows only the row in backup_logs.
     if run.code = 'interrupted' or (run.state = 'succeeded' and close.verdict ->> 'logged_by' = 'function') then
-        begin
-            perform auto_backup.write_outside('close', jsonb_build_object(
-                'run_id', run.run_id,
-                'success', run.state = 'succeeded',
-                'records', coalesce(run.records, 0),
-                'details', case run.state
-                    when 'succeeded' then
-                        format('Backup automático ID: %s - Total: %s registros', run.backup_id, coalesce(run.records, 0))
-                    else 'Backup automático interrompido: ' || auto_backup.reason(run.code, run.sqlstate, run.error)
-                end
-            ));
-        exception
-            when others then
-                problems := problems || to_jsonb(
-                    'public.backup_logs cannot be written: ' || auto_backup.plain(sqlerrm) || auto_backup.locked_by('public.backup_logs', sqlstate)
-                );
-        end;
+        problem := auto_backup.close_row(run.run_id);
+        if problem is not null then
+            problems := problems || to_jsonb(problem);
+        end if;
     end if;
 
     if run.state = 'failed' and run.logged_by is null then

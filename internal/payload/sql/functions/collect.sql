@@ -1,6 +1,6 @@
 -- Brings the run history up to date: closes runs in progress that have ended, calls
--- again for those whose keys the gateway refused, and records that a run that was given
--- up has succeeded.
+-- again for those whose keys the gateway refused, records that a run that was given
+-- up has succeeded, and writes rows of public.backup_logs that were locked before.
 create or replace function auto_backup.collect(backup text, at timestamptz default null)
 returns jsonb
 language plpgsql
@@ -34,11 +34,14 @@ begin
         or (r.state = 'failed' and r.finished_at > moment - interval '1 day' and r.finished_at <= moment)
     );
     if ids is null then
-        return '{}';
+        return jsonb_strip_nulls(jsonb_build_object('problems', nullif(auto_backup.close_again(collect.backup, moment), '[]')));
     end if;
     evidence := auto_backup.evidence(ids, coalesce(open_ids, '{}'), earliest);
     problems := evidence -> 'problems';
     readable := problems = '[]';
+    if readable then
+        problems := auto_backup.close_again(collect.backup, moment);
+    end if;
 
     for run in
         select r.* from auto_backup.runs r

@@ -15,7 +15,7 @@ begin
             incident.code, (select r.sqlstate from auto_backup.runs r where r.run_id = incident.run_id), incident.error
         );
     end if;
-    if incident.kind = 'drill' then
+    if incident.kind in ('drill', 'offsite') then
         return auto_backup.reason(incident.code, null, incident.error);
     end if;
     select coalesce(s.document ->> 'timezone', 'UTC'), s.created_at into zone, installed_at

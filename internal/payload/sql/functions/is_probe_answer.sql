@@ -1,7 +1,7 @@
 -- Whether the content of a response is a success that the Edge Function has signed for
--- a probe. `probe` is what auto_backup.probe returned. Any role may write pg_net's
--- responses, so an apply believes no other. It says nothing else about the token, so
--- the role that reads for an apply may call it.
+-- a probe. `probe` is what auto_backup.probe or auto_backup.offsite_probe returned. Any
+-- role may write pg_net's responses, so an apply believes no other. It says nothing else
+-- about the token, so the role that reads for an apply may call it.
 create or replace function auto_backup.is_probe_answer(backup text, probe jsonb, content text)
 returns boolean
 language sql
@@ -16,7 +16,7 @@ as $body$
         and b.body -> 'success' = 'true' and not b.body ? 'code'
         and auto_backup.is_signed(
             auto_backup.keys(is_probe_answer.backup, (is_probe_answer.probe ->> 'posted_at')::timestamptz),
-            auto_backup.outcome('probe', b.body),
+            auto_backup.outcome(case when is_probe_answer.probe ->> 'action' = 'offsite_probe' then 'offsite_probe' else 'probe' end, b.body),
             b.body ->> 'signature'
         ), false
     )

@@ -1,4 +1,5 @@
--- Records which success ended which incidents. Those about drills end with a drill.
+-- Records which success ended which incidents. Those about drills end with a drill,
+-- those about off-site copies with a copy.
 create or replace function auto_backup.recover(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -19,7 +20,7 @@ begin
                 limit 1
             ) as run_id
         from auto_backup.incidents i
-        where i.backup = recover.backup and i.recovered_at is null and i.kind <> 'drill'
+        where i.backup = recover.backup and i.recovered_at is null and i.kind not in ('drill', 'offsite')
     )
 
     update auto_backup.incidents i

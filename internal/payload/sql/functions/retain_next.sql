@@ -1,6 +1,7 @@
 -- Removes the oldest backup that the policy does not keep, if there is one, and returns
 -- what it removed, why it removed nothing ("skipped"), or what it must not delete as
--- postgres ("refused").
+-- postgres ("refused"). It also forgets runs of more than 400 days ago whose backups no
+-- table holds any longer.
 create or replace function auto_backup.retain_next(backup text, at timestamptz)
 returns jsonb
 language plpgsql
@@ -62,6 +63,19 @@ begin
         return '{"skipped": "the backup that the latest drill restored is gone"}';
     end if;
 
+    -- auto_backup.prune leaves the runs of backups to this function, which alone knows
+    -- that somebody else has deleted one.
+    delete from auto_backup.runs r
+    where r.run_id in (
+        select o.run_id
+        from auto_backup.runs o
+        where o.backup = retain_next.backup and o.state = 'succeeded' and o.removed_at is null
+        and o.requested_at < least(retain_next.at, now()) - interval '400 days'
+        and o.backup_id::text <> all (held)
+        order by o.requested_at
+        limit 1000
+    );
+
     select auto_backup.retained(
         array_agg(r.finished_at), document -> 'retention', coalesce(document ->> 'timezone', 'UTC'), restored
     ) into kept
@@ -76,6 +90,12 @@ begin
     and not exists (
         select from auto_backup.runs o
         where o.backup_id = r.backup_id and o.state = 'succeeded' and (o.backup <> r.backup or o.finished_at > retain_next.at or o.finished_at = any (kept))
+    )
+    -- A copy of it that is being made or still tried.
+    and not exists (
+        select from auto_backup.exports e
+        where e.backup_id = r.backup_id and e.state = 'open'
+        and (e.claimed_until >= retain_next.at or e.opened_at > retain_next.at - interval '1 day')
     )
     order by r.finished_at
     limit 1

@@ -1,7 +1,8 @@
 -- Why the retention of a backup removes nothing now; null if it may. Nothing is removed
 -- while anything is wrong: while a backup is being made, after a run that failed, during
 -- an incident, without a recent success, and unless the newest restore drill is recent
--- and was successful.
+-- and was successful. An incident about off-site copies could last until the disk is full,
+-- and does not count.
 create or replace function auto_backup.retain_refusal(backup text, at timestamptz)
 returns text
 language plpgsql
@@ -42,7 +43,7 @@ begin
     return case
         when drill.state is distinct from 'successful' then 'the latest restore drill was not successful'
         when drill.started_at < retain_refusal.at - allowed then 'the latest restore drill is too old'
-        when exists (select from auto_backup.incidents i where i.backup = retain_refusal.backup and i.recovered_at is null) then 'an incident is open'
+        when exists (select from auto_backup.incidents i where i.backup = retain_refusal.backup and i.recovered_at is null and i.kind <> 'offsite') then 'an incident is open'
     end;
 end
 $body$;

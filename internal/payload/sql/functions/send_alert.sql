@@ -32,6 +32,9 @@ begin
     elsif incident.kind = 'drill' then
         message := format('O teste de restauração do backup automático %s falhou: ', incident.backup)
             || rtrim(auto_backup.incident_reason(incident), '.') || '.';
+    elsif incident.kind = 'offsite' then
+        message := format('A cópia externa do backup automático %s no destino %s falhou: ', incident.backup, incident.destination)
+            || rtrim(auto_backup.incident_reason(incident), '.') || '. O backup no banco de dados não foi afetado.';
     else
         message := format(
             'O backup automático %s (agendamento %s, tentativa %s), previsto para %s, %s. Motivo: %s.',
@@ -42,7 +45,8 @@ begin
     end if;
     if incident.recovered_at is not null then
         message := message || format(
-            ' Depois disso, um %s terminou com sucesso em %s.', case incident.kind when 'drill' then 'teste' else 'backup' end,
+            ' Depois disso, %s terminou com sucesso em %s.',
+            case incident.kind when 'drill' then 'um teste' when 'offsite' then 'uma cópia' else 'um backup' end,
             auto_backup.local_time(incident.recovered_at, zone)
         );
     else
@@ -71,6 +75,7 @@ begin
                     'incident', incident.backup || '/' || incident.incident_id,
                     'backup', incident.backup,
                     'schedule', incident.schedule,
+                    'destination', incident.destination,
                     'due_at', auto_backup.rfc3339(incident.due_at),
                     'run_id', incident.run_id,
                     'attempt', run.attempt,

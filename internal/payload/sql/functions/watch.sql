@@ -12,6 +12,7 @@ as $body$
 declare
     moment timestamptz := coalesce(watch.at, now());
     parts text[] := array['collect', 'catch_up', 'drill_overdue', 'overdue'];
+    offsite boolean;
     part text;
     pruned_at timestamptz;
     done jsonb;
@@ -24,7 +25,7 @@ declare
 begin
     -- Only the owner of this schema can lock its rows; every role can hold an advisory
     -- lock.
-    select w.pruned_at into pruned_at
+    select w.pruned_at, s.document ->> 'offsite' is not null into pruned_at, offsite
     from auto_backup.settings s
     left join auto_backup.watchdog w on w.backup = s.backup
     where s.backup = watch.backup
@@ -38,6 +39,15 @@ begin
     -- Another session may have closed runs until now.
     moment := coalesce(watch.at, clock_timestamp());
     result := jsonb_build_object('backup', watch.backup, 'at', moment);
+
+    -- Removed destinations may have left something open.
+    if offsite
+        or exists (select from auto_backup.exports e where e.backup = watch.backup and e.state = 'open')
+        or exists (select from auto_backup.export_checks c where c.backup = watch.backup and c.state = 'open')
+        or exists (select from auto_backup.incidents i where i.backup = watch.backup and i.kind = 'offsite' and i.recovered_at is null)
+    then
+        parts := array['collect', 'offsite'] || parts[2:];
+    end if;
 
     while parts <> '{}' loop
         part := parts[1];

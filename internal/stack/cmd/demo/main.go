@@ -1,6 +1,8 @@
 // Demo shows the whole chain on a local stack: Terraform installs a nightly
 // backup, a real pg_cron tick runs it, a drill shows whether it can be restored and
-// what it lacks, other people's changes are seen and repaired, a failure is reported by e-mail, and destroy leaves nothing.
+// what it lacks, other people's changes are seen and repaired, a failure is reported by
+// e-mail, a backup is copied to a bucket, destroy leaves nothing, and when the project is
+// lost, the copy alone brings the tables back.
 package main
 
 import (
@@ -41,6 +43,7 @@ type demo struct {
 	terraform *stack.WorkingDirectory
 	stack     *stack.Stack
 	db        *pgxpool.Pool // as the role postgres
+	elsewhere *elsewhere
 }
 
 func run(ctx context.Context) (err error) {
@@ -62,6 +65,15 @@ func run(ctx context.Context) (err error) {
 	}
 	defer d.db.Close()
 	d.tell("project %s, Management API at %s", d.stack.ProjectRef, d.stack.APIURL)
+	d.elsewhere = &elsewhere{dir: filepath.Join(dir, "elsewhere")}
+	if err := os.Mkdir(d.elsewhere.dir, 0o700); err != nil {
+		return err
+	}
+	if d.elsewhere.s3, err = stack.StartS3(ctx, stack.S3Options{}); err != nil {
+		return fmt.Errorf("start the S3 server: %w", err)
+	}
+	defer func() { err = errors.Join(err, d.elsewhere.s3.Close()) }()
+	d.tell("outside the project, a bucket on a real S3 server: versitygw")
 	d.say("Terraform and the provider")
 	if err := d.prepareTerraform(ctx, dir); err != nil {
 		return err
@@ -72,13 +84,16 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		d.apply, d.firstBackup, d.drill, d.emptyPlan, d.drift, d.failure,
+		d.apply, d.firstBackup, d.drill, d.emptyPlan, d.drift, d.failure, d.copyBackup,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return d.destroy(ctx, before)
+	if err := d.destroy(ctx, before); err != nil {
+		return err
+	}
+	return d.recover(ctx)
 }
 
 // say narrates a step with the time since the start.
@@ -105,7 +120,11 @@ func (d *demo) prepareTerraform(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	environ := append(d.stack.Environ(), "TF_IN_AUTOMATION=1", "TF_VAR_cron=* * * * *")
+	key, err := d.elsewhere.environ()
+	if err != nil {
+		return err
+	}
+	environ := append(d.stack.Environ(), "TF_IN_AUTOMATION=1", "TF_VAR_cron=* * * * *", key)
 	d.terraform, err = stack.NewWorkingDirectory(ctx, dir, provider, environ, map[string]string{"main.tf": string(text)})
 	return err
 }

@@ -1,6 +1,6 @@
 // Install brings what the local stack needs onto this machine: PostgreSQL with
-// pg_cron, Deno, postgres-meta, the Supabase CLI, and Terraform where there is none. With
-// -terraform it prints the path of the Terraform program that demo and tests use.
+// pg_cron, Deno, postgres-meta, the Supabase CLI, an S3 server, and Terraform where there
+// is none. With -terraform it prints the path of the Terraform program that demo and tests use.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 
 func run(ctx context.Context, terraform bool) error {
 	if !terraform {
-		return errors.Join(stack.Install(ctx, os.Stdout), stack.InstallMeta(ctx, os.Stdout), stack.InstallCLI(ctx, os.Stdout))
+		return errors.Join(stack.Install(ctx, os.Stdout), stack.InstallMeta(ctx, os.Stdout), stack.InstallCLI(ctx, os.Stdout), stack.InstallS3(ctx, os.Stdout))
 	}
 	path, err := stack.Terraform(ctx)
 	if err == nil {

@@ -24,12 +24,13 @@ func main() {
 func run() error {
 	articles := flag.Int("articles", 1000, "how many articles the application has")
 	legacy := flag.Bool("legacy-jobs", false, "add the application's five older pg_cron jobs")
+	s3 := flag.Bool("s3", false, "start an S3 server for the off-site copy, too")
 	terraform := flag.String("terraform-config", "", "Terraform's CLI configuration to name among the settings")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s, err := stack.Start(ctx, stack.Options{Articles: *articles, LegacyJobs: *legacy, Log: os.Stderr})
+	s, err := stack.Start(ctx, stack.Options{Articles: *articles, LegacyJobs: *legacy, S3: *s3, Log: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,24 @@ func printSettings(s *stack.Stack, terraform string) {
 	fmt.Printf("# superuser:          %s\n", s.AdminDatabaseURL)
 	fmt.Printf("# service_role key:   %s\n", s.ServiceRoleKey)
 	fmt.Printf("# secret key:         %s\n", s.SecretKey)
+	if s.S3 != nil {
+		printS3(s.S3)
+	}
 	fmt.Println("#")
 	fmt.Println("# psql \"$SUPABASE_DB_URL\" -c 'select jobname, schedule, active from cron.job'")
 	fmt.Println("# Ctrl-C stops it and removes everything.")
+}
+
+// printS3 writes how to reach the S3 server, as comments.
+func printS3(s *stack.S3) {
+	fmt.Println("#")
+	fmt.Printf("# S3 endpoint:        %s, also %s with the CA in %s\n", s.Endpoint, s.TLSEndpoint, s.CAFile)
+	fmt.Printf("# region:             %s\n", stack.S3Region)
+	fmt.Printf("# bucket:             %s with Object Lock, %s without\n", s.Bucket, s.PlainBucket)
+	for _, account := range []struct {
+		may string
+		stack.S3Account
+	}{{"write only:", s.Writer}, {"write and read:", s.Reader}, {"everything:", s.Root}} {
+		fmt.Printf("# %-19s access_key_id %s, secret_access_key %s\n", account.may, account.AccessKeyID, account.SecretAccessKey)
+	}
 }

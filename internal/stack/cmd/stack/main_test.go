@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -41,7 +42,7 @@ func TestCommand(t *testing.T) {
 		if err := os.Chmod(tmp, 0o711); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.CommandContext(ctx, os.Args[0], "-articles", "3", "-terraform-config", "/etc/terraform.rc")
+		cmd := exec.CommandContext(ctx, os.Args[0], "-articles", "3", "-s3", "-terraform-config", "/etc/terraform.rc")
 		cmd.Args[0] = "stack"
 		cmd.Env = append(os.Environ(), runVariable+"=1", "TMPDIR="+tmp)
 		cmd.Stderr = os.Stderr
@@ -53,11 +54,14 @@ func TestCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 		settings := map[string]string{}
+		endpoint := ""
 		export := regexp.MustCompile(`^export (\w+)='(.*)'$`)
 		lines := bufio.NewScanner(stdout)
 		for lines.Scan() && !strings.Contains(lines.Text(), "Ctrl-C") {
 			if match := export.FindStringSubmatch(lines.Text()); match != nil {
 				settings[match[1]] = match[2]
+			} else if after, found := strings.CutPrefix(lines.Text(), "# S3 endpoint:"); found {
+				endpoint, _, _ = strings.Cut(strings.TrimSpace(after), ",")
 			} else if !strings.HasPrefix(lines.Text(), "#") {
 				t.Errorf("a shell would run %q", lines.Text())
 			}
@@ -75,6 +79,9 @@ func TestCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.Close(ctx)
+		if resp, err := http.Get(endpoint); err != nil || resp.Header.Get("Server") == "" {
+			t.Errorf("the S3 server at %q: %v, %v", endpoint, resp, err)
+		}
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
