@@ -428,10 +428,12 @@ func (s *site) look() (seen outcome, wrong []string) {
 			end
 			from public.backup_logs l inner join auto_backup.runs r on r.run_id = l.id
 			where r.backup = $1 order by r.due_at, r.attempt`, s.name)
+		// Another backup of the project may be between its log and the watchdog's look.
 		wrong = append(wrong, s.texts(`
 			select 'backup_logs claims a success of a run that is ' || coalesce(r.state, 'unknown')
 			from public.backup_logs l left join auto_backup.runs r on r.run_id = l.id
-			where l.action_type = 'auto_backup' and l.success and r.state is distinct from 'succeeded'`)...)
+			where l.action_type = 'auto_backup' and l.success and r.state is distinct from 'succeeded'
+				and (r.backup = $1 or r.backup is null)`, s.name)...)
 	}
 	if s.holds(`to_regclass('public.system_logs') is not null`) {
 		events = s.texts(`
@@ -441,7 +443,8 @@ func (s *site) look() (seen outcome, wrong []string) {
 		wrong = append(wrong, s.texts(`
 			select 'system_logs claims a success of a run that is ' || coalesce(r.state, 'unknown')
 			from public.system_logs l left join auto_backup.runs r on r.run_id::text = l.context ->> 'run_id'
-			where l.type = 'auto_backup' and r.state is distinct from 'succeeded'`)...)
+			where l.type = 'auto_backup' and r.state is distinct from 'succeeded'
+				and (r.backup = $1 or r.backup is null)`, s.name)...)
 		// A success names a stored backup that is really there.
 		wrong = append(wrong, s.texts(`
 			select 'a success names a backup without rows'
