@@ -164,7 +164,7 @@ func TestEnvironmentIsIgnored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Password != "" || len(c.RuntimeParams) != 1 || c.RuntimeParams["application_name"] != applicationName ||
+	if c.Password != "" || len(c.RuntimeParams) != 1 || c.RuntimeParams["application_name"] != "terraform-provider-aimindset" ||
 		c.Host != "h" || c.Port != 5432 || c.Database != "x" || c.ConnectTimeout != connectTimeout || c.RequireAuth != "scram-sha-256" || !c.TLSConfig.RootCAs.Equal(system) || len(c.TLSConfig.Certificates) != 0 {
 		t.Errorf("got %+v", c)
 	}

@@ -237,3 +237,41 @@ func TestTLS(t *testing.T) {
 		t.Errorf("a server that insists, with sslmode=allow: %q, %v", result, err)
 	}
 }
+
+// TestCancelThroughPooler proves that statements whose contexts end take nothing along:
+// a pooler that passes the requests to cancel them on is still there afterwards, and its
+// only session too.
+func TestCancelThroughPooler(t *testing.T) {
+	t.Parallel()
+	only, err := project.StartPooler(t.Context(), stack.TransactionMode, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := only.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	db := openDirect(t, only.DatabaseURL)
+	const running = "select exists (select from pg_stat_activity where query like '%pg_sleep(6172)%' and wait_event = 'PgSleep')"
+	for n := range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer cancel()
+			for found := false; !found && ctx.Err() == nil; {
+				if err := project.Admin().QueryRow(ctx, running).Scan(&found); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		err := db.Exec(ctx, "select pg_sleep(6172)")
+		cancel()
+		if err == nil {
+			t.Fatal("the statement was not cancelled")
+		}
+		if got := must(t, db, ReadOnly, "select to_jsonb(1) as result"); got != "1" {
+			t.Fatalf("after %d cancelled statements the session reads %s", n+1, got)
+		}
+	}
+}

@@ -18,8 +18,7 @@ import (
 )
 
 const (
-	applicationName = "terraform-provider-aimindset"
-	connectTimeout  = 15 * time.Second
+	connectTimeout = 15 * time.Second
 	// cancelPatience is how long a statement may take to react to its
 	// cancellation.
 	cancelPatience = 2 * time.Second
@@ -147,7 +146,7 @@ func parse(s string, root []byte) (*pgconn.Config, error) {
 	if loopback(u.Hostname()) {
 		set.Set("sslmode", "prefer")
 	}
-	runtime := map[string]string{"application_name": applicationName}
+	runtime := map[string]string{"application_name": "terraform-provider-aimindset"}
 	for name, values := range given {
 		value := values[len(values)-1]
 		switch {
@@ -208,7 +207,7 @@ func parse(s string, root []byte) (*pgconn.Config, error) {
 		return frontend
 	}
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelPatience}
+		return &canceler{conn: c}
 	}
 	return config, nil
 }
