@@ -66,6 +66,8 @@ type statusModel struct {
 	History             []runModel           `tfsdk:"history"`
 	Nights              []nightModel         `tfsdk:"nights"`
 	Report              string               `tfsdk:"report"`
+	ReportSVG           string               `tfsdk:"report_svg"`
+	Metrics             string               `tfsdk:"metrics"`
 }
 
 type problemModel struct {
@@ -262,12 +264,10 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"left_out": schema.Int64Attribute{Computed: true, MarkdownDescription: "How many tables `tables` leaves out; `not_copied` has at most 200, too."},
 				},
 			},
-			"nights": nightsAttribute(),
-			"report": schema.StringAttribute{
-				Computed: true,
-				MarkdownDescription: "The status as Markdown, for the summary of a job or a chat: the last success, the next run, a calendar of the last 30 nights, the restore drill, the off-site copies, the stored backups, " +
-					"and each problem with what to do. Times are those of the backup's time zone. It stays the same while nothing happens, has less than 64 KiB, and what it quotes of the project forms no Markdown.",
-			},
+			"nights":     nightsAttribute(),
+			"report":     reportAttribute(),
+			"report_svg": pictureAttribute(),
+			"metrics":    metricsAttribute(),
 			"history": schema.ListNestedAttribute{
 				Computed:            true,
 				MarkdownDescription: "The newest attempts, and the incidents of being overdue, the newest first; as `auto_backup.history` has them.",
@@ -396,7 +396,7 @@ func (m *statusModel) fill(s health.Status) {
 		}
 	}
 	m.fillNights(s)
-	m.Report = report.Markdown(s)
+	m.Report, m.ReportSVG, m.Metrics = report.Markdown(s), report.SVG(s), report.Metrics(s)
 	m.History = []runModel{}
 	for _, r := range s.History {
 		m.History = append(m.History, runOf(r))

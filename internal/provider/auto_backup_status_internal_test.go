@@ -125,7 +125,10 @@ func TestStatusModel(t *testing.T) {
 	if !strings.Contains(got.Report, "is failing") || !strings.Contains(got.Report, "`rpc_http`: Message.") {
 		t.Errorf("the report is %s", got.Report)
 	}
-	full.Report = got.Report // package report has tests of its own
+	if !strings.HasPrefix(got.ReportSVG, "<svg ") || !strings.Contains(got.ReportSVG, "is failing</title>") || !strings.Contains(got.Metrics, `,code="rpc_http",severity="error"} 1`) {
+		t.Errorf("the picture is %s\nand the metrics are\n%s", got.ReportSVG, got.Metrics)
+	}
+	full.Report, full.ReportSVG, full.Metrics = got.Report, got.ReportSVG, got.Metrics // package report has tests of its own
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
 	}
@@ -143,7 +146,7 @@ func TestStatusModel(t *testing.T) {
 	want := statusModel{
 		ID: "/", State: "running", Healthy: true, Problems: []problemModel{}, CheckedAt: "0001-01-01T00:00:00Z",
 		LastSuccess: &successModel{FinishedAt: "0001-01-01T00:00:00Z"}, LastRun: &runModel{}, StoredBackups: &storedModel{}, NextRuns: []nextRunModel{}, History: []runModel{},
-		Nights: []nightModel{}, Report: got.Report,
+		Nights: []nightModel{}, Report: got.Report, ReportSVG: got.ReportSVG, Metrics: got.Metrics,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("of nothing: got  %+v\nwant %+v", got, want)

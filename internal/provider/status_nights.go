@@ -53,3 +53,30 @@ func nightsAttribute() schema.Attribute {
 		}},
 	}
 }
+
+func reportAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Computed: true,
+		MarkdownDescription: "The status as Markdown, for the summary of a job or a chat: the last success, the next run, a calendar of the last 30 nights, the restore drill, the off-site copies, the stored backups, " +
+			"and each problem with what to do. Times are those of the backup's time zone. It stays the same while nothing happens, has less than 64 KiB, and what it quotes of the project forms no Markdown.",
+	}
+}
+
+func pictureAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Computed: true,
+		MarkdownDescription: "The status as a picture: the state, the last success and the next run, a calendar of the last 30 nights with a sign for each, and how long each backup took. " +
+			"SVG of less than 64 KiB that needs nothing but itself, runs no script, is light or dark as the page is, and says in words what it shows. Times are those of the backup's time zone. It stays the same while nothing happens.",
+	}
+}
+
+func metricsAttribute() schema.Attribute {
+	return schema.StringAttribute{
+		Computed: true,
+		MarkdownDescription: "The status as OpenMetrics, which is Prometheus' text format, too: for the textfile collector of node_exporter, or a Pushgateway. All are gauges whose names begin with `aimindset_backup_`, with the labels `project` and `backup`: " +
+			"`healthy`; `state`, 1 for the present one; `checked_timestamp_seconds`; `watchdog_timestamp_seconds`; `last_success_timestamp_seconds`, `last_success_duration_seconds` and `last_success_records`; `consecutive_failures`; " +
+			"`next_run_timestamp_seconds` by `schedule`; `problems`, their number by `code` and `severity`; `drill_success`, `drill_timestamp_seconds`, `drill_duration_seconds`, and `drill_rows_missing` by `table`; " +
+			"`offsite_last_success_timestamp_seconds` by `destination`; `offsite_state`, 1 for the present one of each `destination`; `stored_backups`; `stored_bytes`. What is not known has no sample. " +
+			"It changes with every look, as it says when that was: do not make it an output of a configuration whose plan should be empty.",
+	}
+}

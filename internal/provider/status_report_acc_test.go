@@ -27,8 +27,8 @@ func (w waits) CheckState(context.Context, statecheck.CheckStateRequest, *statec
 	w()
 }
 
-// TestReportPlansEmpty proves that a configuration with the report, the summary and the
-// nights as its outputs plans empty a minute later by the database's clock, for a backup
+// TestReportPlansEmpty proves that a configuration with the report, the picture, the
+// summary and the nights as its outputs plans empty a minute later by the database's clock, for a backup
 // that succeeded and for one that failed, and that one with an age does not; and what the
 // report says, read with the token and the role that may only read.
 func TestReportPlansEmpty(t *testing.T) {
@@ -48,7 +48,7 @@ func TestReportPlansEmpty(t *testing.T) {
 			p.await("true", fmt.Sprintf("select (clock_timestamp() > '%s'::timestamptz + interval '%s')::text", at, interval))
 		}
 	}
-	quiet := p.statusConfig("") + output("report", "report") + output("summary", "summary") + output("nights", "nights")
+	quiet := p.statusConfig("") + output("report", "report") + output("picture", "report_svg") + output("summary", "summary") + output("nights", "nights")
 	aging := quiet + output("age", "last_success.age_seconds")
 	empty := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
 	says := func(expression string) statecheck.StateCheck {
@@ -62,6 +62,8 @@ func TestReportPlansEmpty(t *testing.T) {
 				ConfigStateChecks: []statecheck.StateCheck{
 					shows(knownvalue.ListSizeExact(30), "nights"), shows(knownvalue.StringRegexp(regexp.MustCompile("^(made|pending)$")), "nights", 29, "outcome"), shows(text("none"), "nights", 0, "outcome"),
 					says(`^✅ \*\*Backup auto-backup of project ` + p.ProjectRef + ` is healthy\.\*\*\n`), says(`\n- Last success: \S+ \S+ \(UTC-03:00\), took \d+ s, \d+ records\n`),
+					shows(knownvalue.StringRegexp(regexp.MustCompile(`^<svg .*is healthy</title>`)), "report_svg"),
+					shows(knownvalue.StringRegexp(regexp.MustCompile(`\naimindset_backup_healthy\{project="`+p.ProjectRef+`",backup="auto-backup"\} 1\n`)), "metrics"),
 					says("\n- Next run: \\S+ \\S+ \\(UTC-03:00\\) `daily`\n"), says(`\n(\+ made|> under way or due later)\n`),
 				},
 			},

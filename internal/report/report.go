@@ -1,7 +1,9 @@
-// Package report says for people how a backup is doing.
+// Package report says how a backup is doing: to people as Markdown and as a picture, and
+// to Prometheus as metrics.
 //
-// What it says does not change while nothing happens: it has times and no ages, so that
-// a configuration with a report as its output plans empty a minute later.
+// What it says to people does not change while nothing happens: it has times and no ages,
+// so that a configuration with a report as its output plans empty a minute later. Metrics
+// have the time at which they were read, by which a reader sees that they are old.
 package report
 
 import (
@@ -205,11 +207,7 @@ func problems(b *strings.Builder, s health.Status) {
 	}
 	b.WriteString("\n**Problems**\n\n")
 	for i, p := range s.Problems {
-		severity := "error"
-		if s.Warns(p) {
-			severity = "warning"
-		}
-		said := fmt.Sprintf("%d. **%s** %s: %s", i+1, severity, code(p.Code), prose(s.Local(p.Message)))
+		said := fmt.Sprintf("%d. **%s** %s: %s", i+1, severity(s, p), code(p.Code), prose(s.Local(p.Message)))
 		if p.Remedy != "" {
 			said += "\n   *What to do:* " + prose(p.Remedy)
 		}
@@ -219,4 +217,12 @@ func problems(b *strings.Builder, s health.Status) {
 		}
 		b.WriteString(said + "\n")
 	}
+}
+
+// severity says in one word whether backups are made in spite of a problem.
+func severity(s health.Status, p checks.Finding) string {
+	if s.Warns(p) {
+		return "warning"
+	}
+	return "error"
 }

@@ -2,7 +2,6 @@ package report
 
 import (
 	"flag"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -51,22 +50,14 @@ func healthy(t *testing.T) health.Status {
 		StoredBackups: &facts.StoredBackups{Count: 30, Newest: at("23T06:00:12"), Oldest: at("01T06:00:12").AddDate(0, 0, -8), Bytes: 48_100_000, DatabaseBytes: 151_000_000},
 		Forecast:      &health.Forecast{GrowthPerWeek: ptr(int64(11_200_000))},
 		Drill: &facts.Drill{
-			State: facts.DrillSuccessful, StartedAt: at("22T07:00:00"), MadeAt: at("22T06:00:01"), BackupID: "b", Tables: make([]facts.DrillTable, 3),
+			State: facts.DrillSuccessful, StartedAt: at("22T07:00:00"), FinishedAt: at("22T07:00:07"), MadeAt: at("22T06:00:01"), BackupID: "b",
+			Tables: []facts.DrillTable{{Table: "public.articles", Rows: 40}, {Table: "public.feedbacks", Rows: 7}, {Table: "public.leads", Rows: 3}},
 		},
 		Offsite: map[string]health.Destination{"s3_ops": {
 			Copies: offsite.Copies{Copy: &offsite.Copy{MadeAt: at("23T06:00:01"), CompletedAt: at("23T06:04:00"), Rows: 1284, Bytes: 312_000, LockedUntil: at("30T06:04:00")}},
 			State:  offsite.StateCopied,
 		}},
-	}
-	outcomes := map[int]health.Outcome{
-		0: health.OutcomeNone, 1: health.OutcomeNone, 9: health.OutcomeMadeAgain, 14: health.OutcomeFailed, 17: health.OutcomeMissed, 18: health.OutcomeMadeLate,
-	}
-	for i := range 30 {
-		n := health.Night{Day: at("23T12:00:00").AddDate(0, 0, i-29).Format(time.DateOnly), Outcome: health.OutcomeMade, Duration: 12 * time.Second, Records: ptr(int64(1284))}
-		if o, other := outcomes[i]; other {
-			n.Outcome = o
-		}
-		s.Nights = append(s.Nights, n)
+		Nights: nights("..+++++++R++++X++ML+++++++++++"),
 	}
 	return s
 }
@@ -77,7 +68,7 @@ func problem(code string, means checks.Condition, message string) checks.Finding
 
 // hostileText is whatever a database could say to those who read a report.
 const hostileText = "::error file=x::boo ##[error]boo ``` </details><script>alert(1)</script> [click](https://evil.example/x_y) ![i](http://evil.example/i.png) " +
-	"@octocat @here <!channel> <@U123> #12 !34 GH-5 %m :tada: $x$ | a | **b** _c_ __d__ snake_case ~~e~~ ~f \\` `g` &lt; &#64;x www.evil.example\n\n# Heading\n::set-output name=x::y\n- list\n\x1b[31m\u202e"
+	"@octocat @here <!channel> <@U123> #12 !34 GH-5 %m :tada: $x$ | a | **b** _c_ __d__ snake_case ~~e~~ ~f \\` `g` &lt; &#64;x www.evil.example </title></svg> \"\n\n# Heading\n# EOF\n::set-output name=x::y\n- list\n\x1b[31m\u202e"
 
 // cases are the statuses of which there is a golden file.
 var cases = map[string]func(s *health.Status){
@@ -85,7 +76,7 @@ var cases = map[string]func(s *health.Status){
 	"failing": func(s *health.Status) {
 		s.Condition, s.CheckedAt, s.RetryDue, s.Failures = checks.Failing, at("23T06:05:00"), at("23T06:10:00"), 1
 		s.LastSuccess.DueAt, s.LastSuccess.RequestedAt, s.LastSuccess.FinishedAt = at("22T06:00:00"), at("22T06:00:00"), at("22T06:00:11")
-		s.Nights[29].Outcome = health.OutcomeFailed
+		s.Nights[29] = health.Night{Day: s.Nights[29].Day, Outcome: health.OutcomeFailed}
 		s.Problems = []checks.Finding{
 			problem("backup_failed", checks.Failing, "The backup due at 2026-11-23T06:00:00Z failed at attempt 1: the SQL function reported that the backup failed (“backup_all_data informou falha: relation \"public.feedbacks\" does not exist”). The watchdog tries again at 2026-11-23T06:10:00Z."),
 			problem("no_subscribers", checks.Healthy, "The table public.alert_subscriptions is empty, so send-backup-alert sends its alerts to nobody and responds as if all were well."),
@@ -93,7 +84,7 @@ var cases = map[string]func(s *health.Status){
 	},
 	"silent": func(s *health.Status) {
 		s.Condition, s.WatchedAt, s.RetryDue, s.Failures = checks.SchedulerDown, at("23T06:05:00"), at("23T06:10:00"), 1
-		s.Nights[29].Outcome = health.OutcomeFailed
+		s.Nights[29] = health.Night{Day: s.Nights[29].Day, Outcome: health.OutcomeFailed}
 		s.Problems = []checks.Finding{
 			problem("watchdog_silent", checks.SchedulerDown, "The watchdog last ran at 2026-11-23T06:05:00Z; it is due every ten minutes."),
 			problem("http_503", checks.Failing, "The backup due at 2026-11-23T06:00:00Z failed at attempt 1: the function does not start (HTTP 503). The watchdog was to try again at 2026-11-23T06:10:00Z."),
@@ -101,20 +92,18 @@ var cases = map[string]func(s *health.Status){
 	},
 	"late": func(s *health.Status) {
 		s.Condition = checks.Late
-		s.Nights[29].Outcome = health.OutcomeMissed
+		s.Nights[29] = health.Night{Day: s.Nights[29].Day, Outcome: health.OutcomeMissed}
 		s.LastSuccess.Trigger, s.LastSuccess.FinishedAt, s.LastSuccess.RequestedAt = history.TriggerManual, at("22T18:30:02"), at("22T18:30:00")
 		s.Problems = []checks.Finding{problem("due_missed", checks.Late, "The schedule daily was due at 2026-11-23T06:00:00Z, and neither its job nor the watchdog has started a backup since.")}
 	},
 	"running": func(s *health.Status) {
 		s.Condition = checks.Running
-		s.Nights[29].Outcome = health.OutcomePending
+		s.Nights[29] = health.Night{Day: s.Nights[29].Day, Outcome: health.OutcomePending}
 	},
 	"never_ran": func(s *health.Status) {
 		s.Condition, s.LastSuccess, s.Drill, s.Offsite, s.Forecast = checks.NeverRan, nil, nil, nil, nil
 		s.StoredBackups = &facts.StoredBackups{}
-		for i := range s.Nights {
-			s.Nights[i] = health.Night{Day: s.Nights[i].Day, Outcome: health.OutcomeNone}
-		}
+		s.Nights = nights(strings.Repeat(".", 30))
 		s.Problems = []checks.Finding{problem("never_ran", checks.NeverRan, "No backup has been made yet; the first is due at 2026-11-24T03:00:00-03:00.")}
 	},
 	"not_installed": func(s *health.Status) {
@@ -129,6 +118,7 @@ var cases = map[string]func(s *health.Status){
 	},
 	"drill_failed": func(s *health.Status) {
 		s.Condition = checks.Failing
+		s.Drill.Tables[0].RowsMissing = 12
 		s.Drill.State, s.Drill.Code, s.Drill.Error = facts.DrillFailed, "drill_not_null", "articles: drill_not_null title (3 rows)"
 		p := problem("drill_not_null", checks.Failing, "The restore drill at 2026-11-22T07:00:00Z found: "+codes.Lookup("drill_not_null", "").Clause()+" (articles: drill_not_null title (3 rows)).")
 		s.Problems = []checks.Finding{p}
@@ -145,14 +135,25 @@ var cases = map[string]func(s *health.Status){
 	},
 	"unreadable": func(s *health.Status) {
 		s.Condition = checks.Failing
-		for i := range s.Nights {
-			s.Nights[i] = health.Night{Day: s.Nights[i].Day, Outcome: health.OutcomeUnknown}
-		}
+		s.Nights = nights(strings.Repeat("?", 30))
 		s.Problems = []checks.Finding{problem("not_readable", checks.Failing, "auto_backup.runs cannot be read.")}
+	},
+	// every outcome of a night, durations of minutes, a zone with an odd offset, and what
+	// is longest.
+	"everything": func(s *health.Status) {
+		s.ID.Name = "a-backup-with-as-long-a-name-as-there-is"
+		s.Location = time.FixedZone("+0545", 5*3600+45*60)
+		s.Nights = nights("??..++LRXM++LRXM++LRXM+++++XM>")
+		for i := range s.Nights {
+			s.Nights[i].Duration *= 37
+		}
+		for range 12 {
+			s.Problems = append(s.Problems, problem("no_subscribers", checks.Healthy, "Nobody is told."))
+		}
 	},
 	"hostile": func(s *health.Status) {
 		s.Condition, s.ID.Name = checks.Failing, "a`<!here>`@b"
-		s.NextRuns[0].Schedule = hostileText
+		s.ID.ProjectRef, s.NextRuns[0].Schedule, s.Drill.Tables[0].Table = hostileText, hostileText, hostileText
 		s.Offsite = map[string]health.Destination{hostileText: s.Offsite["s3_ops"]}
 		s.Problems = []checks.Finding{{Code: hostileText, Condition: checks.Failing, Message: hostileText, Remedy: hostileText}, {Code: "x", Condition: checks.Failing, Message: hostileText + "`", Remedy: "`"}}
 	},
@@ -168,20 +169,8 @@ func TestGolden(t *testing.T) {
 			s := healthy(t)
 			change(&s)
 			got := Markdown(s)
-			file := filepath.Join("testdata", name+".md")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("the report is\n%s\nwant\n%s", got, want)
-			}
-			if n := utf8.RuneCountInString(got); name != "hostile" && n >= 4000 {
+			golden(t, filepath.Join("testdata", name+".md"), got)
+			if n := utf8.RuneCountInString(got); name != "hostile" && name != "everything" && n >= 4000 {
 				t.Errorf("it has %d characters", n)
 			}
 			s.CheckedAt, s.WatchedAt = s.CheckedAt.Add(time.Minute), s.WatchedAt.Add(10*time.Minute)
