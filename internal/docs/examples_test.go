@@ -144,13 +144,7 @@ var modules = map[string]module{
 		},
 	},
 	"status": {
-		prepare: func(t *testing.T, u *user, projects ...*stack.Stack) []string {
-			// Somebody else has installed the backup, and it was made last night.
-			installer := u.at()
-			installed(installer)
-			backUp(t, projects[0], "succeeded")
-			return []string{"SUPABASE_ACCESS_TOKEN=" + projects[0].ReadOnlyAccessToken, "INSTALLER=" + installer.dir, "INSTALLER_TOKEN=" + projects[0].AccessToken}
-		},
+		prepare: installedByOther,
 		check: func(t *testing.T, u *user, s *stack.Stack) {
 			out := u.run(0, "terraform apply -input=false -auto-approve -no-color")
 			if strings.Contains(out, "Warning") {
@@ -182,6 +176,7 @@ var modules = map[string]module{
 		},
 	},
 	"continuous-validation": {instead: continuousValidation},
+	"metrics":               {prepare: installedByOther, instead: metrics},
 	"test-backup": {
 		prepare: func(t *testing.T, u *user, projects ...*stack.Stack) []string {
 			s := projects[0]
@@ -228,6 +223,16 @@ var modules = map[string]module{
 			}
 		},
 	},
+}
+
+// installedByOther has somebody else install the backup, which was made last night, and
+// returns the settings of one who may only read.
+func installedByOther(t *testing.T, u *user, projects ...*stack.Stack) []string {
+	t.Helper()
+	installer := u.at()
+	installed(installer)
+	backUp(t, projects[0], "succeeded")
+	return []string{"SUPABASE_ACCESS_TOKEN=" + projects[0].ReadOnlyAccessToken, "INSTALLER=" + installer.dir, "INSTALLER_TOKEN=" + projects[0].AccessToken}
 }
 
 // snippets are the directories below examples whose files stand on the
