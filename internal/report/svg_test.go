@@ -36,8 +36,8 @@ func TestPictureOfReadme(t *testing.T) {
 }
 
 // TestPictureIsSelfContained proves that a picture is well-formed XML of a few harmless
-// elements, loads nothing and runs nothing, whatever the database says, and that it says
-// in words what it shows.
+// elements and less than 64 KiB, loads nothing and runs nothing, whatever the database
+// says, and that it says in words what it shows.
 func TestPictureIsSelfContained(t *testing.T) {
 	t.Parallel()
 	eachStatus(t, func(t *testing.T, _ string, s health.Status) {
@@ -67,6 +67,9 @@ func TestPictureIsSelfContained(t *testing.T) {
 					t.Errorf("%s has an attribute %s", element.Name.Local, a.Name.Local)
 				}
 			}
+		}
+		if len(svg) >= 64<<10 {
+			t.Errorf("it has %d bytes", len(svg))
 		}
 		if seen["svg"] != 1 || seen["title"] != 1 || seen["desc"] != 1 || seen["style"] != 1 || !strings.Contains(svg, `role="img"`) {
 			t.Errorf("the elements are %v", seen)
