@@ -382,6 +382,21 @@ func TestSnippets(t *testing.T) {
 			}
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
+		"data-sources/aimindset_auto_backups/data-source.tf": func(u *user, text string) {
+			installed(u)
+			u.write("fleet.tf", text)
+			const failed = "Warning: Check block assertion failed"
+			if out := u.run(0, "terraform apply -input=false -auto-approve -no-color"); strings.Contains(out, failed) || !strings.Contains(out, "**Every expected backup is healthy.** 1 project: 1 not run yet.") {
+				u.t.Errorf("a backup that is still to be due is not called healthy: %s", out)
+			}
+			if _, err := s.Admin().Exec(u.t.Context(), "update cron.job set active = false"); err != nil {
+				u.t.Fatal(err)
+			}
+			if out := u.run(0, "terraform plan -input=false -no-color"); !strings.Contains(out, failed) || !strings.Contains(out, "`job_inactive`") {
+				u.t.Errorf("a backup whose jobs are switched off is called healthy: %s", out)
+			}
+			u.run(0, "terraform destroy -input=false -auto-approve")
+		},
 		"functions/next_runs/function.tf": func(u *user, text string) {
 			u.write("main.tf", requiredProviders+text)
 			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")

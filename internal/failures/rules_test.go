@@ -393,6 +393,10 @@ func (onlyDatabase) PublicKeys(context.Context) (supabase.PublicKeys, error) {
 	return supabase.PublicKeys{}, nil
 }
 
+func (onlyDatabase) PlatformBackups(context.Context) (supabase.Backups, error) {
+	return supabase.Backups{}, nil
+}
+
 func (o onlyDatabase) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
 	return o.db.Query(ctx, access, sql, args...)
 }

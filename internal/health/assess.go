@@ -36,7 +36,7 @@ type assessment struct {
 }
 
 // assess judges what was read of a backup. It reads nothing itself.
-func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, keys supabase.PublicKeys) Status {
+func assess(q Query, document facts.Document, functions []supabase.Function, secrets []supabase.Secret, keys supabase.PublicKeys, kept Platform) Status {
 	now := document.Server.Now
 	if !q.At.IsZero() {
 		now = q.At
@@ -48,7 +48,7 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 	own := document.Each[q.ID.Name]
 	countOutcomes(&own)
 	a := &assessment{
-		Status: Status{ID: q.ID, CheckedAt: now, StoredBackups: own.StoredBackups},
+		Status: Status{ID: q.ID, CheckedAt: now, StoredBackups: own.StoredBackups, Platform: kept},
 		subject: checks.Subject{
 			Document: document, OfBackup: own, ID: q.ID, Spec: backup.Spec{ID: q.ID}, State: backup.State{ID: q.ID},
 			Edge: functions, Secrets: map[string]string{}, Now: now, Clock: q.Clock, FunctionURL: q.FunctionURL,
@@ -73,6 +73,10 @@ func assess(q Query, document facts.Document, functions []supabase.Function, sec
 		a.absent()
 	}
 	a.Forecast = a.forecast(q.Disk)
+	if kept.Kind == "none" && !kept.PITR {
+		a.report("no_platform_backups", checks.Healthy,
+			"Supabase itself has no backup of project %s, as on the free plan: without a copy elsewhere, what is lost with the project is lost for good.", q.ID.ProjectRef)
+	}
 	a.conclude()
 	return a.Status
 }

@@ -268,7 +268,7 @@ func TestEveryCode(t *testing.T) {
 	}
 	means := map[string][]checks.Condition{
 		"backup_failed": {checks.Failing}, "disk_nearly_full": {checks.Healthy}, "drill_stale": {checks.Healthy}, "due_missed": {checks.Late}, "failed": {checks.Failing}, "job_inactive": {checks.Late, checks.Healthy},
-		"legacy": {checks.Healthy}, "log_not_written": {checks.Healthy}, "never_ran": {checks.NeverRan}, "no_backup": {checks.Failing}, "no_schedule": {checks.Healthy},
+		"legacy": {checks.Healthy}, "log_not_written": {checks.Healthy}, "never_ran": {checks.NeverRan}, "no_backup": {checks.Failing}, "no_platform_backups": {checks.Healthy}, "no_schedule": {checks.Healthy},
 		"not_installed": {checks.NotInstalled}, "not_readable": {checks.Failing}, "overdue": {checks.Late}, "request_refused": {checks.Healthy}, "run_stuck": {checks.Failing},
 		"schedule_unreadable": {checks.Failing}, "settings_missing": {checks.Failing}, "settings_unreadable": {checks.Failing}, "tick_failed": {checks.Failing}, "tick_missed": {checks.Healthy},
 	}

@@ -68,6 +68,7 @@ type project struct {
 	settings  backup.Settings
 	functions []supabase.Function
 	secrets   []supabase.Secret
+	kept      Platform
 }
 
 // healthy is a project in which nothing is wrong, with a backup that was made six
@@ -208,7 +209,7 @@ func (p *project) assess(t *testing.T) Status {
 		}
 	}
 	p.database.Each = map[backup.Name]facts.OfBackup{p.query.ID.Name: p.own}
-	return assess(p.query, p.database, p.functions, p.secrets, supabase.PublicKeys{})
+	return assess(p.query, p.database, p.functions, p.secrets, supabase.PublicKeys{}, p.kept)
 }
 
 // wanted is the status of a project as far as a case changes nothing about it.

@@ -25,7 +25,8 @@ type answers struct {
 	secrets                     []supabase.Secret
 	keys                        []string
 	database, functionsErr, err error
-	keysErr                     error
+	keysErr, backupsErr         error
+	backups                     supabase.Backups
 
 	mu         sync.Mutex
 	statements int
@@ -40,6 +41,10 @@ func (a *answers) Secrets(context.Context) ([]supabase.Secret, error) { return a
 
 func (a *answers) PublicKeys(context.Context) (supabase.PublicKeys, error) {
 	return supabase.PublicKeys{First: a.keys}, a.keysErr
+}
+
+func (a *answers) PlatformBackups(context.Context) (supabase.Backups, error) {
+	return a.backups, a.backupsErr
 }
 
 func (a *answers) Query(_ context.Context, access postgres.Access, _ string, args ...any) (json.RawMessage, error) {
@@ -119,6 +124,39 @@ func TestReadKeys(t *testing.T) {
 	}
 }
 
+// TestReadPlatform proves that the platform's backups are in the status, that a project
+// without any is warned about and no less healthy for it, and that a failure to read them
+// is said and changes nothing else.
+func TestReadPlatform(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		backups supabase.Backups
+		err     error
+		reason  string
+		warns   bool
+	}{
+		"daily":                 {backups: supabase.Backups{Kind: "physical", NewestAt: now, Region: "sa-east-1"}},
+		"dumps":                 {backups: supabase.Backups{Kind: "logical", NewestAt: now}},
+		"PITR, and one of it":   {backups: supabase.Backups{Kind: "physical", NewestAt: now, PITR: true}},
+		"PITR, but none so far": {backups: supabase.Backups{Kind: "none", PITR: true}},
+		"none":                  {backups: supabase.Backups{Kind: "none", Region: "sa-east-1"}, warns: true},
+		"not to be read":        {err: errors.New("list the platform's backups: HTTP 403"), reason: "List the platform's backups: HTTP 403."},
+	} {
+		project, p := read(t)
+		project.backups, project.backupsErr = c.backups, c.err
+		status, err := Read(t.Context(), project, p.query)
+		if err != nil || status.Condition != checks.Healthy || !status.Healthy() || status.LastSuccess == nil {
+			t.Errorf("%s: got %+v, %v", name, status, err)
+		}
+		if want := (Platform{Backups: c.backups, Reason: c.reason}); status.Platform != want {
+			t.Errorf("%s: got %+v, want %+v", name, status.Platform, want)
+		}
+		if warned := len(status.Problems) == 1 && status.Problems[0].Code == "no_platform_backups" && status.Problems[0].Remark(); warned != c.warns || len(status.Problems) > 1 {
+			t.Errorf("%s: the problems are %+v", name, status.Problems)
+		}
+	}
+}
+
 // TestReadErrors proves that a side which cannot be asked is an error with the
 // backup's name.
 func TestReadErrors(t *testing.T) {
@@ -137,6 +175,23 @@ func TestReadErrors(t *testing.T) {
 		breaks(project)
 		if _, err := Read(t.Context(), project, p.query); !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "read the status of backup "+ref+"/auto-backup: ") {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestReadSameError proves that of several failures the same one is told, whichever came
+// first.
+func TestReadSameError(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		project, p := read(t)
+		project.database, project.functionsErr, project.err = errors.New("the database"), errors.New("the functions"), errors.New("the secrets")
+		if _, err := Read(t.Context(), project, p.query); err == nil || !strings.HasSuffix(err.Error(), ": the database") {
+			t.Fatalf("got %v", err)
+		}
+		project.database = nil
+		if _, err := Read(t.Context(), project, p.query); err == nil || !strings.HasSuffix(err.Error(), ": the functions") {
+			t.Fatalf("got %v", err)
 		}
 	}
 }

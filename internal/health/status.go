@@ -3,13 +3,13 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
@@ -18,6 +18,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Installation says what makes a backup.
@@ -72,6 +73,8 @@ type Status struct {
 	// Offsite are the destinations of copies outside the project, by key; nil when there
 	// are none.
 	Offsite map[string]Destination
+	// Platform are the backups that Supabase itself has of the project's database.
+	Platform Platform
 	// Coverage is nil when the SQL function's text could not be read.
 	Coverage *Coverage
 	// Location is the backup's time zone, by the rules of the database; nil, which stands
@@ -82,6 +85,14 @@ type Status struct {
 	Nights []Night
 	// History are the newest attempts and incidents, newest first.
 	History []history.Run
+}
+
+// Platform are the backups that Supabase itself has of a project's database.
+type Platform struct {
+	supabase.Backups
+	// Reason says in one sentence why they are not known, and the rest is zero then. It is
+	// empty when they are.
+	Reason string
 }
 
 // Destination is a destination of copies outside the project.
@@ -154,25 +165,38 @@ type Project interface {
 	// PublicKeys returns the digests of the project's public keys, none if the reader
 	// may not know them.
 	PublicKeys(ctx context.Context) (supabase.PublicKeys, error)
+	// PlatformBackups returns the backups that the platform itself has of the project.
+	PlatformBackups(ctx context.Context) (supabase.Backups, error)
 }
 
-// Read returns how a backup is doing. It runs one SQL statement and reads two lists
+// Read returns how a backup is doing. It runs one SQL statement and reads three lists
 // from the API at the same time, then the project's public keys if the vault has the
 // watchdog's key, and runs a second statement if a process seems to be missing. It
 // writes nothing. Nothing has to exist: whatever is missing or may not be read is a
 // problem of the status. An error means that the database or the API could not be
-// asked.
+// asked. That the platform's backups cannot be read is not one.
 func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	var (
 		subject checks.Subject
 		secrets []supabase.Secret
 		keys    supabase.PublicKeys
+		kept    Platform
 	)
-	group, reading := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { subject.Document, err = facts.Ask(reading, project, q.request()); return err })
-	group.Go(func() (err error) { subject.Edge, err = project.Functions(reading); return err })
-	group.Go(func() (err error) { secrets, err = project.Secrets(reading); return err })
-	err := group.Wait()
+	// A read that fails does not end the others: the same failures are always told as the
+	// same error, so that a report with it says the same twice.
+	var group sync.WaitGroup
+	var errs [3]error
+	group.Go(func() { subject.Document, errs[0] = facts.Ask(ctx, project, q.request()) })
+	group.Go(func() { subject.Edge, errs[1] = project.Functions(ctx) })
+	group.Go(func() { secrets, errs[2] = project.Secrets(ctx) })
+	group.Go(func() {
+		backups, err := project.PlatformBackups(ctx)
+		if kept = (Platform{Backups: backups}); err != nil {
+			kept = Platform{Reason: text.Sentence(err.Error())}
+		}
+	})
+	group.Wait()
+	err := cmp.Or(errs[0], errs[1], errs[2])
 	if err == nil {
 		err = subject.LookAgain(ctx, project)
 	}
@@ -182,7 +206,7 @@ func Read(ctx context.Context, project Project, q Query) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("read the status of backup %s: %w", q.ID, err)
 	}
-	return assess(q, subject.Document, subject.Edge, secrets, keys), nil
+	return assess(q, subject.Document, subject.Edge, secrets, keys, kept), nil
 }
 
 // ownFacts are the parts that this package looks at itself.

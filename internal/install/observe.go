@@ -35,6 +35,7 @@ type API interface {
 	SetSecrets(ctx context.Context, ref string, values map[string]string) error
 	DeleteSecrets(ctx context.Context, ref string, names []string) error
 	APIKeys(ctx context.Context, ref string) ([]supabase.APIKey, error)
+	Backups(ctx context.Context, ref string) (supabase.Backups, error)
 	// MayWriteFunctions and MayWriteSecrets return an error if the token may not
 	// change the project's functions or secrets. They change nothing.
 	MayWriteFunctions(ctx context.Context, ref string) error
@@ -260,6 +261,12 @@ func (s *Service) PublicKeys(ctx context.Context) (supabase.PublicKeys, error) {
 		digests.Legacy = backup.DigestOf(public.Legacy)
 	}
 	return digests, nil
+}
+
+// PlatformBackups are the backups that the platform itself has of the project's
+// database, read once for all callers in this run.
+func (s *Service) PlatformBackups(ctx context.Context) (supabase.Backups, error) {
+	return s.shared.Backups(ctx)
 }
 
 // ZoneChanges are the database's rules of time zones, read with the database's part of

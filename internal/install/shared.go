@@ -41,8 +41,9 @@ type shared struct {
 	secrets   *reading[[]supabase.Secret]
 	database  *reading[projectRead]
 	// These are not forgotten, as nothing that is written here changes them: the
-	// project's API keys, and what the token and the role may do.
+	// project's API keys, the platform's backups, and what the token and the role may do.
 	keys                               *reading[[]supabase.APIKey]
+	backups                            *reading[supabase.Backups]
 	mayWriteFunctions, mayWriteSecrets *reading[struct{}]
 	role                               *reading[databaseRole]
 	// asked are the names of all backups that were asked for, zones the time zones.
@@ -87,6 +88,14 @@ func (s *shared) Secrets(ctx context.Context) ([]supabase.Secret, error) {
 func (s *shared) APIKeys(ctx context.Context) ([]supabase.APIKey, error) {
 	r, err := join(ctx, s, &s.keys, func(ctx context.Context) ([]supabase.APIKey, error) {
 		return s.api.APIKeys(ctx, s.ref)
+	})
+	return r.value, err
+}
+
+// Backups are the platform's backups of the project.
+func (s *shared) Backups(ctx context.Context) (supabase.Backups, error) {
+	r, err := join(ctx, s, &s.backups, func(ctx context.Context) (supabase.Backups, error) {
+		return s.api.Backups(ctx, s.ref)
 	})
 	return r.value, err
 }
@@ -272,6 +281,10 @@ func (w watchedAPI) FunctionSource(ctx context.Context, ref, slug string) (supab
 
 func (w watchedAPI) APIKeys(ctx context.Context, _ string) ([]supabase.APIKey, error) {
 	return w.shared.APIKeys(ctx)
+}
+
+func (w watchedAPI) Backups(ctx context.Context, _ string) (supabase.Backups, error) {
+	return w.shared.Backups(ctx)
 }
 
 func (w watchedAPI) MayWriteFunctions(ctx context.Context, ref string) error {

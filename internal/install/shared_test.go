@@ -339,13 +339,19 @@ func TestObserveCachedInterrupted(t *testing.T) {
 // keyed is a project that counts what is asked of the things that no write changes.
 type keyed struct {
 	countingProject
-	keys, mayWriteFunctions, mayWriteSecrets int
-	err                                      error
+	keys, backups, mayWriteFunctions, mayWriteSecrets int
+
+	err error
 }
 
 func (k *keyed) APIKeys(ctx context.Context, _ string) ([]supabase.APIKey, error) {
 	_, err := k.read(ctx, "keys", &k.keys)
 	return []supabase.APIKey{{Key: "anon"}}, errors.Join(err, k.err)
+}
+
+func (k *keyed) Backups(ctx context.Context, _ string) (supabase.Backups, error) {
+	_, err := k.read(ctx, "backups", &k.backups)
+	return supabase.Backups{}, errors.Join(err, k.err)
 }
 
 func (k *keyed) MayWriteFunctions(ctx context.Context, _ string) error {
@@ -358,7 +364,7 @@ func (k *keyed) MayWriteSecrets(ctx context.Context, _ string) error {
 	return errors.Join(err, k.err)
 }
 
-// TestReadOnce proves that the API keys and the rights of the token are read once in
+// TestReadOnce proves that the API keys, the platform's backups and the rights of the token are read once in
 // a run, whatever is written in between, and again after a read that failed.
 func TestReadOnce(t *testing.T) {
 	t.Parallel()
@@ -369,7 +375,8 @@ func TestReadOnce(t *testing.T) {
 			k.err = nil
 		}
 		_, err := s.API.APIKeys(t.Context(), testRef)
-		for _, err := range []error{err, s.API.MayWriteFunctions(t.Context(), testRef), s.API.MayWriteSecrets(t.Context(), testRef)} {
+		_, kept := s.PlatformBackups(t.Context())
+		for _, err := range []error{err, kept, s.API.MayWriteFunctions(t.Context(), testRef), s.API.MayWriteSecrets(t.Context(), testRef)} {
 			if (err != nil) != (round == 0) {
 				t.Errorf("round %d: %v", round, err)
 			}
@@ -378,7 +385,7 @@ func TestReadOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := [3]int{k.keys, k.mayWriteFunctions, k.mayWriteSecrets}; got != [3]int{2, 2, 2} {
-		t.Errorf("keys and rights were read %v times, want twice: once in vain", got)
+	if got := [4]int{k.keys, k.backups, k.mayWriteFunctions, k.mayWriteSecrets}; got != [4]int{2, 2, 2, 2} {
+		t.Errorf("keys, backups and rights were read %v times, want twice: once in vain", got)
 	}
 }

@@ -62,6 +62,7 @@ type statusModel struct {
 	StoredBackups       *storedModel         `tfsdk:"stored_backups"`
 	Drill               *drillStatusModel    `tfsdk:"drill"`
 	Offsite             map[string]copyModel `tfsdk:"offsite"`
+	PlatformBackups     platformModel        `tfsdk:"platform_backups"`
 	Coverage            *coverageModel       `tfsdk:"coverage"`
 	History             []runModel           `tfsdk:"history"`
 	Nights              []nightModel         `tfsdk:"nights"`
@@ -138,7 +139,7 @@ func (d *autoBackupStatus) Metadata(_ context.Context, req datasource.MetadataRe
 func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "How a backup is doing: whether the last one that was due was made, whether the next one will be, and what is wrong.\n\n" +
-			"It runs one or two SQL statements and reads three lists from the Management API. It writes nothing, so a read-only token and a read-only database role are enough. " +
+			"It runs one or two SQL statements and reads four lists from the Management API. It writes nothing, so a read-only token and a read-only database role are enough. " +
 			"It reads any installation of this name, including one that another state manages, and the pg_cron jobs that AIMindset had before. " +
 			"Whatever is missing, broken or not readable is a problem in the result. It fails only when the API or the database cannot be reached.\n\n" +
 			"In the configuration that manages the backup, add `depends_on = [aimindset_auto_backup.this]`, so that it is read after an apply has made its changes.",
@@ -240,9 +241,10 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"due_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When it is due. RFC 3339, with the offset of the schedule's time zone."},
 				}},
 			},
-			"stored_backups": storedAttribute(),
-			"drill":          drillStatusAttribute(),
-			"offsite":        copiesAttribute(),
+			"stored_backups":   storedAttribute(),
+			"drill":            drillStatusAttribute(),
+			"offsite":          copiesAttribute(),
+			"platform_backups": platformAttribute(),
 			"coverage": schema.SingleNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "What a backup holds and what it does not, as far as the text of the SQL function reveals it. Null when the text cannot be read. " +
@@ -389,6 +391,7 @@ func (m *statusModel) fill(s health.Status) {
 	m.fillStored(s)
 	m.fillDrill(s)
 	m.fillCopies(s)
+	m.PlatformBackups = platformOf(s.Platform)
 	if c := s.Coverage; c != nil {
 		m.Coverage = &coverageModel{Copied: c.Copied, NotCopied: c.NotCopied, Tables: []coveredTableModel{}, LeftOut: int64(c.LeftOut)}
 		for _, t := range c.Tables {

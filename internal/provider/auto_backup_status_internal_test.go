@@ -21,6 +21,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -73,7 +74,8 @@ func TestStatusModel(t *testing.T) {
 				Problems: []drillProblemModel{{"drill_check", "small", 4}}, Unchecked: []string{"key"}, ColumnsLost: []lostColumnModel{{"likes", 5, "not_copied"}},
 			}},
 		},
-		Offsite: map[string]copyModel{"r2": copied, "r3": {State: "pending"}},
+		Offsite:         map[string]copyModel{"r2": copied, "r3": {State: "pending"}},
+		PlatformBackups: platformModel{Kind: ptr("physical"), NewestAt: ptr("2026-11-23T05:59:50Z"), PITR: ptr(true), Region: ptr("sa-east-1")},
 		Coverage: &coverageModel{[]string{"public.a"}, []string{"auth.users"}, []coveredTableModel{
 			{"auth.users", nil, false, ptr("not_copied")}, {"public.a", ptr("public.b"), true, nil},
 		}, 3},
@@ -113,6 +115,7 @@ func TestStatusModel(t *testing.T) {
 			},
 			"r3": {State: offsite.StatePending},
 		},
+		Platform: health.Platform{Backups: supabase.Backups{Kind: "physical", NewestAt: at(-10), PITR: true, Region: "sa-east-1"}},
 		Coverage: &health.Coverage{
 			Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}, LeftOut: 3,
 			Tables: []health.CoveredTable{{Name: "auth.users", Reason: health.CoverageNotCopied}, {Name: "public.a", Copy: "public.b", Covered: true}},
@@ -150,6 +153,9 @@ func TestStatusModel(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("of nothing: got  %+v\nwant %+v", got, want)
+	}
+	if got, want := platformOf(health.Platform{Reason: "Why."}), (platformModel{Reason: ptr("Why.")}); !reflect.DeepEqual(got, want) {
+		t.Errorf("of the platform's backups that cannot be read: got %+v, want %+v", got, want)
 	}
 	got = statusModel{}
 	got.fill(health.Status{})

@@ -156,7 +156,7 @@ func (p *aimindset) Resources(context.Context) []func() resource.Resource {
 }
 
 func (p *aimindset) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newAutoBackupStatus}
+	return []func() datasource.DataSource{newAutoBackupStatus, newAutoBackups}
 }
 
 func (p *aimindset) ListResources(context.Context) []func() list.ListResource {
@@ -214,6 +214,21 @@ func (p *projects) service(ref string) (*install.Service, error) {
 	s.Process, s.Log = processName(), slog.New(newLogHandler())
 	p.services[ref] = s
 	return s, nil
+}
+
+// passing returns the service of a project for a caller who reads it once, among many. It
+// is not kept, unless others have it already or it has a connection of its own.
+func (p *projects) passing(ref string) (*install.Service, error) {
+	p.mu.Lock()
+	s, ok := p.services[ref]
+	p.mu.Unlock()
+	switch {
+	case ok:
+		return s, nil
+	case p.config.SelfHosted != nil || p.config.Database.URL != "" && ref == p.config.Database.Project:
+		return p.service(ref)
+	}
+	return p.newService(ref)
 }
 
 // newService returns a new service of a project on the platform, or of the

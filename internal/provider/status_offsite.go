@@ -54,18 +54,21 @@ func (h holding) ValidateSet(_ context.Context, req validator.SetRequest, resp *
 }
 
 // requirements are what the configuration requires, and the default where it says nothing.
-func (m *statusModel) requirements() (all []health.Requirement) {
-	if m.Require.IsNull() {
+func (m *statusModel) requirements() []health.Requirement { return requirementsOf(&m.Require) }
+
+// requirementsOf reads the argument require, and sets it to the default if it is null.
+func requirementsOf(require *types.Set) (all []health.Requirement) {
+	if require.IsNull() {
 		all = health.DefaultRequire()
 		var values []attr.Value
 		for _, r := range all {
 			values = append(values, types.StringValue(string(r)))
 		}
-		m.Require = types.SetValueMust(types.StringType, values)
+		*require = types.SetValueMust(types.StringType, values)
 		return all
 	}
 	all = []health.Requirement{}
-	for _, value := range m.Require.Elements() {
+	for _, value := range require.Elements() {
 		if name, ok := value.(types.String); ok {
 			all = append(all, health.Requirement(name.ValueString()))
 		}

@@ -146,6 +146,11 @@ func writable(argument, dir string) error {
 	return nil
 }
 
+// Backups fails: there is no platform that makes backups of the project.
+func (p *Project) Backups(context.Context, string) (supabase.Backups, error) {
+	return supabase.Backups{}, errors.New("the project is self-hosted, so there is no platform that makes backups of it")
+}
+
 // APIKeys returns the configured key. Only the runtime has the others.
 func (p *Project) APIKeys(context.Context, string) ([]supabase.APIKey, error) {
 	key := supabase.APIKey{ID: "anon", Name: "anon", Type: "legacy", Key: p.config.APIKey}

@@ -66,14 +66,20 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
-const readOnlySQL = "/database/query/read-only"
+const (
+	projectList = "/v1/projects"
+	readOnlySQL = "/database/query/read-only"
+)
 
 var argument = regexp.MustCompile(` E'(?:[^'\\]|''|\\.)*'`)
 
 // question splits a read of a project into the project and what is read. It ignores the
 // arguments of a statement. It is empty for a write.
 func question(r *http.Request) (ref, what string, err error) {
-	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/projects/")
+	if r.Method == http.MethodGet && r.URL.Path == projectList {
+		return "", "GET " + projectList, nil
+	}
+	rest, ok := strings.CutPrefix(r.URL.Path, projectList+"/")
 	if !ok {
 		return "", "", nil
 	}
@@ -114,8 +120,22 @@ type FleetOptions struct {
 	APIDelay, SQLDelay time.Duration
 }
 
+// FleetProject is what differs in a project of a fleet.
+type FleetProject struct {
+	// Name is the project's name and Status its status, ACTIVE_HEALTHY if empty.
+	Name, Status string
+	// Recording has the responses about the project; nil: those of the fleet.
+	Recording *Recording
+	// Fails is the status with which every request about the project is refused, saying
+	// Says; 0: none.
+	Fails int
+	Says  string
+	// Hangs makes every request about the project wait until its sender gives up.
+	Hangs bool
+}
+
 // Fleet is a stand-in for the Management API with many projects that are only
-// refreshed. It responds to reads of every project with a stack's recorded responses
+// read. It lists them, and responds to reads of every project with a stack's recorded responses
 // about its one project, in which it replaces the project's reference and address, so
 // that a state of that project is a state of each.
 //
@@ -135,9 +155,10 @@ type Fleet struct {
 	limiter   *limiter
 	server    *http.Server
 
-	mu    sync.Mutex
-	stats FleetStats
-	open  map[net.Conn]bool
+	mu       sync.Mutex
+	stats    FleetStats
+	open     map[net.Conn]bool
+	projects map[string]FleetProject
 }
 
 // FleetStats counts the requests to a fleet.
@@ -163,7 +184,7 @@ func (r *Recording) Serve(ctx context.Context, opts FleetOptions) (*Fleet, error
 	f := &Fleet{
 		APIURL: "http://" + listener.Addr().String(), ProjectURL: "https://{ref}.supabase.co",
 		AccessToken: "sbp_" + randomHex(20), recording: r, options: opts,
-		limiter: newLimiter(opts.RateLimit, opts.RateWindow), server: newServer(), open: map[net.Conn]bool{},
+		limiter: newLimiter(opts.RateLimit, opts.RateWindow), server: newServer(), open: map[net.Conn]bool{}, projects: map[string]FleetProject{},
 	}
 	if opts.RateLimit == 0 {
 		f.limiter.limit = -1
@@ -185,6 +206,32 @@ func fleetRef(n int) string {
 		ref[i] += byte(n % 26)
 	}
 	return string(ref)
+}
+
+// Set says how a project of the fleet differs from the others.
+func (f *Fleet) Set(ref string, project FleetProject) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.projects[ref] = project
+}
+
+// rows are the projects as the API lists them.
+func (f *Fleet) rows() []projectRow {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := []projectRow{}
+	for i, ref := range f.Refs {
+		own := f.projects[ref]
+		row := projectRow{
+			ID: ref, Ref: ref, OrganizationID: "aimindsetlocalstack", OrganizationSlug: "aimindsetlocalstack", Name: own.Name, Region: "sa-east-1", Status: own.Status,
+			Database:  projectDatabase{Host: "db." + ref + ".supabase.co", Version: "15.14.1.066", PostgresEngine: "15", ReleaseChannel: "ga"},
+			CreatedAt: "2026-01-01T00:00:00.000000Z",
+		}
+		setDefault(&row.Name, fmt.Sprintf("Project %d", i+1))
+		setDefault(&row.Status, "ACTIVE_HEALTHY")
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // Environ returns the provider's settings.
@@ -242,9 +289,18 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	endpoint, _, isSQL := strings.Cut(what, "\n")
-	f.recording.mu.Lock()
-	answer, known := f.recording.answers[what]
-	f.recording.mu.Unlock()
+	f.mu.Lock()
+	own := f.projects[ref]
+	f.mu.Unlock()
+	recording := f.recording
+	if own.Recording != nil {
+		recording = own.Recording
+	}
+	recording.mu.Lock()
+	answer, known := recording.answers[what]
+	recording.mu.Unlock()
+	list := endpoint == "GET "+projectList
+	known = known || list
 	at := endpoint + " of " + ref
 	counted := at
 	if f.options.AcrossProjects {
@@ -271,6 +327,10 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+f.AccessToken:
 		fail(w, apiErrorf(http.StatusUnauthorized, "JWT could not be decoded"))
+	case own.Hangs:
+		<-r.Context().Done()
+	case own.Fails != 0:
+		fail(w, &apiError{own.Fails, own.Says})
 	case !known:
 		fail(w, apiErrorf(http.StatusNotImplemented, "a fleet does not answer this"))
 	case !taken:
@@ -286,6 +346,10 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			case <-r.Context().Done():
 				return
 			}
+		}
+		if list {
+			writeJSON(w, http.StatusOK, f.rows())
+			return
 		}
 		w.Header().Set("Content-Type", answer.contentType)
 		w.WriteHeader(answer.status)

@@ -28,7 +28,7 @@ import (
 
 // management is a stand-in for the parts of the Management API
 // (https://api.supabase.com) about functions, secrets, SQL, API keys, the project, its
-// pooler, its health and the login roles of the CLI. Statuses, headers and bodies are
+// pooler, its backups, its health and the login roles of the CLI. Statuses, headers and bodies are
 // those recorded from the real API, or else those of its OpenAPI description. SQL is run
 // by the real service behind the API; see postgresMeta.
 //
@@ -46,8 +46,9 @@ type management struct {
 	mux         *http.ServeMux
 	endpoints   []string // "METHOD /path/{parameter}"
 
-	mu    sync.Mutex
-	calls []Call
+	mu      sync.Mutex
+	calls   []Call
+	backups PlatformBackups
 }
 
 // Call is a request to the Management API.
@@ -87,6 +88,7 @@ func newManagement(k *keys, store *functionStore, g *gateway, databaseURL func(s
 	m.handle("POST "+project+"/cli/login-role", mayWrite, m.createLoginRole)
 	m.handle("DELETE "+project+"/cli/login-role", mayWrite, m.deleteLoginRoles)
 	m.handle("GET "+project+"/config/database/pooler", mayRead, m.pooler)
+	m.handle("GET "+project+"/database/backups", mayRead, m.listBackups)
 	m.handle("GET "+project+"/health", mayRead, m.health)
 	m.handle("GET "+project+"/secrets", mayRead, m.listSecrets)
 	m.handle("POST "+project+"/secrets", mayWrite, m.createSecrets)

@@ -215,6 +215,7 @@ func TestOpenAPI(t *testing.T) {
 		{"GET", project + "/api-keys", "?reveal=true", ""},
 		{"GET", project + "/api-keys/legacy", "", ""},
 		{"GET", project + "/config/database/pooler", "", ""},
+		{"GET", project + "/database/backups", "", ""},
 		{"GET", project + "/health", "?services=db&services=rest&services=pooler", ""},
 		{"POST", project + "/secrets", "", `[{"name":"DESCRIBED","value":"x"}]`},
 		{"GET", project + "/secrets", "", ""},

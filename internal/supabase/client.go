@@ -177,6 +177,9 @@ type call struct {
 	largest int64
 	// sql says that a failure may contain an SQL error.
 	sql bool
+	// optional says that the caller can do without the result, so nobody should wait
+	// long for it: it is tried twice, and once if there is no response.
+	optional bool
 	// hide lists values that errors must not contain, in addition to those
 	// that the redactor knows.
 	hide []string
@@ -361,6 +364,10 @@ func (k *call) redact(text string) string { return k.client.redactor.RedactAlso(
 // again decides whether to retry a request, and when. A response counts even if
 // the context has ended since.
 func (k *call) again(ctx context.Context, response *http.Response, err error) (bool, error) {
+	failures, refusals, timeouts := maxFailures, maxRefusals, maxTimeouts
+	if k.optional {
+		failures, refusals, timeouts = 2, 2, 0
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -373,7 +380,7 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		if errors.Is(err, errAttemptTimeout) {
 			k.timeouts++
 		}
-		if permanent(err) || k.effect == adds && !unsent(err) || k.failures >= maxFailures || k.timeouts > maxTimeouts {
+		if permanent(err) || k.effect == adds && !unsent(err) || k.failures >= failures || k.timeouts > timeouts {
 			return false, err
 		}
 		k.postpone(ctx, nil)
@@ -397,7 +404,7 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 		// The pacer waits for the end of the window.
 		k.refused++
 		k.wait = 0
-		return k.refused < maxRefusals, nil
+		return k.refused < refusals, nil
 	}
 	k.failures++
 	// If the database took no connection, nothing was carried out.
@@ -408,7 +415,7 @@ func (k *call) again(ctx context.Context, response *http.Response, err error) (b
 	if database.Temporary() {
 		most = maxFailures
 	}
-	if k.effect == adds && !unreached || k.failures >= most {
+	if k.effect == adds && !unreached || k.failures >= min(most, failures) {
 		return false, nil
 	}
 	if ctx.Err() != nil {

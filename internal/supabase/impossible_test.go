@@ -61,6 +61,12 @@ func TestImpossibleAnswers(t *testing.T) {
 	check("Project", "null", "it is null")
 	check("Project", "{}", `it has no "ref"`)
 	check("Project", `{"ref":"tsrqponmlkjihgfedcba"}`, "another project")
+	check("Backups", `{"pitr_enabled":false,"backups":[]}`, "")
+	check("Backups", "null", "it is null")
+	check("Backups", `{"pitr_enabled":false}`, `it has no "backups"`)
+	check("Backups", `{"pitr_enabled":false,"backups":null}`, `it has no "backups"`)
+	check("Backups", `{"backups":[]}`, `it has no "pitr_enabled"`)
+	check("Backups", "[]", "it is a JSON array")
 	for _, name := range []string{"Query", "Query, read-only"} {
 		check(name, "[]", "")
 		check(name, "null", "it is null")

@@ -13,7 +13,7 @@ import (
 // dashboard does, each with its level, and no others.
 func TestPermissionNames(t *testing.T) {
 	t.Parallel()
-	known := regexp.MustCompile(`^(Edge Functions|Edge Function Secrets|Database|API Keys|Projects|Projects \(account-wide\)): (Read|Read-write) \(`)
+	known := regexp.MustCompile(`^(Edge Functions|Edge Function Secrets|Database|API Keys|Backups|Projects|Projects \(account-wide\)): (Read|Read-write) \(`)
 	fields := reflect.ValueOf(may)
 	for i := range fields.NumField() {
 		if name := fields.Field(i).String(); !known.MatchString(name) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/supabase/cli/pkg/api"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // An APIKey is a key to a project's own API.
@@ -148,6 +150,81 @@ func (c *Client) Project(ctx context.Context, ref string) (Project, error) {
 		return Project{}, k.malformed("it describes another project")
 	}
 	return project, nil
+}
+
+// Backups is what the platform itself keeps of a project's database.
+type Backups struct {
+	// Kind is that of the newest backup: "physical", a copy of the database's files,
+	// "logical", a dump, or "none", if there is no backup to restore.
+	Kind string
+	// NewestAt is when the newest backup was made; zero if there is none, or if that
+	// is not said.
+	NewestAt time.Time
+	// PITR says that the database can be restored to any time of the last days.
+	PITR   bool
+	Region string
+}
+
+// Backups reads which backups the platform has of a project's database. The caller can
+// do without, so a failure is not repeated for long.
+func (c *Client) Backups(ctx context.Context, ref string) (Backups, error) {
+	k := &call{
+		op: "list the platform's backups", resource: "project " + ref, ref: ref,
+		endpoint: "GET /database/backups", permission: may.readBackups, timeout: 15 * time.Second, optional: true,
+	}
+	_, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
+		return client.V1ListAllBackups(ctx, ref)
+	})
+	if err != nil {
+		return Backups{}, err
+	}
+	// The generated type cannot tell a missing list from an empty one, which is a
+	// project without backups.
+	list, err := decode[struct {
+		Region  string
+		PITR    *bool `json:"pitr_enabled"`
+		Backups *[]struct {
+			Physical bool   `json:"is_physical_backup"`
+			Status   string `json:"status"`
+			At       string `json:"inserted_at"`
+		}
+		Physical struct {
+			Latest *int64 `json:"latest_physical_backup_date_unix"`
+		} `json:"physical_backup_data"`
+	}](k, body)
+	switch {
+	case err != nil:
+		return Backups{}, err
+	case list.Backups == nil:
+		return Backups{}, k.malformed(`it has no "backups"`)
+	case list.PITR == nil:
+		return Backups{}, k.malformed(`it has no "pitr_enabled"`)
+	}
+	found := Backups{Kind: "none", PITR: *list.PITR, Region: text.Line(list.Region)}
+	made := func(kind string, at time.Time) {
+		if found.Kind == "none" || at.After(found.NewestAt) {
+			found.Kind, found.NewestAt = kind, at
+		}
+	}
+	for _, b := range *list.Backups {
+		if b.Status != string(api.V1BackupsResponseBackupsStatusCOMPLETED) {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, b.At)
+		if err != nil {
+			at, _ = time.Parse("2006-01-02T15:04:05", b.At) // zero: not said
+		}
+		kind := "logical"
+		if b.Physical {
+			kind = "physical"
+		}
+		made(kind, at.UTC())
+	}
+	// With point-in-time recovery, there are no daily backups.
+	if latest := list.Physical.Latest; latest != nil && *latest > 0 {
+		made("physical", time.Unix(*latest, 0).UTC())
+	}
+	return found, nil
 }
 
 // SessionPooler returns the connection URL of a project's session pooler, with

@@ -12,7 +12,7 @@ import (
 // may are the permissions that a token needs: as the dashboard shows them when a
 // token is created, and in parentheses as the API's documentation names them.
 var may = struct { //nolint:gosec // names of permissions, not credentials
-	readFunctions, writeFunctions, readSecrets, writeSecrets, readDatabase, writeDatabase, readKeys, readProject, readProjects string
+	readFunctions, writeFunctions, readSecrets, writeSecrets, readDatabase, writeDatabase, readKeys, readBackups, readProject, readProjects string
 }{
 	readFunctions:  "Edge Functions: Read (edge_functions_read; OAuth: edge_functions:read)",
 	writeFunctions: "Edge Functions: Read-write (edge_functions_write; OAuth: edge_functions:write)",
@@ -21,6 +21,7 @@ var may = struct { //nolint:gosec // names of permissions, not credentials
 	readDatabase:   "Database: Read (database_read; OAuth: database:read)",
 	writeDatabase:  "Database: Read-write (database_write; OAuth: database:write)",
 	readKeys:       "API Keys: Read (api_gateway_keys_read; OAuth: secrets:read)",
+	readBackups:    "Backups: Read (backups_read; OAuth: database:read)",
 	readProject:    "Projects: Read (project_admin_read; OAuth: projects:read)",
 	readProjects:   "Projects (account-wide): Read (projects_read; OAuth: projects:read)",
 }
