@@ -129,7 +129,8 @@ var modules = map[string]module{
 			exec(t, s, "alter table public.articles rename column title to heading")
 			id = backUp(t, s, "failed")
 			exec(t, s, "alter table public.articles rename column heading to title")
-			if got := value(t, s, "select context ->> 'code' from public.system_logs where type = 'auto_backup_error' and context ->> 'run_id' = '"+id+"'"); got != "backup_failed" {
+			// The watchdog reports it too if it looks just when the function answers.
+			if got := value(t, s, "select context ->> 'code' from public.system_logs where type = 'auto_backup_error' and context ->> 'run_id' = '"+id+"' and context ->> 'reported_by' is null"); got != "backup_failed" {
 				t.Errorf("the failure is logged as %q", got)
 			}
 			// The source is deployed as it stands, and nobody else may call it.
