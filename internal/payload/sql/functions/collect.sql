@@ -11,6 +11,7 @@ declare
     ids uuid[];
     open_ids uuid[];
     earliest timestamptz;
+    answers jsonb;
     evidence jsonb;
     run auto_backup.runs;
     verdict jsonb;
@@ -36,6 +37,12 @@ begin
     if ids is null then
         return jsonb_strip_nulls(jsonb_build_object('problems', nullif(auto_backup.close_again(collect.backup, moment), '[]')));
     end if;
+    -- Read before the logs: a function logs how its run ended, and then answers. The other
+    -- way round, an answer could be read whose log is written after the look at the logs.
+    select jsonb_object_agg(r.run_id, auto_backup.answer(r.request_id, r.posted_at, r.run_id::text))
+    into answers
+    from auto_backup.runs r
+    where r.run_id = any(ids) and r.state in ('requested', 'running');
     evidence := auto_backup.evidence(ids, coalesce(open_ids, '{}'), earliest);
     problems := evidence -> 'problems';
     readable := problems = '[]';
@@ -57,9 +64,7 @@ begin
         begin
             verdict := auto_backup.judge(
                 run,
-                case when run.state <> 'failed'
-                    then auto_backup.answer(run.request_id, run.posted_at, run.run_id::text) else '{"state": "gone"}'
-                end,
+                coalesce(answers -> run.run_id::text, '{"state": "gone"}'),
                 evidence #> array['rows', run.run_id::text], evidence #> array['events', run.run_id::text],
                 readable, moment
             );
