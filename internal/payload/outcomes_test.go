@@ -1,8 +1,10 @@
 package payload_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 )
 
 // testOutcomes proves that the history shows what the function has logged of a run
@@ -91,4 +93,59 @@ func (tdb *testDatabase) testOutcomes(t *testing.T) {
 	if got := one[string](t, s.owner, line, run); got != taken {
 		t.Errorf("while the logs are locked, the history says\n%s\nwant\n%s", got, taken)
 	}
+}
+
+// testAnsweredMeanwhile proves that a failure is logged once, also where the function logs
+// it and answers while the watchdog looks.
+func (tdb *testDatabase) testAnsweredMeanwhile(t *testing.T) {
+	s := tdb.newScenario(t)
+	run := s.start("1 13:00", true)
+	s.claim(run)
+
+	// The watchdog has to wait for the run's row after it has read the logs.
+	ctx := context.Background()
+	lock, err := s.owner.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(ctx) }()
+	if _, err := lock.Exec(ctx, `select from auto_backup.runs where run_id = $1::uuid for update`, run); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := s.owner.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	var pid int
+	if err := conn.QueryRow(ctx, `select pg_backend_pid()`).Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	looked := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(ctx, `select auto_backup.collect($1, $2)`, s.backup, moment(t, "1 13:01"))
+		looked <- err
+	}()
+	for !one[bool](t, s.admin, `select cardinality(pg_blocking_pids($1)) > 0`, pid) {
+		if len(looked) > 0 {
+			t.Fatalf("the watchdog has not waited for the run: %v", <-looked)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.fail(run, "backup_failed", `{"state": "delivered"}`)
+	s.respond(run, reply{status: 500, headers: ours(), body: signedBody("auto_backup_error",
+		`{"success":false,"code":"backup_failed","message":"m","error":"motivo","run_id":%q,"alert":{"state":"delivered"}}`, run)})
+	if err := lock.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-looked; err != nil {
+		t.Fatal(err)
+	}
+	s.watch("1 13:02")
+	s.want(
+		"run 1 13:00 #1 manual failed backup_failed log:function alert:delivered",
+		"incident failed 1 13:00 backup_failed delivered by function calls:0",
+		"backup_logs falhou false 0",
+		"system_logs auto_backup_error backup_failed by function alert:delivered",
+	)
 }

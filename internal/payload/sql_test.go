@@ -1593,6 +1593,7 @@ func TestDispatcherSQL(t *testing.T) {
 	t.Run("reasons of missed ticks", tdb.testMissedTicks)
 	t.Run("history in plain words", tdb.testHistory)
 	t.Run("outcomes in the logs", tdb.testOutcomes)
+	t.Run("answered meanwhile", tdb.testAnsweredMeanwhile)
 	t.Run("pruning", tdb.testPruning)
 	t.Run("closed to everybody else", tdb.testClosed)
 	t.Run("logs missing", tdb.testBrokenLogs)
