@@ -32,7 +32,7 @@ type module struct {
 	check func(t *testing.T, u *user, s *stack.Stack)
 	// left is what destroy leaves of the jobs; nothing if empty.
 	left string
-	// needs is the oldest Terraform that knows what the example has.
+	// needs is the feature of support.json that the example uses.
 	needs string
 	// instead does what a user does where there is nothing to apply and destroy.
 	instead func(t *testing.T, u *user, s *stack.Stack)
@@ -200,7 +200,7 @@ var modules = map[string]module{
 		},
 	},
 	"drift-detection": {check: driftDetection},
-	"restore-drill":   {needs: "1.14", stack: stack.Options{Parts: stack.Database, Articles: 1}, instead: restoreDrill},
+	"restore-drill":   {needs: "actions", stack: stack.Options{Parts: stack.Database, Articles: 1}, instead: restoreDrill},
 	"many-projects": {
 		others: 1,
 		prepare: func(t *testing.T, _ *user, projects ...*stack.Stack) []string {
@@ -263,8 +263,8 @@ func TestExamples(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if m.needs != "" && !toolsFor(t).atLeast(m.needs) {
-				t.Skipf("this Terraform is older than %s", m.needs)
+			if m.needs != "" && !toolsFor(t).has(t, m.needs) {
+				t.Skipf("this program has no %s", m.needs)
 			}
 			projects := []*stack.Stack{start(t, m.stack)}
 			for range m.others {
@@ -420,7 +420,7 @@ func TestSnippets(t *testing.T) {
 		},
 		"resources/aimindset_auto_backup/import-by-string-id.tf": func(u *user, text string) { imports(u, s, text, "") },
 		"resources/aimindset_auto_backup/import-by-identity.tf": func(u *user, text string) {
-			if toolsFor(t).atLeast("1.12") {
+			if toolsFor(t).has(t, "identity") {
 				imports(u, s, text, "")
 			}
 		},
@@ -428,7 +428,7 @@ func TestSnippets(t *testing.T) {
 			imports(u, s, "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n", text)
 		},
 		"actions/aimindset_auto_backup_run/action.tf": func(u *user, text string) {
-			if !toolsFor(t).atLeast("1.14") {
+			if !toolsFor(t).has(t, "actions") {
 				return
 			}
 			u.write("migrations.sql", "select 1;")
@@ -440,7 +440,7 @@ func TestSnippets(t *testing.T) {
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
 		"actions/aimindset_auto_backup_drill/action.tf": func(u *user, text string) {
-			if !toolsFor(t).atLeast("1.14") {
+			if !toolsFor(t).has(t, "actions") {
 				return
 			}
 			u.write("migrations.sql", "select 1;")
@@ -452,14 +452,14 @@ func TestSnippets(t *testing.T) {
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
 		"actions/aimindset_auto_backup_restore/action.tf": func(u *user, text string) {
-			if !toolsFor(t).atLeast("1.14") {
+			if !toolsFor(t).has(t, "actions") {
 				return
 			}
 			u.write("main.tf", requiredProviders+"provider \"aimindset\" {}\n"+text)
 			u.run(0, "terraform init -input=false && terraform validate")
 		},
 		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
-			if !toolsFor(t).atLeast("1.14") {
+			if !toolsFor(t).has(t, "query") {
 				return
 			}
 			installed(u)

@@ -133,10 +133,9 @@ func mirror(ctx context.Context, dir string) error {
 	return nil
 }
 
-// atLeast says whether the program under test is Terraform of that version or
-// a newer one.
-func (p *tools) atLeast(wanted string) bool {
-	return !p.openTofu && p.version.Core().GreaterThanOrEqual(version.Must(version.NewVersion(wanted)))
+// newerThan says whether the program under test has that version or a newer one.
+func (p *tools) newerThan(oldest string) bool {
+	return p.version.Core().GreaterThanOrEqual(version.Must(version.NewVersion(oldest)))
 }
 
 // start starts a project that ends with the test.
