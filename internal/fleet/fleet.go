@@ -62,7 +62,7 @@ func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []st
 }
 
 // Sample is a project in which PerProject backups were installed: the responses of
-// its API to a plan, and Terraform's state.
+// its API to a plan and to the data source aimindset_auto_backups, and Terraform's state.
 type Sample struct {
 	recording *stack.Recording
 	state     terraformState
@@ -86,7 +86,7 @@ type terraformState struct {
 }
 
 // TakeSample starts a stack, installs backups with the provider in a directory, and
-// records what a plan reads.
+// records what a plan and the data source aimindset_auto_backups read.
 func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 	s, err := stack.Start(ctx, stack.Options{Articles: 1, RateLimit: -1})
 	if err != nil {
@@ -109,6 +109,9 @@ func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 	recording, stop := s.Record()
 	defer stop()
 	if _, err := w.Must(ctx, 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
+		return nil, err
+	}
+	if err := recordGlance(ctx, s, provider); err != nil {
 		return nil, err
 	}
 	sample.recording = recording
@@ -205,14 +208,20 @@ func translate(f *stack.Fleet, instance, ref string) (json.RawMessage, error) {
 // CheckBudget reports whether a plan did not cost exactly three requests to the API
 // and one statement per project.
 func CheckBudget(f *stack.Fleet) error {
+	const requests = 3 // functions, secrets, API keys
+	return check(f, 0, requests)
+}
+
+// check reports whether a fleet did not get some requests for all projects together, some
+// for each of them, one statement for each, and none of them twice.
+func check(f *stack.Fleet, together, each int) error {
 	stats := f.Stats()
 	var errs []error
 	if len(stats.Unexpected) > 0 {
-		errs = append(errs, fmt.Errorf("requests that no refresh needs: %v", stats.Unexpected))
+		errs = append(errs, fmt.Errorf("requests that only this run made: %v", stats.Unexpected))
 	}
-	const requests = 3 // functions, secrets, API keys
-	if stats.API != requests*len(f.Refs) || stats.SQL != len(f.Refs) {
-		errs = append(errs, fmt.Errorf("%d requests and %d statements for %d projects, not %d and %d", stats.API, stats.SQL, len(f.Refs), requests*len(f.Refs), len(f.Refs)))
+	if want := together + each*len(f.Refs); stats.API != want || stats.SQL != len(f.Refs) {
+		errs = append(errs, fmt.Errorf("%d requests and %d statements for %d projects, not %d and %d", stats.API, stats.SQL, len(f.Refs), want, len(f.Refs)))
 	}
 	for what, count := range stats.PerProject {
 		if count > 1 {

@@ -83,6 +83,32 @@ func TestReadBudget(t *testing.T) {
 	}
 }
 
+// TestGlanceBudget proves that a look at all projects lists them once and costs four
+// requests and one statement for each of them, also of a project with several backups,
+// and that no connection is left.
+func TestGlanceBudget(t *testing.T) {
+	t.Parallel()
+	f, err := sample.Serve(t.Context(), stack.FleetOptions{Projects: 25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	w, err := GlanceDirectory(t.Context(), t.TempDir(), provider, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Env = slices.Concat(w.Env, environ)
+	if _, err := w.Must(t.Context(), 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckGlance(f); err != nil {
+		t.Error(err)
+	}
+	if open := f.Stats().Open; open != 0 {
+		t.Errorf("%d connections are left open", open)
+	}
+}
+
 // TestRateLimits proves that 100 projects are refreshed through an API that
 // takes 120 requests a minute, whether it counts them as it says, for each
 // endpoint of each project, or for each endpoint over all projects, which takes

@@ -49,6 +49,8 @@ type Figures struct {
 	Plans  []Plan  `json:"plans_without_changes"`
 	Apply  Applied `json:"apply"`
 	Growth Pair    `json:"peak_memory_per_backup_kib"`
+	// Glances are of the data source aimindset_auto_backups.
+	Glances []Glance `json:"glances"`
 	// Micro are medians of Go benchmarks, in milliseconds.
 	Micro map[string]float64 `json:"benchmarks_ms"`
 	// WAL is what some of them write to the database's write-ahead log, in KiB.
@@ -105,10 +107,11 @@ func command() error {
 	micro := flag.String("benchmarks", "", "a file with the output of Go benchmarks to take in")
 	out := flag.String("out", "", "the file to write the figures to, as JSON")
 	most := flag.Int("most", 1000, "leave out plans of more backups; their limits are then not judged")
+	only := flag.String("only", "", "measure only this: start, plans, glances or apply")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return run(ctx, *micro, *out, *most)
+	return run(ctx, *micro, *out, *most, *only)
 }
 
 // meter runs a provider in the place of itself and notes what it used. Terraform
@@ -148,7 +151,7 @@ type bench struct {
 	sample    *fleet.Sample
 }
 
-func run(ctx context.Context, micro, out string, most int) (err error) {
+func run(ctx context.Context, micro, out string, most int, only string) (err error) {
 	b := &bench{}
 	if b.dir, err = os.MkdirTemp("", "aimindset-bench-"); err != nil {
 		return err
@@ -161,25 +164,21 @@ func run(ctx context.Context, micro, out string, most int) (err error) {
 	if f.Micro, f.WAL, err = readMicro(micro); err != nil {
 		return err
 	}
-	if f.Start, err = b.start(ctx); err != nil {
-		return err
-	}
-	for _, slow := range []bool{false, true} {
-		for _, backups := range []int{1, 50, 200, 1000} {
-			if backups > most {
-				continue
-			}
-			log.Printf("planning %d backups, slow API: %t", backups, slow)
-			p, err := b.plan(ctx, backups, slow)
-			if err != nil {
-				return err
-			}
-			f.Plans = append(f.Plans, p)
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, *Figures) error
+	}{
+		{"start", func(ctx context.Context, f *Figures) (err error) { f.Start, err = b.start(ctx); return err }},
+		{"plans", func(ctx context.Context, f *Figures) (err error) { f.Plans, err = b.plans(ctx, most); return err }},
+		{"glances", func(ctx context.Context, f *Figures) (err error) { f.Glances, err = b.glances(ctx); return err }},
+		{"apply", func(ctx context.Context, f *Figures) (err error) { f.Apply, err = b.apply(ctx); return err }},
+	} {
+		if only != "" && only != part.name {
+			continue
 		}
-	}
-	log.Printf("applying %d backups", applied)
-	if f.Apply, err = b.apply(ctx); err != nil {
-		return err
+		if err := part.measure(ctx, &f); err != nil {
+			return err
+		}
 	}
 	f.judge()
 	fmt.Print(f.table())
@@ -277,6 +276,24 @@ func handshake(ctx context.Context, provider string) (time.Duration, error) {
 	return took, nil
 }
 
+// plans measures plans that find nothing to do, of at most so many backups.
+func (b *bench) plans(ctx context.Context, most int) (plans []Plan, err error) {
+	for _, slow := range []bool{false, true} {
+		for _, backups := range []int{1, 50, 200, 1000} {
+			if backups > most {
+				continue
+			}
+			log.Printf("planning %d backups, slow API: %t", backups, slow)
+			p, err := b.plan(ctx, backups, slow)
+			if err != nil {
+				return nil, err
+			}
+			plans = append(plans, p)
+		}
+	}
+	return plans, nil
+}
+
 // plan measures a plan that finds nothing to do, with each provider.
 func (b *bench) plan(ctx context.Context, backups int, slow bool) (Plan, error) {
 	perProject := (backups + mostProjects - 1) / mostProjects
@@ -330,6 +347,7 @@ func (b *bench) plan(ctx context.Context, backups int, slow bool) (Plan, error) 
 // of its provider and the peak memory of the largest.
 type measurement struct{ wall, cpu, peak float64 }
 
+// measure runs Terraform with a provider.
 func (b *bench) measure(ctx context.Context, w *stack.WorkingDirectory, provider string, args ...string) (measurement, error) {
 	file := filepath.Join(w.Dir, "meter.txt")
 	w.Env = append(w.Env, envMetered+"="+filepath.Join(provider, providerFile), envMeter+"="+file)
@@ -358,6 +376,7 @@ func (b *bench) measure(ctx context.Context, w *stack.WorkingDirectory, provider
 
 // apply measures an apply of new backups into the one project of a stack.
 func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
+	log.Printf("applying %d backups", applied)
 	a := Applied{Backups: applied}
 	s, err := stack.Start(ctx, stack.Options{Articles: 1, RateLimit: -1})
 	if err != nil {
@@ -407,6 +426,7 @@ func (f *Figures) judge() {
 		}
 	}
 	miss("the ratio of the times to the handshake", f.Start.Ratio, startLimit)
+	f.judgeGlances(miss)
 	var first, last Plan
 	for _, p := range f.Plans {
 		switch {
@@ -446,19 +466,22 @@ func (f *Figures) table() string {
 		}
 		fmt.Fprintln(&t)
 	}
-	row("Start to handshake", f.Start, "ms")
+	if f.Start.Provider > 0 {
+		row("Start to handshake", f.Start, "ms")
+	}
 	for _, p := range f.Plans {
-		where := "loopback"
-		if p.Slow {
-			where = fmt.Sprintf("%d ms per request, %d ms per statement", apiDelay.Milliseconds(), sqlDelay.Milliseconds())
-		}
-		what := fmt.Sprintf("Plan without changes, %d backups in %d projects, %s", p.Backups, p.Projects, where)
+		what := fmt.Sprintf("Plan without changes, %d backups in %d projects, %s", p.Backups, p.Projects, where(p.Slow))
 		row(what+": time", p.Wall, "ms", p.API, p.SQL, p.Connections)
 		row(what+": provider's CPU", p.CPU, "ms")
 		row(what+": provider's peak memory", Pair{p.Peak.Provider / 1024, p.Peak.Nothing / 1024, p.Peak.Ratio}, "MiB")
 	}
-	row(fmt.Sprintf("Apply of %d new backups in one project: time", f.Apply.Backups), f.Apply.Wall, "ms", f.Apply.API, f.Apply.SQL)
-	row("Peak memory for each further backup", f.Growth, "KiB")
+	if f.Apply.Backups > 0 {
+		row(fmt.Sprintf("Apply of %d new backups in one project: time", f.Apply.Backups), f.Apply.Wall, "ms", f.Apply.API, f.Apply.SQL)
+	}
+	if f.Growth.Provider > 0 {
+		row("Peak memory for each further backup", f.Growth, "KiB")
+	}
+	f.glanceTable(&t)
 	if len(f.Micro) > 0 {
 		fmt.Fprint(&t, "\n| Measured | Median |\n|---|--:|\n")
 		for _, name := range sortedKeys(f.Micro) {
@@ -473,6 +496,14 @@ func (f *Figures) table() string {
 		}
 	}
 	return t.String()
+}
+
+// where names the API.
+func where(slow bool) string {
+	if !slow {
+		return "loopback"
+	}
+	return fmt.Sprintf("%d ms per request, %d ms per statement", apiDelay.Milliseconds(), sqlDelay.Milliseconds())
 }
 
 func sortedKeys(m map[string]float64) []string {
