@@ -34,7 +34,6 @@ const (
 	mostProjects  = 200     // further backups are spread over these
 	apiDelay      = 50 * ms // of each request to the slow API
 	sqlDelay      = 10 * ms // of each statement over it
-	applied       = 50      // backups in the apply
 	ms            = time.Millisecond
 	nothing       = "github.com/aimindset/terraform-provider-aimindset/internal/fleet/testdata/nothing"
 	providerFile  = "terraform-provider-aimindset"
@@ -82,15 +81,6 @@ type Plan struct {
 	Wall        Pair `json:"wall_ms"`
 	CPU         Pair `json:"provider_cpu_ms"`
 	Peak        Pair `json:"provider_peak_kib"`
-}
-
-// Applied is one apply into an empty project.
-type Applied struct {
-	Backups int  `json:"backups"`
-	API     int  `json:"api_requests"`
-	SQL     int  `json:"sql_statements"`
-	Wall    Pair `json:"wall_ms"`
-	Peak    Pair `json:"provider_peak_kib"`
 }
 
 func main() {
@@ -372,43 +362,6 @@ func (b *bench) measure(ctx context.Context, w *stack.WorkingDirectory, provider
 		m.peak = max(m.peak, peak)
 	}
 	return m, nil
-}
-
-// apply measures an apply of new backups into the one project of a stack.
-func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
-	log.Printf("applying %d backups", applied)
-	a := Applied{Backups: applied}
-	s, err := stack.Start(ctx, stack.Options{Articles: 1, RateLimit: -1})
-	if err != nil {
-		return a, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	var m [2]measurement
-	for i, provider := range b.providers {
-		dir, err := b.mkdir("apply")
-		if err != nil {
-			return a, err
-		}
-		w, err := fleet.NewWorkingDirectory(ctx, dir, b.metered, s.Environ(), []string{s.ProjectRef}, applied)
-		if err != nil {
-			return a, err
-		}
-		if m[i], err = b.measure(ctx, w, provider, "apply", "-auto-approve", "-no-color"); err != nil {
-			return a, err
-		}
-		if i > 0 {
-			break
-		}
-		for _, call := range s.APICalls() {
-			if strings.Contains(call.Path, "/database/query") {
-				a.SQL++
-			} else {
-				a.API++
-			}
-		}
-	}
-	a.Wall, a.Peak = pair(m[0].wall, m[1].wall), pair(m[0].peak, m[1].peak)
-	return a, nil
 }
 
 func median(values []float64) float64 {
