@@ -469,7 +469,7 @@ func sortedKeys(m map[string]float64) []string {
 }
 
 // readMicro reads the output of Go benchmarks: the median that a benchmark
-// reports, or else its time for one operation; and the WAL that it reports.
+// reports, or its CPU time, or else its time for one operation; and the WAL that it reports.
 func readMicro(file string) (figures, wal map[string]float64, err error) {
 	if file == "" {
 		return nil, nil, nil
@@ -489,8 +489,8 @@ func readMicro(file string) (figures, wal map[string]float64, err error) {
 			name = name[:at]
 		}
 		name = strings.ReplaceAll(name, "_", " ")
-		units := map[string]float64{"ns/op": 1e6, "p50-us": 1e3, "p50-ms": 1, "best-ms": 1} // how many of them are a millisecond
-		for _, unit := range []string{"ns/op", "p50-us", "p50-ms", "best-ms"} {
+		units := map[string]float64{"ns/op": 1e6, "p50-us": 1e3, "p50-ms": 1, "best-ms": 1, "cpu-ms": 1} // how many of them are a millisecond
+		for _, unit := range []string{"ns/op", "p50-us", "p50-ms", "best-ms", "cpu-ms"} {
 			if at := slices.Index(fields, unit); at > 1 {
 				value, err := strconv.ParseFloat(fields[at-1], 64)
 				if err != nil {

@@ -1,0 +1,212 @@
+package payload_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The run history of these benchmarks: a run a day would take 27 years to get there.
+const benchmarkRuns = 10_000
+
+// benchmarkLimit is what a call may cost.
+const benchmarkLimit = 10 * time.Millisecond
+
+// BenchmarkDispatcherSQL measures dispatch and watch with a full run history and full
+// logs, in a session that has called them before and, as pg_cron does, in a new
+// one, where most of the time goes into filling the session's caches. It fails
+// where even the fastest quarter of the calls in a warm session is above the
+// limit: the rest tells more about what else the machine does.
+func BenchmarkDispatcherSQL(b *testing.B) {
+	tdb := startDatabase(b)
+	ctx := context.Background()
+	tdb.fillHistory(b)
+	at := moment(b, "2 06:00")
+
+	type call struct {
+		name string
+		sql  string
+		args func(n int) []any
+	}
+	started := 0
+	calls := []call{
+		{"watch, idle", `select auto_backup.watch('bench', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Millisecond)} }},
+		{"watch, a run under way", `select auto_backup.watch('bench', $1)`, func(n int) []any {
+			if n == 0 {
+				// Many rows of the logs are newer than the request, as in a busy application.
+				tdb.exec(b, tdb.owner, `
+					insert into auto_backup.runs (run_id, backup, schedule, trigger, due_at, attempt, state, request_id, requested_at, posted_at)
+					values ($1::uuid, 'bench', 'daily', 'manual', $2, 1, 'running', 1, $2, '2020-01-01') on conflict do nothing`, backupID, at)
+			}
+			return []any{at.Add(time.Duration(n) * time.Millisecond)}
+		}},
+		// Each starts a run, with its signed request.
+		{"dispatch", `select auto_backup.dispatch('bench', 'daily', $1)`, func(int) []any {
+			started++
+			return []any{at.AddDate(0, 0, started)}
+		}},
+	}
+	measure := func(b *testing.B, limited bool, conn func() *pgx.Conn, c call) {
+		var costs []time.Duration
+		for n := 0; b.Loop(); n++ {
+			b.StopTimer()
+			on := conn()
+			begin := time.Now()
+			b.StartTimer()
+			if _, err := on.Exec(ctx, c.sql, append([]any{pgx.QueryExecModeSimpleProtocol}, c.args(n)...)...); err != nil {
+				b.Fatal(err)
+			}
+			costs = append(costs, time.Since(begin))
+		}
+		slices.Sort(costs)
+		percentile := func(p int) time.Duration { return costs[len(costs)*p/100] }
+		for _, p := range []int{25, 50, 95} {
+			b.ReportMetric(float64(percentile(p).Microseconds())/1000, fmt.Sprintf("p%d-ms", p))
+		}
+		if cost := percentile(25); limited && cost > benchmarkLimit {
+			b.Errorf("a quarter of the calls took %s or less, the limit is %s", cost, benchmarkLimit)
+		}
+	}
+	connect := func(b *testing.B) *pgx.Conn {
+		conn, err := pgx.Connect(ctx, tdb.stack.DatabaseURL)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return conn
+	}
+	for _, c := range calls {
+		b.Run(c.name+", warm session", func(b *testing.B) {
+			conn := connect(b)
+			defer func() { _ = conn.Close(ctx) }()
+			measure(b, true, func() *pgx.Conn { return conn }, c)
+		})
+		b.Run(c.name+", new session", func(b *testing.B) {
+			var conn *pgx.Conn
+			measure(b, false, func() *pgx.Conn {
+				if conn != nil {
+					_ = conn.Close(ctx)
+				}
+				conn = connect(b)
+				return conn
+			}, c)
+			_ = conn.Close(ctx)
+		})
+	}
+	if got := one[int](b, tdb.owner, `select count(*) from auto_backup.runs where state = 'requested'`); got != started {
+		b.Errorf("%d dispatches have started %d runs", started, got)
+	}
+}
+
+// fillHistory installs the backup "bench" with a full run history and full logs, until
+// the minute before a due time.
+func (tdb *testDatabase) fillHistory(b *testing.B) {
+	b.Helper()
+	tdb.exec(b, tdb.owner, `select vault.create_secret($1, 'bench/token'), vault.create_secret($1, 'bench/alert-key')`, token)
+	tdb.exec(b, tdb.owner, `
+		insert into auto_backup.settings (backup, document, owner, created_at, updated_at) values ('bench', $1, 'test', '2025-03-01', '2025-03-01')`, settings())
+	// Every 50 minutes for the last 350 days; one in a hundred has failed.
+	tdb.exec(b, tdb.owner, `
+		insert into auto_backup.runs (
+			backup, schedule, trigger, due_at, attempt, state, request_id, requested_at, posted_at, http_status, answered_at, finished_at,
+			records, code, logged_by, alert_state)
+		select 'bench', 'daily', 'schedule', at, 1, case when n % 100 = 0 then 'failed' else 'succeeded' end, n, at, at, 202, at, at,
+			321, case when n % 100 = 0 then 'backup_failed' end, 'function', case when n % 100 = 0 then 'delivered' end
+		from generate_series(1, $1) n, lateral (select timestamptz '2026-03-02 05:59Z' - n * interval '50 minutes') t (at)`, benchmarkRuns)
+	tdb.exec(b, tdb.owner, `
+		insert into auto_backup.incidents (
+			backup, kind, schedule, due_at, run_id, code, opened_at, alert_state, alerted_by, alerted_at, recovered_at, recovered_by)
+		select backup, 'failed', schedule, due_at, run_id, code, finished_at, 'delivered', 'function', finished_at, finished_at, run_id
+		from auto_backup.runs where state = 'failed'`)
+	tdb.exec(b, tdb.owner, `
+		insert into public.backup_logs (id, action_type, created_at, records_affected, details, success)
+		select run_id, 'auto_backup', posted_at, 321, 'Backup automático ID: x', state = 'succeeded' from auto_backup.runs where backup = 'bench'`)
+	tdb.exec(b, tdb.owner, `
+		insert into public.system_logs (type, message, context, created_at)
+		select 'auto_backup', 'm', jsonb_build_object('run_id', run_id), posted_at from auto_backup.runs where backup = 'bench'`)
+	tdb.exec(b, tdb.admin, `
+		insert into net._http_response (id, status_code, content, created)
+		select n, 200, '{}', now() - n * interval '2 seconds' from generate_series(1, 10000) n`)
+	tdb.exec(b, tdb.admin, `analyze`)
+}
+
+// The limits of an idle watchdog for a day, which are several times what it takes. The
+// WAL has an image of each page that is changed, once after each checkpoint.
+const (
+	idleDayLimit    = 10 * time.Second // CPU time of the server
+	idleDayWALLimit = 8 << 20          // bytes
+)
+
+// BenchmarkIdleDayCPU measures what the watchdog costs on a day without anything to do: 144
+// ticks, each in a session of its own, as pg_cron makes them, with a checkpoint every hour.
+// What pg_cron itself writes is not in it.
+func BenchmarkIdleDayCPU(b *testing.B) {
+	tdb := startDatabase(b)
+	ctx := context.Background()
+	tdb.fillHistory(b)
+	tdb.exec(b, tdb.admin, "alter system set full_page_writes = on") // the stack's are off
+	tdb.exec(b, tdb.admin, "select pg_reload_conf()")
+	tdb.exec(b, tdb.owner, `
+		insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, finished_at, records)
+		values ('bench', 'daily', 'schedule', $1, 1, 'succeeded', $1, $1, 321)`, moment(b, "2 06:00"))
+	var cpu time.Duration
+	var wal int64
+	days := 0
+	for b.Loop() {
+		days++
+		for n := range 144 {
+			if n%6 == 0 {
+				tdb.exec(b, tdb.admin, "checkpoint")
+			}
+			before := one[string](b, tdb.admin, "select pg_current_wal_insert_lsn()::text")
+			conn, err := pgx.Connect(ctx, tdb.stack.DatabaseURL)
+			if err != nil {
+				b.Fatal(err)
+			}
+			at := moment(b, "2 06:02").Add(time.Duration(n) * 10 * time.Minute)
+			var summary string
+			if err := conn.QueryRow(ctx, `select auto_backup.watch('bench', $1)::text`, at).Scan(&summary); err != nil {
+				b.Fatal(err)
+			}
+			if strings.Contains(summary, "problems") || strings.Contains(summary, "collect") || strings.Contains(summary, "catch_up") {
+				b.Fatalf("the watchdog is not idle at %s: %s", at, summary)
+			}
+			cpu += cpuTime(b, conn.PgConn().PID())
+			if err := conn.Close(ctx); err != nil {
+				b.Fatal(err)
+			}
+			wal += one[int64](b, tdb.admin, "select (pg_current_wal_insert_lsn() - $1::text::pg_lsn)::bigint", before)
+		}
+	}
+	cpu /= time.Duration(days)
+	wal /= int64(days)
+	b.ReportMetric(float64(cpu.Milliseconds()), "cpu-ms")
+	b.ReportMetric(float64(wal)/1024, "wal-KiB")
+	if cpu > idleDayLimit {
+		b.Errorf("a day of the idle watchdog takes %s of CPU, the limit is %s", cpu, idleDayLimit)
+	}
+	if wal > idleDayWALLimit {
+		b.Errorf("a day of the idle watchdog writes %d bytes of WAL, the limit is %d", wal, idleDayWALLimit)
+	}
+}
+
+// cpuTime is the CPU time that a process has taken.
+func cpuTime(b *testing.B, pid uint32) time.Duration {
+	b.Helper()
+	// The first number of schedstat are nanoseconds; stat has hundredths of a second.
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	nanoseconds, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(nanoseconds)
+}
