@@ -252,7 +252,7 @@ func (k *call) Do(r *http.Request) (*http.Response, error) {
 // whole response.
 func (k *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
-	entered, err := k.client.pacer.Enter(ctx, k.endpoint, k.ref)
+	entered, err := k.client.pacer.Enter(ctx, k.endpoint, k.ref, k.effect != reads)
 	if err != nil {
 		return nil, &heldBackError{err}
 	}

@@ -32,6 +32,9 @@ const (
 // several windows get refusals although they had room, their requests share a
 // window of the endpoint and one of the account, each until the API's numbers
 // contradict it.
+//
+// Where requests of several projects share a window, those that write take what is left
+// of it first: a project that is half written should not wait for others to be read.
 type Pacer struct {
 	log *slog.Logger
 
@@ -39,6 +42,8 @@ type Pacer struct {
 	windows   map[key]*window
 	endpoints map[string]*scope
 	account   *scope
+	// writes counts the requests that write and wait.
+	writes map[key]int
 	// changed is closed when a request may become possible.
 	changed chan struct{}
 }
@@ -100,14 +105,21 @@ func New(log *slog.Logger) *Pacer {
 		windows:   map[key]*window{},
 		endpoints: map[string]*scope{},
 		account:   newScope(),
+		writes:    map[key]int{},
 		changed:   make(chan struct{}),
 	}
 }
 
-// Enter waits until a request to an endpoint of a project may be sent. It fails
-// immediately if the context's deadline is sooner than that.
-func (p *Pacer) Enter(ctx context.Context, endpoint, project string) (*Pass, error) {
+// Enter waits until a request to an endpoint of a project may be sent; writes says that it
+// changes something. It fails immediately if the context's deadline is sooner than that.
+func (p *Pacer) Enter(ctx context.Context, endpoint, project string, writes bool) (*Pass, error) {
 	key := key{endpoint, project}
+	if writes {
+		p.mu.Lock()
+		p.writes[key]++
+		p.mu.Unlock()
+		defer p.waited(key)
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -115,13 +127,17 @@ func (p *Pacer) Enter(ctx context.Context, endpoint, project string) (*Pass, err
 		p.mu.Lock()
 		now := time.Now()
 		blocking := p.blocking(key, now)
-		if blocking == nil {
+		if blocking == nil && (writes || !p.owed(key, now)) {
 			entered := p.admit(key, now)
 			p.mu.Unlock()
 			return entered, nil
 		}
-		exhausted, ends, tell := blocking.left <= 0, blocking.ends, !blocking.told
-		blocking.told = blocking.told || exhausted
+		var exhausted, tell bool
+		var ends time.Time
+		if blocking != nil {
+			exhausted, ends, tell = blocking.left <= 0, blocking.ends, !blocking.told
+			blocking.told = blocking.told || exhausted
+		}
 		changed := p.changed
 		p.mu.Unlock()
 
@@ -136,7 +152,8 @@ func (p *Pacer) Enter(ctx context.Context, endpoint, project string) (*Pass, err
 			}
 		}
 		if ends.IsZero() {
-			// All remaining requests are in flight; a response will change that.
+			// All remaining requests are in flight, or belong to writes that wake up just
+			// now; an end of one of them will change that.
 			wait = usualWindow
 		}
 		timer := time.NewTimer(wait)
@@ -147,6 +164,43 @@ func (p *Pacer) Enter(ctx context.Context, endpoint, project string) (*Pass, err
 		}
 		timer.Stop()
 	}
+}
+
+// waited ends the wait of a request that writes, which may let others through.
+func (p *Pacer) waited(key key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writes[key]--; p.writes[key] == 0 {
+		delete(p.writes, key)
+	}
+	p.wake()
+}
+
+// wake lets everything that waits look again.
+func (p *Pacer) wake() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// owed reports whether what is left in a shared window of a request that reads belongs to
+// requests that write, which could be sent now and have not woken up yet.
+func (p *Pacer) owed(reading key, now time.Time) bool {
+	var endpoint, account int
+	for writing, n := range p.writes {
+		if p.blocking(writing, now) != nil {
+			continue
+		}
+		account += n
+		if writing.endpoint == reading.endpoint {
+			endpoint += n
+		}
+	}
+	for i, s := range p.scopes(reading) {
+		if ready := [...]int{endpoint, account}[i]; s.shared && s.known && ready > 0 && s.left-s.pending <= ready {
+			return true
+		}
+	}
+	return false
 }
 
 // blocking returns the window for which a request must wait, or nil. If there are
@@ -302,10 +356,7 @@ func (s *Pass) Done(response *http.Response, otherwise time.Duration) {
 	for _, scope := range s.scopes {
 		scope.pending--
 	}
-	defer func() {
-		close(p.changed)
-		p.changed = make(chan struct{})
-	}()
+	defer p.wake()
 
 	var numbers announcement
 	var announced bool

@@ -139,7 +139,7 @@ func try(t *testing.T, p *Pacer, request string) tried {
 	t.Helper()
 	began := time.Now()
 	endpoint, project, _ := strings.Cut(request, " ")
-	pass, err := p.Enter(t.Context(), endpoint, project)
+	pass, err := p.Enter(t.Context(), endpoint, project, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,20 +403,20 @@ func TestEnterFails(t *testing.T) {
 		began := time.Now()
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Second-1)
 		defer cancel()
-		if _, err := p.Enter(short, "a", ""); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no request for another 50s") || time.Since(began) != 0 {
+		if _, err := p.Enter(short, "a", "", false); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no request for another 50s") || time.Since(began) != 0 {
 			t.Errorf("too short a time: %v after %s", err, time.Since(began))
 		}
 		enough, cancel := context.WithTimeout(t.Context(), 51*time.Second)
 		defer cancel()
 		interrupted, interrupt := context.WithCancel(enough)
 		time.AfterFunc(time.Second, interrupt)
-		if _, err := p.Enter(interrupted, "a", ""); !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
+		if _, err := p.Enter(interrupted, "a", "", false); !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
 			t.Errorf("an interrupt: %v after %s", err, time.Since(began))
 		}
-		if _, err := p.Enter(interrupted, "b", ""); !errors.Is(err, context.Canceled) {
+		if _, err := p.Enter(interrupted, "b", "", false); !errors.Is(err, context.Canceled) {
 			t.Errorf("after the interrupt: %v", err)
 		}
-		if _, err := p.Enter(enough, "a", ""); err != nil || time.Since(began) != 50*time.Second {
+		if _, err := p.Enter(enough, "a", "", false); err != nil || time.Since(began) != 50*time.Second {
 			t.Errorf("enough time: %v after %s", err, time.Since(began))
 		}
 	})
@@ -444,7 +444,7 @@ func TestWaitIsLogged(t *testing.T) {
 		for _, r := range []tried{<-waits, <-waits, <-waits} {
 			r.answered(200, numbers(120, 0, 30))
 		}
-		if _, err := p.Enter(t.Context(), "GET", "/a"); err != nil {
+		if _, err := p.Enter(t.Context(), "GET", "/a", false); err != nil {
 			t.Fatal(err)
 		}
 		var said []string
