@@ -236,7 +236,7 @@ func installedByOther(t *testing.T, u *user, projects ...*stack.Stack) []string 
 }
 
 // snippets are the directories below examples whose files stand on the
-// reference pages. TestSnippets has them.
+// reference pages. TestSnippets, TestTasks and TestTwoProjects have them.
 var snippets = []string{"provider", "resources", "data-sources", "functions", "list-resources", "actions", "ephemeral-resources"}
 
 // TestExamples proves for every module below examples that a user who copies
@@ -364,9 +364,6 @@ func TestSnippets(t *testing.T) {
 	settings := s.Environ()
 	known := map[string]func(u *user, text string){
 		"provider/provider.tf": func(u *user, text string) { appliesAndDestroys(u, text) },
-		"resources/aimindset_auto_backup/resource.tf": func(u *user, text string) {
-			appliesAndDestroys(u, requiredProviders+text)
-		},
 		"data-sources/aimindset_auto_backup_status/data-source.tf": func(u *user, text string) {
 			installed(u)
 			u.write("status.tf", text)
@@ -480,7 +477,9 @@ func TestSnippets(t *testing.T) {
 				return nil
 			}
 			name, _ := filepath.Rel(filepath.Join(root, "examples"), path)
-			found = append(found, filepath.ToSlash(name))
+			if name = filepath.ToSlash(name); !isTask(name) {
+				found = append(found, name)
+			}
 			return err
 		})
 		if err != nil {

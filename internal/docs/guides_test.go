@@ -49,6 +49,10 @@ var guides = map[string]guide{
 	// TestOffsiteGuide, TestOffsiteGuideInPortuguese
 	"off-site.md":      {cases: true},
 	"copia-externa.md": {cases: true},
+	// TestInstallGuide
+	"install.md": {cases: true},
+	// TestVersionsGuide
+	"versions.md": {cases: true},
 }
 
 // throughPooler has the reader's connection string go through a real pooler in

@@ -1,0 +1,3 @@
+resource "aimindset_auto_backup" "this" {
+  adopt_existing = true
+}
