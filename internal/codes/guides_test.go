@@ -21,6 +21,7 @@ var guideTables = map[string]map[string]func() string{
 	"last-night.md":      {"runs": runTable, "drills": drillTable, "copies": copyTable, "problems": problemTable},
 	"falhas.md":          {"runs": tabelaDeFalhas, "drills": tabelaDeTestes, "copies": tabelaDeCopias},
 	"backup-da-noite.md": {"problems": tabelaDeProblemas},
+	"troubleshooting.md": {"plans": planTable, "index": indexTable},
 }
 
 // TestGuides proves that the tables of the guides say what codes.json says.
@@ -255,6 +256,51 @@ func tabelaDeCopias() string {
 		rows = append(rows, []string{cells[i], quoted(text.Reason), quoted(text.Advice)})
 	}
 	return table("| código | o que houve | o que fazer |", rows)
+}
+
+// planTable has the codes that no other table has: those of a plan alone.
+func planTable() string {
+	all := All()
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if slices.Equal(all[name].Arises, []string{Plan}) {
+			rows = append(rows, []string{"`" + name + "`", quoted(all[name].Meaning), all[name].Remedy})
+		}
+	}
+	return table("| Code | What was found | What to do |", rows)
+}
+
+// indexTable names, for each place in which codes are seen, all of them and the table
+// that explains them.
+func indexTable() string {
+	all := All()
+	var rows [][]string
+	listed := map[string]bool{}
+	for _, place := range []struct {
+		seen, explained string
+		has             func(code Code) bool
+	}{
+		{"a failed backup", "[a failed backup](last-night#what-to-do-about-a-failed-backup)", func(code Code) bool { return code.OfRun() && !code.ArisesAt(Drill) && !ofCopy(code) }},
+		{"a restore drill", "[a restore drill](last-night#what-to-do-about-a-restore-drill)", func(code Code) bool { return code.ArisesAt(Drill) }},
+		{"an off-site copy", "[an off-site copy](last-night#what-to-do-about-an-off-site-copy)", ofCopy},
+		{"`problems` of the status", "[a problem](last-night#what-to-do-about-a-problem)", func(code Code) bool { return code.ArisesAt(Status) }},
+		{"a plan alone", "[what a plan checks](#what-a-plan-checks)", func(code Code) bool { return slices.Equal(code.Arises, []string{Plan}) }},
+	} {
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			if place.has(all[name]) {
+				listed[name] = true
+				names = append(names, "`"+name+"`")
+			}
+		}
+		rows = append(rows, []string{place.seen, strings.Join(names, ", "), place.explained})
+	}
+	for name := range all {
+		if !listed[name] {
+			panic("no place has the code " + name)
+		}
+	}
+	return table("| Seen in | Codes | What to do about |", rows)
 }
 
 // problems calls visit with every code of a status.
