@@ -24,13 +24,14 @@ const (
 	PartDispatcher
 	PartToken
 	PartSecrets
+	PartChannels
 	PartFunction
 	PartLogConstraint
 	PartJobs
 )
 
 func (p Part) String() string {
-	return [...]string{"extensions", "dispatcher", "token", "secrets", "function", "log constraint", "jobs"}[p]
+	return [...]string{"extensions", "dispatcher", "token", "secrets", "heartbeat and webhooks", "function", "log constraint", "jobs"}[p]
 }
 
 // Difference is one thing that was found to differ from what is wanted, in
@@ -51,8 +52,8 @@ var RequiredExtensions = []string{"pg_cron", "pg_net", "supabase_vault"}
 // order in which it is applied. It is a pure function; an intact installation
 // has no difference.
 //
-// Of extra secrets it sees only missing and surplus names, unless the spec has
-// their values or SameSecret.
+// Of extra secrets and of those of the heartbeat and the webhooks it sees only missing
+// and surplus names, unless the spec has their values or SameSecret.
 func Diff(spec Spec, found State) []Difference {
 	d := differ{spec: spec, found: found}
 	d.extensions()
@@ -60,6 +61,7 @@ func Diff(spec Spec, found State) []Difference {
 	d.token()
 	d.vault()
 	d.secrets()
+	d.channels()
 	d.function()
 	if !found.AdmitsLog() {
 		d.add(PartLogConstraint, "table public.backup_logs", "refuses rows of action_type 'auto_backup', by its CHECK "+strings.Join(found.RefusingConstraints(), " and "))
@@ -171,9 +173,25 @@ func (d *differ) vault() {
 	for _, secret := range d.found.UnmarkedVault() {
 		d.add(PartToken, "vault secret "+secret, lacksMarker)
 	}
-	for _, secret := range d.found.SurplusVault() {
-		d.add(PartToken, "vault secret "+secret, "carries this backup's ownership marker and is not one of its secrets")
+	d.surplus(PartToken, d.found.SurplusVault())
+}
+
+// surplus adds vault secrets that carry the backup's marker under names that it does not
+// use.
+func (d *differ) surplus(part Part, secrets []string) {
+	for _, secret := range secrets {
+		d.add(part, "vault secret "+secret, "carries this backup's ownership marker and is not one of its secrets")
 	}
+}
+
+// channels compares the vault's secrets of the heartbeat and of the webhooks.
+func (d *differ) channels() {
+	for _, secret := range d.spec.Settings.ChannelSecrets(d.spec.ID.Name) {
+		if problem := d.found.channelProblem(secret, d.spec); problem != "" {
+			d.add(PartChannels, "vault secret "+secret, "%s", problem)
+		}
+	}
+	d.surplus(PartChannels, d.found.ChannelsToRemove(d.spec))
 }
 
 func (d *differ) secrets() {
@@ -193,10 +211,8 @@ func (d *differ) secrets() {
 // changed reports whether a secret is known to have another value than the spec
 // wants.
 func (d *differ) changed(secret Secret) bool {
-	if value, known := d.spec.Secrets[secret.Name]; known {
-		return secret.Digest != DigestOf(value)
-	}
-	return d.spec.SameSecret != nil && !d.spec.SameSecret(secret.Name, secret.Digest)
+	value, known := d.spec.Secrets[secret.Name]
+	return d.spec.differs(secret.Name, secret.Digest, value, known)
 }
 
 func (d *differ) function() {

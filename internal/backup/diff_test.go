@@ -257,5 +257,5 @@ func TestPartNames(t *testing.T) {
 	for part := PartExtensions; part <= PartJobs; part++ {
 		got = append(got, part.String())
 	}
-	equal(t, "parts", got, []string{"extensions", "dispatcher", "token", "secrets", "function", "log constraint", "jobs"})
+	equal(t, "parts", got, []string{"extensions", "dispatcher", "token", "secrets", "heartbeat and webhooks", "function", "log constraint", "jobs"})
 }

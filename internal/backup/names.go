@@ -101,6 +101,12 @@ func (n Name) VaultWebhook(key string) string { return string(n) + "/" + notify.
 // are signed.
 func (n Name) VaultWebhookSecret(key string) string { return string(n) + "/webhook-secret/" + key }
 
+// namesChannelSecret reports whether a vault secret has a name of the heartbeat's or of a
+// webhook's secrets, whatever its key.
+func (n Name) namesChannelSecret(secret string) bool {
+	return secret == n.VaultHeartbeat() || strings.HasPrefix(secret, n.VaultWebhook("")) || strings.HasPrefix(secret, n.VaultWebhookSecret(""))
+}
+
 // TokenSecret is the name of the function secret with the invocation token.
 func (n Name) TokenSecret() string { return n.variable() + "_TOKEN" }
 

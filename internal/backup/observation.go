@@ -25,9 +25,9 @@ type Known struct {
 	Content func() map[string][]byte
 	// Managed says that the backup itself was known, whatever is left of it.
 	Managed bool
-	// Keys are the keys of the backup's jobs and Secrets the names of its extra
-	// secrets.
-	Keys, Secrets []string
+	// Keys are the keys of the backup's jobs, Secrets the names of its extra secrets
+	// and Channels those of the vault secrets of its heartbeat and webhooks.
+	Keys, Secrets, Channels []string
 }
 
 // Observation is the database's part of one backup, as it is read from there: what
@@ -84,6 +84,10 @@ type OwnObservation struct {
 	TokenDigest *TokenDigest `json:"token_digest"`
 	// KeyDigest is the same for the watchdog's key.
 	KeyDigest *TokenDigest `json:"key_digest"`
+	// ChannelDigests is the answer of auto_backup.channel_digests: of each secret of the
+	// heartbeat and of the webhooks in the settings, null if there is none that the vault
+	// can decrypt. It is null when it could not be asked for.
+	ChannelDigests map[string]string `json:"channel_digests"`
 	// Lease is null if no apply holds the lease, or if that could not be read.
 	Lease *Lease `json:"lease"`
 }
@@ -96,6 +100,7 @@ func (o Observation) Fill(state *State, known Known) {
 	state.Extensions, state.Backups = o.Extensions, o.Backups
 	state.SchemaDrift, state.RPCs = o.Drift, o.RPCs
 	state.Functions, state.VaultMarkers, state.Lease = o.Functions, o.Vault, o.Lease
+	state.ChannelDigests = o.ChannelDigests
 	for _, c := range o.LogConstraints {
 		if c.Table == "backup_logs" {
 			state.LogConstraints = append(state.LogConstraints, c)

@@ -81,6 +81,9 @@ func TestFill(t *testing.T) {
 		"a lease": {`{"lease": {"process": "p", "since": "2026-03-02T06:00:00Z", "renewed_at": "2026-03-02T06:01:00Z", "expires_at": "2026-03-02T06:02:30Z", "read_at": "2026-03-02T06:01:10Z"}}`, Known{}, State{
 			Lease: &Lease{"p", time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC), time.Date(2026, 3, 2, 6, 1, 0, 0, time.UTC), time.Date(2026, 3, 2, 6, 2, 30, 0, time.UTC), time.Date(2026, 3, 2, 6, 1, 10, 0, time.UTC)},
 		}},
+		"the secrets of channels": {`{"channel_digests": {"auto-backup/heartbeat": "d", "auto-backup/webhook/ops": null}}`, Known{}, State{
+			ChannelDigests: map[string]string{"auto-backup/heartbeat": "d", "auto-backup/webhook/ops": ""},
+		}},
 		"no key, as the digest says":   {`{"key_digest": {"digest": null}}`, Known{}, State{}},
 		"the vault without a token":    {`{"vault": {"auto-backup/alert-key": "m"}}`, Known{}, State{VaultMarkers: map[string]string{"auto-backup/alert-key": "m"}}},
 		"no token, as the digest says": {`{"token_digest": {"digest": ""}}`, Known{}, State{}},

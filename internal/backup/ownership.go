@@ -89,6 +89,9 @@ func (s State) foreign(spec Spec) []foreignObject {
 			add("the vault secret "+secret, "gets a new value")
 		}
 	}
+	for _, secret := range s.foreignChannels(spec) {
+		add("the vault secret "+secret, "gets the configured value, and is removed with the backup")
+	}
 	if !s.ownsToken() && s.Token.Function != "" {
 		add("the function secret "+name.TokenSecret(), "gets a new token")
 	}

@@ -237,6 +237,10 @@ func TestState(t *testing.T) {
 		changed := State{ID: own.ID, VaultMarkers: markers}
 		equal(t, "unmarked", changed.UnmarkedVault(), []string{"auto-backup/alert-key", "auto-backup/token"})
 		equal(t, "surplus", changed.SurplusVault(), []string{"a", "z"})
+		markers["auto-backup/webhook/old"], markers["auto-backup/former-token"] = own.ID.Name.VaultMarker(), own.ID.Name.VaultMarker()
+		equal(t, "surplus, without a webhook's", changed.SurplusVault(), []string{"a", "z"})
+		equal(t, "removable", changed.RemovableVault(), []string{"auto-backup/former-token", "auto-backup/webhook/old"})
+		equal(t, "removable of an intact one", own.RemovableVault(), []string{"auto-backup/alert-key", "auto-backup/token"})
 		equal(t, "unmarked of none", State{ID: own.ID}.UnmarkedVault(), nil)
 	})
 }

@@ -29,8 +29,12 @@ type Spec struct {
 	// Secrets are the values of the extra function secrets by name. They are
 	// known only during an apply.
 	Secrets map[string]string
+	// Channels are the values of the vault secrets of the heartbeat and the webhooks, by
+	// the names that Settings.ChannelSecrets lists. They too are known only during an
+	// apply.
+	Channels map[string]string
 	// SameSecret reports whether a secret with this digest has the value that was
-	// applied, for specs without Secrets; it may be nil.
+	// applied, for specs without Secrets and Channels; it may be nil.
 	SameSecret func(name, digest string) bool
 	// SourceDigests are the digests of the source, by path, where Source has no
 	// files: after an apply only these are kept.
@@ -68,6 +72,15 @@ func (s Spec) Completed(found State) Spec {
 		s.Settings.Offsite = &kept
 	}
 	return s
+}
+
+// differs reports whether a secret with this digest is known to have another value than
+// the wanted one, which is value if that is known.
+func (s Spec) differs(name, digest, value string, known bool) bool {
+	if known {
+		return digest != DigestOf(value)
+	}
+	return s.SameSecret != nil && !s.SameSecret(name, digest)
 }
 
 // Jobs are the pg_cron jobs of the backup by key, the watchdog, the drill

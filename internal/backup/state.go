@@ -121,6 +121,10 @@ type State struct {
 		// Legacy is the digest of the project's anon key, empty if it has none.
 		Legacy string
 	}
+	// ChannelDigests are the digests of the vault's secrets of the heartbeat and of the
+	// webhooks that the project's settings have, by name: empty if there is none that the
+	// vault can decrypt. It is nil if they could not be asked for.
+	ChannelDigests map[string]string
 	// VaultMarkers maps vault secrets to their descriptions, which are their
 	// ownership markers: those of the backup's names, and those that carry the
 	// backup's marker.
@@ -195,8 +199,8 @@ func (s State) Dispatcher() (version, problem string) {
 	return "", "is not installed"
 }
 
-// UnmarkedVault are the backup's vault secrets without its ownership marker,
-// sorted.
+// UnmarkedVault are the vault secrets of the token and of the alert key without the
+// backup's ownership marker, sorted.
 func (s State) UnmarkedVault() []string {
 	var names []string
 	for _, name := range []string{s.ID.Name.VaultAlertKey(), s.ID.Name.VaultToken()} {
@@ -240,9 +244,22 @@ func (s State) AlertKeyProblem() string {
 }
 
 // SurplusVault are the vault secrets that carry the backup's ownership marker
-// under a name that it does not use, because somebody has renamed one, sorted.
+// under a name that it never uses, because somebody has renamed one, sorted.
 func (s State) SurplusVault() []string {
+	return slices.DeleteFunc(s.markedVault(), func(name string) bool {
+		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultFormerToken() || name == s.ID.Name.VaultAlertKey() || s.ID.Name.namesChannelSecret(name)
+	})
+}
+
+// RemovableVault are the vault secrets that are removed with the backup, sorted.
+func (s State) RemovableVault() []string {
+	surplus := s.SurplusVault()
+	return slices.DeleteFunc(s.markedVault(), func(name string) bool { return slices.Contains(surplus, name) })
+}
+
+// markedVault are the vault secrets that carry the backup's ownership marker, sorted.
+func (s State) markedVault() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.VaultMarkers)), func(name string) bool {
-		return name == s.ID.Name.VaultToken() || name == s.ID.Name.VaultFormerToken() || name == s.ID.Name.VaultAlertKey()
+		return s.VaultMarkers[name] != s.ID.Name.VaultMarker()
 	})
 }

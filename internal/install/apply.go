@@ -125,6 +125,8 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		{backup.PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
 		{backup.PartToken, func() error { return l.applyToken(ctx, spec, found) }},
 		{backup.PartSecrets, func() error { return l.setSecrets(ctx, found.SecretsToSet(spec)) }},
+		// The settings, which the jobs' step writes, name only channels that have their secrets.
+		{backup.PartChannels, func() error { return l.applyChannels(ctx, spec, found) }},
 		{backup.PartFunction, func() error {
 			deployed, err := l.applyFunction(ctx, spec, found)
 			if err != nil {
@@ -146,6 +148,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 			}
 			return l.applyJobs(ctx, spec, found, functionID)
 		}},
+		{backup.PartChannels, func() error { return l.removeVaultSecrets(ctx, found.ChannelsToRemove(spec)) }},
 	}
 	for _, step := range steps {
 		if !changed[step.part] {
@@ -267,12 +270,31 @@ func (l *lease) applyMarkers(ctx context.Context, spec backup.Spec, found backup
 			return err
 		}
 	}
-	for _, name := range found.SurplusVault() {
-		if _, err := l.write(ctx, queries.RemoveVaultSecrets, name, name, name, marker, string(l.name), l.holder); err != nil {
-			return err
+	return l.removeVaultSecrets(ctx, found.SurplusVault())
+}
+
+// applyChannels writes the secrets of the heartbeat and of the webhooks into the vault.
+func (l *lease) applyChannels(ctx context.Context, spec backup.Spec, found backup.State) error {
+	values := found.ChannelsToSet(spec)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if err := l.putVaultSecret(ctx, found, name, values[name], found.ChannelDigests[name] != ""); err != nil {
+			return fmt.Errorf("write the vault secret %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// removeVaultSecrets removes those vault secrets that carry the backup's ownership marker.
+func (l *lease) removeVaultSecrets(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(names)
+	if err != nil {
+		return err
+	}
+	_, err = l.write(ctx, queries.RemoveVaultSecrets, string(list), l.name.VaultMarker(), string(l.name), l.holder)
+	return err
 }
 
 // drainPatience is how long a rotation waits for requests with the former
@@ -476,11 +498,7 @@ func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error
 		}},
 		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, found.RemovableSecrets()...) }},
 		{backup.PartToken, func() error {
-			if len(found.VaultMarkers) == 0 {
-				return nil
-			}
-			_, err := l.write(ctx, queries.RemoveVaultSecrets, name.VaultToken(), name.VaultFormerToken(), name.VaultAlertKey(), name.VaultMarker(), string(name), l.holder)
-			return err
+			return l.removeVaultSecrets(ctx, found.RemovableVault())
 		}},
 		{backup.PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},
 	}

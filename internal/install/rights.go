@@ -63,7 +63,7 @@ func rightsToApply(spec backup.Spec, found backup.State) rights {
 			need.log = spec.ExtendLogConstraint
 		case backup.PartDispatcher:
 			need.agent = true
-		case backup.PartExtensions, backup.PartJobs:
+		case backup.PartExtensions, backup.PartChannels, backup.PartJobs:
 			// The role postgres, which databaseRights asks for, may write these.
 		}
 	}

@@ -38,8 +38,10 @@ type planning struct {
 	digests map[string]string
 	// verify is the argument of that name.
 	verify types.String
-	// secrets are the configured secrets, whose values may be unknown.
+	// secrets are the configured secrets that have fingerprints. Their values may be
+	// unknown, and if unsure is true, one may turn out not to be configured.
 	secrets map[string]attr.Value
+	unsure  bool
 	// state is nil for a new backup.
 	state        *autoBackupModel
 	fingerprints *fingerprint.Cache
@@ -120,7 +122,7 @@ func computedAttributes() map[string]computedAttribute {
 		"secret_fingerprints": {
 			schema: schema.MapAttribute{
 				ElementType: types.StringType, Computed: true,
-				MarkdownDescription: "Salted fingerprints of the additional secrets, by name: PBKDF2-HMAC-SHA256 with 600,000 iterations. Each takes about 0.13 s of one core, once in a plan and once in an apply. Null if there are none.",
+				MarkdownDescription: "Salted fingerprints of the additional secrets and of those of `heartbeat` and `webhooks`, by name: PBKDF2-HMAC-SHA256 with 600,000 iterations. Each takes about 0.13 s of one core, once in a plan and once in an apply. Null if there are none.",
 			},
 			field:   func(m *autoBackupModel) any { return &m.SecretFingerprints },
 			planned: plannedFingerprints,
@@ -140,7 +142,10 @@ func computedAttributes() map[string]computedAttribute {
 // plannedFingerprints keeps the fingerprints of unchanged secrets. Those of changed
 // secrets are computed when they are applied.
 func plannedFingerprints(p planning, diags *diag.Diagnostics) attr.Value {
-	if len(p.secrets) == 0 {
+	switch {
+	case p.unsure:
+		return types.MapUnknown(types.StringType)
+	case len(p.secrets) == 0:
 		return types.MapNull(types.StringType)
 	}
 	known := map[string]string{}

@@ -35,6 +35,8 @@ type autoBackupModel struct {
 	Drill         types.Object   `tfsdk:"drill"`
 	Retention     types.Object   `tfsdk:"retention"`
 	Offsite       types.Map      `tfsdk:"offsite"`
+	Heartbeat     types.Object   `tfsdk:"heartbeat"`
+	Webhooks      types.Map      `tfsdk:"webhooks"`
 	LogConstraint types.String   `tfsdk:"log_constraint"`
 	Secrets       types.Map      `tfsdk:"secrets"`
 	AdoptExisting types.Bool     `tfsdk:"adopt_existing"`
@@ -91,7 +93,13 @@ func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 	known := backup.Known{
 		Managed: !m.ID.IsNull(), // it is null at the beginning of an import
 		Keys:    append(slices.Collect(maps.Keys(m.Schedules.Elements())), backup.WatchdogKey),
-		Secrets: slices.Collect(maps.Keys(m.SecretFingerprints.Elements())),
+	}
+	for name := range m.SecretFingerprints.Elements() {
+		if ofChannel(name) {
+			known.Channels = append(known.Channels, name)
+		} else {
+			known.Secrets = append(known.Secrets, name)
+		}
 	}
 	if !m.Drill.IsNull() {
 		known.Keys = append(known.Keys, drill.JobKey)
@@ -171,15 +179,18 @@ func (m autoBackupModel) settings(ctx context.Context, gateway gateway, now time
 	removed := retentionPolicy(ctx, m.Retention)
 	diags.Append(restored.diags...)
 	copied := offsiteSettings(ctx, m.Offsite, name, m.ProjectRef.ValueString(), now)
+	told := m.channels(ctx)
 	diags.Append(removed.diags...)
 	diags.Append(copied.diags...)
+	diags.Append(told.diags...)
 	if copied.value != nil {
 		refuseOwnFunction(m.Function, &diags)
 	}
-	if !restored.known || !removed.known || !copied.known {
+	if !restored.known || !removed.known || !copied.known || !told.known {
 		return reading[backup.Settings]{diags: diags}
 	}
 	result.Drill, result.Retention, result.Offsite = restored.value, removed.value, copied.value
+	result.Heartbeat, result.Webhooks = told.value.heartbeat, told.value.webhooks
 	if diags.HasError() {
 		return readingOf(result, diags)
 	}
@@ -250,7 +261,7 @@ func (m autoBackupModel) source(ctx context.Context, settings backup.Settings) r
 func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints *fingerprint.Cache) {
 	known, digests := stringsOf(m.SecretFingerprints), map[string]string{}
 	for name := range known {
-		if digest, ok := found.Secrets[name]; ok {
+		if digest := digestOf(found, name); digest != "" {
 			digests[name] = digest
 		}
 	}
@@ -265,6 +276,15 @@ func (m *autoBackupModel) refresh(found backup.State, was applied, fingerprints 
 		},
 	}
 	m.Drift = mapOf(backup.Drift(backup.Diff(spec, found)))
+}
+
+// digestOf is the digest of a secret that a project has, of a function's or of the vault's;
+// empty if there is none or it could not be read.
+func digestOf(found backup.State, secret string) string {
+	if ofChannel(secret) {
+		return found.ChannelDigests[secret]
+	}
+	return found.Secrets[secret]
 }
 
 // adopt completes the state of an import, which has only the backup's ID, with what
@@ -287,8 +307,8 @@ func (m *autoBackupModel) adopt(found backup.State, fingerprints *fingerprint.Ca
 		}
 	}
 	digests := map[string]string{}
-	for _, name := range was.Settings.Secrets {
-		if digest, ok := found.Secrets[name]; ok {
+	for _, name := range slices.Concat(was.Settings.Secrets, was.Settings.ChannelSecrets(found.ID.Name)) {
+		if digest := digestOf(found, name); digest != "" {
 			digests[name] = digest
 		}
 	}
@@ -316,6 +336,7 @@ func (m *autoBackupModel) empty(found backup.State) {
 	m.Schedules = types.MapNull(scheduleType)
 	m.Function, m.Alert, m.Retry = types.ObjectNull(functionType.AttrTypes), types.ObjectNull(alertType.AttrTypes), types.ObjectNull(retryType.AttrTypes)
 	m.Drill, m.Retention, m.Offsite = drillOf(nil), retentionOf(nil), offsiteOf(nil)
+	m.Heartbeat, m.Webhooks = heartbeatOf(nil), webhooksOf(nil)
 	version, _ := found.Dispatcher()
 	m.DispatcherVersion = textOrNull(version)
 	if f := found.Function; f != nil {
@@ -338,6 +359,7 @@ func (m *autoBackupModel) adoptSettings(found backup.Settings) {
 		utc[drill.JobKey] = found.Drill.UTC
 	}
 	m.Drill, m.Retention, m.Offsite = drillOf(found.Drill), retentionOf(found.Retention), offsiteOf(found.Offsite)
+	m.Heartbeat, m.Webhooks = heartbeatOf(found.Heartbeat), webhooksOf(found.Webhooks)
 	m.Schedules, m.CronUTC = types.MapValueMust(scheduleType, schedules), mapOf(utc)
 	m.Function = types.ObjectValueMust(functionType.AttrTypes, map[string]attr.Value{
 		"source_dir": types.StringNull(), "rpc": types.StringValue(found.Function.RPC),

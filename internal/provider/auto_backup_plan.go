@@ -62,7 +62,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.extraSecrets(ctx), fingerprints: &r.projects.fingerprints}
+	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.fingerprinted(ctx), unsure: config.maySign(ctx), fingerprints: &r.projects.fingerprints}
 	if !replaced {
 		p.state = state
 	}
@@ -240,6 +240,7 @@ func (r *autoBackupResource) planWanted(ctx context.Context, config autoBackupMo
 	if w.Settings.Secrets == nil {
 		w.Settings.Secrets = []string{}
 	}
+	sign(&w.Settings, plan.id().Name, config.channelSecrets(ctx))
 	return w, code.known && !unknownProject
 }
 
@@ -328,7 +329,8 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 // the last apply.
 func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup.Spec, state autoBackupModel, was *applied, diags *diag.Diagnostics) (functionChanged bool) {
 	schedules, secrets := state.Schedules.Elements(), state.SecretFingerprints.Elements()
-	added := slices.ContainsFunc(spec.Settings.Secrets, func(name string) bool { return secrets[name] == nil })
+	wanted := slices.Concat(spec.Settings.Secrets, spec.Settings.ChannelSecrets(spec.ID.Name))
+	added := slices.ContainsFunc(wanted, func(name string) bool { return secrets[name] == nil })
 	for key := range spec.Settings.Schedules {
 		added = added || schedules[key] == nil
 	}
@@ -378,7 +380,7 @@ func (r *autoBackupResource) warnChangedSecrets(id backup.ID, plan, state autoBa
 	slices.Sort(changed)
 	at := path.Root("secrets")
 	if first := plan.secretPath(changed[0]); !at.AtMapKey(changed[0]).Equal(first) {
-		at = first // the credentials of a destination of copies
+		at = first // a destination of copies, the heartbeat or a webhook has it
 	}
 	diags.AddAttributeWarning(at, "Secrets get their current values",
 		fmt.Sprintf("An apply reads ephemeral values again, and %s differ from the last apply. If Terraform now reports an inconsistent final plan, a value has changed since the plan was made: plan again. Otherwise the current values are written.", strings.Join(changed, ", ")))
@@ -432,11 +434,19 @@ func checkLog(spec backup.Spec, diags *diag.Diagnostics) {
 		"A CHECK constraint of public.backup_logs does not allow 'auto_backup' as action_type, with which automatic backups are logged. The apply adds that value to the constraint without checking existing rows again, and a destroy restores the old constraint.")
 }
 
-// planFrom reads a plan together with the write-only arguments, which only the
-// configuration has.
-func planFrom(ctx context.Context, plan tfsdk.Plan, config tfsdk.Config) (autoBackupModel, map[string]string, diag.Diagnostics) {
-	var model, written autoBackupModel
+// written are the values of write-only arguments, which only the configuration has, by the
+// names of their secrets.
+type written struct {
+	// secrets are the extra function secrets, channels the vault's secrets of the
+	// heartbeat and of the webhooks.
+	secrets, channels map[string]string
+}
+
+// planFrom reads a plan together with the write-only arguments. Terraform has validated the
+// configuration again, with what was unknown when the plan was made.
+func planFrom(ctx context.Context, plan tfsdk.Plan, config tfsdk.Config) (autoBackupModel, written, diag.Diagnostics) {
+	var model, configured autoBackupModel
 	diags := plan.Get(ctx, &model)
-	diags.Append(config.Get(ctx, &written)...)
-	return model, stringsIn(written.extraSecrets(ctx)), diags
+	diags.Append(config.Get(ctx, &configured)...)
+	return model, written{stringsIn(configured.extraSecrets(ctx)), stringsIn(configured.channelSecrets(ctx))}, diags
 }

@@ -54,7 +54,7 @@ func (r *autoBackupResource) Configure(_ context.Context, req resource.Configure
 }
 
 func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
+	plan, values, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	timeout, diags := plan.Timeouts.Create(ctx, defaultTimeout)
 	resp.Diagnostics.Append(diags...)
@@ -63,7 +63,7 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r.apply(ctx, plan, nil, nil, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
+	r.apply(ctx, plan, nil, nil, values, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -120,7 +120,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 }
 
 func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	plan, secrets, diags := planFrom(ctx, req.Plan, req.Config)
+	plan, values, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	var state autoBackupModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -135,7 +135,7 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.apply(ctx, plan, &state, was, secrets, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
+	r.apply(ctx, plan, &state, was, values, storage{state: &resp.State, identity: resp.Identity, private: resp.Private}, &resp.Diagnostics)
 }
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
@@ -225,7 +225,7 @@ func (r *autoBackupResource) read(
 
 // apply applies the plan to the project. Afterwards the state is the plan: nothing
 // is read back, so a failed read cannot lose anything that was done.
-func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, state *autoBackupModel, was *applied, secrets map[string]string, store storage, diags *diag.Diagnostics) {
+func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, state *autoBackupModel, was *applied, values written, store storage, diags *diag.Diagnostics) {
 	service := r.service(plan.ProjectRef.ValueString(), diags)
 	if service == nil {
 		return
@@ -235,9 +235,10 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if diags.HasError() || !known || !readable {
 		return
 	}
-	settings.Secrets = sortedKeys(secrets)
+	settings.Secrets = sortedKeys(values.secrets)
+	sign(&settings, plan.id().Name, values.channels)
 	spec := backup.Spec{
-		ID: plan.id(), Settings: settings, Source: code, Secrets: secrets,
+		ID: plan.id(), Settings: settings, Source: code, Secrets: values.secrets, Channels: values.channels,
 		ExtendLogConstraint: plan.LogConstraint.ValueString() == logConstraintExtend,
 		Adopt:               plan.AdoptExisting.ValueBool(),
 		RotateToken:         state != nil && !plan.RotateToken.Equal(state.RotateToken),
@@ -317,7 +318,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		// The next plan must still replace the token.
 		final.RotateToken = state.RotateToken
 	}
-	final.rememberSecrets(spec, state, found, err == nil || slices.Contains(o.done, backup.PartSecrets), &r.projects.fingerprints, diags)
+	final.rememberSecrets(spec, state, found, func(part backup.Part) bool { return err == nil || slices.Contains(o.done, part) }, &r.projects.fingerprints, diags)
 	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap, RPC: found.RPCs[settings.Function.RPC]}
 	if err != nil && state != nil && !slices.Contains(o.done, backup.PartJobs) {
 		made.FormerKeys = was.formerKeys(state.Schedules.Elements())
@@ -372,16 +373,25 @@ func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 // rememberSecrets stores the fingerprints of the secrets that the state must record
 // after an apply. An apply that failed before it had written them all may have set
 // or removed any of them: secrets that the state knew keep their former fingerprints.
-func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, written bool, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
+func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, done func(backup.Part) bool, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
 	former, present := map[string]string{}, map[string]string{}
 	if state != nil {
 		former = stringsOf(state.SecretFingerprints)
 	}
 	digests := map[string]string{}
+	written := done(backup.PartSecrets)
 	for _, name := range before.SecretsAfter(spec, !written) {
 		present[name] = former[name]
 		if value, wanted := spec.Secrets[name]; wanted && (written || former[name] == "") {
 			digests[name] = backup.DigestOf(value)
+		}
+	}
+	// The vault's secrets have ownership markers, so nobody has to remember them.
+	for name, value := range spec.Channels {
+		if done(backup.PartChannels) {
+			digests[name] = backup.DigestOf(value)
+		} else if former[name] != "" {
+			present[name] = former[name]
 		}
 	}
 	computed, err := fingerprints.All(digests, former)

@@ -83,6 +83,8 @@ func (r *autoBackupResource) Schema(ctx context.Context, _ resource.SchemaReques
 			"drill":          drillAttribute(),
 			"retention":      retentionAttribute(),
 			"offsite":        offsiteAttribute(),
+			"heartbeat":      heartbeatAttribute(),
+			"webhooks":       webhooksAttribute(),
 			"log_constraint": logConstraintAttribute(),
 			"secrets": schema.MapAttribute{
 				ElementType: types.StringType,

@@ -209,8 +209,19 @@ func (m autoBackupModel) extraSecrets(ctx context.Context) map[string]attr.Value
 	return all
 }
 
-// secretPath is the path of the argument with the value of an extra secret.
+// fingerprinted are all secrets of a configuration of which the state keeps fingerprints, by
+// name: the extra function secrets, and the vault's of the heartbeat and the webhooks.
+func (m autoBackupModel) fingerprinted(ctx context.Context) map[string]attr.Value {
+	all := m.extraSecrets(ctx)
+	maps.Copy(all, m.channelSecrets(ctx))
+	return all
+}
+
+// secretPath is the path of the argument with the value of a secret with a fingerprint.
 func (m autoBackupModel) secretPath(secret string) path.Path {
+	if ofChannel(secret) {
+		return m.channelPath(secret)
+	}
 	for key := range m.Offsite.Elements() {
 		at := path.Root("offsite").AtMapKey(key)
 		switch names := m.nameOrDefault().OffsiteSecrets(key); secret {

@@ -33,6 +33,7 @@ func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.Va
 	validateSecrets(ctx, config, &resp.Diagnostics)
 	validateRetention(config, &resp.Diagnostics)
 	validateOffsite(ctx, config, &resp.Diagnostics)
+	validateChannels(ctx, config, &resp.Diagnostics)
 }
 
 // validateSchedules refuses a backup without a schedule, and a schedule that is null.

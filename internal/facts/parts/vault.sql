@@ -7,5 +7,7 @@
 -- parameters: backup
 select coalesce(jsonb_object_agg(v.name, v.description), '{}')
 from vault.secrets v
-where v.name in (:'backup' || '/token', :'backup' || '/alert-key')
+where v.name in (:'backup' || '/token', :'backup' || '/alert-key', :'backup' || '/heartbeat')
+or starts_with(v.name, :'backup' || '/webhook/')
+or starts_with(v.name, :'backup' || '/webhook-secret/')
 or v.name is not null and v.description = 'managed by terraform-provider-aimindset, backup ' || :'backup'
