@@ -40,7 +40,20 @@ func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
 		return a, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	s.InterceptAPI(a.count)
+	var mu sync.Mutex
+	s.InterceptAPI(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			what, err := purpose(r)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			mu.Lock()
+			a.Trips[what]++
+			mu.Unlock()
+			next.ServeHTTP(w, r)
+		})
+	})
 	var m [2]measurement
 	for i, provider := range b.providers {
 		dir, err := b.mkdir("apply")
@@ -68,22 +81,6 @@ func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
 	}
 	a.Wall, a.Peak = pair(m[0].wall, m[1].wall), pair(m[0].peak, m[1].peak)
 	return a, nil
-}
-
-// count notes what requests are for.
-func (a *Applied) count(next http.Handler) http.Handler {
-	var mu sync.Mutex
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		what, err := purpose(r)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		mu.Lock()
-		a.Trips[what]++
-		mu.Unlock()
-		next.ServeHTTP(w, r)
-	})
 }
 
 // purpose returns the endpoint of a request, without the names in it. Of SQL it is the
