@@ -2,10 +2,13 @@ package checks
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -18,7 +21,8 @@ const (
 	mailKey = "RESEND_API_KEY"
 )
 
-// alert are the checks whether anybody would learn of a failure, and did.
+// alert are the checks whether anybody would learn of a failure, and did: by e-mail, from
+// the heartbeat and from the webhooks.
 var alert = []Check{
 	{
 		Code: "alert_function_missing", Theme: Alert, Planning: Warning, Asked: Healthy,
@@ -116,6 +120,38 @@ var alert = []Check{
 			}
 			why := strings.TrimSuffix(text.Line(cmp.Or(i.AlertError, "the reason is not known")), ".")
 			return one(About("The alert about the incident of "+text.Time(i.OpenedAt), "was not delivered to every subscriber: %s", why))
+		},
+	},
+	{
+		Code: "channel_secret_missing", Theme: Alert, Asked: Healthy,
+		Facts: []facts.Part{"channel_secrets", "channel_digests"},
+		Find:  func(s *Subject) []Finding { return s.channelSecrets(notify.SecretMissing, "lacks the secret %s") },
+	},
+	{
+		Code: "channel_secret_unreadable", Theme: Alert, Asked: Healthy,
+		Facts: []facts.Part{"channel_secrets", "channel_digests"},
+		Find: func(s *Subject) []Finding {
+			return s.channelSecrets(notify.SecretUnreadable, "cannot decrypt the secret %s, as after a restore into another project")
+		},
+	},
+	{
+		Code: "heartbeat_undelivered", Theme: Alert, Asked: Healthy,
+		Facts: []facts.Part{"channels", "channel_secrets"},
+		Find: func(s *Subject) []Finding {
+			if s.Spec.Settings.Heartbeat == nil {
+				return nil
+			}
+			return s.undelivered(notify.HeartbeatChannel, s.ID.Name.VaultHeartbeat(), "The heartbeat", "ping")
+		},
+	},
+	{
+		Code: "webhook_undelivered", Theme: Alert, Asked: Healthy,
+		Facts: []facts.Part{"channels", "channel_secrets"},
+		Find: func(s *Subject) (found []Finding) {
+			for _, key := range slices.Sorted(maps.Keys(s.Spec.Settings.Webhooks)) {
+				found = append(found, s.undelivered(notify.WebhookChannel(key), s.ID.Name.VaultWebhook(key), "The webhook "+key, "message")...)
+			}
+			return found
 		},
 	},
 }

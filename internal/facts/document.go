@@ -7,6 +7,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 )
 
@@ -97,6 +98,12 @@ type OfBackup struct {
 	Drills        *Drills        `json:"drills"`
 	// Offsite are the copies at the destinations of the settings, by key.
 	Offsite map[string]offsite.Copies `json:"offsite"`
+	// Channels are the messages to the heartbeat and to the webhooks of the settings, by
+	// channel; nil where they were not read, or the installation has none.
+	Channels map[string]notify.Notices `json:"channels"`
+	// ChannelSecrets are when their secrets were last written, by their names in the vault;
+	// nil where that was not read.
+	ChannelSecrets map[string]time.Time `json:"channel_secrets"`
 }
 
 // NightsLimit is of how many due times the newest attempts are read.

@@ -106,7 +106,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", part, d, err)
 		}
 	}
-	const installed = "backups, caught_up_at, drills, failures, future_runs, history, incident, installation, last_success, latest, nights, offsite, retention, schedules, settings, under_way, watchdog"
+	const installed = "backups, caught_up_at, channels, drills, failures, future_runs, history, incident, installation, last_success, latest, nights, offsite, retention, schedules, settings, under_way, watchdog"
 	d, err := p.ask(owner, all)
 	if err != nil || leftOut(d) != installed {
 		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)
@@ -118,7 +118,11 @@ func TestServer(t *testing.T) {
 	}
 
 	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
-	if d, err = p.ask(owner, all); err != nil || len(d.LeftOut) > 0 {
+	later := "channels" // which need a table of their own
+	if strings.Contains(payload.LoadDispatcher().Install, "table if not exists auto_backup.notices") {
+		later = ""
+	}
+	if d, err = p.ask(owner, all); err != nil || leftOut(d) != later {
 		t.Errorf("after the installation, left out are %q: %v", d.LeftOut, err)
 	}
 	if d, err = p.ask(stranger, all); err != nil || d.Relations["cron.job"] != "forbidden" || d.Relations["vault.secrets"] != "forbidden" ||
@@ -148,13 +152,20 @@ func TestServer(t *testing.T) {
 	if _, err = p.ask(owner, locked); postgres.SQLState(err) != "55P03" || !strings.Contains(err.Error(), "public.backup_logs is locked by process ") || !strings.Contains(err.Error(), "of role supabase_admin") {
 		t.Errorf("strictly, of a locked table is said %v", err)
 	}
-	if want := "caught_up_at, failures, future_runs, history, last_log, last_success, latest, nights, offsite, retention, under_way, watchdog"; leftOut(d) != want {
+	without := func(parts ...string) string {
+		if later != "" {
+			parts = append(parts, later)
+		}
+		slices.Sort(parts)
+		return strings.Join(parts, ", ")
+	}
+	if want := without("caught_up_at", "failures", "future_runs", "history", "last_log", "last_success", "latest", "nights", "offsite", "retention", "under_way", "watchdog"); leftOut(d) != want {
 		t.Errorf("left out are %q, not %s", d.LeftOut, want)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if d, err = p.ask(owner, all); err != nil || d.Relations["auto_backup.watchdog"] != "altered" || leftOut(d) != "watchdog" {
+	if d, err = p.ask(owner, all); err != nil || d.Relations["auto_backup.watchdog"] != "altered" || leftOut(d) != without("watchdog") {
 		t.Errorf("of an altered table is said %+v, %v", d, err)
 	}
 }

@@ -173,7 +173,7 @@ func (s *shared) KnownZoneChanges() schedule.Rules {
 // observed are the parts of an observation. What they read has to be readable: a
 // job that one may not see must not count as missing.
 var observed = []facts.Part{
-	"extensions", "installation", "backups", "functions", "rpcs", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest",
+	"extensions", "installation", "backups", "functions", "rpcs", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest", "channel_digests",
 	"lease", "zone_changes",
 }
 

@@ -9,4 +9,4 @@ inner join pg_namespace n on n.oid = p.pronamespace
 where n.nspname = 'auto_backup'
 and has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute')
 and (:'trusted' is null or :'trusted'::jsonb ->> p.proname = encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))
-and pg_get_userbyid(p.proowner) = 'postgres' and (p.prosecdef or p.proname not in ('token_digest', 'key_digest'))
+and pg_get_userbyid(p.proowner) = 'postgres' and (p.prosecdef or p.proname not in ('token_digest', 'key_digest', 'channel_digests'))
