@@ -2083,8 +2083,8 @@ func (tdb *testDatabase) testPruning(t *testing.T) {
 }
 
 // testClosed proves that no role of the API can see or call anything, that the
-// role of a plan can read the run history and compare the token's digest, and that it
-// cannot read the token or start anything.
+// role of a plan can read the run history and compare the digests of secrets, and that it
+// cannot read a secret or start anything.
 func (tdb *testDatabase) testClosed(t *testing.T) {
 	ctx := context.Background()
 	s := tdb.newScenario(t)
@@ -2108,7 +2108,8 @@ func (tdb *testDatabase) testClosed(t *testing.T) {
 		`select * from auto_backup.settings`, `select * from auto_backup.runs`, `select * from auto_backup.history`, `select * from auto_backup.codes`,
 		`insert into auto_backup.settings (backup, document, owner) values ('x', '{}', 'x')`,
 		`select auto_backup.watch('` + s.backup + `')`, `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
-		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`, `select auto_backup.key_digest('` + s.backup + `')`,
+		`select auto_backup.token('` + s.backup + `')`, `select auto_backup.token_digest('` + s.backup + `')`, `select auto_backup.key_digest('` + s.backup + `')`, `select auto_backup.channel_digests('` + s.backup + `')`,
+		`select * from auto_backup.notices`, `select auto_backup.notify('` + s.backup + `', now())`, `select auto_backup.notify_secret('` + s.backup + `/heartbeat')`,
 		`select auto_backup.probe('` + s.backup + `')`, `select auto_backup.offsite_probe('` + s.backup + `', 'r2')`, `select auto_backup.plain('x')`, `select auto_backup.outcomes()`,
 	}
 	for _, role := range []string{"anon", "authenticated", "service_role", "authenticator"} {
@@ -2118,16 +2119,16 @@ func (tdb *testDatabase) testClosed(t *testing.T) {
 			}
 		}
 	}
-	for i, call := range calls {
+	for _, call := range calls {
 		err := as("supabase_read_only_user", call)
-		if readable := i < 4 || strings.Contains(call, "_digest(") || strings.Contains(call, "outcomes"); readable != (err == nil) {
+		if readable := strings.HasPrefix(call, "select * from") || strings.Contains(call, "_digest") || strings.Contains(call, "outcomes"); readable != (err == nil) {
 			t.Errorf("supabase_read_only_user: %s: %v", call, err)
 		}
 	}
 	open := column[string](t, s.admin, `
 		select p.proname::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 		where p.pronamespace = 'auto_backup'::regnamespace and a.grantee <> p.proowner order by 1`)
-	if !slices.Equal(open, []string{"catalog", "drift", "drill_restore", "is_probe_answer", "key_digest", "outcomes", "token_digest", "write_outside"}) {
+	if !slices.Equal(open, []string{"catalog", "channel_digests", "drift", "drill_restore", "is_probe_answer", "key_digest", "outcomes", "token_digest", "write_outside"}) {
 		t.Errorf("functions open to somebody else: %v, want what a plan, the wait for a probe and the view history read, and what postgres calls of another role", open)
 	}
 	unpinned := column[string](t, s.admin, `

@@ -25,11 +25,12 @@ begin
     end loop;
 
     -- A plan reads with this role, and an apply awaits the answer to a probe with it. It
-    -- may compare the token's digest and verify an answer, but not read the token.
+    -- may compare the digests of the token and of the channels' secrets, and verify an
+    -- answer, but read no secret.
     if pg_catalog.to_regrole('supabase_read_only_user') is not null then
         grant usage on schema auto_backup to supabase_read_only_user;
         grant execute on function
-            auto_backup.token_digest(text), auto_backup.key_digest(text), auto_backup.drift(), auto_backup.catalog(text),
+            auto_backup.token_digest(text), auto_backup.key_digest(text), auto_backup.channel_digests(text), auto_backup.drift(), auto_backup.catalog(text),
             auto_backup.is_probe_answer(text, jsonb, text)
         to supabase_read_only_user;
     end if;

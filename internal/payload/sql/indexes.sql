@@ -13,3 +13,7 @@ create unique index exports_one on auto_backup.exports (backup, destination) whe
 create index exports_by_age on auto_backup.exports (backup, destination, completed_at);
 create unique index export_checks_one on auto_backup.export_checks (backup, destination) where state = 'open';
 create index export_checks_by_age on auto_backup.export_checks (backup, destination, started_at);
+create unique index notices_once
+on auto_backup.notices (backup, channel, event, coalesce(incident_id::text, drill_id::text, run_id::text));
+create index notices_open on auto_backup.notices (backup) where state in ('waiting', 'sent');
+create index notices_by_age on auto_backup.notices (backup, channel, happened_at);

@@ -327,3 +327,50 @@ comment on table auto_backup.export_checks is
 comment on column auto_backup.export_checks.since is 'The objects of exports that were completed since then are looked at.';
 comment on column auto_backup.export_checks.last is 'The ID of the last object that was looked at.';
 comment on column auto_backup.export_checks.problems is 'The first 50 objects with something wrong: key and code.';
+
+-- Since when each channel outside the project has each of its events: what happened
+-- before is no news for it.
+create table if not exists auto_backup.channels (
+    backup text not null references auto_backup.settings on delete cascade,
+    channel text not null,
+    event text not null,
+    since timestamptz not null,
+    primary key (backup, channel, event)
+);
+comment on table auto_backup.channels is
+'Since when the heartbeat and each webhook have each of their events. Written by the watchdog.';
+
+-- One row per message to the heartbeat or a webhook. It contains no URL, and no text of
+-- a receiver.
+create table if not exists auto_backup.notices (
+    notice_id bigint primary key generated always as identity,
+    message_id uuid not null default gen_random_uuid(),
+    backup text not null references auto_backup.settings on delete cascade,
+    channel text not null,
+    event text not null,
+    run_id uuid,
+    incident_id bigint,
+    drill_id bigint,
+    destination text,
+    happened_at timestamptz not null,
+    state text not null check (state in ('waiting', 'sent', 'delivered', 'not_delivered', 'superseded')),
+    attempts integer not null default 0,
+    next_at timestamptz not null,
+    request_id bigint,
+    posted_at timestamptz,
+    requested_at timestamptz,
+    http_status integer,
+    error text,
+    finished_at timestamptz,
+    constraint notices_about check (num_nonnulls(run_id, incident_id, drill_id) > 0),
+    constraint notices_finished check ((state in ('delivered', 'not_delivered', 'superseded')) = (finished_at is not null))
+);
+comment on table auto_backup.notices is
+'Every message to the heartbeat and to the webhooks, and whether it was delivered. Their URLs are in the vault.';
+comment on column auto_backup.notices.message_id is 'The header webhook-id, which is the same in every attempt.';
+comment on column auto_backup.notices.channel is 'heartbeat, or webhook/ and its key.';
+comment on column auto_backup.notices.event is
+'Of the heartbeat: start, success or fail. Of a webhook: the kind of the incident, recovered, or fidelity for a drill that has found a loss.';
+comment on column auto_backup.notices.happened_at is 'When what it tells of happened.';
+comment on column auto_backup.notices.requested_at is 'When it was sent the last time; posted_at is the real time of that.';
+comment on column auto_backup.notices.error is 'Why it is not sent, or why the last attempt did not count as delivered.';

@@ -139,7 +139,7 @@ begin
         select r.object, 'supabase_read_only_user', r.privilege
         from (
             values
-            ('schema auto_backup', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('key_digest(text)', 'EXECUTE'), ('drift()', 'EXECUTE'), ('catalog(text)', 'EXECUTE'),
+            ('schema auto_backup', 'USAGE'), ('token_digest(text)', 'EXECUTE'), ('key_digest(text)', 'EXECUTE'), ('channel_digests(text)', 'EXECUTE'), ('drift()', 'EXECUTE'), ('catalog(text)', 'EXECUTE'),
             ('is_probe_answer(text, jsonb, text)', 'EXECUTE')
         ) as r (object, privilege)
         where to_regrole('supabase_read_only_user') is not null

@@ -1,6 +1,6 @@
 -- Deletes old rows, a limited number at a time: this backup's rows in pg_cron's
 -- history, which pg_cron itself never deletes, after 14 days, those in the run history,
--- of drills and of off-site copies after 400, and the token before the present one after
+-- of drills, of off-site copies and of messages after 400, and the token before the present one after
 -- two. The newest complete copy at each address stays, because the next one refers to it. The
 -- watchdog calls it once a day, and again at its next tick if a batch was full. It does
 -- not change other jobs' history or the application's logs.
@@ -20,6 +20,7 @@ declare
     removed_drills integer;
     removed_exports integer;
     removed_checks integer;
+    removed_notices integer;
 begin
     delete from cron.job_run_details d
     where d.runid in (
@@ -108,6 +109,16 @@ begin
     );
     get diagnostics removed_checks = row_count;
 
+    delete from auto_backup.notices n
+    where n.notice_id in (
+        select o.notice_id
+        from auto_backup.notices o
+        where o.backup = prune.backup and o.state not in ('waiting', 'sent') and o.happened_at < moment - interval '400 days'
+        order by o.happened_at
+        limit batch
+    );
+    get diagnostics removed_notices = row_count;
+
     delete from auto_backup.frozen f
     where not exists (select from auto_backup.exports e where e.export_id = f.export_id and e.state = 'open');
 
@@ -117,8 +128,8 @@ begin
 
     return jsonb_strip_nulls(jsonb_build_object(
         'cron_details', nullif(removed_details, 0), 'runs', nullif(removed_runs, 0), 'incidents', nullif(removed_incidents, 0),
-        'drills', nullif(removed_drills, 0), 'exports', nullif(removed_exports, 0), 'export_checks', nullif(removed_checks, 0),
-        'more', nullif(greatest(removed_details, removed_runs, removed_incidents, removed_drills, removed_exports, removed_checks) = batch, false)
+        'drills', nullif(removed_drills, 0), 'exports', nullif(removed_exports, 0), 'export_checks', nullif(removed_checks, 0), 'notices', nullif(removed_notices, 0),
+        'more', nullif(greatest(removed_details, removed_runs, removed_incidents, removed_drills, removed_exports, removed_checks, removed_notices) = batch, false)
     ));
 end
 $body$;

@@ -1,6 +1,6 @@
 -- Starts a run: inserts its row and queues the request to the Edge Function in one
--- transaction, so that there is never one without the other. Returns the run's ID, or
--- null if this attempt at this due time already exists.
+-- transaction, so that there is never one without the other. Tells the heartbeat. Returns
+-- the run's ID, or null if this attempt at this due time already exists.
 create or replace function auto_backup.start(
     backup text,
     schedule text,
@@ -30,6 +30,12 @@ begin
 
     select auto_backup.call(r, start.wait) into request from auto_backup.runs r where r.run_id = id;
     update auto_backup.runs r set request_id = request where r.run_id = id;
+    begin
+        perform auto_backup.notify_start(id, coalesce(start.at, now()));
+    exception
+        -- A monitor that cannot be told costs no backup.
+        when others or assert_failure then null;
+    end;
     return id;
 end
 $body$;

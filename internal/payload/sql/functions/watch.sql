@@ -1,7 +1,7 @@
 -- The command of the watchdog's job. It closes runs, starts missed runs, retries failed
--- ones, and takes care of alerts and history. Each part fails alone and does not stop
--- the others. Returns what it did, and its "problems". If it is called while it is
--- already running, it does nothing.
+-- ones, and takes care of alerts, of messages outside the project and of history. Each
+-- part fails alone and does not stop the others. Returns what it did, and its "problems".
+-- If it is called while it is already running, it does nothing.
 create or replace function auto_backup.watch(backup text, at timestamptz default null)
 returns jsonb
 language plpgsql
@@ -13,6 +13,7 @@ declare
     moment timestamptz := coalesce(watch.at, now());
     parts text[] := array['collect', 'catch_up', 'drill_overdue', 'overdue'];
     offsite boolean;
+    channels boolean;
     part text;
     pruned_at timestamptz;
     done jsonb;
@@ -25,7 +26,8 @@ declare
 begin
     -- Only the owner of this schema can lock its rows; every role can hold an advisory
     -- lock.
-    select w.pruned_at, s.document ->> 'offsite' is not null into pruned_at, offsite
+    select w.pruned_at, s.document ->> 'offsite' is not null, coalesce(s.document ->> 'heartbeat', s.document ->> 'webhooks') is not null
+    into pruned_at, offsite, channels
     from auto_backup.settings s
     left join auto_backup.watchdog w on w.backup = s.backup
     where s.backup = watch.backup
@@ -84,6 +86,13 @@ begin
                 and (i.recovered_at is null or i.alert_state <> 'not_delivered' or i.opened_at > moment - interval '1 day')
             ) then
                 parts := array['retry', 'recover', 'alerts'];
+            end if;
+            -- Removed channels may have left something waiting.
+            if channels
+                or exists (select from auto_backup.channels c where c.backup = watch.backup)
+                or exists (select from auto_backup.notices n where n.backup = watch.backup and n.state in ('waiting', 'sent'))
+            then
+                parts := parts || text 'notify';
             end if;
             if pruned_at is null or pruned_at not between moment - interval '1 day' and moment then
                 parts := parts || text 'prune';

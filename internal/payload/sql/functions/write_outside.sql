@@ -32,10 +32,17 @@ begin
     perform set_config('search_path', path, true);
     case what
         when 'request' then
-            result := net.http_post(
-                url := input ->> 'url', headers := input -> 'headers', body := input -> 'body',
-                timeout_milliseconds := (input ->> 'timeout_milliseconds')::integer
-            );
+            if input ? 'body' then
+                result := net.http_post(
+                    url := input ->> 'url', params := coalesce(input -> 'params', '{}'), headers := input -> 'headers',
+                    body := input -> 'body', timeout_milliseconds := (input ->> 'timeout_milliseconds')::integer
+                );
+            else
+                result := net.http_get(
+                    url := input ->> 'url', params := coalesce(input -> 'params', '{}'), headers := input -> 'headers',
+                    timeout_milliseconds := (input ->> 'timeout_milliseconds')::integer
+                );
+            end if;
         when 'withdraw' then
             delete from net.http_request_queue q
             where q.ctid in (
@@ -43,6 +50,7 @@ begin
                 from net.http_request_queue w
                 where w.id = (input ->> 'request_id')::bigint
                 and case
+                    when input ? 'message_id' and pg_column_size(w.headers) <= 2048 then w.headers ->> 'webhook-id' = input ->> 'message_id'
                     when pg_column_size(w.body) <= 2048 then position(convert_to(input ->> 'run_id', 'UTF8') in w.body) > 0
                 end
                 for update skip locked
