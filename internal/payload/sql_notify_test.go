@@ -126,6 +126,8 @@ func TestNotices(t *testing.T) {
 	t.Run("heartbeat", tdb.testHeartbeat)
 	t.Run("webhooks", tdb.testWebhooks)
 	t.Run("signature", tdb.testWebhookSignature)
+	t.Run("contents", tdb.testNoticeContents)
+	t.Run("foreign texts", tdb.testNoticeForeignTexts)
 }
 
 // testHeartbeat proves that a monitor is told of the start with the run's request, and of

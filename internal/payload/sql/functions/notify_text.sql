@@ -16,6 +16,7 @@ declare
     drill auto_backup.drills;
     said auto_backup.codes;
     subject text; -- the event, or of the end of an incident its kind
+    scheduled text;
     zone text;
     cause text; -- a code
     title text;
@@ -30,10 +31,12 @@ begin
     select i.* into incident from auto_backup.incidents i where i.incident_id = notice.incident_id;
     select r.* into run from auto_backup.runs r where r.run_id = notice.run_id;
     select d.* into drill from auto_backup.drills d where d.drill_id = notice.drill_id;
-    zone := coalesce(document #>> array['schedules', coalesce(incident.schedule, run.schedule), 'zone'], document ->> 'timezone', 'UTC');
+    scheduled := coalesce(incident.schedule, run.schedule);
+    zone := coalesce(document #>> array['schedules', scheduled, 'zone'], document ->> 'timezone', 'UTC');
     losses := auto_backup.drill_losses(drill.drill_id);
     subject := case when notice.event = 'recovered' then incident.kind else notice.event end;
     cause := case
+        when subject in ('start', 'success') then null -- of a start that is told late, the run may have failed
         when subject = 'fidelity' then losses #>> '{0,code}'
         else coalesce(incident.code, run.code)
     end;
@@ -55,13 +58,13 @@ begin
         end;
         what := case
             when pt then case
-                when coalesce(incident.schedule, run.schedule) = 'manual' then 'Execução manual'
-                else concat_ws(', ', 'Agendamento ' || coalesce(incident.schedule, run.schedule), 'tentativa ' || run.attempt)
-            end || format(', previsto para %s. Motivo: %s.', auto_backup.local_time(coalesce(incident.due_at, run.due_at), zone), said.reason)
+                when scheduled = 'manual' then 'Execução manual de '
+                else concat_ws(', ', 'Agendamento ' || scheduled, 'tentativa ' || run.attempt, 'previsto para ')
+            end || format('%s. Motivo: %s.', auto_backup.local_time(coalesce(incident.due_at, run.due_at), zone), said.reason)
             else case
-                when coalesce(incident.schedule, run.schedule) = 'manual' then 'Manual run'
-                else concat_ws(', ', 'Schedule ' || coalesce(incident.schedule, run.schedule), 'attempt ' || run.attempt)
-            end || format(', due %s. %s.', auto_backup.local_time(coalesce(incident.due_at, run.due_at), zone, 'en'), said.meaning)
+                when scheduled = 'manual' then 'Manual run of '
+                else concat_ws(', ', 'Schedule ' || scheduled, 'attempt ' || run.attempt, 'due ')
+            end || format('%s. %s.', auto_backup.local_time(coalesce(incident.due_at, run.due_at), zone, 'en'), said.meaning)
         end;
         if subject = 'failed' and incident.recovered_at is null and run.trigger <> 'manual'
             and run.attempt <= coalesce((document #>> '{retry,attempts}')::integer, 0)
@@ -151,7 +154,7 @@ begin
     elsif incident.recovered_at is not null then
         what := what || case
             when pt then ' Resolvido em ' || auto_backup.local_time(incident.recovered_at, zone) || '.'
-            else ' Over since ' || auto_backup.local_time(incident.recovered_at, zone, 'en') || '.'
+            else ' It was over at ' || auto_backup.local_time(incident.recovered_at, zone, 'en') || '.'
         end;
     end if;
 
@@ -159,7 +162,7 @@ begin
         'title', title, 'what', what, 'detail', nullif(auto_backup.plain(detail, 300), ''), 'advice', advice,
         'facts', jsonb_build_object(
             'backup', notice.backup, 'event', notice.event, 'incident', notice.incident_id, 'kind', incident.kind,
-            'schedule', coalesce(incident.schedule, run.schedule), 'due_at', auto_backup.rfc3339(coalesce(incident.due_at, run.due_at)),
+            'schedule', scheduled, 'due_at', auto_backup.rfc3339(coalesce(incident.due_at, run.due_at)),
             'attempt', run.attempt, 'run_id', notice.run_id, 'destination', notice.destination, 'drill', notice.drill_id,
             'code', cause, 'opened_at', auto_backup.rfc3339(incident.opened_at), 'recovered_at', auto_backup.rfc3339(incident.recovered_at),
             'backup_id', case when notice.event in ('success', 'recovered') then run.backup_id end,
