@@ -84,14 +84,16 @@ func (e *elsewhere) run(ctx context.Context, environ []string, name string, args
 // addDestination changes the configuration.
 func (d *demo) addDestination(ctx context.Context) error {
 	e := d.elsewhere
-	d.say("the owner makes a pair of keys, RSA of 3072 bits; the project gets the public one alone")
+	d.chapter("A copy somewhere else")
+	d.tell("So far the backups lie in the database that they are backups of. So the owner makes a pair of\n" +
+		"keys, and adds `offsite` with a bucket elsewhere to the configuration. The project gets the public\n" +
+		"key alone: it can write copies, and cannot read them.")
 	if err := e.run(ctx, nil, "openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", "key.pem"); err != nil {
 		return err
 	}
 	if err := e.run(ctx, nil, "openssl", "pkey", "-in", "key.pem", "-pubout", "-out", "key.pub.pem"); err != nil {
 		return err
 	}
-	d.say("terraform apply with `offsite`: a copy of each backup in a bucket outside the project")
 	file := filepath.Join(d.terraform.Dir, "main.tf")
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -106,7 +108,8 @@ func (d *demo) addDestination(ctx context.Context) error {
 	if err := os.WriteFile(file, []byte(before+end+added+after), 0o600); err != nil {
 		return err
 	}
-	return d.applyNow(ctx)
+	d.typed("terraform apply")
+	return d.apply(ctx)
 }
 
 func (d *demo) copyBackup(ctx context.Context) error {
@@ -114,7 +117,6 @@ func (d *demo) copyBackup(ctx context.Context) error {
 	if err := d.addDestination(ctx); err != nil {
 		return err
 	}
-	d.say("a backup is made, and then copied")
 	var since time.Time
 	if err := d.db.QueryRow(ctx, "select clock_timestamp()").Scan(&since); err != nil {
 		return err
@@ -122,18 +124,14 @@ func (d *demo) copyBackup(ctx context.Context) error {
 	if _, err := d.db.Exec(ctx, "select auto_backup.run_now('auto-backup')"); err != nil {
 		return err
 	}
-	var made time.Time
-	var calls int
-	var took float64
 	failures := "none"
-	err := await(ctx, 5*time.Minute, "a complete copy", func() (bool, error) {
+	err := d.await(ctx, patience, "a backup and its copy", func() (bool, error) {
 		// The watchdog, whose job runs every ten minutes, opens the export.
 		if _, err := d.db.Exec(ctx, "select auto_backup.watch('auto-backup')"); err != nil {
 			return false, err
 		}
 		err := d.db.QueryRow(ctx, `
-			select backup_id, made_at, path, calls, extract(epoch from completed_at - opened_at)
-			from auto_backup.exports where state = 'complete' and made_at >= $1 order by made_at limit 1`, since).Scan(&e.backup, &made, &e.folder, &calls, &took)
+			select backup_id, path from auto_backup.exports where state = 'complete' and made_at >= $1 order by made_at limit 1`, since).Scan(&e.backup, &e.folder)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err == nil, err
 		}
@@ -143,7 +141,6 @@ func (d *demo) copyBackup(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w; failures: %s", err, failures)
 	}
-	d.tell("backup %s of %s, copied in %.1f s", e.backup, made.UTC().Format("15:04:05"), took)
 	if err := d.showBucket(ctx); err != nil {
 		return err
 	}
@@ -163,17 +160,17 @@ func (d *demo) showBucket(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.tell("%s/%s", e.s3.Bucket, e.folder)
+	var size int64
+	var day string
 	for _, object := range objects {
 		mode, until, err := e.s3.Retention(ctx, e.s3.Bucket, object.Key, object.VersionID)
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(object.Key, e.folder)
 		if mode != "COMPLIANCE" {
-			return fmt.Errorf("%s is not locked: %q", name, mode)
+			return fmt.Errorf("%s is not locked: %q", object.Key, mode)
 		}
-		d.tell("  %8d bytes  %s until %s  %s", object.Size, mode, until.UTC().Format("2006-01-02 15:04"), name)
+		size, day = size+object.Size, until.UTC().Format(time.DateOnly)
 	}
 	if len(objects) < len(storedTables)+3 {
 		return fmt.Errorf("the copy has only %d objects", len(objects))
@@ -184,7 +181,13 @@ func (d *demo) showBucket(ctx context.Context) error {
 		return errors.New("the owner of the bucket could delete a locked object")
 	}
 	refused := minio.ToErrorResponse(err)
-	d.tell("the owner of the bucket tries to delete one: %s, %s", refused.Code, refused.Message)
+	if refused.Code != "AccessDenied" {
+		return fmt.Errorf("deleting a locked object failed for another reason: %w", err)
+	}
+	d.gap()
+	d.tell("After the next backup the bucket has %d objects, %s kB: the rows and the schema, encrypted, a list\n"+
+		"of what belongs to the copy, and a guide to its restore. All are locked until %s.\n"+
+		"The owner of the bucket tries to delete one: %s", len(objects), count(size/1000), day, refused.Message)
 	return nil
 }
 
@@ -205,12 +208,15 @@ func digest(ctx context.Context, db queryer, table, backup string) (text string,
 // recover loses the project and restores the copy.
 func (d *demo) recover(ctx context.Context) (err error) {
 	e := d.elsewhere
-	d.say("the project is lost, with its database, its functions and its secrets")
+	d.chapter("The project is lost")
+	d.tell("With its database, its functions and its secrets. What is left is the bucket and the private key.\n" +
+		"The owner downloads the copy, takes an empty PostgreSQL, and runs the commands of the guide that\n" +
+		"lies in the copy. They need openssl, gunzip and psql, and nothing of this provider.")
 	d.db.Close()
 	if err := d.stack.Close(); err != nil {
 		return err
 	}
-	d.say("the owner downloads the copy, and follows the guide in it, into an empty PostgreSQL %s", e.version)
+	defer d.during("restoring")()
 	folder, err := e.download(ctx)
 	if err != nil {
 		return err
@@ -228,21 +234,23 @@ func (d *demo) recover(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	d.tell("%-16s %8s %8s", "", "lost", "restored")
+	d.gap()
+	d.tell("  %-16s %8s %8s", "", "lost", "restored")
 	for _, table := range append(siteTables, storedTables...) {
 		got, err := digest(ctx, conn, table, e.backup)
 		if err != nil {
 			return err
 		}
 		lost, rows := rowsOf(e.digests[table]), rowsOf(got)
-		note := ""
-		if got == e.digests[table] {
-			note = "  every row is the same"
-		}
-		d.tell("%-16s %8s %8s%s", table, lost, rows, note)
-		if rows != lost || note == "" && strings.HasPrefix(table, "backup_") {
+		same := got == e.digests[table]
+		if rows != lost || !same && strings.HasPrefix(table, "backup_") {
 			return fmt.Errorf("%s has %s, and the project had %s", table, got, e.digests[table])
 		}
+		note := "without the columns that the drill named"
+		if same {
+			note = "every row is the same"
+		}
+		d.tell("  %-16s %8s %8s  %s", table, lost, rows, note)
 	}
 	return nil
 }
@@ -308,6 +316,5 @@ func (d *demo) followGuide(ctx context.Context, folder, database string) error {
 	if err != nil {
 		return err
 	}
-	d.tell("%s, with the private key, openssl, gunzip and psql", filepath.Base(found[0]))
 	return d.elsewhere.run(ctx, []string{"PGPASSWORD=" + password, "PATH=" + bin + ":" + os.Getenv("PATH")}, "sh", file)
 }
