@@ -120,7 +120,7 @@ func TestReleaseScripts(t *testing.T) {
 	t.Parallel()
 	gpg, err := osexec.LookPath("gpg")
 	if err != nil {
-		t.Skip("GnuPG is not installed")
+		t.Fatalf("GnuPG is not installed (%v): run \"make install\"", err)
 	}
 	_, jobs := jobsOf(t, "release.yml")
 	verify, sign := script(t, jobs["sign"], "Verify what was handed over"), script(t, jobs["sign"], "Sign the checksums")

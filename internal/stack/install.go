@@ -53,8 +53,8 @@ func PostgresBin() (string, error) { return newInstaller(nil).findPostgres() }
 // current one. An error wraps ErrNotInstalled and names the command that installs it.
 func Deno() (string, error) { return newInstaller(nil).findDeno() }
 
-// Install installs what is missing of PostgreSQL and pg_cron (from Debian's packages,
-// which needs root or sudo), both versions of Deno (from npm) and Terraform (from
+// Install installs what is missing of PostgreSQL, pg_cron, PgBouncer and GnuPG (from
+// Debian's packages, which needs root or sudo), both versions of Deno (from npm) and Terraform (from
 // HashiCorp). If STACK_POSTGRES_VERSION names a version for which this machine's
 // repositories have no pg_cron, it comes from a later Debian and into a folder; see
 // installLater. Install writes to log what it does.
@@ -147,9 +147,11 @@ type installer struct {
 	common   string // the settings by which Debian makes a cluster
 	// pgbouncer is the pooler's program, a Debian package.
 	pgbouncer string
-	deno      string // where package.json of Deno is; empty if it is not found
-	version   string // the major version of PostgreSQL to take; the newest if empty
-	dir       string // the folder to take it from; the system if empty
+	// gnupg is the program by which a test signs a release, a Debian package.
+	gnupg   string
+	deno    string // where package.json of Deno is; empty if it is not found
+	version string // the major version of PostgreSQL to take; the newest if empty
+	dir     string // the folder to take it from; the system if empty
 	// later is the folder with the installation of a later Debian (see installLater),
 	// which is found only if its version is asked for.
 	later       string
@@ -164,6 +166,7 @@ func newInstaller(log io.Writer) *installer {
 		share:       "/usr/share/postgresql",
 		common:      "/etc/postgresql-common/createcluster.conf",
 		pgbouncer:   "/usr/sbin/pgbouncer",
+		gnupg:       "/usr/bin/gpg",
 		deno:        denoDir(),
 		version:     os.Getenv(envPostgres),
 		dir:         os.Getenv(envPostgresDir),
@@ -336,8 +339,14 @@ func (i *installer) install(ctx context.Context) error {
 		}
 	}
 	if _, err := i.findPgBouncer(); err != nil {
-		if err := i.installPgBouncer(ctx); err != nil {
+		// With systemd, the package starts a pooler of its own, without a database.
+		if err := i.installPackage(ctx, "pgbouncer"); err != nil {
 			return fmt.Errorf("installing PgBouncer: %w", err)
+		}
+	}
+	if !exists(i.gnupg) {
+		if err := i.installPackage(ctx, "gnupg"); err != nil {
+			return fmt.Errorf("installing GnuPG: %w", err)
 		}
 	}
 	if i.deno == "" {
@@ -406,16 +415,15 @@ func (i *installer) installPostgres(ctx context.Context) error {
 	return errors.Join(err, i.write(context.WithoutCancel(ctx), i.common, string(settings)))
 }
 
-// installPgBouncer installs Debian's package. With systemd, the package starts a pooler
-// of its own, without a database.
-func (i *installer) installPgBouncer(ctx context.Context) error {
+// installPackage installs one of Debian's packages.
+func (i *installer) installPackage(ctx context.Context, name string) error {
 	if err := i.mayInstall(ctx); err != nil {
 		return err
 	}
 	if err := i.apt(ctx, "update"); err != nil {
 		return err
 	}
-	return i.apt(ctx, "install", "pgbouncer")
+	return i.apt(ctx, "install", name)
 }
 
 // mayInstall reports why packages cannot be installed.
@@ -427,7 +435,7 @@ func (i *installer) mayInstall(ctx context.Context) error {
 	if i.root || exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
 		return nil
 	}
-	return fmt.Errorf("installing packages needs root, or sudo without a password, and there is neither: run \"sudo apt-get install postgresql-%d postgresql-%d-cron pgbouncer\" and then %q again",
+	return fmt.Errorf("installing packages needs root, or sudo without a password, and there is neither: run \"sudo apt-get install postgresql-%d postgresql-%d-cron pgbouncer gnupg\" and then %q again",
 		oldestPostgres, oldestPostgres, installCommand)
 }
 

@@ -36,6 +36,7 @@ func newMachine(t *testing.T, programs map[string]string) *machine {
 		share:     filepath.Join(m.dir, "share"),
 		common:    filepath.Join(m.dir, "common", "createcluster.conf"),
 		pgbouncer: filepath.Join(m.dir, "sbin", "pgbouncer"),
+		gnupg:     filepath.Join(m.dir, "sbin", "gpg"),
 		later:     filepath.Join(m.dir, "cache", "later"),
 		deno:      filepath.Join(m.dir, "deno"),
 		log:       &m.output,
@@ -55,9 +56,10 @@ func (m *machine) write(name, content string, mode os.FileMode) {
 }
 
 // postgres pretends that a version is installed, with pg_cron or without, and
-// the pooler.
+// the other packages.
 func (m *machine) postgres(version int, cron bool) {
 	m.write("sbin/pgbouncer", "", 0o755)
+	m.write("sbin/gpg", "", 0o755)
 	v := strconv.Itoa(version)
 	m.write("lib/"+v+"/bin/postgres", "", 0o755)
 	if cron {
@@ -77,6 +79,7 @@ const aptGet = `
 case "$*" in
 *install*postgresql-common) mkdir -p "$MACHINE/common"; echo '# settings' > "$MACHINE/common/createcluster.conf" ;;
 *install*pgbouncer) mkdir -p "$MACHINE/sbin"; touch "$MACHINE/sbin/pgbouncer"; chmod +x "$MACHINE/sbin/pgbouncer" ;;
+*install*gnupg) mkdir -p "$MACHINE/sbin"; touch "$MACHINE/sbin/gpg" ;;
 *install*postgresql-17*)
   cp "$MACHINE/common/createcluster.conf" "$MACHINE/settings"
   mkdir -p "$MACHINE/lib/17/bin" "$MACHINE/lib/17/lib" "$MACHINE/share/17/extension"
@@ -310,6 +313,7 @@ func TestInstall(t *testing.T) {
 				"apt-get --quiet install --yes --no-install-recommends postgresql-common",
 				"apt-get --quiet install --yes --no-install-recommends postgresql-17 postgresql-17-cron",
 				"apt-get --quiet install --yes --no-install-recommends pgbouncer",
+				"apt-get --quiet install --yes --no-install-recommends gnupg",
 				"npm ci --ignore-scripts",
 			} {
 				if !strings.Contains(calls, want) {
