@@ -53,7 +53,7 @@ func TestPublishing(t *testing.T) {
 
 	gpg, err := osexec.LookPath("gpg")
 	if err != nil {
-		t.Skip("GnuPG is not installed")
+		t.Fatalf("GnuPG is not installed (%v): run \"make install\"", err)
 	}
 	home := t.TempDir()
 	if err := os.Chmod(home, 0o700); err != nil {
