@@ -112,31 +112,31 @@ func TestStackSwitches(t *testing.T) {
 	}
 }
 
-// TestStackSwitchesAreDocumented proves that the README has the variables of "make stack"
+// TestStackSwitchesAreDocumented proves that the guide has the variables of "make stack"
 // and no other, each with the values that there are.
 func TestStackSwitchesAreDocumented(t *testing.T) {
 	t.Parallel()
-	readme := example(t, projectRef, "README.md")
+	guide := example(t, projectRef, "docs", "guides", "local-stack.md")
 	makefile := example(t, projectRef, "GNUmakefile")
 	_, switches, _ := strings.Cut(makefile, "\nSTACK_SWITCHES = ")
 	switches, _, _ = strings.Cut(switches, "\n\n")
 	variable := regexp.MustCompile(`\$\(if \$\((STACK_\w+)\)`)
 	documented := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(STACK_\\w+)=").FindAllStringSubmatch(readme, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(STACK_\\w+)=").FindAllStringSubmatch(guide, -1) {
 		documented[row[1]] = true
 	}
 	found := variable.FindAllStringSubmatch(switches, -1)
 	for _, match := range found {
 		if !documented[match[1]] {
-			t.Errorf("README.md does not have %s", match[1])
+			t.Errorf("the guide does not have %s", match[1])
 		}
 	}
 	if len(found) != len(documented) || len(found) < 5 {
-		t.Errorf("there are %d variables, and README.md has %d", len(found), len(documented))
+		t.Errorf("there are %d variables, and the guide has %d", len(found), len(documented))
 	}
 	for _, value := range []string{"`STACK_SELF_HOSTED=docker` or `cli_native`", "`STACK_TRANSPORT=api`, `database` or `pooler`", "`STACK_ENGINE=terraform` or `tofu`"} {
-		if !strings.Contains(readme, "| "+value+" |") {
-			t.Errorf("README.md does not have %s", value)
+		if !strings.Contains(guide, "| "+value+" |") {
+			t.Errorf("the guide does not have %s", value)
 		}
 	}
 }
