@@ -8,8 +8,8 @@ import (
 )
 
 // TestFirstApplyFails proves for both languages that a reader whose first apply fails at
-// its backup is told why, and has a working backup the commands of
-// the guide, with the installation kept.
+// its backup is told why, and has a working backup after the commands of the guide, with
+// the installation kept.
 func TestFirstApplyFails(t *testing.T) {
 	t.Parallel()
 	for guide, heading := range map[string]string{"get-started.md": "## If the first apply fails", "inicio-rapido.md": "## Se o primeiro apply falhar"} {
