@@ -194,7 +194,10 @@ func (tdb *testDatabase) testNoticeEnrolment(t *testing.T) {
 		t.Errorf("the ends are told as\n%s", got)
 	}
 
+	// What is on its way when its channel is removed is not repeated.
+	s.receive("webhook/ops", reply{status: 500})
 	s.heard("4 06:15", "", nil)
+	s.exec(t, s.admin, `delete from net.http_request_queue where headers ? 'webhook-id'`)
 	s.watch("4 06:20")
 	s.failure("5 06:00")
 	s.watch("5 06:10")
@@ -203,8 +206,43 @@ func (tdb *testDatabase) testNoticeEnrolment(t *testing.T) {
 			t.Errorf("%s, although the channel was removed", line)
 		}
 	}
+	if sent := s.outbox(); len(sent) > 0 {
+		t.Errorf("the removed channels get %v", sent)
+	}
 	if n := one[int](t, s.owner, `select count(*) from auto_backup.channels where backup = $1`, s.backup); n != 0 {
 		t.Errorf("%d channels are left", n)
+	}
+}
+
+// testNoticeForms proves that a failure which waits is not told to a heartbeat that has
+// become a plain one, for which every ping is a success, and that a time which a wrong clock
+// has left keeps no message waiting.
+func (tdb *testDatabase) testNoticeForms(t *testing.T) {
+	s := tdb.newScenario(t)
+	s.change(installed, retrySetting("attempts", 0))
+	s.heard(installed, "healthchecks", nil)
+	s.watch("1 12:10")
+	s.failure("2 06:00")
+	s.receive("heartbeat", reply{status: 200})
+	s.watchAt(10)
+	s.receive("heartbeat", reply{status: 500})
+	s.heard("2 06:15", "plain", nil)
+	s.watchAt(20)
+	s.noticed("heartbeat start delivered 1 200", "heartbeat fail superseded 1 500 (the settings do not ask for it any more)")
+	if sent := s.outbox(); len(sent) > 0 {
+		t.Errorf("a plain heartbeat gets %v", sent)
+	}
+	s.heard("2 06:25", "healthchecks", nil)
+	s.failure("3 06:00")
+	s.receive("heartbeat", reply{status: 200})
+	s.exec(t, s.admin, `update vault.secrets set name = name || '-' where name = $1 || '/heartbeat'`, s.backup)
+	s.watch("3 06:10")
+	s.exec(t, s.admin, `update auto_backup.notices set next_at = '2036-01-01' where backup = $1`, s.backup)
+	s.secret("/heartbeat", heartbeatURL)
+	s.watch("3 06:20")
+	lines := s.notices()
+	if last := lines[len(lines)-1]; last != "heartbeat fail sent 1" {
+		t.Errorf("after a wrong clock: %s", last)
 	}
 }
 

@@ -18,7 +18,7 @@ begin
     select s.* into config from auto_backup.settings s where s.backup = notify.backup;
     with wanted (channel, event) as (
         select 'heartbeat', e
-        from unnest(case config.document #>> '{heartbeat,form}' when 'plain' then array['success'] else array['success', 'fail'] end) as e
+        from unnest(case config.document #>> '{heartbeat,form}' when 'plain' then array['success'] else array['start', 'success', 'fail'] end) as e
         where config.document ->> 'heartbeat' is not null
         union all
         select 'webhook/' || w.key, e
@@ -37,11 +37,6 @@ begin
     on conflict on constraint channels_pkey
     -- A time after now, which a clock that was wrong has left, would silence the channel.
     do update set since = excluded.since where c.since > notify.at;
-    update auto_backup.notices n
-    set state = 'superseded', error = 'the channel was removed', finished_at = notify.at
-    where n.backup = notify.backup and n.state = 'waiting'
-    and not exists (select from auto_backup.channels c where c.backup = n.backup and c.channel = n.channel);
-
     for notice in
         select n.notice_id, n.channel, n.state from auto_backup.notices n
         where n.backup = notify.backup and n.state = 'sent'
@@ -58,12 +53,18 @@ begin
         end;
     end loop;
 
+    update auto_backup.notices n
+    set state = 'superseded', error = 'the settings do not ask for it any more', finished_at = notify.at
+    where n.backup = notify.backup and n.state = 'waiting'
+    and not exists (select from auto_backup.channels c where c.backup = n.backup and c.channel = n.channel and c.event = n.event);
     perform auto_backup.notify_enroll(notify.backup, notify.at);
 
     for notice in
         select n.notice_id, n.channel
         from auto_backup.notices n
-        where n.backup = notify.backup and n.state = 'waiting' and n.next_at <= notify.at
+        where n.backup = notify.backup and n.state = 'waiting'
+        -- None waits for an hour; such a time comes from a clock that was wrong.
+        and (n.next_at <= notify.at or n.next_at > notify.at + interval '1 hour')
         order by n.notice_id
         limit most
     loop

@@ -22,8 +22,8 @@ begin
     select jsonb_build_object(
         'state', 'answered',
         'status', p.status_code,
-        -- pg_net follows redirects, and of a POST most of them make a GET without a body. It
-        -- stores the headers of the first response with the status of the last one.
+        -- pg_net follows redirects, and most of them make a GET without a body of a POST. As
+        -- of 0.20 it stores the headers of the first response with the status of the last.
         'redirected', coalesce(
             p.status_code between 200 and 299 and p.status_code <> 201
             and case
