@@ -138,6 +138,7 @@ var (
 
 	looksForSecrets = []string{
 		`select auto_backup.token_digest('stripe')`, `select auto_backup.key_digest('stripe')`, `select auto_backup.token('stripe')`,
+		`select auto_backup.channel_digests('stripe')`, `select auto_backup.notify_secret('stripe/token')`,
 		`select encode(k, 'escape') from unnest(auto_backup.keys('stripe', now())) k`,
 		`select to_jsonb(s)::text from vault.decrypted_secrets s`, `select to_jsonb(s)::text from vault.secrets s`,
 		`select vault.create_secret('x', 'stripe/alert-key')`, `select auto_backup.drift()::text`, `select auto_backup.catalog('vault')::text`,

@@ -130,6 +130,7 @@ func TestNotices(t *testing.T) {
 	t.Run("lost", tdb.testNoticeLost)
 	t.Run("secrets", tdb.testNoticeSecrets)
 	t.Run("enrolment", tdb.testNoticeEnrolment)
+	t.Run("incidents", tdb.testNoticeIncidents)
 	t.Run("forms", tdb.testNoticeForms)
 	t.Run("fidelity", tdb.testNoticeFidelity)
 	t.Run("order", tdb.testNoticeOrder)

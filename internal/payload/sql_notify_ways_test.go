@@ -214,6 +214,31 @@ func (tdb *testDatabase) testNoticeEnrolment(t *testing.T) {
 	}
 }
 
+// testNoticeIncidents proves that an incident of each kind is told, whether or not there are
+// e-mails, and that the removal of a destination is not told as a success.
+func (tdb *testDatabase) testNoticeIncidents(t *testing.T) {
+	s := tdb.newScenario(t)
+	s.change(installed, alertSetting("enabled", false))
+	s.heard(installed, "", map[string]map[string]any{"ops": webhook("generic"), "drills": webhook("teams", "drill")})
+	s.watch("1 12:10")
+	s.exec(t, s.owner, `
+		insert into auto_backup.incidents (backup, kind, destination, due_at, code, opened_at, alert_state)
+		values ($1, 'drill', null, $2, 'drill_unique', $2, 'off'), ($1, 'offsite', 'r2', $2, 'offsite_denied', $2, 'off')`, s.backup, moment(t, "1 12:15"))
+	s.watch("1 12:20")
+	s.noticed("webhook/drills drill sent 1", "webhook/ops drill sent 1", "webhook/ops offsite sent 1")
+	s.receive("webhook/ops", reply{status: 200})
+	s.receive("webhook/drills", reply{status: 200})
+	s.exec(t, s.owner, `select auto_backup.drill_incident($1, 'successful', null, null, $2)`, s.backup, moment(t, "1 12:25"))
+	s.watch("1 12:30")
+	s.noticed("webhook/drills drill delivered 1 200", "webhook/ops drill delivered 1 200", "webhook/ops offsite delivered 1 200", "webhook/ops recovered sent 1")
+	if sent := s.outbox(); len(sent) != 1 || !strings.Contains(*sent[0].Body, `"kind": "drill"`) {
+		t.Errorf("the end is told as %+v", sent)
+	}
+	if over := one[bool](t, s.owner, `select recovered_at is not null from auto_backup.incidents where backup = $1 and kind = 'offsite'`, s.backup); !over {
+		t.Error("the incident of the removed destination is not over")
+	}
+}
+
 // testNoticeForms proves that a failure which waits is not told to a heartbeat that has
 // become a plain one, for which every ping is a success, and that a time which a wrong clock
 // has left keeps no message waiting.
