@@ -23,10 +23,12 @@ func (p *project) vaultHolds(name, value string) {
 
 // TestChannelsArguments proves the life of the arguments `heartbeat` and `webhooks`, but for
 // the messages: their URLs and signing secrets are in the vault with the backup's ownership
-// marker and nowhere else, the settings have the rest; both follow the configuration, also
-// where only a write-only value has changed; a vault secret of others is neither overwritten
-// nor removed; and what the configuration no longer has leaves the vault, as all does with
-// the backup. What is changed outside Terraform has rows in TestDriftMatrix.
+// marker and nowhere else, the settings have the rest, and plans say what changes without
+// them; both follow the configuration, also where only a write-only value has changed; a
+// vault secret of others is neither overwritten nor removed; and what the configuration no
+// longer has leaves the vault, as all does with the backup; an imported backup has both as
+// the project does, with an empty plan. What is changed outside Terraform has rows in
+// TestDriftMatrix.
 func TestChannelsArguments(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
@@ -65,18 +67,20 @@ func TestChannelsArguments(t *testing.T) {
 		t.Helper()
 		c.run(0, "plan", "-detailed-exitcode", "-no-color")
 	}
-	// apply applies a plan that changes these attributes.
-	apply := func(changes string) string {
+	// apply applies a plan that changes these attributes, and reads like a golden file, of
+	// which the plan has at most so many lines.
+	apply := func(changes, golden string, limit int) {
 		t.Helper()
 		said := c.run(2, "plan", "-detailed-exitcode", "-no-color", "-out=plan.bin")
+		p.golden("channels-"+golden, said, limit)
 		if got := strings.Join(c.changes("plan.bin"), " "); changes != "" && got != changes {
 			t.Errorf("the plan changes %s", got)
 		}
 		c.run(0, "apply", "-no-color", "plan.bin")
 		settled()
-		return said
 	}
-	apply("")
+	c.Env = append(c.Env, "TF_IN_AUTOMATION=1")
+	apply("", "create", 70)
 	p.vaultHolds(beat, ping)
 	p.vaultHolds(ops, hook)
 	p.vaultHolds(signature, signing)
@@ -84,47 +88,45 @@ func TestChannelsArguments(t *testing.T) {
 
 	// What is changed in the configuration: a URL alone, then the rest.
 	c.configure(config(both(hook+"-moved", "")))
-	c.says(apply("update secret_fingerprints"), `~ "`+ops+`"`, "(known after apply)")
+	apply("update secret_fingerprints", "url", 15)
 	p.vaultHolds(ops, hook+"-moved")
 	p.asPostgres(create(chat))
 	c.configure(config(both(hook, `, chat = { url = "`+slack+`", form = "slack", language = "en" }`)))
 	c.says(c.run(1, "plan", "-no-color"), "Objects with the backup's names exist", "the vault secret "+chat)
 	p.asPostgres("delete from vault.secrets where name = '" + chat + "'")
-	apply("update secret_fingerprints webhooks")
+	apply("update secret_fingerprints webhooks", "added", 35)
 	p.vaultHolds(ops, hook)
 	p.vaultHolds(chat, slack)
 	has(`{"heartbeat": {"form": "healthchecks", "language": "pt-BR"}, "webhooks": {
 		"ops": {"form": "generic", "events": ["failed", "recovered"], "language": "pt-BR", "signed": true},
 		"chat": {"form": "slack", "events": ["drill", "failed", "fidelity", "offsite", "overdue", "recovered"], "language": "en", "signed": false}}}`)
 
-	// An import.
+	// An import, which compares the values in the vault with those of the configuration.
 	c.forgetState()
 	all := both(hook, `, chat = { url = "`+slack+`", form = "slack", language = "en" }`)
 	c.configure(config(all) + fmt.Sprintf("\nimport {\n to = aimindset_auto_backup.this\n id = \"%s/auto-backup\"\n}\n", p.ProjectRef))
 	c.run(0, "plan", "-no-color", "-out=plan.bin")
-	for _, change := range c.changes("plan.bin") {
-		if change == "heartbeat" || change == "webhooks" {
-			t.Errorf("the import changes %s", change)
-		}
+	if got := strings.Join(c.changes("plan.bin"), " "); got != "update import verified verify" {
+		t.Errorf("the import changes %s", got)
 	}
 	c.run(0, "apply", "-no-color", "plan.bin")
 	settled()
 
 	// What is taken out of the configuration, one by one.
 	c.configure(config(strings.Replace(both(hook, ""), `signing_secret = "`+signing+`",`, "", 1)))
-	apply("update secret_fingerprints webhooks")
+	apply("update secret_fingerprints webhooks", "fewer", 35)
 	p.vaultHolds(chat, "")
 	p.vaultHolds(signature, "")
 	has(`{"heartbeat": {"form": "healthchecks", "language": "pt-BR"}, "webhooks": {"ops": {"form": "generic", "events": ["failed", "recovered"], "language": "pt-BR", "signed": false}}}`)
 	c.configure(config(""))
-	apply("update heartbeat secret_fingerprints webhooks")
+	apply("update heartbeat secret_fingerprints webhooks", "removed", 35)
 	p.vaultHolds(beat, "")
 	p.vaultHolds(ops, "")
 	has(`{"heartbeat": null, "webhooks": null}`)
 
 	// All of it goes with the backup, and nothing of others.
 	c.configure(config(both(hook, "")))
-	apply("")
+	c.run(0, "apply", "-auto-approve", "-no-color")
 	c.run(0, "destroy", "-auto-approve", "-no-color")
 	if got := p.value("select coalesce(string_agg(concat_ws(' ', name, description), ', '), '') from vault.secrets where name like 'auto-backup/%'"); got != "auto-backup/webhook/theirs theirs" {
 		t.Errorf("after the destroy the vault has %s", got)

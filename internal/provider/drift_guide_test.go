@@ -25,7 +25,7 @@ A test generates these tables: it makes each of these changes to a real PostgreS
 
 ## What the plan shows
 
-In this example the backup has the schedule ` + "`nightly`" + `, the secret ` + "`OTHER_KEY`" + `, and off-site copies at a destination ` + "`aws`" + `.
+In this example the backup has the schedule ` + "`nightly`" + `, the secret ` + "`OTHER_KEY`" + `, off-site copies at a destination ` + "`aws`" + `, a heartbeat, and a webhook ` + "`ops`" + `.
 
 `
 

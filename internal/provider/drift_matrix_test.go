@@ -214,7 +214,17 @@ var driftArguments = `
 	schedules = { nightly = { cron = "0 3 * * *" } }
 	secrets   = { OTHER_KEY = "first" }
 	verify    = "none"
-	` + driftDestination
+	` + driftDestination + "\n" + driftChannels
+
+// driftChannels are the arguments for the heartbeat and the webhooks of the backup under test.
+const driftChannels = `
+	heartbeat = { url = "https://hc-ping.com/canary" }
+	webhooks  = { ops = {
+		url            = "https://hooks.acme.example/canary"
+		form           = "generic"
+		events         = ["failed", "recovered"]
+		signing_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	} }`
 
 // driftDestination is the argument for copies of the backup under test.
 var driftDestination = "offsite = { aws = " + offsiteDestination(`bucket = "acme-backups"

@@ -96,6 +96,10 @@ func settingsRows() []drift {
 		{object: object, mutation: "the tables of the copies removed", tamper: set("offsite,tables", "[]")},
 		{object: object, mutation: "another destination of copies", tamper: set("offsite,destinations,theirs", "{}")},
 		{object: object, mutation: "the destinations of copies removed", tamper: owner("update auto_backup.settings set document = document - 'offsite'"), alone: true},
+		{object: object, mutation: "another form of the heartbeat", tamper: set("heartbeat,form", `"plain"`)},
+		{object: object, mutation: "fewer events of a webhook", tamper: set("webhooks,ops,events", `["drill"]`)},
+		{object: object, mutation: "another webhook", tamper: set("webhooks,theirs", "{}")},
+		{object: object, mutation: "the heartbeat and the webhooks removed", tamper: owner("update auto_backup.settings set document = document - 'heartbeat' - 'webhooks'")},
 		{object: object, mutation: "another SQL function to call", tamper: set("function,rpc", `"mine"`)},
 		{object: object, mutation: "another table to verify", tamper: set("function,verify_table", `"mine"`)},
 		{object: object, mutation: "the URL of another project's function, as after a clone or in a branch",
@@ -175,6 +179,8 @@ func schemaRows() []drift {
 		one("grants", "`authenticated` may read a column", "grant select (document) on auto_backup.settings to authenticated"),
 		one("function `key_digest`", "no longer with its owner's privileges", "alter function auto_backup.key_digest(text) security invoker"),
 		one("grants", "the role that plans may not compare the watchdog's key", "revoke execute on function auto_backup.key_digest(text) from supabase_read_only_user"),
+		one("function `channel_digests`", "no longer with its owner's privileges", "alter function auto_backup.channel_digests(text) security invoker"),
+		one("grants", "the role that plans may not compare the URLs of the heartbeat and the webhooks", "revoke execute on function auto_backup.channel_digests(text) from supabase_read_only_user"),
 		one("grants", "the role that plans may not compare the token", "revoke execute on function auto_backup.token_digest(text) from supabase_read_only_user"),
 		one("grants", "`postgres` may not run its own function", "revoke execute on function auto_backup.token(text) from postgres"),
 	}
@@ -289,6 +295,16 @@ func functionRows() []drift {
 			tamper: owner("do $$ begin perform vault.update_secret(id, 'sb_publishable_ofAnotherProject') from vault.secrets where name = 'auto-backup/alert-key'; end $$")},
 		{object: "alert key in the vault", mutation: "its ownership marker overwritten",
 			tamper: owner("do $$ begin perform vault.update_secret(id, new_description := 'mine') from vault.secrets where name = 'auto-backup/alert-key'; end $$")},
+		{object: "URL of the heartbeat in the vault", mutation: "removed", tamper: owner("delete from vault.secrets where name = 'auto-backup/heartbeat'"), both: true},
+		{object: "URL of the heartbeat in the vault", mutation: "its ownership marker overwritten",
+			tamper: owner("do $$ begin perform vault.update_secret(id, new_description := 'mine') from vault.secrets where name = 'auto-backup/heartbeat'; end $$")},
+		{object: "URL of a webhook in the vault", mutation: "renamed to that of another one",
+			tamper: owner("do $$ begin perform vault.update_secret(id, new_name := 'auto-backup/webhook/other') from vault.secrets where name = 'auto-backup/webhook/ops'; end $$")},
+		{object: "URL of a webhook in the vault", mutation: "another value", both: true,
+			tamper: owner("do $$ begin perform vault.update_secret(id, 'https://hooks.theirs.example/') from vault.secrets where name = 'auto-backup/webhook/ops'; end $$")},
+		{object: "URL of a webhook in the vault", mutation: "cannot be decrypted, as after a restore into another project",
+			tamper: superuser("update vault.secrets set secret = encode('\\x00', 'base64') where name = 'auto-backup/webhook/ops'")},
+		{object: "signing secret of a webhook in the vault", mutation: "removed", tamper: owner("delete from vault.secrets where name = 'auto-backup/webhook-secret/ops'")},
 		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "another value",
 			tamper: func(p *project) { p.overwriteSecret("AUTO_BACKUP_TOKEN", "by-hand") }},
 		{object: "secret `AUTO_BACKUP_TOKEN`", mutation: "removed", tamper: deleteSecrets("AUTO_BACKUP_TOKEN")},
@@ -416,7 +432,7 @@ func steadyRows() []steady {
 					cron    = "0 3 * * *"
 				}
 			}
-			` + driftDestination},
+			` + driftDestination + "\n" + driftChannels},
 		{what: "Defaults written explicitly", arguments: with(`
 			name = "auto-backup"
 			timezone = "America/Sao_Paulo"

@@ -27,6 +27,8 @@ const (
 		retry          = { attempts = 2, delay = "15m" }
 		drill          = { cron = "30 5 * * sat", timezone = "UTC", timeout = "90s", max_rows = 5000, tables = { "public.articles" = "public.backup_articles" }, require_columns = ["public.articles.title"] }
 		retention      = { keep_last = 3, daily = 4, weekly = 5, monthly = 6, yearly = 2 }
+		heartbeat      = { url = "https://cronitor.link/p/key/backup", form = "cronitor", language = "en" }
+		webhooks       = { ops = { url = "https://hooks.acme.example/backup", form = "generic", events = ["failed"], language = "en", signing_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" } }
 		log_constraint = "extend"
 		adopt_existing = false
 		verify         = "none"
