@@ -105,6 +105,13 @@ func TestNoSecretLeaks(t *testing.T) {
 				env = p.EnvironWithDatabase()
 			}
 			const first, second = "canary-first-4711", "canary-second-4712"
+			const (
+				ping, hook = "http://127.0.0.1:9/canary-ping-4715", "http://127.0.0.1:9/canary-hook-4716"
+				signing    = "whsec_Y2FuYXJ5LXNpZ25pbmctc2VjcmV0LTQ3MTc="
+			)
+			channels := func(ping, hook, signing string) string {
+				return fmt.Sprintf("TF_VAR_channels={ ping = %q, hook = %q, signing = %q }", ping, hook, signing)
+			}
 			bucket := startS3(t)
 			c := newCLI(t, `
 				terraform {
@@ -116,6 +123,10 @@ func TestNoSecretLeaks(t *testing.T) {
 				  type      = string
 				  ephemeral = true
 				}
+				variable "channels" {
+				  type      = object({ ping = string, hook = string, signing = string })
+				  ephemeral = true
+				}
 				variable "key" {
 				  type      = object({ id = string, secret = string })
 				  ephemeral = true
@@ -123,6 +134,8 @@ func TestNoSecretLeaks(t *testing.T) {
 				resource "aimindset_auto_backup" "this" {
 				  schedules = { nightly = { cron = "0 3 * * *" } }
 				  secrets   = { CANARY = var.canary }
+				  heartbeat = { url = var.channels.ping }
+				  webhooks  = { ops = { url = var.channels.hook, form = "generic", signing_secret = var.channels.signing } }
 				  offsite = { s3 = {
 				    endpoint          = "`+bucket.Endpoint+`"
 				    region            = "`+stack.S3Region+`"
@@ -132,7 +145,7 @@ func TestNoSecretLeaks(t *testing.T) {
 				    access_key_id     = var.key.id
 				    secret_access_key = var.key.secret
 				  } }
-				}`, append(env, "TF_VAR_canary="+first, fmt.Sprintf("TF_VAR_key={ id = %q, secret = %q }", bucket.Reader.AccessKeyID, bucket.Reader.SecretAccessKey))...)
+				}`, append(env, "TF_VAR_canary="+first, channels(ping, hook, signing), fmt.Sprintf("TF_VAR_key={ id = %q, secret = %q }", bucket.Reader.AccessKeyID, bucket.Reader.SecretAccessKey))...)
 
 			c.run(0, "apply", "-auto-approve", "-no-color")
 			c.run(0, "plan", "-detailed-exitcode", "-no-color")
@@ -143,6 +156,11 @@ func TestNoSecretLeaks(t *testing.T) {
 			c.run(0, "show", "-json")
 			// The wanted value again: the one in the configuration's variable has won.
 			c.runWith(rotated, 0, "plan", "-detailed-exitcode", "-no-color")
+
+			// Other addresses, and ones that are refused.
+			c.runWith(append(rotated, channels(ping+"/moved", hook+"/moved", signing)), 0, "apply", "-auto-approve", "-no-color")
+			c.runWith(append(rotated, channels(ping+"/start", "https://canary-hook-4716@x.example/", strings.TrimSuffix(signing, "="))), 1, "plan", "-no-color")
+			c.runWith(rotated, 0, "apply", "-auto-approve", "-no-color")
 
 			// A success and a failure of the backup itself.
 			token := p.value("select decrypted_secret from vault.decrypted_secrets where name = 'auto-backup/token'")
@@ -172,6 +190,7 @@ func TestNoSecretLeaks(t *testing.T) {
 			}
 			canaries := map[string]string{
 				"the extra secret": first, "the changed extra secret": second, "the invocation token": token,
+				"the heartbeat's URL": "canary-ping-4715", "the webhook's URL": "canary-hook-4716", "the signing secret": strings.Trim(signing, "whsec_="),
 				"the bucket's key ID": bucket.Reader.AccessKeyID, "the bucket's key": bucket.Reader.SecretAccessKey, "a wrong key": wrong,
 				"the access token": p.AccessToken, "a refused access token": refused, "a database password": "canary-password-4713",
 				"the service role key": p.ServiceRoleKey, "the secret key": p.SecretKey, "the anon key": p.AnonKey,
