@@ -13,6 +13,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -162,6 +163,7 @@ func (a *assessment) provider(entries int, broken error) {
 	if !s.Broken {
 		a.Location, _, _ = s.ZoneChanges.Location(s.Spec.Settings.Timezone, s.Now)
 		a.copied()
+		a.heard()
 		a.Coverage = a.coverage()
 		a.staleDrill()
 		plans = a.plans()
@@ -188,6 +190,40 @@ func (a *assessment) copied() {
 		}
 		state, problem := copies.State(plan.Every, s.Settings.UpdatedAt, s.Now)
 		a.Offsite[key] = Destination{copies, state, problem}
+	}
+}
+
+// heard says how each channel outside the project is doing.
+func (a *assessment) heard() {
+	settings, name := a.subject.Spec.Settings, a.ID.Name
+	add := func(channel string, c Channel, secrets ...string) {
+		if a.Channels == nil {
+			a.Channels = map[string]Channel{}
+		}
+		c.Secret = notify.SecretPresent
+		for _, secret := range secrets {
+			if state := a.subject.ChannelSecret(secret); state != notify.SecretPresent && c.Secret != notify.SecretMissing {
+				c.Secret = state
+			}
+		}
+		var known bool
+		if c.Notices, known = a.subject.Channels[channel]; known {
+			c.State = c.Notices.State(a.subject.ChannelSecrets[secrets[0]])
+		}
+		if c.Secret == notify.SecretMissing || c.Secret == notify.SecretUnreadable {
+			c.State = notify.StateFailing
+		}
+		a.Channels[channel] = c
+	}
+	if h := settings.Heartbeat; h != nil {
+		add(notify.HeartbeatChannel, Channel{Form: h.Form}, name.VaultHeartbeat())
+	}
+	for key, w := range settings.Webhooks {
+		secrets := []string{name.VaultWebhook(key)}
+		if w.Signed {
+			secrets = append(secrets, name.VaultWebhookSecret(key))
+		}
+		add(notify.WebhookChannel(key), Channel{Form: w.Form, Events: w.Events}, secrets...)
 	}
 }
 

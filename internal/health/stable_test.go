@@ -8,6 +8,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 )
 
@@ -37,6 +38,7 @@ func TestStable(t *testing.T) {
 		"a late drill":    func(p *project) { lateDrill(p) },
 		"a full disk":     func(p *project) { p.query.Disk = 3_000_000_000; grown(p) },
 		"a late copy":     func(p *project) { lateCopy(p) },
+		"a deaf channel":  func(p *project) { deafChannel(p) },
 		"a legacy job":    func(p *project) { legacyOf(p, "22 09:00") },
 		"a switched-off one": func(p *project) {
 			off := p.settings.Schedules["daily"]
@@ -111,6 +113,14 @@ func grown(p *project) {
 func lateCopy(p *project) {
 	p.settings.Offsite = &offsite.Settings{Destinations: map[string]offsite.Destination{"ops": {Every: offsite.EveryBackup}}}
 	p.own.Offsite = map[string]offsite.Copies{"ops": {WaitingSince: at("20 06:00")}}
+}
+
+// deafChannel has a heartbeat that took nothing for a while.
+func deafChannel(p *project) {
+	p.settings.Heartbeat = &notify.Heartbeat{Form: notify.Healthchecks}
+	lost := &notify.Notice{Event: "success", HappenedAt: at("06:00"), State: notify.NoticeLost, Attempts: 8, FinishedAt: at("08:00"), HTTPStatus: 404}
+	p.own.Channels = map[string]notify.Notices{"heartbeat": {Last: lost, Lost: lost, Losses: 1}}
+	p.own.ChannelSecrets = map[string]time.Time{"auto-backup/heartbeat": at("01 06:00")}
 }
 
 // legacyOf has an older job whose last backup is of a time.

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -73,6 +74,9 @@ type Status struct {
 	// Offsite are the destinations of copies outside the project, by key; nil when there
 	// are none.
 	Offsite map[string]Destination
+	// Channels are the heartbeat and the webhooks, by their names as channels; nil when
+	// there are none.
+	Channels map[string]Channel
 	// Platform are the backups that Supabase itself has of the project's database.
 	Platform Platform
 	// Coverage is nil when the SQL function's text could not be read.
@@ -101,6 +105,20 @@ type Destination struct {
 	// State says how the copies are doing, and Problem why if that is not well.
 	State   offsite.State
 	Problem offsite.Problem
+}
+
+// Channel is the heartbeat or a webhook.
+type Channel struct {
+	notify.Notices
+	// Form is one of notify.HeartbeatForms or notify.WebhookForms, and Events are those of
+	// a webhook; nil for the heartbeat.
+	Form   string
+	Events []string
+	// State is empty where it is not known: the reader may not read the messages, or the
+	// installation sends none.
+	State notify.State
+	// Secret is the worst state of its secrets in the vault.
+	Secret notify.SecretState
 }
 
 // Healthy reports whether backups are made as they should be.

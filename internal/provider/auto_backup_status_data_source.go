@@ -46,29 +46,31 @@ type statusModel struct {
 	DiskGB       types.Float64 `tfsdk:"disk_gb"`
 	Require      types.Set     `tfsdk:"require"`
 
-	ID                  string               `tfsdk:"id"`
-	Installation        string               `tfsdk:"installation"`
-	State               string               `tfsdk:"state"`
-	Healthy             bool                 `tfsdk:"healthy"`
-	Summary             string               `tfsdk:"summary"`
-	Problems            []problemModel       `tfsdk:"problems"`
-	CheckedAt           string               `tfsdk:"checked_at"`
-	WatchdogAt          *string              `tfsdk:"watchdog_at"`
-	LastSuccess         *successModel        `tfsdk:"last_success"`
-	LastRun             *runModel            `tfsdk:"last_run"`
-	ConsecutiveFailures int64                `tfsdk:"consecutive_failures"`
-	RetryAt             *string              `tfsdk:"retry_at"`
-	NextRuns            []nextRunModel       `tfsdk:"next_runs"`
-	StoredBackups       *storedModel         `tfsdk:"stored_backups"`
-	Drill               *drillStatusModel    `tfsdk:"drill"`
-	Offsite             map[string]copyModel `tfsdk:"offsite"`
-	PlatformBackups     platformModel        `tfsdk:"platform_backups"`
-	Coverage            *coverageModel       `tfsdk:"coverage"`
-	History             []runModel           `tfsdk:"history"`
-	Nights              []nightModel         `tfsdk:"nights"`
-	Report              string               `tfsdk:"report"`
-	ReportSVG           string               `tfsdk:"report_svg"`
-	Metrics             string               `tfsdk:"metrics"`
+	ID                  string                        `tfsdk:"id"`
+	Installation        string                        `tfsdk:"installation"`
+	State               string                        `tfsdk:"state"`
+	Healthy             bool                          `tfsdk:"healthy"`
+	Summary             string                        `tfsdk:"summary"`
+	Problems            []problemModel                `tfsdk:"problems"`
+	CheckedAt           string                        `tfsdk:"checked_at"`
+	WatchdogAt          *string                       `tfsdk:"watchdog_at"`
+	LastSuccess         *successModel                 `tfsdk:"last_success"`
+	LastRun             *runModel                     `tfsdk:"last_run"`
+	ConsecutiveFailures int64                         `tfsdk:"consecutive_failures"`
+	RetryAt             *string                       `tfsdk:"retry_at"`
+	NextRuns            []nextRunModel                `tfsdk:"next_runs"`
+	StoredBackups       *storedModel                  `tfsdk:"stored_backups"`
+	Drill               *drillStatusModel             `tfsdk:"drill"`
+	Offsite             map[string]copyModel          `tfsdk:"offsite"`
+	Heartbeat           *heartbeatStatusModel         `tfsdk:"heartbeat"`
+	Webhooks            map[string]webhookStatusModel `tfsdk:"webhooks"`
+	PlatformBackups     platformModel                 `tfsdk:"platform_backups"`
+	Coverage            *coverageModel                `tfsdk:"coverage"`
+	History             []runModel                    `tfsdk:"history"`
+	Nights              []nightModel                  `tfsdk:"nights"`
+	Report              string                        `tfsdk:"report"`
+	ReportSVG           string                        `tfsdk:"report_svg"`
+	Metrics             string                        `tfsdk:"metrics"`
 }
 
 type problemModel struct {
@@ -244,6 +246,8 @@ func (d *autoBackupStatus) Schema(_ context.Context, _ datasource.SchemaRequest,
 			"stored_backups":   storedAttribute(),
 			"drill":            drillStatusAttribute(),
 			"offsite":          copiesAttribute(),
+			"heartbeat":        heartbeatStatusAttribute(),
+			"webhooks":         webhooksStatusAttribute(),
 			"platform_backups": platformAttribute(),
 			"coverage": schema.SingleNestedAttribute{
 				Computed: true,
@@ -391,6 +395,7 @@ func (m *statusModel) fill(s health.Status) {
 	m.fillStored(s)
 	m.fillDrill(s)
 	m.fillCopies(s)
+	m.fillChannels(s)
 	m.PlatformBackups = platformOf(s.Platform)
 	if c := s.Coverage; c != nil {
 		m.Coverage = &coverageModel{Copied: c.Copied, NotCopied: c.NotCopied, Tables: []coveredTableModel{}, LeftOut: int64(c.LeftOut)}

@@ -20,6 +20,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -74,7 +75,16 @@ func TestStatusModel(t *testing.T) {
 				Problems: []drillProblemModel{{"drill_check", "small", 4}}, Unchecked: []string{"key"}, ColumnsLost: []lostColumnModel{{"likes", 5, "not_copied"}},
 			}},
 		},
-		Offsite:         map[string]copyModel{"r2": copied, "r3": {State: "pending"}},
+		Offsite: map[string]copyModel{"r2": copied, "r3": {State: "pending"}},
+		Heartbeat: &heartbeatStatusModel{
+			Form: "healthchecks", State: ptr("failing"), Secret: "present", Losses: 2,
+			Last:          &noticeModel{"start", "2026-11-23T06:00:02Z", "not_delivered", 8, ptr("2026-11-23T06:00:04Z"), ptr(int64(404)), ptr("not found")},
+			LastDelivered: &deliveredPingModel{"success", "2026-11-23T05:59:20Z", ptr("2026-11-23T05:59:30Z")},
+		},
+		Webhooks: map[string]webhookStatusModel{
+			"ops": {Form: "slack", Events: []string{"failed"}, State: ptr("waiting"), Secret: "unknown", Last: &noticeModel{Event: "failed", HappenedAt: "2026-11-23T06:00:10Z", State: "waiting"}},
+			"old": {Form: "generic", Events: []string{"drill"}, Secret: "unknown"},
+		},
 		PlatformBackups: platformModel{Kind: ptr("physical"), NewestAt: ptr("2026-11-23T05:59:50Z"), PITR: ptr(true), Region: ptr("sa-east-1")},
 		Coverage: &coverageModel{[]string{"public.a"}, []string{"auth.users"}, []coveredTableModel{
 			{"auth.users", nil, false, ptr("not_copied")}, {"public.a", ptr("public.b"), true, nil},
@@ -115,6 +125,20 @@ func TestStatusModel(t *testing.T) {
 			},
 			"r3": {State: offsite.StatePending},
 		},
+		Channels: map[string]health.Channel{
+			"heartbeat": {
+				Notices: notify.Notices{
+					Last:      &notify.Notice{Event: "start", HappenedAt: at(2), State: notify.NoticeLost, Attempts: 8, FinishedAt: at(4), HTTPStatus: 404, Error: "not found"},
+					Delivered: &notify.Notice{Event: "success", HappenedAt: at(-40), State: notify.NoticeDelivered, Attempts: 1, FinishedAt: at(-30), HTTPStatus: 200}, Losses: 2,
+				},
+				Form: notify.Healthchecks, State: notify.StateFailing, Secret: notify.SecretPresent,
+			},
+			"webhook/ops": {
+				Notices: notify.Notices{Last: &notify.Notice{Event: "failed", HappenedAt: at(10), State: notify.NoticeWaiting}},
+				Form:    notify.Slack, Events: []string{"failed"}, State: notify.StateWaiting, Secret: notify.SecretUnknown,
+			},
+			"webhook/old": {Form: notify.Generic, Events: []string{"drill"}, Secret: notify.SecretUnknown},
+		},
 		Platform: health.Platform{Backups: supabase.Backups{Kind: "physical", NewestAt: at(-10), PITR: true, Region: "sa-east-1"}},
 		Coverage: &health.Coverage{
 			Copied: []string{"public.a"}, NotCopied: []string{"auth.users"}, LeftOut: 3,
@@ -135,7 +159,7 @@ func TestStatusModel(t *testing.T) {
 	if !reflect.DeepEqual(got, full) {
 		t.Errorf("got  %+v\nwant %+v", got, full)
 	}
-	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, got.Offsite["r2"], *got.Drill, got.Drill.Tables[0], got.Drill.Tables[0].Problems[0], got.Drill.Tables[0].ColumnsLost[0], got.Problems[0], got.NextRuns[0], got.Nights[0]} {
+	for _, filled := range []any{got, *got.LastSuccess, *got.LastRun, *got.StoredBackups, *got.Coverage, got.Offsite["r2"], *got.Drill, got.Drill.Tables[0], got.Drill.Tables[0].Problems[0], got.Drill.Tables[0].ColumnsLost[0], got.Problems[0], got.NextRuns[0], got.Nights[0], *got.Heartbeat, *got.Heartbeat.Last, *got.Heartbeat.LastDelivered} {
 		value := reflect.ValueOf(filled)
 		for i := range value.NumField() {
 			if field := value.Type().Field(i); value.Field(i).IsZero() && field.Name != "Healthy" {
@@ -159,7 +183,7 @@ func TestStatusModel(t *testing.T) {
 	}
 	got = statusModel{}
 	got.fill(health.Status{})
-	if got.LastSuccess != nil || got.LastRun != nil || got.StoredBackups != nil || got.Drill != nil || got.Offsite != nil || got.WatchdogAt != nil || got.RetryAt != nil {
+	if got.LastSuccess != nil || got.LastRun != nil || got.StoredBackups != nil || got.Drill != nil || got.Offsite != nil || got.Heartbeat != nil || got.Webhooks != nil || got.WatchdogAt != nil || got.RetryAt != nil {
 		t.Errorf("of less: got %+v", got)
 	}
 }
@@ -173,6 +197,7 @@ func TestStatusModelFitsSchema(t *testing.T) {
 	state := tfsdk.State{Schema: response.Schema, Raw: tftypes.NewValue(response.Schema.Type().TerraformType(t.Context()), nil)}
 	model := statusModel{
 		Require: types.SetNull(types.StringType), Offsite: map[string]copyModel{"r2": {}},
+		Heartbeat: &heartbeatStatusModel{Last: &noticeModel{}, LastDelivered: &deliveredPingModel{}}, Webhooks: map[string]webhookStatusModel{"ops": {Last: &noticeModel{}, LastDelivered: &deliveredPingModel{}}},
 		LastSuccess: &successModel{}, LastRun: &runModel{}, StoredBackups: &storedModel{}, Coverage: &coverageModel{Tables: []coveredTableModel{{}}},
 		Drill:    &drillStatusModel{Tables: []drillTableModel{{Problems: []drillProblemModel{{}}, ColumnsLost: []lostColumnModel{{}}}}},
 		Problems: []problemModel{{}}, NextRuns: []nextRunModel{{}}, History: []runModel{{}}, Nights: []nightModel{{}},

@@ -54,6 +54,8 @@ type fleetProject struct {
 	NextRun       *string       `tfsdk:"next_run"`
 	Drill         *fleetDrill   `tfsdk:"drill"`
 	Offsite       *string       `tfsdk:"offsite"`
+	Heartbeat     *string       `tfsdk:"heartbeat"`
+	Webhooks      *string       `tfsdk:"webhooks"`
 	Problem       *problemModel `tfsdk:"problem"`
 	Error         *string       `tfsdk:"error"`
 }
@@ -121,7 +123,9 @@ func (d *autoBackups) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 							"state": text("How it ended, as in the status."), "at": text("When it began. RFC 3339, UTC."),
 						},
 					},
-					"offsite": text("The worst `state` of the copies outside the project, as in the status; null without a destination."),
+					"offsite":   text("The worst `state` of the copies outside the project, as in the status; null without a destination."),
+					"heartbeat": text("The `state` of the heartbeat, as in the status; null without one, or when it is not known."),
+					"webhooks":  text("The worst `state` of the webhooks, as in the status; null without one, or when it is not known."),
 					"problem": schema.SingleNestedAttribute{
 						Computed: true, MarkdownDescription: "The worst problem; null when there is none.",
 						Attributes: map[string]schema.Attribute{
@@ -190,7 +194,7 @@ func (m *autoBackupsModel) fill(projects []report.Project) {
 		one := fleetProject{
 			ProjectRef: p.Ref, ProjectName: optional(p.Name), Region: optional(p.Region), ProjectStatus: optional(p.Status),
 			State: string(p.State), Healthy: p.Healthy, LastSuccess: optionalTime(p.LastSuccess), NextRun: optionalTime(p.NextRun),
-			Offsite: optional(string(p.Copies)), Error: optional(p.Error),
+			Offsite: optional(string(p.Copies)), Heartbeat: optional(string(p.Heartbeat)), Webhooks: optional(string(p.Webhooks)), Error: optional(p.Error),
 		}
 		if p.Drill != "" {
 			one.Drill = &fleetDrill{p.Drill, rfc3339(p.DrillAt)}

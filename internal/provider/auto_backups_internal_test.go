@@ -143,7 +143,7 @@ func TestAutoBackupsModel(t *testing.T) {
 		{Ref: "ok", State: "healthy", Healthy: true, Problem: &checks.Finding{Code: "no_platform_backups", Condition: checks.Healthy, Message: "None.", Remedy: "Pay."}},
 		{Ref: "none", Name: "n", Status: "ACTIVE_HEALTHY", State: "not_installed"},
 		{
-			Ref: "bad", Name: "N", Region: "R", Status: "S", State: "failing", LastSuccess: at, NextRun: at.Add(time.Hour), Drill: "failed", DrillAt: at.Add(time.Minute), Copies: "late",
+			Ref: "bad", Name: "N", Region: "R", Status: "S", State: "failing", LastSuccess: at, NextRun: at.Add(time.Hour), Drill: "failed", DrillAt: at.Add(time.Minute), Copies: "late", Heartbeat: "failing", Webhooks: "delivered",
 			Problem: &checks.Finding{Code: "http_404", Condition: checks.Failing, Message: "M.", Remedy: "Do."},
 		},
 		{Ref: "gone", State: report.Unreadable, Error: "HTTP 500."},
@@ -151,7 +151,7 @@ func TestAutoBackupsModel(t *testing.T) {
 	want := []fleetProject{
 		{
 			ProjectRef: "bad", ProjectName: ptr("N"), Region: ptr("R"), ProjectStatus: ptr("S"), State: "failing", LastSuccess: ptr("2026-11-27T03:00:00Z"), NextRun: ptr("2026-11-27T04:00:00Z"),
-			Drill: &fleetDrill{"failed", "2026-11-27T03:01:00Z"}, Offsite: ptr("late"), Problem: &problemModel{"http_404", "error", "M.", "Do."},
+			Drill: &fleetDrill{"failed", "2026-11-27T03:01:00Z"}, Offsite: ptr("late"), Heartbeat: ptr("failing"), Webhooks: ptr("delivered"), Problem: &problemModel{"http_404", "error", "M.", "Do."},
 		},
 		{ProjectRef: "gone", State: "unreadable", Error: ptr("HTTP 500.")},
 		{ProjectRef: "none", ProjectName: ptr("n"), ProjectStatus: ptr("ACTIVE_HEALTHY"), State: "not_installed"},

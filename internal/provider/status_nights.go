@@ -76,7 +76,7 @@ func metricsAttribute() schema.Attribute {
 		MarkdownDescription: "The status as OpenMetrics, which is Prometheus' text format, too: for the textfile collector of node_exporter, or a Pushgateway. All are gauges whose names begin with `aimindset_backup_`, with the labels `project` and `backup`: " +
 			"`healthy`; `state`, 1 for the present one; `checked_timestamp_seconds`; `watchdog_timestamp_seconds`; `last_success_timestamp_seconds`, `last_success_duration_seconds` and `last_success_records`; `consecutive_failures`; " +
 			"`next_run_timestamp_seconds` by `schedule`; `problems`, their number by `code` and `severity`; `drill_success`, `drill_timestamp_seconds`, `drill_duration_seconds`, and `drill_rows_missing` by `table`; " +
-			"`offsite_last_success_timestamp_seconds` by `destination`; `offsite_state`, 1 for the present one of each `destination`; `stored_backups`; `stored_bytes`. What is not known has no sample. " +
+			"`offsite_last_success_timestamp_seconds` by `destination`; `offsite_state`, 1 for the present one of each `destination`; `channel_last_delivery_timestamp_seconds`, `channel_lost_messages` and `channel_state`, 1 for the present one, by `channel`, which is `heartbeat` or `webhook/<key>`; `stored_backups`; `stored_bytes`. What is not known has no sample. " +
 			"It changes with every look, as it says when that was: do not make it an output of a configuration whose plan should be empty.",
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -50,6 +51,9 @@ type Project struct {
 	DrillAt time.Time
 	// Copies is the worst state of the copies outside the project; empty without a destination.
 	Copies offsite.State
+	// Heartbeat is the state of the heartbeat, and Webhooks the worst one of a webhook;
+	// empty without one, or if it is not known.
+	Heartbeat, Webhooks notify.State
 	// Problem is the worst one; nil: there is none.
 	Problem *checks.Finding
 	// Error says in one line what could not be read. Everything about the backup is zero then.
@@ -71,6 +75,14 @@ func (p *Project) Fill(s health.Status) {
 	for _, d := range s.Offsite {
 		if p.Copies == "" || slices.Index(worstCopies, d.State) < slices.Index(worstCopies, p.Copies) {
 			p.Copies = d.State
+		}
+	}
+	for channel, c := range s.Channels {
+		switch {
+		case channel == notify.HeartbeatChannel:
+			p.Heartbeat = c.State
+		case p.Webhooks == "" || c.State != "" && slices.Index(notify.States(), c.State) < slices.Index(notify.States(), p.Webhooks):
+			p.Webhooks = c.State
 		}
 	}
 	if len(s.Problems) > 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 )
 
@@ -147,6 +148,17 @@ func TestFill(t *testing.T) {
 	got.Fill(health.Status{Condition: checks.Healthy})
 	if want := (Project{State: "healthy", Healthy: true}); got != want {
 		t.Errorf("of a status without anything: got %+v", got)
+	}
+	for i, worst := range notify.States() {
+		channels := map[string]health.Channel{"heartbeat": {State: worst}, "webhook/unknown": {}}
+		for _, state := range notify.States()[i:] {
+			channels["webhook/"+string(state)] = health.Channel{State: state}
+		}
+		got = Project{}
+		got.Fill(health.Status{Channels: channels})
+		if got.Heartbeat != worst || got.Webhooks != worst {
+			t.Errorf("of %v, the worst is %q, that of the heartbeat %q", channels, got.Webhooks, got.Heartbeat)
+		}
 	}
 	for i, worst := range worstCopies {
 		got = Project{}

@@ -11,6 +11,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -58,6 +59,7 @@ func Metrics(s health.Status) string {
 	e.problems(s)
 	e.drill(s)
 	e.copies(s)
+	e.channels(s)
 	if stored := s.StoredBackups; stored != nil {
 		e.start("stored_backups", "", "Backups in the backup tables.")
 		e.sample(float64(stored.Count))
@@ -116,6 +118,27 @@ func (e *exposition) copies(s health.Status) {
 		e.start("offsite_state", "", "State of a destination of copies outside the project; 1 for the one that it is in.")
 		for _, state := range slices.Sorted(maps.Keys(stateWords)) {
 			e.sample(truth(state == s.Offsite[key].State), "destination", key, "state", string(state))
+		}
+	}
+}
+
+func (e *exposition) channels(s health.Status) {
+	names := slices.Sorted(maps.Keys(s.Channels))
+	for _, channel := range names {
+		if d := s.Channels[channel].Delivered; d != nil {
+			e.time("channel_last_delivery_timestamp", "When the newest message to the heartbeat or a webhook arrived.", d.FinishedAt, "channel", channel)
+		}
+	}
+	for _, channel := range names {
+		e.start("channel_lost_messages", "", "Messages to the heartbeat or a webhook that were given up since one arrived.")
+		e.sample(float64(s.Channels[channel].Losses), "channel", channel)
+	}
+	for _, channel := range names {
+		if c := s.Channels[channel]; c.State != "" {
+			e.start("channel_state", "", "State of the heartbeat or a webhook; 1 for the one that it is in.")
+			for _, state := range notify.States() {
+				e.sample(truth(state == c.State), "channel", channel, "state", string(state))
+			}
 		}
 	}
 }

@@ -27,6 +27,8 @@ func TestMetrics(t *testing.T) {
 			"consecutive_failures" + labels + "} 0\n", "next_run_timestamp_seconds" + labels + `,schedule="daily"} 1795500000` + "\n", "next_run_timestamp_seconds" + labels + `,schedule="weekly"} `,
 			"drill_success" + labels + "} 1\n", "drill_duration_seconds" + labels + "} 7\n", "drill_rows_missing" + labels + `,table="public.articles"} 0` + "\n",
 			"offsite_last_success_timestamp_seconds" + labels + `,destination="s3_ops"} 1795413840` + "\n", "stored_backups" + labels + "} 30\n", "stored_bytes" + labels + "} 48100000\n",
+			"channel_last_delivery_timestamp_seconds" + labels + `,channel="heartbeat"} 1795414202` + "\n", "channel_lost_messages" + labels + `,channel="webhook/ops"} 0` + "\n",
+			"channel_state" + labels + `,channel="heartbeat",state="delivered"} 1` + "\n", "channel_state" + labels + `,channel="heartbeat",state="failing"} 0` + "\n",
 			"checked_timestamp_seconds" + labels + "} 1795435200\n", "watchdog_timestamp_seconds" + labels + "} 1795434600\n",
 		}, lacks: []string{"problems"}},
 		"failing": {has: []string{
@@ -38,9 +40,13 @@ func TestMetrics(t *testing.T) {
 			has:   []string{"offsite_state" + labels + `,destination="archive",state="never"} 1` + "\n", "offsite_state" + labels + `,destination="s3_ops",state="failing"} 1` + "\n"},
 			lacks: []string{"offsite_last_success_timestamp_seconds" + labels + `,destination="archive"`},
 		},
+		"unheard": {
+			has:   []string{"channel_lost_messages" + labels + `,channel="heartbeat"} 3` + "\n", "channel_state" + labels + `,channel="webhook/missing",state="failing"} 1` + "\n"},
+			lacks: []string{"channel_state" + labels + `,channel="webhook/closed"`, "channel_last_delivery_timestamp_seconds" + labels + `,channel="webhook/new"`},
+		},
 		"everything":    {has: []string{`,code="no_subscribers",severity="warning"} 12` + "\n"}},
 		"never_ran":     {has: []string{"healthy" + labels + "} 1\n", "stored_backups" + labels + "} 0\n"}, lacks: []string{"last_success", "drill", "offsite"}},
-		"not_installed": {has: []string{"healthy" + labels + "} 0\n"}, lacks: []string{"last_success", "drill", "offsite", "next_run", "stored", "watchdog"}},
+		"not_installed": {has: []string{"healthy" + labels + "} 0\n"}, lacks: []string{"last_success", "drill", "offsite", "channel", "next_run", "stored", "watchdog"}},
 		"hostile":       {has: []string{`\"`, `\\`, `\n# EOF`}},
 	} {
 		got := Metrics(statuses(t)[name])

@@ -17,6 +17,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -40,6 +41,9 @@ func Markdown(s health.Status) string {
 	item("Restore drill", drill(s))
 	for _, key := range slices.Sorted(maps.Keys(s.Offsite)) {
 		item("Off-site copy "+code(key), copied(s, s.Offsite[key]))
+	}
+	for _, channel := range slices.Sorted(maps.Keys(s.Channels)) {
+		item(channelName(channel), heard(s, s.Channels[channel]))
 	}
 	item("Stored backups", stored(s))
 	if days := calendar(s.Nights); days != "" {
@@ -181,6 +185,37 @@ func copied(s health.Status, d health.Destination) string {
 		}
 	}
 	return said
+}
+
+// channelName is a channel as a reader calls it: the heartbeat, or the webhook of a key.
+func channelName(channel string) string {
+	if channel == notify.HeartbeatChannel {
+		return "Heartbeat"
+	}
+	return "Webhook " + code(strings.TrimPrefix(channel, notify.WebhookChannel("")))
+}
+
+// heard says whether a channel takes what is sent there.
+func heard(s health.Status, c health.Channel) string {
+	arrived := "nothing has arrived yet"
+	if d := c.Delivered; d != nil {
+		arrived = fmt.Sprintf("the last to arrive is %s of %s", code(d.Event), s.Moment(d.HappenedAt))
+	}
+	switch {
+	case c.Secret == notify.SecretMissing:
+		return "FAILING, its secret is missing; " + arrived
+	case c.Secret == notify.SecretUnreadable:
+		return "FAILING, its secret cannot be decrypted; " + arrived
+	case c.State == notify.StateFailing:
+		return "FAILING, messages were not delivered; " + arrived
+	case c.State == "":
+		return "not known"
+	case c.Last == nil:
+		return "nothing to tell yet"
+	case c.State == notify.StateWaiting:
+		return "on its way; " + arrived
+	}
+	return arrived
 }
 
 // stored says what the backups in the database's tables take. The size of the whole

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/health"
 	"github.com/aimindset/terraform-provider-aimindset/internal/history"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/zone"
 )
@@ -57,9 +58,19 @@ func healthy(t *testing.T) health.Status {
 			Copies: offsite.Copies{Copy: &offsite.Copy{MadeAt: at("23T06:00:01"), CompletedAt: at("23T06:04:00"), Rows: 1284, Bytes: 312_000, LockedUntil: at("30T06:04:00")}},
 			State:  offsite.StateCopied,
 		}},
+		Channels: map[string]health.Channel{
+			"heartbeat":   channel(notify.StateDelivered, "success", "23T06:00:13", "23T06:10:02"),
+			"webhook/ops": channel(notify.StateDelivered, "recovered", "08T06:00:13", "08T06:10:02"),
+		},
 		Nights: nights("..+++++++R++++X++ML+++++++++++"),
 	}
 	return s
+}
+
+// channel is a channel in a state, which took a message last.
+func channel(state notify.State, event, happened, finished string) health.Channel {
+	n := &notify.Notice{Event: event, HappenedAt: at(happened), State: notify.NoticeDelivered, FinishedAt: at(finished), HTTPStatus: 200}
+	return health.Channel{Notices: notify.Notices{Last: n, Delivered: n}, State: state, Secret: notify.SecretPresent}
 }
 
 func problem(code string, means checks.Condition, message string) checks.Finding {
@@ -102,6 +113,7 @@ var cases = map[string]func(s *health.Status){
 	},
 	"never_ran": func(s *health.Status) {
 		s.Condition, s.LastSuccess, s.Drill, s.Offsite, s.Forecast = checks.NeverRan, nil, nil, nil, nil
+		s.Channels = map[string]health.Channel{"heartbeat": {State: notify.StateUnused, Secret: notify.SecretPresent}}
 		s.StoredBackups = &facts.StoredBackups{}
 		s.Nights = nights(strings.Repeat(".", 30))
 		s.Problems = []checks.Finding{problem("never_ran", checks.NeverRan, "No backup has been made yet; the first is due at 2026-11-24T03:00:00-03:00.")}
@@ -113,6 +125,7 @@ var cases = map[string]func(s *health.Status){
 	"legacy": func(s *health.Status) {
 		s.LastSuccess = &history.Run{State: history.Succeeded, FinishedAt: at("23T06:00:30"), Records: ptr(int64(12))}
 		s.Installation, s.Location, s.Nights, s.Offsite, s.Drill, s.Forecast = health.InstallationLegacy, nil, nil, nil, nil, nil
+		s.Channels = nil
 		s.NextRuns = []health.NextRun{{Schedule: "auto-backup-daily", DueAt: at("24T06:00:00")}}
 		s.Problems = []checks.Finding{problem("legacy", checks.Healthy, "The backups are made by the job auto-backup-daily (0 6 * * *), without retry, verification or alert.")}
 	},
@@ -131,6 +144,22 @@ var cases = map[string]func(s *health.Status){
 		s.Problems = []checks.Finding{
 			problem("offsite_denied", checks.Healthy, "The off-site copy to s3_ops failed 3 times in a row, last at 2026-11-23T09:00:00Z: the bucket refuses (HTTP 403, AccessDenied)."),
 			problem("offsite_late", checks.Healthy, "The off-site copy to archive has never been made, although there has been a backup since 2026-11-20T06:00:01Z."),
+		}
+	},
+	"unheard": func(s *health.Status) {
+		deaf := channel(notify.StateFailing, "success", "20T06:00:13", "20T06:10:02")
+		deaf.Losses = 3
+		s.Channels = map[string]health.Channel{
+			"heartbeat":       deaf,
+			"webhook/closed":  {Secret: notify.SecretUnknown},
+			"webhook/missing": {State: notify.StateFailing, Secret: notify.SecretMissing},
+			"webhook/new":     {State: notify.StateUnused, Secret: notify.SecretPresent},
+			"webhook/ops":     channel(notify.StateWaiting, "failed", "22T06:00:13", "22T06:10:02"),
+			"webhook/copied":  {State: notify.StateFailing, Secret: notify.SecretUnreadable},
+		}
+		s.Problems = []checks.Finding{
+			problem("channel_secret_missing", checks.Healthy, "The vault lacks the secret auto-backup/webhook/missing, so the webhook missing gets no messages."),
+			problem("heartbeat_undelivered", checks.Healthy, "The heartbeat has not taken 3 pings since the last one that arrived, the newest of them, the ping \"success\" of 2026-11-23T06:00:13Z, in 8 attempts (HTTP 404)."),
 		}
 	},
 	"unreadable": func(s *health.Status) {
@@ -155,6 +184,7 @@ var cases = map[string]func(s *health.Status){
 		s.Condition, s.ID.Name = checks.Failing, "a`<!here>`@b"
 		s.ID.ProjectRef, s.NextRuns[0].Schedule, s.Drill.Tables[0].Table = hostileText, hostileText, hostileText
 		s.Offsite = map[string]health.Destination{hostileText: s.Offsite["s3_ops"]}
+		s.Channels = map[string]health.Channel{"webhook/" + hostileText: channel(notify.StateDelivered, hostileText, "23T06:00:13", "23T06:10:02")}
 		s.Problems = []checks.Finding{{Code: hostileText, Condition: checks.Failing, Message: hostileText, Remedy: hostileText}, {Code: "x", Condition: checks.Failing, Message: hostileText + "`", Remedy: "`"}}
 	},
 }
