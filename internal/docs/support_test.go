@@ -208,6 +208,9 @@ func shownRuns(runs []run) string {
 // newer" or "Terraform v1.12.0". A number alone, as in "PostgreSQL 17", is one too.
 var versionClaim = regexp.MustCompile("(?i)\\b(Terraform|OpenTofu|PostgreSQL|pg_cron|pg_net|(?:supabase_)?vault|Deno|CLI|Node\\.js|Go|versitygw|Docker setup)[` *]+v?(\\d+(?:\\.\\d+)+|\\d\\d)\\b")
 
+// sinceClaim is one with words between, as in "OpenTofu can since 1.9".
+var sinceClaim = regexp.MustCompile(`(?i)\b(Terraform|OpenTofu|PostgreSQL|pg_cron|pg_net|Deno|CLI)\b[^.|\n]{1,40} (?:since|from) (\d+\.\d+)\b`)
+
 // TestVersionClaims proves that every version of Terraform, OpenTofu, PostgreSQL, an
 // extension, Deno and the rest that the documentation names is in support.json, that
 // every configuration asks for the oldest Terraform in it.
@@ -249,7 +252,7 @@ func TestVersionClaims(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, found := range versionClaim.FindAllStringSubmatch(string(text), -1) {
+		for _, found := range append(versionClaim.FindAllStringSubmatch(string(text), -1), sinceClaim.FindAllStringSubmatch(string(text), -1)...) {
 			seen++
 			if !names(found[1], found[2]) {
 				t.Errorf("%s says %q, and internal/docs/support.json does not have that version", path, found[0])
