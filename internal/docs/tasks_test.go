@@ -10,7 +10,7 @@ import (
 
 // tasks are the examples of the resource's page, in its order but for the one with two
 // projects.
-var tasks = []string{"resource.tf", "production.tf", "schedules.tf", "function.tf", "drill.tf", "retention.tf", "offsite.tf", "adopt.tf"}
+var tasks = []string{"resource.tf", "production.tf", "schedules.tf", "function.tf", "notify.tf", "drill.tf", "retention.tf", "offsite.tf", "adopt.tf"}
 
 // isTask says whether a snippet is one of tasks, or the one with two projects.
 func isTask(snippet string) bool {
@@ -28,7 +28,7 @@ func TestTasks(t *testing.T) {
 	for _, name := range []string{"first", "second"} {
 		u.run(0, "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out "+name+".key.pem && openssl pkey -in "+name+".key.pem -pubout -out "+name+".pub.pem")
 	}
-	u.env = append(u.env, `TF_VAR_bucket_key={ id = "an-id", secret = "a-secret" }`)
+	u.env = append(u.env, `TF_VAR_bucket_key={ id = "an-id", secret = "a-secret" }`, "TF_VAR_ping_url=https://ping.example/an-id", "TF_VAR_slack_url=https://slack.example/a-hook")
 	for i, name := range tasks {
 		u.write("main.tf", task(t, s, name))
 		if i == 0 {
