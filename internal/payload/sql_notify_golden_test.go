@@ -214,7 +214,7 @@ func (tdb *testDatabase) testNoticeForeignTexts(t *testing.T) {
 			if err := json.Unmarshal([]byte(*request.Body), &body); err != nil {
 				t.Fatalf("%s %d: %v in %s", form, i, err, *request.Body)
 			}
-			text := ""
+			var text string
 			switch form {
 			case "slack":
 				text = body.(map[string]any)["text"].(string)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -152,7 +153,7 @@ func (tdb *testDatabase) testHeartbeat(t *testing.T) {
 		run := s.dispatch("2 06:00")
 		s.noticed("heartbeat start sent 1")
 		sent := s.outbox()
-		if len(sent) != 1 || sent[0].Method != "POST" || sent[0].URL != heartbeatURL+"/start?rid="+run || sent[0].Timeout != 5000 {
+		if len(sent) != 1 || sent[0].Method != http.MethodPost || sent[0].URL != heartbeatURL+"/start?rid="+run || sent[0].Timeout != 5000 {
 			t.Fatalf("the start is told as %+v", sent)
 		}
 		s.accept(run)

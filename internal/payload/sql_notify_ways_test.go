@@ -25,6 +25,7 @@ func (tdb *testDatabase) testNoticeAnswers(t *testing.T) {
 		"200":           {reply{status: 200, body: "s3cr3t"}, "delivered 1 200"},
 		"204":           {reply{status: 204}, "delivered 1 204"},
 		"201, a place":  {reply{status: 201, headers: map[string]string{"Location": "/messages/s3cr3t"}}, "delivered 1 201"},
+		"202, a place":  {reply{status: 202, headers: map[string]string{"Location": "/runs/s3cr3t"}}, "delivered 1 202"},
 		"redirect":      {reply{status: 302, headers: map[string]string{"location": "https://s3cr3t.test/"}}, "not_delivered 3 302 (HTTP 302)"},
 		"redirected":    {reply{status: 200, headers: map[string]string{"Location": "https://s3cr3t.test/login"}, body: "<html>"}, "not_delivered 1 200 (the receiver has redirected the request)"},
 		"moved":         {reply{status: 404, body: "no_service"}, "not_delivered 3 404 (HTTP 404)"},

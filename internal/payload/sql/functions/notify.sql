@@ -18,7 +18,11 @@ begin
     select s.* into config from auto_backup.settings s where s.backup = notify.backup;
     with wanted (channel, event) as (
         select 'heartbeat', e
-        from unnest(case config.document #>> '{heartbeat,form}' when 'plain' then array['success'] else array['start', 'success', 'fail'] end) as e
+        from unnest(case
+            when config.document #>> '{heartbeat,form}' in ('healthchecks', 'sentry', 'cronitor') then array['start', 'success', 'fail']
+            -- Every ping of a plain one is a success.
+            else array['success']
+        end) as e
         where config.document ->> 'heartbeat' is not null
         union all
         select 'webhook/' || w.key, e

@@ -25,7 +25,9 @@ begin
         -- pg_net follows redirects, and most of them make a GET without a body of a POST. As
         -- of 0.20 it stores the headers of the first response with the status of the last.
         'redirected', coalesce(
-            p.status_code between 200 and 299 and p.status_code <> 201
+            p.status_code between 200 and 299
+            -- These may say where to look what became of the request.
+            and p.status_code not in (201, 202)
             and case
                 when pg_column_size(p.headers) <= 16384 and jsonb_typeof(p.headers) = 'object'
                     then exists (select from jsonb_object_keys(p.headers) as k where lower(k) = 'location')
