@@ -138,9 +138,23 @@ func parsed(text string) *url.URL {
 	return u
 }
 
-// CheckURL says why the valid URL of a heartbeat does not fit its form.
+// under reports whether a URL is one of a domain.
+func under(u *url.URL, domain string) bool {
+	name := strings.ToLower(u.Hostname())
+	return name == domain || strings.HasSuffix(name, "."+domain)
+}
+
+// CheckURL says why the valid URL of a heartbeat does not fit its form: the service at a
+// known host would not understand what is added to it.
 func (h Heartbeat) CheckURL(text string) error {
 	u := parsed(text)
+	for _, known := range []struct{ domain, service, form string }{
+		{"hc-ping.com", "Healthchecks.io", Healthchecks}, {"sentry.io", "Sentry", Sentry}, {"cronitor.link", "Cronitor", Cronitor},
+	} {
+		if under(u, known.domain) && h.Form != known.form && h.Form != Plain {
+			return fmt.Errorf("the URL is one of %s, which does not understand pings in the form %q; write form = %q", known.service, h.Form, known.form)
+		}
+	}
 	last := u.Path[strings.LastIndex(u.Path, "/")+1:]
 	added := map[string][]string{Sentry: {"status", "check_in_id"}, Cronitor: {"state", "series"}}[h.Form]
 	switch {
@@ -161,19 +175,15 @@ func (h Heartbeat) CheckURL(text string) error {
 // known host would refuse every message.
 func (w Webhook) CheckURL(text string) error {
 	u := parsed(text)
-	under := func(domain string) bool {
-		name := strings.ToLower(u.Hostname())
-		return name == domain || strings.HasSuffix(name, "."+domain)
-	}
 	service, form := "", ""
 	switch {
-	case under("hooks.slack.com"):
+	case under(u, "hooks.slack.com"):
 		service, form = "Slack", Slack
-	case (under("discord.com") || under("discordapp.com")) && strings.HasSuffix(u.Path, "/slack"):
+	case (under(u, "discord.com") || under(u, "discordapp.com")) && strings.HasSuffix(u.Path, "/slack"):
 		service, form = "Discord for messages in the form of Slack", Slack
-	case under("discord.com") || under("discordapp.com"):
+	case under(u, "discord.com") || under(u, "discordapp.com"):
 		service, form = "Discord", Discord
-	case under("webhook.office.com"):
+	case under(u, "webhook.office.com"):
 		service, form = "Microsoft Teams", Teams
 	}
 	if form != "" && form != w.Form {

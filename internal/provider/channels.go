@@ -194,8 +194,10 @@ func validateChannels(ctx context.Context, config autoBackupModel, diags *diag.D
 	h := config.heartbeat(ctx, diags)
 	if at := path.Root("heartbeat").AtName("url"); h != nil && known(h.URL) {
 		err := notify.ValidateURL(h.URL.ValueString())
-		if err == nil && !h.Form.IsUnknown() {
-			err = notify.Heartbeat{Form: orDefault(h.Form, notify.Healthchecks).ValueString()}.CheckURL(h.URL.ValueString())
+		// A form that is none is refused by its own validator.
+		form := orDefault(h.Form, notify.Healthchecks).ValueString()
+		if err == nil && !h.Form.IsUnknown() && slices.Contains(notify.HeartbeatForms(), form) {
+			err = notify.Heartbeat{Form: form}.CheckURL(h.URL.ValueString())
 		}
 		if err != nil {
 			diags.AddAttributeError(at, invalidHeartbeat, text.Sentence(err.Error()))
@@ -211,7 +213,7 @@ func validateChannels(ctx context.Context, config autoBackupModel, diags *diag.D
 		w, at := all[key], path.Root("webhooks").AtMapKey(key)
 		if known(w.URL) {
 			err := notify.ValidateURL(w.URL.ValueString())
-			if err == nil && known(w.Form) {
+			if err == nil && slices.Contains(notify.WebhookForms(), w.Form.ValueString()) {
 				err = notify.Webhook{Form: w.Form.ValueString()}.CheckURL(w.URL.ValueString())
 			}
 			if err != nil {
