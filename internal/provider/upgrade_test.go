@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// addFixture writes the state of the present schema to testdata/upgrade.
-var addFixture = flag.String("upgrade.add", "", "name of the release whose state is written to testdata/upgrade")
+// addFixture writes the state of the present schema, and what is installed with it, to
+// testdata/upgrade.
+var addFixture = flag.String("upgrade.add", "", "name of the release whose state and installation are written to testdata/upgrade")
 
 const (
 	// upgradeConfig sets every argument, so that the state holds all there is.
@@ -55,9 +57,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *addFixture != "" {
-		p.writeFixture(present, *addFixture)
-	}
+	p.noteState(present)
 	installed := readInstance(t, file)
 	version, computed := presentSchema(t)
 	fixtures, err := filepath.Glob(filepath.Join("testdata", "upgrade", "*.json"))
@@ -66,15 +66,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	versions := map[int64]bool{}
 	for _, path := range fixtures {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte(fixtureURL), []byte(p.ProjectURL)), []byte(fixtureRef), []byte(p.ProjectRef))
-		var fixture instance
-		if err := json.Unmarshal(text, &fixture); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
+		fixture := p.readFixture(path)
 		versions[fixture.SchemaVersion] = true
 		// What this release installs is in the project already.
 		for _, name := range []string{"source_hash", "dispatcher_version"} {
@@ -94,7 +86,7 @@ func TestUpgrade(t *testing.T) {
 		}
 	}
 	if !versions[0] || !versions[version] {
-		t.Errorf("the fixtures in testdata/upgrade have the schema versions %v, and need 0 and %d; run: go test ./internal/provider -run '^TestUpgrade$' -upgrade.add <release>", versions, version)
+		t.Errorf("the fixtures in testdata/upgrade have the schema versions %v, and need 0 and %d; run: go test ./internal/provider -run '^TestUpgrade' -upgrade.add <release>", versions, version)
 	}
 }
 
@@ -159,6 +151,16 @@ func (p *project) write(path string, state []byte, held instance) {
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		p.t.Fatal(err)
+	}
+}
+
+var stateNoted sync.Once
+
+// noteState keeps the state of the present schema, if that is wanted, in the first test
+// that has one.
+func (p *project) noteState(state []byte) {
+	if *addFixture != "" {
+		stateNoted.Do(func() { p.writeFixture(state, *addFixture) })
 	}
 }
 
