@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -68,8 +69,10 @@ func (s *Subject) undelivered(channel, secret, object, what string) []Finding {
 	default:
 		f = About(object, "did not take %s in %s", message, attempts)
 	}
-	if failure.HTTPStatus >= 300 && failure.HTTPStatus < 400 {
-		f = f.With("No redirect is followed, because it could lead anywhere. Set the URL to which the service redirects, and run `terraform apply`.")
+	// The status is that of the last response, and where pg_net has followed a redirect,
+	// that is the one of the address to which it led.
+	if failure.HTTPStatus >= 300 && failure.HTTPStatus < 400 || strings.Contains(failure.Error, "redirected") {
+		f = f.With("A message that is redirected may lose its content on the way. Set the URL to which the service redirects, and run `terraform apply`.")
 	}
 	return one(f.because(failure.HTTPStatus, failure.Error))
 }

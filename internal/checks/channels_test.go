@@ -51,7 +51,8 @@ func undeliveredPings() []example {
 	return []example{
 		{what: "given up", change: lost("heartbeat", "success", 1, 404, "not found\n"), says: `The heartbeat did not take the ping "success" of 2026-11-23T09:00:00Z in 8 attempts (HTTP 404, not found).`, remedy: "`heartbeat.url`"},
 		{what: "several", change: lost("heartbeat", "start", 3, 0, "timed out"), says: `has not taken 3 pings since the last one that arrived, the newest of them, the ping "start" of 2026-11-23T09:00:00Z, in 8 attempts (timed out).`},
-		{what: "redirected", change: lost("heartbeat", "fail", 1, 301, ""), says: "(HTTP 301).", remedy: "No redirect is followed"},
+		{what: "redirected", change: lost("heartbeat", "fail", 1, 301, ""), says: "(HTTP 301).", remedy: "Set the URL to which the service redirects"},
+		{what: "redirected, and answered there", change: lost("heartbeat", "fail", 1, 200, "the receiver has redirected the request"), says: "(HTTP 200, the receiver has redirected the request).", remedy: "Set the URL to which the service redirects"},
 		{what: "again and again", change: tried("heartbeat", "success", 3), says: `has not taken the ping "success" of 2026-11-23T11:00:00Z in several attempts, and there will be another one (HTTP 500).`},
 		{what: "twice", change: tried("heartbeat", "success", 2)},
 		{what: "taken", change: heard(nil)},
@@ -65,7 +66,7 @@ func undeliveredPings() []example {
 func undeliveredMessages() []example {
 	return []example{
 		{what: "given up", change: lost("webhook/ops", "drill", 1, 410, ""), says: `The webhook ops did not take the message "drill" of 2026-11-23T09:00:00Z in 8 attempts (HTTP 410).`, remedy: "`url`"},
-		{what: "redirected", change: lost("webhook/ops", "drill", 2, 308, ""), says: "has not taken 2 messages", remedy: "No redirect is followed"},
+		{what: "redirected", change: lost("webhook/ops", "drill", 2, 308, ""), says: "has not taken 2 messages", remedy: "Set the URL to which the service redirects"},
 		{what: "the time before the URL is known", change: all(lost("webhook/ops", "drill", 1, 0, ""), func(s *Subject) { s.ChannelSecrets = nil }), says: "in 8 attempts."},
 		{what: "the heartbeat's", change: lost("heartbeat", "success", 1, 404, "")},
 		{what: "no such webhook any more", change: all(lost("webhook/ops", "drill", 1, 404, ""), func(s *Subject) { s.Spec.Settings.Webhooks = nil })},

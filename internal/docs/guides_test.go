@@ -49,6 +49,9 @@ var guides = map[string]guide{
 	// TestOffsiteGuide, TestOffsiteGuideInPortuguese
 	"off-site.md":      {cases: true},
 	"copia-externa.md": {cases: true},
+	// TestNotificationsGuide, TestNotificationsGuideInPortuguese
+	"notifications.md": {cases: true},
+	"notificacoes.md":  {cases: true},
 	// TestInstallGuide
 	"install.md": {cases: true},
 	// TestVersionsGuide

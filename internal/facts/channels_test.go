@@ -39,12 +39,6 @@ func TestChannels(t *testing.T) {
 	p.exec(`
 		set role postgres;
 		insert into auto_backup.settings (backup, document, owner) values ('one', '{}', 'test'), ('two', '{"heartbeat": {"form": "plain"}}', 'test');
-		create table if not exists auto_backup.notices (
-			notice_id bigint primary key generated always as identity, message_id uuid not null default gen_random_uuid(),
-			backup text not null references auto_backup.settings on delete cascade, channel text not null, event text not null,
-			run_id uuid, incident_id bigint, drill_id bigint, destination text, happened_at timestamptz not null, state text not null,
-			attempts integer not null default 0, next_at timestamptz not null, request_id bigint, posted_at timestamptz, requested_at timestamptz,
-			http_status integer, error text, finished_at timestamptz);
 		select vault.create_secret('https://c4n4ry', 'one/heartbeat'), vault.create_secret('https://c4n4ry', 'one/webhook/ops'),
 			vault.create_secret('whsec_c4n4ry', 'one/webhook-secret/ops'), vault.create_secret('x', 'one/token'), vault.create_secret('x', 'two/heartbeat');
 		reset role;
