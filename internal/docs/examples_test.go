@@ -99,7 +99,7 @@ var modules = map[string]module{
 			}
 		},
 	},
-	"notifications": {prepare: notifications, check: notified},
+	"notifications": notifications(),
 	"two-schedules": {
 		prepare: func(_ *testing.T, u *user, projects ...*stack.Stack) []string {
 			s := projects[0]

@@ -1,51 +1,112 @@
 package docs_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// notificationSecrets are what the example of notifications asks its user for, by the
-// names of the variables. Nobody listens at the addresses.
-var notificationSecrets = map[string]string{
-	"heartbeat_url": "http://127.0.0.1:9/ping/canary-of-the-heartbeat", "slack_url": "http://127.0.0.1:9/services/canary-of-slack",
-	"pager_url": "http://127.0.0.1:9/canary-of-the-pager", "pager_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+// pagerSecret is the signing secret of the example's pager.
+const pagerSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// receiver is the monitor, the chat and the pager of the example, at a path each, with a
+// part of the URL that nobody else may know.
+type receiver struct {
+	*httptest.Server
+
+	mu sync.Mutex
+	// heard are the requests to the monitor, chat and pages the bodies that the others got.
+	heard, chat, pages []string
+	// unsigned counts the messages to the pager whose signature is not right.
+	unsigned int
 }
 
-// notifications sets the variables of the example.
-func notifications(*testing.T, *user, ...*stack.Stack) (env []string) {
-	for name, value := range notificationSecrets {
-		env = append(env, "TF_VAR_"+name+"="+value)
+func (r *receiver) ServeHTTP(_ http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return
 	}
-	return env
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch path, _ := strings.CutPrefix(request.URL.Path, "/canary-"); {
+	case strings.HasPrefix(path, "monitor"):
+		r.heard = append(r.heard, strings.TrimPrefix(request.URL.RequestURI(), "/canary-monitor"))
+	case path == "chat":
+		r.chat = append(r.chat, string(body))
+	case path == "pager":
+		r.pages = append(r.pages, string(body))
+		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(pagerSecret, "whsec_"))
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(request.Header.Get("Webhook-Id") + "." + request.Header.Get("Webhook-Timestamp") + "." + string(body)))
+		if err != nil || request.Header.Get("Webhook-Signature") != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
+			r.unsigned++
+		}
+	}
 }
 
-// notified proves that the settings name the channels of the example, that the vault has
-// their secrets, and that a backup is made although no message arrives.
-func notified(t *testing.T, u *user, s *stack.Stack) {
-	t.Helper()
-	const settings = `select jsonb_build_object('heartbeat', document -> 'heartbeat', 'webhooks', document -> 'webhooks') = '{
-		"heartbeat": {"form": "healthchecks", "language": "en"},
-		"webhooks": {
-			"team": {"form": "slack", "events": ["drill", "failed", "fidelity", "offsite", "overdue", "recovered"], "language": "en", "signed": false},
-			"pager": {"form": "generic", "events": ["failed", "overdue", "recovered"], "language": "en", "signed": true}
-		}
-	}'::jsonb from auto_backup.settings`
-	if got := value(t, s, settings); got != "true" {
-		t.Errorf("the settings are %s", value(t, s, "select document from auto_backup.settings"))
-	}
-	const vault = `select string_agg(name || ' ' || decrypted_secret, ', ' order by name collate "C") from vault.decrypted_secrets where name ~ '/(heartbeat|webhook)'`
-	want := "auto-backup/heartbeat " + notificationSecrets["heartbeat_url"] + ", auto-backup/webhook-secret/pager " + notificationSecrets["pager_secret"] +
-		", auto-backup/webhook/pager " + notificationSecrets["pager_url"] + ", auto-backup/webhook/team " + notificationSecrets["slack_url"]
-	if got := value(t, s, vault); got != want {
-		t.Errorf("the vault has %s", got)
-	}
-	backUp(t, s, "succeeded")
-	for name, secret := range notificationSecrets {
-		if out := u.run(0, "cat terraform.tfstate"); strings.Contains(out, secret) {
-			t.Errorf("the state has %s", name)
+// notifications is the example of notifications, with a receiver at its addresses. It
+// proves that the monitor hears of a run when it begins and ends, that the chat and the
+// pager get one message about a failure and one about its end, the pager's signed with the
+// secret of the configuration, and that Terraform keeps no address and no secret.
+func notifications() module {
+	r := &receiver{}
+	prepare := func(t *testing.T, _ *user, _ ...*stack.Stack) []string {
+		t.Helper()
+		r.Server = httptest.NewServer(r)
+		t.Cleanup(r.Close)
+		return []string{
+			"TF_VAR_heartbeat_url=" + r.URL + "/canary-monitor", "TF_VAR_slack_url=" + r.URL + "/canary-chat",
+			"TF_VAR_pager_url=" + r.URL + "/canary-pager", "TF_VAR_pager_secret=" + pagerSecret,
 		}
 	}
+	check := func(t *testing.T, u *user, s *stack.Stack) {
+		t.Helper()
+		delivered := func(channel, event string) {
+			t.Helper()
+			await(t, s, "select exists (select from auto_backup.notices where channel = '"+channel+"' and event = '"+event+"' and state = 'delivered')", "auto_backup.watch('auto-backup')")
+		}
+		first := backUp(t, s, "succeeded")
+		delivered("heartbeat", "success")
+
+		exec(t, s, "alter table public.feedbacks rename to feedbacks_old")
+		last := value(t, s, "select auto_backup.start('auto-backup', 'daily', 'manual', now(), 2, true)")
+		for _, channel := range []string{"webhook/team", "webhook/pager"} {
+			delivered(channel, "failed")
+		}
+		delivered("heartbeat", "fail")
+		exec(t, s, "alter table public.feedbacks_old rename to feedbacks")
+		again := backUp(t, s, "succeeded")
+		for _, channel := range []string{"webhook/team", "webhook/pager"} {
+			delivered(channel, "recovered")
+		}
+
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, want := range []string{"/start?rid=" + first, "?rid=" + first, "/start?rid=" + last, "/fail?rid=" + last, "/start?rid=" + again} {
+			if !slices.Contains(r.heard, want) {
+				t.Errorf("the monitor has not heard %s, only %s", want, strings.Join(r.heard, ", "))
+			}
+		}
+		if len(r.chat) != 2 || !strings.Contains(r.chat[0], "feedbacks") {
+			t.Errorf("the chat got\n%s", strings.Join(r.chat, "\n"))
+		}
+		if len(r.pages) != 2 || r.unsigned > 0 || !strings.Contains(r.pages[0], `"backup.failed"`) || !strings.Contains(r.pages[1], `"backup.recovered"`) {
+			t.Errorf("the pager got, %d of them without the right signature,\n%s", r.unsigned, strings.Join(r.pages, "\n"))
+		}
+		for _, secret := range []string{"canary-", pagerSecret} {
+			if strings.Contains(u.run(0, "cat terraform.tfstate"), secret) {
+				t.Errorf("the state has %s", secret)
+			}
+		}
+	}
+	return module{prepare: prepare, check: check}
 }
