@@ -1,15 +1,19 @@
 package failures_test
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
@@ -1000,6 +1004,24 @@ func rows() []row {
 				}
 			},
 		},
+		{
+			cause: "The URL of the heartbeat's monitor has moved (404)", about: "heartbeat_undelivered",
+			status:   "`healthy`: `heartbeat_undelivered`",
+			wanted:   outcome{"schedule succeeded", oneSuccess, "none needed"},
+			settings: monitored,
+			broken: func(s *site) {
+				s.monitor(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+			},
+		},
+		{
+			cause: "The heartbeat's monitor never answers", about: "heartbeat_undelivered", slow: true,
+			status:   "`healthy`: `heartbeat_undelivered`",
+			wanted:   outcome{"schedule succeeded", oneSuccess, "none needed"},
+			settings: monitored,
+			broken: func(s *site) {
+				s.monitor(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+			},
+		},
 		// The restore drill.
 		{
 			cause: "The restore drill finds that the backup cannot be restored: a CHECK of a live table was tightened", about: "drill_failed",
@@ -1059,6 +1081,29 @@ func rows() []row {
 			},
 		},
 	}
+}
+
+// monitored is a backup with a heartbeat.
+func monitored(settings *backup.Settings) {
+	settings.Heartbeat = &notify.Heartbeat{Form: notify.Healthchecks, Language: notify.English}
+}
+
+// monitor is the heartbeat's monitor, which answers pings so until the row is over.
+func (s *site) monitor(handle http.HandlerFunc) {
+	var sound atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Only then the end of the connection is noticed.
+		_, _ = io.Copy(io.Discard, r.Body)
+		if !sound.Load() {
+			handle(w, r)
+		}
+	}))
+	context.AfterFunc(s.ctx, server.Close)
+	s.sql(`delete from vault.secrets where name = $1`, s.name.VaultHeartbeat())
+	s.sql(`select vault.create_secret($1, $2, $3)`, server.URL, s.name.VaultHeartbeat(), "managed by terraform-provider-aimindset, backup "+string(s.name))
+	// What was not delivered before a URL was set does not count.
+	s.sql(`update vault.secrets set updated_at = $2 where name = $1`, s.name.VaultHeartbeat(), s.due.Add(-time.Hour))
+	s.undo = append(s.undo, func() { sound.Store(true) })
 }
 
 // drilled is a backup with a drill of the table public.kept.

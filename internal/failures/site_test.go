@@ -267,6 +267,8 @@ func (s *site) clear() {
 		delete from auto_backup.incidents;
 		delete from auto_backup.drills;
 		delete from auto_backup.schedules;
+		delete from auto_backup.notices;
+		delete from auto_backup.channels;
 		delete from auto_backup.watchdog`)
 	s.sql(`update auto_backup.settings set created_at = $1, updated_at = $1`, s.due.Add(-time.Hour))
 }
