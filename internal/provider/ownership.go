@@ -34,7 +34,14 @@ type terraformRun struct {
 	lost map[backup.ID]bool
 	// intents are what resources have planned for each backup.
 	intents map[backup.ID]intent
+	// again is whether a resource may be planned several times, as Pulumi does: once for
+	// its differences, and once more for the change. Then a second plan for a backup is
+	// not a second resource.
+	again bool
 }
+
+// pulumi is in the version of Terraform that Pulumi's bridge says it is.
+const pulumi = "pulumi"
 
 // see records what the state of a refreshed backup knows.
 func (r *terraformRun) see(id backup.ID, known backup.Known) {
@@ -95,6 +102,9 @@ func (r *terraformRun) done(id backup.ID) {
 // second resource for the same backup: each would undo what the other does, perhaps
 // at the same time, because Terraform does not know that they are the same.
 func (r *autoBackupResource) planOnce(id backup.ID, what intent, diags *diag.Diagnostics) {
+	if r.projects.run.again {
+		return
+	}
 	at := path.Root("name")
 	switch others := r.projects.run.plan(id, what); {
 	case what&(makes|keeps) != 0 && others&(makes|keeps) != 0:

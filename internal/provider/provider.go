@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"strings"
 	"sync"
 	"time"
 
@@ -132,6 +133,7 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 		return
 	}
 	configured := &projects{config: resolved, connections: &p.connections, services: map[string]*install.Service{}}
+	configured.run.again = strings.Contains(req.TerraformVersion, pulumi)
 	configured.refFromEnvironment = config.ProjectRef.ValueString() == "" && own == nil
 	if resolved.SelfHosted == nil {
 		client, err := p.connections.client(supabase.Config{
