@@ -227,7 +227,7 @@ func (c *choice) bucket(b *bytes.Buffer, s *stack.S3) {
 		may string
 		stack.S3Account
 	}{{"only write", s.Writer}, {"write and read", s.Reader}, {"do everything", s.Root}} {
-		fmt.Fprintf(b, "# may %-14s access_key_id = %q, secret_access_key = %q\n", account.may+":", account.AccessKeyID, account.SecretAccessKey)
+		fmt.Fprintf(b, "# may %-15s access_key_id = %q, secret_access_key = %q\n", account.may+":", account.AccessKeyID, account.SecretAccessKey)
 	}
 	b.WriteString("#\n")
 }
