@@ -142,7 +142,8 @@ func TestTextfile(t *testing.T) {
 	}
 }
 
-// TestStatesAreOneHot proves that a backup and each destination are in one state.
+// TestStatesAreOneHot proves that a backup, each destination and each channel are in one
+// state.
 func TestStatesAreOneHot(t *testing.T) {
 	t.Parallel()
 	for _, name := range names(t) {
@@ -155,10 +156,12 @@ func TestStatesAreOneHot(t *testing.T) {
 		for _, metric := range families["aimindset_backup_state"].GetMetric() {
 			sums["backup"] += metric.GetGauge().GetValue()
 		}
-		for _, metric := range families["aimindset_backup_offsite_state"].GetMetric() {
-			for _, label := range metric.GetLabel() {
-				if label.GetName() == "destination" {
-					sums[label.GetName()+" "+label.GetValue()] += metric.GetGauge().GetValue()
+		for family, of := range map[string]string{"offsite_state": "destination", "channel_state": "channel"} {
+			for _, metric := range families["aimindset_backup_"+family].GetMetric() {
+				for _, label := range metric.GetLabel() {
+					if label.GetName() == of {
+						sums[of+" "+label.GetValue()] += metric.GetGauge().GetValue()
+					}
 				}
 			}
 		}
@@ -202,6 +205,7 @@ func TestAlerts(t *testing.T) {
 		{"a failing one", "failing", time.Minute, "BackupUnhealthy"},
 		{"one whose drill failed", "drill_failed", time.Minute, "BackupDrillFailed BackupUnhealthy"},
 		{"copies that fail", "offsite_failing", time.Minute, "BackupOffsiteLate"},
+		{"channels that take nothing", "unheard", time.Minute, "BackupUnheard"},
 		{"none", "not_installed", time.Minute, "BackupUnhealthy"},
 		{"metrics of an hour ago", "healthy", 59 * time.Minute, ""},
 		{"metrics of two hours ago", "healthy", 2 * time.Hour, "BackupMetricsStale"},
