@@ -129,6 +129,7 @@ func TestNotices(t *testing.T) {
 	t.Run("signature", tdb.testWebhookSignature)
 	t.Run("answers", tdb.testNoticeAnswers)
 	t.Run("lost", tdb.testNoticeLost)
+	t.Run("unreadable", tdb.testNoticeUnreadable)
 	t.Run("secrets", tdb.testNoticeSecrets)
 	t.Run("enrolment", tdb.testNoticeEnrolment)
 	t.Run("incidents", tdb.testNoticeIncidents)

@@ -108,6 +108,42 @@ func (tdb *testDatabase) testNoticeLost(t *testing.T) {
 	s.noticed("webhook/ops failed sent 3 (the request was lost)")
 }
 
+// testNoticeUnreadable proves that a message whose answer cannot be read is not sent again
+// for six hours, that a channel which a wrong clock has dated in the future is told of
+// what happens now, and that a tick sends no more than fifty messages.
+func (tdb *testDatabase) testNoticeUnreadable(t *testing.T) {
+	s := tdb.newScenario(t)
+	s.change(installed, retrySetting("attempts", 0))
+	s.heard(installed, "", map[string]map[string]any{"ops": webhook("slack", "failed")})
+	s.watch("1 12:10")
+	s.exec(t, s.owner, `update auto_backup.channels set since = '2036-01-01' where backup = $1`, s.backup)
+	s.failure("2 06:00")
+	s.watchAt(10)
+	s.noticed("webhook/ops failed sent 1")
+	s.exec(t, s.admin, `alter table net._http_response rename to hidden; delete from net.http_request_queue`)
+	s.watchAt(300)
+	s.noticed("webhook/ops failed sent 1")
+	s.watchAt(380)
+	s.noticed("webhook/ops failed sent 2 (the answer cannot be read)")
+	s.exec(t, s.admin, `alter table net.hidden rename to _http_response`)
+	s.receive("webhook/ops", reply{status: 200})
+	s.watchAt(390)
+	s.noticed("webhook/ops failed delivered 2 200")
+
+	s.exec(t, s.owner, `
+		insert into auto_backup.incidents (backup, kind, schedule, due_at, run_id, code, opened_at, alert_state, recovered_at)
+		select $1, 'failed', 'many', $2::timestamptz + n * interval '1 second', gen_random_uuid(), 'internal', $2, 'off', $2 from generate_series(1, 60) as n`,
+		s.backup, moment(t, "2 12:35"))
+	s.watchAt(400)
+	if got := len(s.outbox()); got != 50 {
+		t.Errorf("a tick sends %d messages, want 50", got)
+	}
+	s.watchAt(401)
+	if got := len(s.outbox()); got != 60 {
+		t.Errorf("two ticks send %d messages, want 60", got)
+	}
+}
+
 // testNoticeSecrets proves that a message whose secret is missing, damaged or no URL waits
 // and says so, that it is sent when the secret is back, and that it is given up after a day.
 func (tdb *testDatabase) testNoticeSecrets(t *testing.T) {
