@@ -42,7 +42,7 @@ func TestTasks(t *testing.T) {
 		if name != "production.tf" {
 			continue
 		}
-		if out := u.run(1, "terraform destroy -input=false -auto-approve -no-color"); !strings.Contains(unwrapped(out), "Instance cannot be destroyed") {
+		if out := u.run(1, "terraform destroy -input=false -auto-approve -no-color"); !strings.Contains(unwrapped(out), "prevent_destroy set") {
 			t.Errorf("the example for production can be destroyed:\n%s", out)
 		}
 		if got := value(t, s, "select state from auto_backup.history order by requested_at desc limit 1"); got != "succeeded" {
