@@ -247,7 +247,7 @@ func (g group) run(ctx context.Context, progress func()) (results []result, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	environ := s.stack.Environ()
+	environ := slices.Concat(s.stack.Environ(), stack.Quick)
 	if g.direct {
 		environ = append(environ, "SUPABASE_DB_URL="+s.faulty.DatabaseURL)
 	}

@@ -116,6 +116,7 @@ func TestFleet(t *testing.T) {
 		return "project_refs = [" + strings.Join(refs, ", ") + "]"
 	}
 	c := newCLI(t, "", f.Environ()...)
+	c.trace()
 
 	// Long enough for the five repetitions of the project that fails.
 	seen, _ := c.seen(`timeout = "45s"`)

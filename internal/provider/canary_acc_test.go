@@ -35,12 +35,16 @@ func newCLI(t *testing.T, config string, env ...string) *cli {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := stack.NewWorkingDirectory(t.Context(), t.TempDir(), program, env, map[string]string{"main.tf": config})
+	w, err := stack.NewWorkingDirectory(t.Context(), t.TempDir(), program, slices.Concat(env, stack.Quick), map[string]string{"main.tf": config})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Env = append(w.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.Dir, "trace.log"))
 	return &cli{WorkingDirectory: w, t: t, searched: map[string]string{}}
+}
+
+// trace has Terraform and the provider log everything, for files.
+func (c *cli) trace() {
+	c.Env = append(c.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(c.Dir, "trace.log"))
 }
 
 // run runs Terraform and keeps everything it printed.
@@ -72,9 +76,13 @@ func (c *cli) begin(args ...string) *stack.TerraformProcess {
 	return p
 }
 
-// files adds every file of the working directory to what is searched.
+// files adds every file of the working directory to what is searched. The trace log has
+// to be among them.
 func (c *cli) files() {
 	c.t.Helper()
+	if _, err := os.Stat(filepath.Join(c.Dir, "trace.log")); err != nil {
+		c.t.Fatal(err)
+	}
 	for _, pattern := range []string{"trace.log", "*.tfstate*", "plan.bin"} {
 		paths, err := filepath.Glob(filepath.Join(c.Dir, pattern))
 		if err != nil {
@@ -146,6 +154,7 @@ func TestNoSecretLeaks(t *testing.T) {
 				    secret_access_key = var.key.secret
 				  } }
 				}`, append(env, "TF_VAR_canary="+first, channels(ping, hook, signing), fmt.Sprintf("TF_VAR_key={ id = %q, secret = %q }", bucket.Reader.AccessKeyID, bucket.Reader.SecretAccessKey))...)
+			c.trace()
 
 			c.run(0, "apply", "-auto-approve", "-no-color")
 			c.run(0, "plan", "-detailed-exitcode", "-no-color")

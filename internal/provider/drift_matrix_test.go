@@ -235,7 +235,7 @@ func newDriftSite(t *testing.T, v *verdict, direct bool) *driftSite {
 	p := start(t, stack.Options{LegacyJobs: true, RateLimit: -1})
 	p.direct = direct
 	s := &driftSite{project: p, v: v, cli: newCLI(t, ""), remains: map[string]bool{}}
-	s.cli.Env = append(s.cli.Env, "TF_LOG=", "TF_LOG_PATH=", "TF_IN_AUTOMATION=1")
+	s.cli.Env = append(s.cli.Env, "TF_IN_AUTOMATION=1")
 	p.asPostgres("create role other nologin") // since PostgreSQL 16, postgres has rights over the roles that it has made alone
 	p.sql("create schema mine authorization postgres")
 	s.configure(p.config(driftArguments))

@@ -35,7 +35,6 @@ func TestManyAtOnce(t *testing.T) {
 		`, alias, each, p.ProjectRef)
 	}
 	c := newCLI(t, text)
-	c.Env = append(c.Env, "TF_LOG=", "TF_LOG_PATH=")
 	c.run(0, "apply", "-auto-approve", "-no-color", "-parallelism=50")
 	if listed := strings.Fields(c.run(0, "state", "list")); len(listed) != 2*each {
 		t.Errorf("%d of %d backups are in the state", len(listed), 2*each)

@@ -23,7 +23,7 @@ func TestPlanText(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
 	c := newCLI(t, "")
-	c.Env = append(c.Env, "TF_LOG=", "TF_LOG_PATH=", "TF_IN_AUTOMATION=1")
+	c.Env = append(c.Env, "TF_IN_AUTOMATION=1")
 	required := "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n"
 	plan := func(name, arguments string, limit int) {
 		t.Helper()

@@ -463,7 +463,6 @@ func TestPreflight(t *testing.T) {
 	}
 
 	terraform := newCLI(t, "")
-	terraform.Env = slices.DeleteFunc(terraform.Env, func(v string) bool { return strings.HasPrefix(v, "TF_LOG") })
 	calls := len(p.APICalls())
 	var writers []string
 	for _, c := range brokenProjects {

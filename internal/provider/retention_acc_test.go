@@ -18,7 +18,6 @@ func TestRetention(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20, RateLimit: -1})
 	c := newCLI(t, "")
-	c.Env = append(c.Env, "TF_LOG=", "TF_LOG_PATH=")
 	disk := "0.05"
 	config := func(arguments string) string {
 		return "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n" + p.config(`verify = "none"`+"\n"+arguments) + `

@@ -68,6 +68,7 @@ func TestSecrets(t *testing.T) {
 	}
 	c := newCLI(t, config(`{ MADE = terraform_data.made.output, PASS = var.pass, SHARED = "value-of-ours" }`),
 		append(p.Environ(), "TF_VAR_pass=value-ephemeral", "TF_VAR_seed=first")...)
+	c.trace()
 	settled := func(env ...string) {
 		t.Helper()
 		c.runWith(env, 0, "plan", "-detailed-exitcode", "-no-color")
