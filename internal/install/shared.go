@@ -348,6 +348,15 @@ func (w watchedDB) Query(ctx context.Context, access postgres.Access, sql string
 	return w.shared.db.Query(ctx, access, sql, args...)
 }
 
+func (w watchedDB) QueryAfter(ctx context.Context, first postgres.Statement, sql string, args ...any) (json.RawMessage, error) {
+	if err := w.shared.statements.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait for another change of this database: %w", err)
+	}
+	defer w.shared.statements.Release(1)
+	defer w.shared.writing()()
+	return w.shared.db.QueryAfter(ctx, first, sql, args...)
+}
+
 func (w watchedDB) Exec(ctx context.Context, script string) error {
 	if err := w.shared.statements.Acquire(ctx, mostStatements); err != nil {
 		return fmt.Errorf("wait for other changes of this database: %w", err)

@@ -100,6 +100,10 @@ func (p *countingProject) Query(ctx context.Context, access postgres.Access, _ s
 	return json.Marshal(map[string]any{"each": each})
 }
 
+func (p *countingProject) QueryAfter(context.Context, postgres.Statement, string, ...any) (json.RawMessage, error) {
+	return nil, errors.New("nothing is acquired here")
+}
+
 func (p *countingProject) Exec(_ context.Context, script string) error {
 	p.set(func() { p.revision = script })
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres/inline"
@@ -40,7 +39,7 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 		return nil, err
 	}
 	var texts []any
-	if slices.ContainsFunc(args, isSecret) {
+	if (Statement{sql, args}).secret() {
 		texts = make([]any, len(values))
 		for i, value := range values {
 			if value != nil {
@@ -50,10 +49,9 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 	} else {
 		// A statement with parameters comes alone, and the role's search path may
 		// begin with a schema in which others create functions.
-		text, err := inline.Arguments(sql, values)
-		var refused *inline.Error
-		if errors.As(err, &refused) {
-			return nil, &Error{SQLState: refused.SQLState, Message: refused.Message}
+		text, err := o.inlined(sql, values)
+		if err != nil {
+			return nil, err
 		}
 		sql = script(access.lock(), statementTime, text)
 	}
@@ -61,6 +59,46 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 	if err != nil {
 		return nil, err
 	}
+	return o.result(answer)
+}
+
+// QueryAfter implements DB. The service returns the rows of the last statement that has
+// some, so the second one has to return a row.
+func (o *overAPI) QueryAfter(ctx context.Context, first Statement, sql string, args ...any) (json.RawMessage, error) {
+	var texts [2]string
+	var secrets []string
+	for i, statement := range []Statement{first, {sql, args}} {
+		if err := statement.refuseSecret(); err != nil {
+			return nil, err
+		}
+		values, err := bind(statement.SQL, statement.Args)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, secretsIn(values)...)
+		if texts[i], err = o.inlined(statement.SQL, values); err != nil {
+			return nil, err
+		}
+	}
+	answer, err := o.run(ctx, script(writeLock, statementTime, texts[0]+"\n;\n"+texts[1]), nil, false, secrets)
+	if err != nil {
+		return nil, err
+	}
+	return o.result(answer)
+}
+
+// inlined is a statement with its arguments in its text.
+func (o *overAPI) inlined(sql string, values [][]byte) (string, error) {
+	text, err := inline.Arguments(sql, values)
+	var refused *inline.Error
+	if errors.As(err, &refused) {
+		return "", &Error{SQLState: refused.SQLState, Message: refused.Message}
+	}
+	return text, err
+}
+
+// result is the document in the rows that the service returns.
+func (o *overAPI) result(answer json.RawMessage) (json.RawMessage, error) {
 	var rows []map[string]json.RawMessage
 	if err := json.Unmarshal(answer, &rows); err != nil {
 		return nil, errors.New("the response to a statement is not a list of rows")
@@ -73,11 +111,6 @@ func (o *overAPI) Query(ctx context.Context, access Access, sql string, args ...
 		return nil, errShape
 	}
 	return document(result)
-}
-
-func isSecret(arg any) bool {
-	_, secret := arg.(Secret)
-	return secret
 }
 
 func (o *overAPI) Exec(ctx context.Context, text string) error {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -187,6 +188,63 @@ func TestSQLErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The second of two statements sees what the first one has done, and what another session
+// has committed while the first one waited; both are carried out or neither; and no secret
+// gets into their text.
+func TestQueryAfter(t *testing.T) {
+	onEach(t, func(t *testing.T, db DB, table string) {
+		if err := db.Exec(t.Context(), "create table "+table+" (a int primary key, b text); insert into "+table+" values (1, 'old')"); err != nil {
+			t.Fatal(err)
+		}
+		const all = "select jsonb_agg(t.b order by t.a) as result from %s t where $1::text <> ''"
+		first := Statement{SQL: "update " + table + " set b = b || $1::text where a = 1 returning b -- a comment", Args: []any{"'; --"}}
+
+		// Another session changes the row and adds one, and commits once the first waits.
+		other, err := project.Admin().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.Rollback(context.WithoutCancel(t.Context())) }()
+		if _, err := other.Exec(t.Context(), "update "+table+" set b = 'new'"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Exec(t.Context(), "insert into "+table+" values (2, 'other')"); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			got, err := db.QueryAfter(t.Context(), first, fmt.Sprintf(all, table), "x")
+			if string(got) != `["new'; --","other"]` || err != nil {
+				t.Errorf("got %s, %v", got, err)
+			}
+		}()
+		for waiting := 0; waiting == 0; {
+			const blocked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%' || $1 || '%'"
+			if err := project.Admin().QueryRow(t.Context(), blocked, table).Scan(&waiting); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := other.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+
+		if _, err := db.QueryAfter(t.Context(), first, "select to_jsonb(1 / ($1::int)) as result", 0); SQLState(err) != "22012" {
+			t.Errorf("the second statement failed with %v", err)
+		}
+		if _, err := db.QueryAfter(t.Context(), Statement{SQL: "select 1 / 0"}, fmt.Sprintf(all, table), "x"); SQLState(err) != "22012" {
+			t.Errorf("the first statement failed with %v", err)
+		}
+		if got := must(t, db, ReadOnly, fmt.Sprintf(all, table), "x"); got != `["new'; --","other"]` {
+			t.Errorf("after what failed, there is %s", got)
+		}
+		if _, err := db.QueryAfter(t.Context(), Statement{SQL: "select $1::text", Args: []any{Secret("s")}}, "select '1'::jsonb as result"); err == nil || !strings.Contains(err.Error(), "cannot have a secret") {
+			t.Errorf("a secret: %v", err)
+		}
+	})
 }
 
 // Errors do not show arguments that could be secret, though the server quotes

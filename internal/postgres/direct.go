@@ -69,10 +69,20 @@ type direct struct {
 
 // Query implements DB.
 func (d *direct) Query(ctx context.Context, access Access, sql string, args ...any) (json.RawMessage, error) {
-	values, err := bind(sql, args)
-	if err != nil {
+	return d.query(ctx, access, Statement{sql, args})
+}
+
+// QueryAfter implements DB.
+func (d *direct) QueryAfter(ctx context.Context, first Statement, sql string, args ...any) (json.RawMessage, error) {
+	second := Statement{sql, args}
+	if err := errors.Join(first.refuseSecret(), second.refuseSecret()); err != nil {
 		return nil, err
 	}
+	return d.query(ctx, ReadWrite, first, second)
+}
+
+// query runs statements in one transaction and returns the document of the last one.
+func (d *direct) query(ctx context.Context, access Access, statements ...Statement) (json.RawMessage, error) {
 	// A single round trip. A transaction pooler keeps a transaction on one
 	// session, where unnamed statements leave nothing behind.
 	batch := &pgconn.Batch{}
@@ -82,12 +92,20 @@ func (d *direct) Query(ctx context.Context, access Access, sql string, args ...a
 	}
 	batch.ExecParams(begin, nil, nil, nil, nil)
 	batch.ExecParams(settings(access), nil, nil, nil, nil)
-	batch.ExecParams(sql, values, nil, nil, nil)
+	var secrets []string
+	for _, statement := range statements {
+		values, err := bind(statement.SQL, statement.Args)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, secretsIn(values)...)
+		batch.ExecParams(statement.SQL, values, nil, nil, nil)
+	}
 	batch.ExecParams("commit", nil, nil, nil, nil)
 
 	var result answer
-	err = d.run(ctx, access == ReadOnly, secretsIn(values), func(conn *pgconn.PgConn) error {
-		result = answer{}
+	err := d.run(ctx, access == ReadOnly, secrets, func(conn *pgconn.PgConn) error {
+		result = answer{last: 1 + len(statements)}
 		// Sending extends the buffer in which a batch collects its messages.
 		sent := *batch
 		return result.read(conn.ExecBatch(ctx, &sent))
@@ -108,28 +126,30 @@ func (d *direct) Exec(ctx context.Context, text string) error {
 	})
 }
 
-// An answer is the result of the statement between begin and commit.
+// An answer is the result of the last statement between begin and commit.
 type answer struct {
+	// last is the number of that statement, from 0.
+	last   int
 	fields []pgconn.FieldDescription
 	rows   [][]byte
 }
 
-// read reads the results of begin, settings, statement and commit. After the
+// read reads the results of begin, settings, statements and commit. After the
 // commit is confirmed, a failure of the connection does not matter.
 func (a *answer) read(results *pgconn.MultiResultReader) error {
 	committed := false
 	for i := 0; results.NextResult(); i++ {
 		result := results.ResultReader()
 		for result.NextRow() {
-			if values := result.Values(); i == 2 && len(values) > 0 && len(a.rows) < 2 {
+			if values := result.Values(); i == a.last && len(values) > 0 && len(a.rows) < 2 {
 				a.rows = append(a.rows, bytes.Clone(values[0]))
 			}
 		}
-		if i == 2 {
+		if i == a.last {
 			a.fields = slices.Clone(result.FieldDescriptions())
 		}
 		tag, err := result.Close()
-		committed = i == 3 && err == nil && tag.String() == "COMMIT"
+		committed = i == a.last+1 && err == nil && tag.String() == "COMMIT"
 	}
 	if err := results.Close(); err != nil && !committed {
 		return err

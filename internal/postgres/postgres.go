@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -40,6 +41,25 @@ const (
 // A Secret is an argument that may stand in no text that a server could log or repeat.
 type Secret string
 
+// A Statement is a statement with its arguments.
+type Statement struct {
+	SQL  string
+	Args []any
+}
+
+// secret reports whether the statement has a Secret.
+func (s Statement) secret() bool {
+	return slices.ContainsFunc(s.Args, func(arg any) bool { _, secret := arg.(Secret); return secret })
+}
+
+// refuseSecret is for a statement that must not have a Secret.
+func (s Statement) refuseSecret() error {
+	if s.secret() {
+		return errors.New("one of two statements cannot have a secret")
+	}
+	return nil
+}
+
 // A DB runs SQL in one database. It is safe for concurrent use.
 type DB interface {
 	// Query runs one statement, in a transaction of its own. The statement must
@@ -54,6 +74,10 @@ type DB interface {
 	// with a Secret that goes through the Management API has the search path of its
 	// role, so it has to name the schema of every function that it calls.
 	Query(ctx context.Context, access Access, sql string, args ...any) (json.RawMessage, error)
+	// QueryAfter runs a statement, whose rows it ignores, and then another one as Query
+	// does with ReadWrite, in the same transaction. The second one sees what others have
+	// committed while the first one waited. Neither can have a Secret.
+	QueryAfter(ctx context.Context, first Statement, sql string, args ...any) (json.RawMessage, error)
 	// Exec runs a script of several statements, which succeed or fail
 	// together. It ignores their rows.
 	Exec(ctx context.Context, script string) error

@@ -47,6 +47,14 @@ func (c *compared) Query(ctx context.Context, access postgres.Access, sql string
 	return c.DB.Query(ctx, access, sql, args...)
 }
 
+// QueryAfter implements postgres.DB.
+func (c *compared) QueryAfter(ctx context.Context, first postgres.Statement, sql string, args ...any) (json.RawMessage, error) {
+	if err := c.compare(ctx); err != nil {
+		return nil, err
+	}
+	return c.DB.QueryAfter(ctx, first, sql, args...)
+}
+
 // Exec implements postgres.DB.
 func (c *compared) Exec(ctx context.Context, script string) error {
 	if err := c.compare(ctx); err != nil {

@@ -29,6 +29,12 @@ func (a advised) Query(ctx context.Context, access postgres.Access, sql string, 
 	return answer, a.advise(ctx, err)
 }
 
+// QueryAfter implements postgres.DB.
+func (a advised) QueryAfter(ctx context.Context, first postgres.Statement, sql string, args ...any) (json.RawMessage, error) {
+	answer, err := a.DB.QueryAfter(ctx, first, sql, args...)
+	return answer, a.advise(ctx, err)
+}
+
 // Exec implements postgres.DB.
 func (a advised) Exec(ctx context.Context, script string) error {
 	return a.advise(ctx, a.DB.Exec(ctx, script))
