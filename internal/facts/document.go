@@ -70,6 +70,22 @@ type Document struct {
 	// Subscribers is the number of rows of alert_subscriptions, up to a thousand.
 	Subscribers *int64   `json:"subscribers"`
 	LastLog     *LastLog `json:"last_log"`
+
+	// VaultNames are the names of backups to which a secret of the vault could belong;
+	// nil if they are not known. Leased are the backups that an apply changes now.
+	VaultNames []backup.Name `json:"vault_names"`
+	Leased     []backup.Name `json:"leased"`
+}
+
+// Unmentioned is a name that no backup can have: what is read about it is what there is
+// of any backup that the project does not have.
+const Unmentioned backup.Name = "-"
+
+// Mentions reports whether the project may have something of a backup that is not among
+// Each. It is for documents with the parts vault_names and leased.
+func (d *Document) Mentions(name backup.Name) bool {
+	noVault := d.Relations["vault.secrets"] == Missing
+	return d.VaultNames == nil && !noVault || slices.Contains(d.VaultNames, name) || slices.Contains(d.Leased, name)
 }
 
 // OfBackup are the parts of one backup.

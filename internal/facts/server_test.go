@@ -289,3 +289,36 @@ func TestLease(t *testing.T) {
 		t.Errorf("without a table, the lease is %+v", l)
 	}
 }
+
+// TestMentions proves for which names a project may have something of a backup: those in
+// the names and the ownership markers of the vault's secrets, and those with a lease; for
+// all names, where they are too many; and for none, where there is no vault.
+func TestMentions(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	db := p.open(p.DatabaseURL, "")
+	expect := func(when string, want ...backup.Name) {
+		t.Helper()
+		d, err := p.ask(db, Request{Parts: []Part{"vault_names", "leased"}, Backups: []backup.Name{Unmentioned}, Strict: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []backup.Name{"one", "two", "three", "four"} {
+			if got := d.Mentions(name); got != slices.Contains(want, name) {
+				t.Errorf("%s, the project mentions %s: %t", when, name, got)
+			}
+		}
+	}
+	p.exec("drop extension if exists supabase_vault")
+	expect("without a vault")
+	p.exec("create extension supabase_vault with schema vault cascade")
+	expect("with an empty vault")
+	p.exec(`select vault.create_secret('s', 'one/token'), vault.create_secret('s', 'key', 'managed by terraform-provider-aimindset, backup two'), vault.create_secret('s', 'three'), vault.create_secret('s')`)
+	expect("with secrets", "one", "two")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec(`insert into auto_backup.leases values
+		('three', 'x', 'elsewhere', '90 seconds', now(), now() + interval '1 hour'), ('four', 'y', 'elsewhere', '90 seconds', now(), now() - interval '1 hour')`)
+	expect("with leases", "one", "two", "three")
+	p.exec("select vault.create_secret('s', 'other-' || n || '/x') from generate_series(1, 1000) n")
+	expect("with many secrets", "one", "two", "three", "four")
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -64,6 +65,8 @@ func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []st
 // Sample is a project in which PerProject backups were installed: the responses of
 // its API to a plan and to the data source aimindset_auto_backups, and Terraform's state.
 type Sample struct {
+	// API and SQL are how many requests and statements it took to install the backups.
+	API, SQL  int
 	recording *stack.Recording
 	state     terraformState
 }
@@ -106,6 +109,13 @@ func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 		return nil, err
 	}
 	sample := &Sample{}
+	for _, call := range s.APICalls() {
+		if strings.Contains(call.Path, "/database/query") {
+			sample.SQL++
+		} else {
+			sample.API++
+		}
+	}
 	recording, stop := s.Record()
 	defer stop()
 	if _, err := w.Must(ctx, 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {

@@ -83,6 +83,20 @@ func TestReadBudget(t *testing.T) {
 	}
 }
 
+// TestApplyBudget proves what new backups cost: each three statements and four requests, and
+// their project nine statements and eight requests once, however many are installed at the
+// same time.
+func TestApplyBudget(t *testing.T) {
+	t.Parallel()
+	if sql := 3*PerProject + 9; sample.SQL != sql {
+		t.Errorf("%d backups took %d statements, not %d", PerProject, sample.SQL, sql)
+	}
+	// Those that wait for the same list at the same time share it.
+	if api := 4*PerProject + 8; sample.API > api {
+		t.Errorf("%d backups took %d requests, more than %d", PerProject, sample.API, api)
+	}
+}
+
 // TestGlanceBudget proves that a look at all projects lists them once and costs four
 // requests and one statement for each of them, also of a project with several backups,
 // and that no connection is left.

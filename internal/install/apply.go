@@ -121,7 +121,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		part backup.Part
 		run  func() error
 	}{
-		{backup.PartExtensions, func() error { return l.script(ctx, queries.Extensions) }},
+		{backup.PartExtensions, func() error { return l.once(ctx, "extensions", queries.Extensions) }},
 		{backup.PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
 		{backup.PartToken, func() error { return l.applyToken(ctx, spec, found) }},
 		{backup.PartSecrets, func() error { return l.setSecrets(ctx, found.SecretsToSet(spec)) }},
@@ -168,7 +168,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
 	dispatcher := payload.LoadDispatcher()
 	if found.DispatcherVersion != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
-		if err := l.script(ctx, dispatcher.Install); err != nil {
+		if err := l.once(ctx, "dispatcher", dispatcher.Install); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,48 @@ func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found bac
 	if err != nil {
 		return err
 	}
+	if l.absent(found) {
+		// Where there is no key, the token's step says so.
+		if secrets, err := l.newSecrets(ctx, spec, found); err == nil {
+			return l.begin(ctx, spec, string(settings), secrets)
+		}
+	}
 	_, err = l.write(ctx, queries.Mark, backup.Owner, dispatcher.Version, string(spec.ID.Name), string(settings), l.holder)
+	return err
+}
+
+// absent reports whether nothing of a backup exists, so that its vault secrets need not
+// be written in an order.
+func (l *lease) absent(found backup.State) bool {
+	return found.Settings == nil && found.Function == nil && len(found.Jobs) == 0 && len(found.VaultMarkers) == 0 &&
+		found.Token.Function == "" && found.Token.Next == ""
+}
+
+// newSecrets are the vault secrets of a backup of which nothing exists.
+func (l *lease) newSecrets(ctx context.Context, spec backup.Spec, found backup.State) (map[string]string, error) {
+	secrets := map[string]string{spec.ID.Name.VaultToken(): backup.NewToken()}
+	if found.NeedsAlertKey(spec) {
+		key, err := l.alertKey(ctx)
+		if err != nil {
+			return nil, err
+		}
+		secrets[spec.ID.Name.VaultAlertKey()] = key
+	}
+	return secrets, nil
+}
+
+// begin marks a backup of which nothing exists, and writes its vault secrets.
+func (l *lease) begin(ctx context.Context, spec backup.Spec, settings string, secrets map[string]string) error {
+	values, err := json.Marshal(secrets)
+	if err != nil {
+		return err
+	}
+	name := spec.ID.Name
+	_, err = l.write(ctx, queries.Begin, backup.Owner, payload.LoadDispatcher().Version, string(name), settings, l.holder,
+		postgres.Secret(values), name.VaultMarker())
+	if err == nil {
+		l.token = secrets[name.VaultToken()]
+	}
 	return err
 }
 
@@ -190,8 +231,14 @@ func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found bac
 // changes, so the former token is taken away only when it was answered. Runs in
 // progress sign their outcomes with it, so vault keeps it under another name; the
 // watchdog removes it after some days.
+//
+// Of a backup of which nothing existed, the vault has the token already: nothing sends
+// requests until there are jobs.
 func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
+	if l.token != "" {
+		return l.setToken(ctx, name, name.TokenSecret(), l.token)
+	}
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
 		return err
 	}
@@ -323,19 +370,28 @@ func (l *lease) applyAlertKey(ctx context.Context, spec backup.Spec, found backu
 	if !found.NeedsAlertKey(spec) {
 		return nil
 	}
-	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)
+	secret, err := l.alertKey(ctx)
 	if err != nil {
 		return err
 	}
+	return l.putVaultSecret(ctx, found, name.VaultAlertKey(), secret, found.AlertKey.Vault != "")
+}
+
+// alertKey returns the project's keys as applyAlertKey describes them.
+func (l *lease) alertKey(ctx context.Context) (string, error) {
+	keys, err := l.service.API.APIKeys(ctx, l.service.Ref)
+	if err != nil {
+		return "", err
+	}
 	public := supabase.PublicKeysOf(keys)
 	if len(public.First) == 0 {
-		return errors.New("the project has neither a publishable key nor a legacy anon key, so the watchdog could not call the alert function; create a publishable key under Settings > API Keys in the dashboard, or set alert = { enabled = false }")
+		return "", errors.New("the project has neither a publishable key nor a legacy anon key, so the watchdog could not call the alert function; create a publishable key under Settings > API Keys in the dashboard, or set alert = { enabled = false }")
 	}
 	secret := public.First[0]
 	if public.Legacy != "" && public.Legacy != secret {
 		secret += "\n" + public.Legacy
 	}
-	return l.putVaultSecret(ctx, found, name.VaultAlertKey(), secret, found.AlertKey.Vault != "")
+	return secret, nil
 }
 
 func (l *lease) deleteSecrets(ctx context.Context, names ...string) error {
@@ -397,8 +453,10 @@ func (l *lease) applyLogConstraint(ctx context.Context, spec backup.Spec, found 
 	if err != nil {
 		return err
 	}
-	_, err = l.write(ctx, queries.ExtendLogConstraint, string(names), string(spec.ID.Name), l.holder)
-	return err
+	return l.service.shared.runOnce(ctx, "log constraint", l.scripts, func() error {
+		_, err := l.write(ctx, queries.ExtendLogConstraint, string(names), string(spec.ID.Name), l.holder)
+		return err
+	})
 }
 
 // ErrLogRefused says that a CHECK of public.backup_logs refuses the rows of
@@ -432,9 +490,13 @@ func (l *lease) applyJobs(ctx context.Context, spec backup.Spec, found backup.St
 	if err := errors.Join(errSettings, errJobs, errIDs); err != nil {
 		return err
 	}
-	_, err := l.write(ctx, queries.Configure,
-		string(spec.ID.Name), string(settings), functionID, string(list), string(ids), l.holder)
-	return err
+	args := []any{string(spec.ID.Name), string(settings), functionID, string(list), string(ids), l.holder}
+	if len(found.ChannelsToRemove(spec)) > 0 {
+		_, err := l.write(ctx, queries.Configure, args...)
+		return err
+	}
+	// It is the last change, so it also releases the lease.
+	return l.finish(ctx, queries.Finish, args...)
 }
 
 // Reopen marks an installation as unfinished after all, so that the next apply may

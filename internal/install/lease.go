@@ -1,6 +1,7 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,11 +107,17 @@ type lease struct {
 	// holder is a random ID of this apply.
 	holder string
 	term   time.Duration
+	// scripts says how often this process had run each script before the backup was
+	// observed under the lease.
+	scripts map[string]int
+	// token is the one that was written with the ownership marker; empty if none was.
+	token string
 
 	// sending is held while a statement is sent that renews the lease.
 	sending sync.Mutex
-	// ended says that the removal has released the lease. Its table may be gone, so
-	// that another statement about it would be an error in the database's log.
+	// ended says that the last change has released the lease. After a removal its table
+	// may be gone, so that another statement about it would be an error in the
+	// database's log.
 	ended bool
 
 	mu sync.Mutex
@@ -135,7 +143,7 @@ func (s *Service) exclusively(ctx context.Context, found backup.State, work func
 	if err := found.ID.Name.Validate(); err != nil {
 		return err
 	}
-	l, err := s.acquire(ctx, found)
+	l, observed, err := s.acquire(ctx, found)
 	if err != nil {
 		return err
 	}
@@ -151,7 +159,7 @@ func (s *Service) exclusively(ctx context.Context, found backup.State, work func
 	if found.Function != nil {
 		known.Revision, known.Files, known.Changes = found.Function.Revision, found.Function.Files, found.Function.Changes
 	}
-	found, err = s.Observe(working, found.ID.Name, known)
+	found, err = s.observeLeased(working, l, observed, known)
 	if err == nil {
 		err = work(working, l, found)
 	}
@@ -160,6 +168,9 @@ func (s *Service) exclusively(ctx context.Context, found backup.State, work func
 	}
 	stop(nil)
 	<-renewed
+	if l.ended {
+		return err
+	}
 	// A request whose outcome is unknown may still arrive, and the lease gives it
 	// the time to, as after a crash.
 	if !outcomeUnknown(err) && l.release(ctx) {
@@ -177,45 +188,68 @@ func outcomeUnknown(err error) bool {
 	return errors.Is(err, postgres.ErrOutcomeUnknown) || errors.Is(err, supabase.ErrOutcomeUnknown)
 }
 
-// acquire waits until no other apply changes the backup.
-func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, error) {
+// observeLeased reads a backup on which this apply holds the lease. observed is what the
+// database said of it since; nil: it was not asked.
+func (s *Service) observeLeased(ctx context.Context, l *lease, observed *backup.Observation, known backup.Known) (backup.State, error) {
+	if observed == nil {
+		l.scripts = s.shared.ran()
+		return s.Observe(ctx, l.name, known)
+	}
+	return s.observe(ctx, &s.shared.recent, l.name, known, func(context.Context) (backup.Observation, error) { return *observed, nil })
+}
+
+// acquire waits until no other apply changes the backup. If it did not have to wait, it
+// also returns what the database says of the backup under the lease.
+func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, *backup.Observation, error) {
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
-		return nil, fmt.Errorf("make the ID of a lease: %w", err)
+		return nil, nil, fmt.Errorf("make the ID of a lease: %w", err)
 	}
 	l := &lease{service: s, name: found.ID.Name, holder: hex.EncodeToString(id[:]), term: s.LeaseTime}
 	if l.term == 0 {
 		l.term = DefaultLeaseTime
 	}
+	s.shared.change(l.name)
 	dispatcher := payload.LoadDispatcher()
 	// Changes of the lease table and of its grants are repaired first.
 	ready := found.Functions["acquire"] == dispatcher.Functions["acquire"] && found.Functions["renew"] == dispatcher.Functions["renew"] &&
-		found.SchemaDrift != nil && len(found.SchemaDrift) == 0
+		found.SchemaDrift != nil && len(found.SchemaDrift) == 0 || s.shared.isLeasable()
 	logged, loggedAt := "", time.Time{}
 	var holder *BusyError // from the latest attempt
+	first := true
 	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
 		if !ready {
-			if err := l.repeat(ctx, func() error { return s.DB.Exec(ctx, dispatcher.Lease) }); err != nil {
-				return nil, fmt.Errorf("prepare the lease on backup %s: %w", found.ID, err)
+			prepare := func() error { return l.repeat(ctx, func() error { return s.DB.Exec(ctx, dispatcher.Lease) }) }
+			if err := s.shared.prepareLease(ctx, prepare); err != nil {
+				return nil, nil, fmt.Errorf("prepare the lease on backup %s: %w", found.ID, err)
 			}
 			ready = true
 		}
-		other, err := l.tryAcquire(ctx)
+		other, observed, err := (*BusyError)(nil), (*backup.Observation)(nil), error(nil)
+		if first {
+			other, observed, err = l.tryObserving(ctx)
+		}
+		if !first || postgres.SQLState(err) != "" && ctx.Err() == nil {
+			// What was refused of two statements is told by each of them alone.
+			other, err = l.tryAcquire(ctx, l.ask)
+		}
+		first = false
 		switch {
 		case schemaMissing(err):
 			// Another apply has removed the last backup, and the schema with it.
 			ready = false
+			s.shared.setLeasable(false)
 			if err := sleep(ctx, poll); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			continue
 		case err != nil && ctx.Err() != nil && holder != nil:
 			holder.Err = err
-			return nil, holder
+			return nil, nil, holder
 		case err != nil:
-			return nil, fmt.Errorf("acquire the lease on backup %s: %w", found.ID, err)
+			return nil, nil, fmt.Errorf("acquire the lease on backup %s: %w", found.ID, err)
 		case other == nil:
-			return l, nil
+			return l, observed, nil
 		}
 		if key, now := other.Holder+other.Since, s.now(); key != logged || now.Sub(loggedAt) >= logEvery {
 			logged, loggedAt = key, now
@@ -225,19 +259,78 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, erro
 		}
 		holder, other.ID = other, found.ID
 		if other.Err = sleep(ctx, min(poll, max(other.Expires, minPoll))); other.Err != nil {
-			return nil, other
+			return nil, nil, other
 		}
 	}
 }
 
+// arguments are those of queries.Acquire.
+func (l *lease) arguments() []any {
+	return []any{string(l.name), l.holder, l.service.process(), fmt.Sprint(l.term.Seconds())}
+}
+
+// ask asks for the lease with a statement of its own.
+func (l *lease) ask(ctx context.Context) (json.RawMessage, error) {
+	return l.service.DB.Query(ctx, postgres.ReadWrite, queries.Acquire, l.arguments()...)
+}
+
+// tryObserving is tryAcquire with a statement that also observes the backup, once it has
+// the lease.
+func (l *lease) tryObserving(ctx context.Context) (*BusyError, *backup.Observation, error) {
+	var observed *backup.Observation
+	other, err := l.tryAcquire(ctx, func(ctx context.Context) (json.RawMessage, error) {
+		l.scripts = l.service.shared.ran()
+		asked := &leasing{DB: l.service.DB, first: postgres.Statement{SQL: queries.AcquireFirst, Args: l.arguments()}}
+		found, err := l.service.shared.observeOne(ctx, asked, l.name)
+		switch {
+		case err == nil:
+			observed = &found
+		case len(asked.lease) == 0:
+			return nil, err
+		}
+		// Another apply has the lease, or the answer has an unexpected form: then what is
+		// asked under the lease says so.
+		return asked.lease, nil
+	})
+	return other, observed, err
+}
+
+// leasing asks a database for facts after it has asked for a lease.
+type leasing struct {
+	postgres.DB
+
+	first postgres.Statement
+	// lease is the answer to the first statement.
+	lease json.RawMessage
+}
+
+// Query implements [facts.Querier]. Only a question about a backup has arguments.
+func (q *leasing) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {
+	if len(args) == 0 {
+		return q.DB.Query(ctx, access, sql)
+	}
+	answer, err := q.QueryAfter(ctx, q.first, strings.Replace(queries.Leased, "@observation@", sql, 1), args...)
+	if err != nil {
+		return nil, err
+	}
+	var both struct{ Lease, Observed json.RawMessage }
+	if err := json.Unmarshal(answer, &both); err != nil {
+		return nil, fmt.Errorf("the database's answer has an unexpected form: %w", err)
+	}
+	q.lease = both.Lease
+	if len(both.Observed) == 0 || string(both.Observed) == "null" {
+		return nil, errors.New("another apply has the lease")
+	}
+	return both.Observed, nil
+}
+
 // tryAcquire asks for the lease once. It returns the present holder when that is
 // another apply.
-func (l *lease) tryAcquire(ctx context.Context) (*BusyError, error) {
+func (l *lease) tryAcquire(ctx context.Context, ask func(context.Context) (json.RawMessage, error)) (*BusyError, error) {
 	sent := l.service.now()
 	var answer json.RawMessage
 	err := l.repeat(ctx, func() (err error) {
-		answer, err = l.service.DB.Query(ctx, postgres.ReadWrite, queries.Acquire,
-			string(l.name), l.holder, l.service.process(), fmt.Sprint(l.term.Seconds()))
+		answer, err = ask(ctx)
 		return err
 	})
 	if err != nil {
@@ -350,6 +443,21 @@ func (l *lease) write(ctx context.Context, sql string, args ...any) (answer json
 	return answer, facts.ExplainLock(ctx, l.service, err)
 }
 
+// finish is write for the last change of an apply, which also releases the lease.
+func (l *lease) finish(ctx context.Context, sql string, args ...any) error {
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	err := l.repeat(ctx, func() error {
+		answer, err := l.send(ctx, sql, args...)
+		if err == nil && !bytes.HasPrefix(answer, []byte("{")) {
+			return errors.New("the database's answer has an unexpected form")
+		}
+		return err
+	})
+	l.ended = err == nil
+	return facts.ExplainLock(ctx, l.service, err)
+}
+
 func (l *lease) send(ctx context.Context, sql string, args ...any) (json.RawMessage, error) {
 	sent := l.service.now()
 	answer, err := l.service.DB.Query(ctx, postgres.ReadWrite, sql, args...)
@@ -366,6 +474,12 @@ func (l *lease) script(ctx context.Context, text string) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
 	return l.guarded(ctx, "lock table auto_backup.leases in access exclusive mode;\ndo $do$ begin "+l.renewal()+" end $do$;\n", text)
+}
+
+// once is script for one that serves all backups of the project. It is not run if another
+// apply of this process has run it since this one looked.
+func (l *lease) once(ctx context.Context, name string, text string) error {
+	return l.service.shared.runOnce(ctx, name, l.scripts, func() error { return l.script(ctx, text) })
 }
 
 // removal is script for the one that removes the dispatcher, and with it releases the

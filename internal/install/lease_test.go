@@ -30,9 +30,20 @@ func (h held) Query(context.Context, postgres.Access, string, ...any) (json.RawM
 	})
 }
 
+func (h held) QueryAfter(ctx context.Context, first postgres.Statement, _ string, _ ...any) (json.RawMessage, error) {
+	lease, err := h.Query(ctx, postgres.ReadWrite, first.SQL)
+	answer := map[string]any{"lease": lease}
+	if time.Until(h.until) <= 0 {
+		answer["observed"] = map[string]any{"each": map[string]any{"auto-backup": map[string]any{"token_digest": map[string]string{"digest": "seen"}}}}
+	}
+	text, failure := json.Marshal(answer)
+	return text, errors.Join(err, failure)
+}
+
 // TestAcquireSaysWhatItWaitsFor proves that an apply which waits for another one logs
 // at once, and then about every 10 s, who holds the lease, since when and until when;
-// and that its error says the same if the time is over first.
+// that its error says the same if the time is over first; and that one which need not
+// wait has observed the backup with the same statement.
 func TestAcquireSaysWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	dispatcher := payload.LoadDispatcher()
@@ -51,7 +62,10 @@ func TestAcquireSaysWhatItWaitsFor(t *testing.T) {
 			s.Log = slog.New(slog.NewTextHandler(&log, nil))
 			ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
 			defer cancel()
-			_, err := s.acquire(ctx, found)
+			_, observed, err := s.acquire(ctx, found)
+			if (observed != nil) != (c.wait == 0) || observed != nil && observed.TokenDigest.Digest != "seen" {
+				t.Errorf("%s: observed is %+v", what, observed)
+			}
 			says := []string{"root@elsewhere, process 7", "2026-03-02T06:00:00Z", "2026-03-02T06:01:30Z", string(found.ID.Name)}
 			var busy *BusyError
 			if c.timeout < c.wait != errors.As(err, &busy) || !errors.As(err, &busy) && err != nil {

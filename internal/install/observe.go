@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/schedule"
@@ -71,7 +72,11 @@ type Service struct {
 
 // NewService makes the Service of a project. The DB stays the caller's to close.
 func NewService(ref string, api API, db postgres.DB) *Service {
-	s := &shared{ref: ref, api: api, db: db, asked: map[backup.Name]bool{}, zones: map[string]bool{}, statements: semaphore.NewWeighted(mostStatements)}
+	s := &shared{
+		ref: ref, api: api, db: db, asked: map[backup.Name]bool{}, zones: map[string]bool{}, changed: map[backup.Name]bool{},
+		facts:      map[string]**reading[facts.Document]{},
+		statements: semaphore.NewWeighted(mostStatements), setup: make(chan struct{}, 1), scripts: map[string]int{},
+	}
 	return &Service{Ref: ref, API: watchedAPI{s}, DB: watchedDB{s}, shared: s}
 }
 
@@ -80,7 +85,7 @@ func NewService(ref string, api API, db postgres.DB) *Service {
 // the watchdog's key; and the function's source when it was deployed since it was last
 // known. Nothing is written.
 //
-// Call it before a write, and to see what others wrote.
+// Call it to see what others wrote.
 func (s *Service) Observe(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
 	s.shared.forget()
 	return s.ObserveCached(ctx, name, known)
@@ -90,6 +95,28 @@ func (s *Service) Observe(ctx context.Context, name backup.Name, known backup.Kn
 // run has already read. All its callers for one project share three API reads and
 // one SQL statement, until this process writes to the project.
 func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
+	return s.observeIn(ctx, &s.shared.recent, name, known)
+}
+
+// ObserveFirst is ObserveCached for plans, and for applies, which observe again when they
+// have the lease: it may return what this run has read before its first write to the
+// project. So the applies of many backups of a project share these reads, as do the plans
+// that Terraform makes again before each. What this run has begun to change it reads again.
+func (s *Service) ObserveFirst(ctx context.Context, name backup.Name, known backup.Known) (backup.State, error) {
+	if s.shared.hasChanged(name) {
+		return s.Observe(ctx, name, known)
+	}
+	return s.observeIn(ctx, s.shared.early(), name, known)
+}
+
+func (s *Service) observeIn(ctx context.Context, v *view, name backup.Name, known backup.Known) (backup.State, error) {
+	return s.observe(ctx, v, name, known, func(ctx context.Context) (backup.Observation, error) { return s.shared.Database(ctx, v, name) })
+}
+
+// observe reads one backup: the database's part with ask, and the rest unless v has it.
+func (s *Service) observe(
+	ctx context.Context, v *view, name backup.Name, known backup.Known, ask func(context.Context) (backup.Observation, error),
+) (backup.State, error) {
 	var (
 		state     = backup.State{ID: backup.ID{ProjectRef: s.Ref, Name: name}}
 		database  backup.Observation
@@ -97,9 +124,9 @@ func (s *Service) ObserveCached(ctx context.Context, name backup.Name, known bac
 		secrets   []supabase.Secret
 	)
 	group, reading := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { database, err = s.shared.Database(reading, name); return err })
-	group.Go(func() (err error) { functions, err = s.shared.Functions(reading); return err })
-	group.Go(func() (err error) { secrets, err = s.shared.Secrets(reading); return err })
+	group.Go(func() (err error) { database, err = ask(reading); return err })
+	group.Go(func() (err error) { functions, err = s.shared.Functions(reading, v); return err })
+	group.Go(func() (err error) { secrets, err = s.shared.Secrets(reading, v); return err })
 	err := group.Wait()
 	if err != nil {
 		return backup.State{}, fmt.Errorf("read backup %s: %w", state.ID, err)
@@ -232,13 +259,27 @@ func relativePath(base, file string) string {
 // Functions lists the project's Edge Functions, read once for all callers in
 // this run. The list must not be changed.
 func (s *Service) Functions(ctx context.Context) ([]supabase.Function, error) {
-	return s.shared.Functions(ctx)
+	return s.shared.Functions(ctx, &s.shared.recent)
+}
+
+// Early is a Service for plans: its lists may be what this run has read before its first
+// write to the project, as with ObserveFirst.
+type Early struct{ *Service }
+
+// Functions lists the project's Edge Functions. The list must not be changed.
+func (e Early) Functions(ctx context.Context) ([]supabase.Function, error) {
+	return e.shared.Functions(ctx, e.shared.early())
+}
+
+// Secrets lists the project's function secrets. The list must not be changed.
+func (e Early) Secrets(ctx context.Context) ([]supabase.Secret, error) {
+	return e.shared.Secrets(ctx, e.shared.early())
 }
 
 // Secrets lists the project's function secrets with their digests, read once
 // for all callers in this run. The list must not be changed.
 func (s *Service) Secrets(ctx context.Context) ([]supabase.Secret, error) {
-	return s.shared.Secrets(ctx)
+	return s.shared.Secrets(ctx, &s.shared.recent)
 }
 
 // PublicKeys returns the digests of the project's public keys, with which the watchdog
@@ -279,6 +320,12 @@ func (s *Service) ZoneChanges(ctx context.Context, name backup.Name, zones []str
 // KnownZoneChanges are the database's rules of time zones, as far as they were read in
 // this run already. It reads nothing.
 func (s *Service) KnownZoneChanges() schedule.Rules { return s.shared.KnownZoneChanges() }
+
+// Ask asks the database for facts, once in a run for all who ask for the same. The document
+// must not be changed.
+func (s *Service) Ask(ctx context.Context, request facts.Request) (facts.Document, error) {
+	return s.shared.Ask(ctx, request)
+}
 
 // Query runs one statement in the project's database.
 func (s *Service) Query(ctx context.Context, access postgres.Access, sql string, args ...any) (json.RawMessage, error) {

@@ -36,10 +36,22 @@ type shared struct {
 	// takes all of it.
 	statements *semaphore.Weighted
 
-	mu        sync.Mutex
-	functions *reading[[]supabase.Function]
-	secrets   *reading[[]supabase.Secret]
-	database  *reading[projectRead]
+	// setup is held while a script is run that serves all backups of the project.
+	setup chan struct{}
+
+	mu sync.Mutex
+	// recent is what was read since the last write of this process, first what was read
+	// before the first one; wrote says that there was one.
+	recent, first view
+	wrote         bool
+	// changed are the backups on which this process has acquired the lease.
+	changed map[backup.Name]bool
+	// leasable says that this process has prepared the lease, scripts counts how often it
+	// has run each script that serves all backups of the project.
+	leasable bool
+	scripts  map[string]int
+	// facts are what was read of the project to check plans, by what was asked.
+	facts map[string]**reading[facts.Document]
 	// These are not forgotten, as nothing that is written here changes them: the
 	// project's API keys, the platform's backups, and what the token and the role may do.
 	keys                               *reading[[]supabase.APIKey]
@@ -51,12 +63,21 @@ type shared struct {
 	zones map[string]bool
 }
 
+// view is what was read of a project at one time.
+type view struct {
+	functions *reading[[]supabase.Function]
+	secrets   *reading[[]supabase.Secret]
+	database  *reading[projectRead]
+}
+
 // projectRead is the database's part of all backups, and its rules of time zones: of
 // those in the settings, and of asked as far as the database knows them.
 type projectRead struct {
 	backups map[backup.Name]backup.Observation
-	rules   schedule.Rules
-	asked   []string
+	// mentions reports whether there may be something of a backup that is not among them.
+	mentions func(backup.Name) bool
+	rules    schedule.Rules
+	asked    []string
 }
 
 // A reading is one read, running or done. Its result is valid once done is closed.
@@ -68,8 +89,8 @@ type reading[T any] struct {
 
 // Functions lists the project's Edge Functions. The list is shared and must
 // not be changed.
-func (s *shared) Functions(ctx context.Context) ([]supabase.Function, error) {
-	r, err := join(ctx, s, &s.functions, func(ctx context.Context) ([]supabase.Function, error) {
+func (s *shared) Functions(ctx context.Context, v *view) ([]supabase.Function, error) {
+	r, err := join(ctx, s, &v.functions, func(ctx context.Context) ([]supabase.Function, error) {
 		return s.api.ListFunctions(ctx, s.ref)
 	})
 	return r.value, err
@@ -77,8 +98,8 @@ func (s *shared) Functions(ctx context.Context) ([]supabase.Function, error) {
 
 // Secrets lists the project's function secrets with their digests. The list is
 // shared and must not be changed.
-func (s *shared) Secrets(ctx context.Context) ([]supabase.Secret, error) {
-	r, err := join(ctx, s, &s.secrets, func(ctx context.Context) ([]supabase.Secret, error) {
+func (s *shared) Secrets(ctx context.Context, v *view) ([]supabase.Secret, error) {
+	r, err := join(ctx, s, &v.secrets, func(ctx context.Context) ([]supabase.Secret, error) {
 		return s.api.ListSecrets(ctx, s.ref)
 	})
 	return r.value, err
@@ -101,32 +122,35 @@ func (s *shared) Backups(ctx context.Context) (supabase.Backups, error) {
 }
 
 // Database is the database's part of one backup. One statement answers for
-// everybody who asked before it was sent, and for every backup that has a
-// settings row.
-func (s *shared) Database(ctx context.Context, name backup.Name) (backup.Observation, error) {
+// everybody who asked before it was sent, for every backup that has a settings row, and
+// for every one of which the project has nothing.
+func (s *shared) Database(ctx context.Context, v *view, name backup.Name) (backup.Observation, error) {
 	s.mu.Lock()
 	s.asked[name] = true
 	s.mu.Unlock()
 	for {
-		r, err := join(ctx, s, &s.database, s.readDatabase)
+		r, err := join(ctx, s, &v.database, s.readDatabase)
 		if err != nil {
 			return backup.Observation{}, err
 		}
 		if found, ok := r.value.backups[name]; ok {
 			return found, nil
 		}
+		if !r.value.mentions(name) {
+			return r.value.backups[facts.Unmentioned], nil
+		}
 		// The statement was sent before this name was asked for, and the
 		// backup is not installed. The next statement has it.
-		s.drop(r)
+		s.drop(v, r)
 	}
 }
 
 // drop forgets what the database said, unless somebody has asked again since.
-func (s *shared) drop(r *reading[projectRead]) {
+func (s *shared) drop(v *view, r *reading[projectRead]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.database == r {
-		s.database = nil
+	if v.database == r {
+		v.database = nil
 	}
 }
 
@@ -140,7 +164,8 @@ func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []stri
 	}
 	s.mu.Unlock()
 	for {
-		r, err := join(ctx, s, &s.database, s.readDatabase)
+		v := s.early()
+		r, err := join(ctx, s, &v.database, s.readDatabase)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +174,7 @@ func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []stri
 		}) {
 			return r.value.rules, nil
 		}
-		s.drop(r)
+		s.drop(v, r)
 	}
 }
 
@@ -157,7 +182,10 @@ func (s *shared) ZoneChanges(ctx context.Context, name backup.Name, zones []stri
 // read in this run.
 func (s *shared) KnownZoneChanges() schedule.Rules {
 	s.mu.Lock()
-	r := s.database
+	r := s.recent.database
+	if r == nil {
+		r = s.first.database
+	}
 	s.mu.Unlock()
 	if r == nil {
 		return nil
@@ -170,11 +198,54 @@ func (s *shared) KnownZoneChanges() schedule.Rules {
 	}
 }
 
-// observed are the parts of an observation. What they read has to be readable: a
+// observed are the parts of an observation of one backup. What they read has to be readable: a
 // job that one may not see must not count as missing.
 var observed = []facts.Part{
 	"extensions", "installation", "backups", "functions", "rpcs", "drift", "log_checks", "jobs", "settings", "vault", "token_digest", "key_digest", "channel_digests",
-	"lease", "zone_changes",
+	"lease",
+}
+
+// trusted are the functions of the dispatcher, which observations may call.
+func (s *shared) trusted() (string, error) {
+	trusted, err := json.Marshal(payload.LoadDispatcher().Functions)
+	return string(trusted), err
+}
+
+// observeOne reads the database's part of one backup.
+func (s *shared) observeOne(ctx context.Context, db facts.Querier, name backup.Name) (backup.Observation, error) {
+	trusted, err := s.trusted()
+	if err != nil {
+		return backup.Observation{}, err
+	}
+	found, err := facts.Ask(ctx, db, facts.Request{
+		Parts: observed, Backups: []backup.Name{name}, Strict: true, Parameters: map[string]any{"trusted": trusted},
+	})
+	if err != nil {
+		return backup.Observation{}, err
+	}
+	own, ok := found.Each[name]
+	if !ok {
+		return backup.Observation{}, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
+	}
+	return backup.Observation{ProjectObservation: found.ProjectObservation, OwnObservation: own.OwnObservation}, nil
+}
+
+// Ask asks the database for facts, once in a run for all who ask for the same. The document
+// is shared and must not be changed.
+func (s *shared) Ask(ctx context.Context, request facts.Request) (facts.Document, error) {
+	question, err := json.Marshal(request)
+	if err != nil {
+		return facts.Document{}, err
+	}
+	s.mu.Lock()
+	slot := s.facts[string(question)]
+	if slot == nil {
+		slot = new(*reading[facts.Document])
+		s.facts[string(question)] = slot
+	}
+	s.mu.Unlock()
+	r, err := join(ctx, s, slot, func(ctx context.Context) (facts.Document, error) { return facts.Ask(ctx, s.db, request) })
+	return r.value, err
 }
 
 // readDatabase reads the database's part of all backups that are installed or were
@@ -183,7 +254,7 @@ func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 	s.mu.Lock()
 	names, zones := slices.Sorted(maps.Keys(s.asked)), slices.Sorted(maps.Keys(s.zones))
 	s.mu.Unlock()
-	trusted, err := json.Marshal(payload.LoadDispatcher().Functions)
+	trusted, err := s.trusted()
 	if err != nil {
 		return projectRead{}, err
 	}
@@ -192,9 +263,10 @@ func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 		return projectRead{}, err
 	}
 	found, err := facts.Ask(ctx, s.db, facts.Request{
-		Parts:   observed,
-		Backups: names, Installed: true, Strict: true,
-		Parameters: map[string]any{"trusted": string(trusted), "zones": string(others)},
+		// The last ones serve backups that nobody has asked for yet.
+		Parts:   append(slices.Clone(observed), "zone_changes", "vault_names", "leased"),
+		Backups: append([]backup.Name{facts.Unmentioned}, names...), Installed: true, Strict: true,
+		Parameters: map[string]any{"trusted": trusted, "zones": string(others)},
 	})
 	if err != nil {
 		return projectRead{}, err
@@ -208,18 +280,106 @@ func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 			return projectRead{}, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
 		}
 	}
-	return projectRead{backups: all, rules: found.ZoneChanges, asked: zones}, nil
+	found.Each = nil
+	return projectRead{backups: all, mentions: found.Mentions, rules: found.ZoneChanges, asked: zones}, nil
 }
 
 // forget makes the next caller read again.
 func (s *shared) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.functions, s.secrets, s.database = nil, nil, nil
+	s.recent = view{}
+}
+
+// early is what serves an apply before it has the lease.
+func (s *shared) early() *view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wrote {
+		return &s.first
+	}
+	return &s.recent
+}
+
+// ran returns how often this process has run each script.
+func (s *shared) ran() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.scripts)
+}
+
+// runOnce runs a script, unless it was run since before was returned by ran: then another
+// apply of this process has done what both found missing.
+func (s *shared) runOnce(ctx context.Context, name string, before map[string]int, run func() error) error {
+	return s.settingUp(ctx, func() error {
+		if s.ran()[name] > before[name] {
+			return nil
+		}
+		err := run()
+		if err == nil {
+			s.mu.Lock()
+			s.scripts[name]++
+			s.mu.Unlock()
+		}
+		return err
+	})
+}
+
+// prepareLease prepares the lease, unless this process has done so.
+func (s *shared) prepareLease(ctx context.Context, run func() error) error {
+	return s.settingUp(ctx, func() error {
+		if s.isLeasable() {
+			return nil
+		}
+		err := run()
+		s.setLeasable(err == nil)
+		return err
+	})
+}
+
+func (s *shared) isLeasable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leasable
+}
+
+func (s *shared) setLeasable(leasable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leasable = leasable
+}
+
+// settingUp calls run while no other script runs that serves all backups.
+func (s *shared) settingUp(ctx context.Context, run func() error) error {
+	select {
+	case s.setup <- struct{}{}:
+		defer func() { <-s.setup }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another change of this database: %w", ctx.Err())
+	}
+	return run()
+}
+
+// change notes that this process is about to change a backup.
+func (s *shared) change(name backup.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed[name] = true
+}
+
+func (s *shared) hasChanged(name backup.Name) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed[name]
 }
 
 // writing is called before a write to the project; what it returns, after it.
 func (s *shared) writing() (done func()) {
+	s.mu.Lock()
+	if !s.wrote {
+		s.wrote, s.first = true, s.recent
+	}
+	s.mu.Unlock()
 	s.forget()
 	return s.forget
 }

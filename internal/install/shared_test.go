@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
+	"github.com/aimindset/terraform-provider-aimindset/internal/facts"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -27,6 +28,8 @@ type countingProject struct {
 	asked                          []backup.Name
 	// installed are the backups with a settings row.
 	installed []backup.Name
+	// vault are backups to which secrets of the vault could belong; nil: not known.
+	vault []backup.Name
 	// revision is in every answer.
 	revision string
 	// hold, when it is set, is called in the middle of each read, and may fail it.
@@ -88,7 +91,9 @@ func (p *countingProject) Query(ctx context.Context, access postgres.Access, _ s
 	if err := json.Unmarshal([]byte(args[0].(string)), &names); err != nil {
 		return nil, err
 	}
-	p.set(func() { p.asked = names })
+	p.set(func() {
+		p.asked = slices.DeleteFunc(slices.Clone(names), func(name backup.Name) bool { return name == facts.Unmentioned })
+	})
 	revision, err := p.read(ctx, "statement", &p.statements)
 	if err != nil {
 		return nil, err
@@ -97,7 +102,7 @@ func (p *countingProject) Query(ctx context.Context, access postgres.Access, _ s
 	for _, name := range append(names, p.installed...) {
 		each[name] = map[string]any{"token_digest": backup.TokenDigest{Digest: revision}}
 	}
-	return json.Marshal(map[string]any{"each": each})
+	return json.Marshal(map[string]any{"each": each, "vault_names": p.vault})
 }
 
 func (p *countingProject) QueryAfter(context.Context, postgres.Statement, string, ...any) (json.RawMessage, error) {
@@ -180,6 +185,31 @@ func TestObserveCachedNewNames(t *testing.T) {
 			t.Errorf("the last statement asked for %v", p.asked)
 		}
 	})
+}
+
+// TestObserveAbsent proves that one statement serves every backup of which the project has
+// nothing, though it was sent before anybody asked for it, but none of which it may have
+// something; and that an apply's first look is not repeated for the writes of others.
+func TestObserveAbsent(t *testing.T) {
+	t.Parallel()
+	p := &countingProject{vault: []backup.Name{"left", "other"}}
+	s := NewService(testRef, p, p)
+	for _, c := range []struct {
+		name       backup.Name
+		statements int
+	}{{"one", 1}, {"two", 1}, {"left", 2}, {"three", 2}, {"other", 3}} {
+		found, err := s.ObserveFirst(t.Context(), c.name, backup.Known{})
+		if err != nil || found.ID.Name != c.name || found.Exists() || p.counts() != [3]int{1, 1, c.statements} {
+			t.Errorf("%s is %+v, after %v reads: %v", c.name, found, p.counts(), err)
+		}
+		if err := s.DB.Exec(t.Context(), "a script"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.shared.change("two")
+	if _, err := s.ObserveFirst(t.Context(), "two", backup.Known{}); err != nil || p.counts() != [3]int{2, 2, 4} {
+		t.Errorf("what this process changes was read %v times: %v", p.counts(), err)
+	}
 }
 
 // TestObserveCachedAfterWrites proves that nothing read before or during a write of

@@ -20,11 +20,20 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
+// A Project is what is checked, such as an *install.Service.
+type Project interface {
+	facts.Project
+	// Ask asks the database for facts. It may return what was read before in this run. The
+	// document must not be changed.
+	Ask(ctx context.Context, request facts.Request) (facts.Document, error)
+}
+
 // Check reports what keeps a backup from being installed in the project, or from
 // working there. It makes one read-only statement, and another one if a process
 // seems to be missing, and uses the lists of functions and secrets that a plan
-// reads anyway. It writes nothing.
-func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]checks.Finding, error) {
+// reads anyway. Plans of several backups of a project share the statement where they ask for
+// the same. It writes nothing.
+func Check(ctx context.Context, project Project, spec backup.Spec) ([]checks.Finding, error) {
 	subject := checks.Subject{Planning: true, ID: spec.ID, Spec: spec, Secrets: map[string]string{}}
 	var secrets []supabase.Secret
 	group, reading := errgroup.WithContext(ctx)
@@ -48,7 +57,7 @@ func Check(ctx context.Context, project facts.Project, spec backup.Spec) ([]chec
 var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "nulls", "null_statistics"}
 
 // look reads the facts of the project's database.
-func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.Document, error) {
+func look(ctx context.Context, project Project, spec backup.Spec) (facts.Document, error) {
 	zones, err := json.Marshal(foreignZones(spec.Settings))
 	if err != nil {
 		return facts.Document{}, err
@@ -70,7 +79,7 @@ func look(ctx context.Context, project facts.Project, spec backup.Spec) (facts.D
 		}
 	}
 	slices.Sort(parts)
-	return facts.Ask(ctx, project, facts.Request{Parts: slices.Compact(parts), Backups: backups, Parameters: map[string]any{
+	return project.Ask(ctx, facts.Request{Parts: slices.Compact(parts), Backups: backups, Parameters: map[string]any{
 		"rpc": spec.Settings.Function.RPC, "table": table, "zones": string(zones), "code": "read", "planning": "yes", "offsite": named,
 	}})
 }
@@ -113,9 +122,9 @@ func evaluate(s *checks.Subject) []checks.Finding {
 
 // DrillTables reads from the text of the SQL function which tables a drill restores. It
 // returns none where there is no such function, or its text does not show them. It
-// makes one read-only statement.
-func DrillTables(ctx context.Context, project facts.Project, spec backup.Spec) ([]drill.Table, error) {
-	document, err := facts.Ask(ctx, project, facts.Request{Parts: []facts.Part{"named_relations", "routines"}, Parameters: map[string]any{
+// makes one read-only statement for all backups with the same SQL function.
+func DrillTables(ctx context.Context, project Project, spec backup.Spec) ([]drill.Table, error) {
+	document, err := project.Ask(ctx, facts.Request{Parts: []facts.Part{"named_relations", "routines"}, Parameters: map[string]any{
 		"rpc": spec.Settings.Function.RPC, "table": nil, "zones": "[]", "code": "read", "planning": "yes",
 	}})
 	if err != nil {

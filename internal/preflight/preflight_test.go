@@ -338,6 +338,10 @@ func (p *project) Secrets(context.Context) ([]supabase.Secret, error) {
 	return []supabase.Secret{{Name: "RESEND_API_KEY", Digest: "1"}}, p.err
 }
 
+func (p *project) Ask(ctx context.Context, request facts.Request) (facts.Document, error) {
+	return facts.Ask(ctx, p, request)
+}
+
 func (p *project) Query(_ context.Context, access postgres.Access, _ string, args ...any) (json.RawMessage, error) {
 	if access != postgres.ReadOnly {
 		return nil, errors.New("a check writes")

@@ -298,7 +298,7 @@ func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spe
 		return
 	}
 	known, replaced := r.projects.run.saw(spec.ID)
-	found, err := service.ObserveCached(ctx, spec.ID.Name, known)
+	found, err := service.ObserveFirst(ctx, spec.ID.Name, known)
 	if err != nil {
 		r.projects.addReadError(ctx, diags, "Cannot read the project", spec.ID.ProjectRef, err)
 		return
@@ -343,7 +343,7 @@ func (r *autoBackupResource) checkPresentBackup(ctx context.Context, spec backup
 		addError(diags, "Cannot reach the project", err)
 		return false
 	}
-	found, err := service.ObserveCached(ctx, spec.ID.Name, state.known(ctx, was))
+	found, err := service.ObserveFirst(ctx, spec.ID.Name, state.known(ctx, was))
 	if err != nil {
 		r.projects.addReadError(ctx, diags, "Cannot read the project", spec.ID.ProjectRef, err)
 		return false

@@ -247,7 +247,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 	if state != nil {
 		remembered = state.known(ctx, was)
 	}
-	found, err := service.Observe(ctx, spec.ID.Name, remembered)
+	found, err := service.ObserveFirst(ctx, spec.ID.Name, remembered)
 	if err != nil {
 		addError(diags, "Cannot read the backup", err)
 		return

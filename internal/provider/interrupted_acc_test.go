@@ -175,7 +175,7 @@ func TestKilledProvider(t *testing.T) {
 		  verify    = "none"
 		}`, p.Environ()...)
 	const query = "POST /v1/projects/{ref}/database/query"
-	// The last statements of a create write the jobs and give back the lease.
+	// The last statement of a create writes the jobs and releases the lease.
 	faulty.Begin(nil, nil)
 	c.run(0, "apply", "-auto-approve", "-no-color")
 	calls, _, err := faulty.End()
@@ -202,7 +202,7 @@ func TestKilledProvider(t *testing.T) {
 		{"create at the function", stack.RemoteCall{Name: "POST /v1/projects/{ref}/functions/deploy", N: 1}, apply, false},
 		{"update at the secrets", stack.RemoteCall{Name: "POST /v1/projects/{ref}/secrets", N: 1}, other, false},
 		{"destroy at the function", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/functions/{function_slug}", N: 1}, destroy, false},
-		{"create at the jobs", stack.RemoteCall{Name: query, N: statements - 1}, apply, true},
+		{"create at the jobs", stack.RemoteCall{Name: query, N: statements}, apply, true},
 		{"destroy at the end", stack.RemoteCall{Name: "DELETE /v1/projects/{ref}/secrets", N: 1}, destroy, false},
 	} {
 		var terraform *stack.TerraformProcess

@@ -15,6 +15,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/checks"
 	"github.com/aimindset/terraform-provider-aimindset/internal/codes"
+	"github.com/aimindset/terraform-provider-aimindset/internal/install"
 	"github.com/aimindset/terraform-provider-aimindset/internal/preflight"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -48,7 +49,7 @@ func (r *autoBackupResource) findings(ctx context.Context, spec backup.Spec, pla
 		return nil
 	}
 	spec.OwnSource = !plan.Function.IsUnknown() && !plan.Function.Attributes()["source_dir"].IsNull()
-	findings, err := preflight.Check(ctx, service, spec)
+	findings, err := preflight.Check(ctx, install.Early{Service: service}, spec)
 	if err != nil {
 		r.projects.addReadError(ctx, diags, "Cannot check the project", spec.ID.ProjectRef, err)
 	}

@@ -326,7 +326,7 @@ var unfinished = []situation{
 	{"the first, killed before it saved its state", "none", "nothing", "the second applies", "refused", "one", func(s *scene) {
 		s.one.run(0, destroyNow...)
 		s.one.forget()
-		s.killed(stack.RemoteCall{Name: sqlByAPI, N: s.statements - 1})
+		s.killed(stack.RemoteCall{Name: sqlByAPI, N: s.statements})
 		s.later()
 		s.two.forget()
 		s.two.says(s.two.run(1, applyNow...), alreadyThere)

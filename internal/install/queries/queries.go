@@ -15,6 +15,10 @@ var (
 var (
 	//go:embed acquire.sql
 	Acquire string
+	//go:embed acquire_first.sql
+	AcquireFirst string
+	//go:embed leased.sql
+	Leased string
 	//go:embed renew.sql
 	Renew string
 	//go:embed release.sql
@@ -33,10 +37,14 @@ var (
 	Extensions string
 	//go:embed mark.sql
 	Mark string
+	//go:embed begin.sql
+	Begin string
 	//go:embed reopen.sql
 	Reopen string
 	//go:embed configure.sql
 	Configure string
+	//go:embed finish.sql
+	Finish string
 	//go:embed put_vault_secret.sql
 	PutVaultSecret string
 	//go:embed replace_vault_secret.sql

@@ -18,7 +18,11 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-const applied = 50 // backups in the apply
+const (
+	applied = 50 // backups in the apply
+	// The most requests to the API and SQL statements of it.
+	requestsLimit, statementsLimit = 210, 160
+)
 
 // Applied is one apply into an empty project.
 type Applied struct {
@@ -112,4 +116,10 @@ func purpose(r *http.Request) (string, error) {
 		}
 	}
 	return "SQL without a comment", nil
+}
+
+// judge compares the counts with their limits.
+func (a *Applied) judge(miss func(what string, got, limit float64)) {
+	miss("the number of requests of an apply", float64(a.API), requestsLimit)
+	miss("the number of statements of an apply", float64(a.SQL), statementsLimit)
 }

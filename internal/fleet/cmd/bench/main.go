@@ -380,6 +380,7 @@ func (f *Figures) judge() {
 	}
 	miss("the ratio of the times to the handshake", f.Start.Ratio, startLimit)
 	f.judgeGlances(miss)
+	f.Apply.judge(miss)
 	var first, last Plan
 	for _, p := range f.Plans {
 		switch {
