@@ -18,6 +18,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
@@ -100,6 +101,15 @@ type aim struct {
 // source returns the source of the alerts of a variant, which its function knows.
 func source(variant int) string { return fmt.Sprintf("Falha %d", variant) }
 
+// signing is the signing secret of the second variant's webhook.
+const signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// channels are the vault's secrets of the heartbeat and of the webhooks of both variants.
+var channels = []map[string]string{
+	{"auto-backup/heartbeat": "https://ping.example/1", "auto-backup/webhook/first": "https://hooks.example/1"},
+	{"auto-backup/heartbeat": "https://ping.example/2", "auto-backup/webhook/second": "https://hooks.example/2", "auto-backup/webhook-secret/second": signing},
+}
+
 func (a aim) spec(p place) (backup.Spec, error) {
 	crons := []map[string]string{
 		{"daily": "0 3 * * *", "weekly": "0 4 * * 0"},
@@ -134,12 +144,16 @@ func (a aim) spec(p place) (backup.Spec, error) {
 			Enabled: true, Function: backup.DefaultAlertFunction, URL: backup.FunctionURL(p.ProjectURL, backup.DefaultAlertFunction),
 			Source: source(a.Variant), OverdueAfterSeconds: 93600,
 		},
-		Retry:   backup.RetrySettings{Attempts: int64(a.Variant), DelaySeconds: 600},
-		Drill:   restored,
+		Retry:     backup.RetrySettings{Attempts: int64(a.Variant), DelaySeconds: 600},
+		Drill:     restored,
+		Heartbeat: &notify.Heartbeat{Form: []string{notify.Healthchecks, notify.Plain}[a.Variant], Language: notify.Portuguese},
+		Webhooks: map[string]notify.Webhook{
+			[]string{"first", "second"}[a.Variant]: {Form: notify.Generic, Events: notify.Events(), Language: notify.Portuguese, Signed: a.Variant == 1},
+		},
 		Secrets: slices.Sorted(maps.Keys(secrets)),
 	}
 	return backup.Spec{
-		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: backup.BuiltInSource(name, settings), Secrets: secrets,
+		ID: backup.ID{ProjectRef: p.Ref, Name: name}, Settings: settings, Source: backup.BuiltInSource(name, settings), Secrets: secrets, Channels: channels[a.Variant],
 		ExtendLogConstraint: true, Adopt: a.Adopt, RotateToken: a.Rotate,
 	}, nil
 }
@@ -155,6 +169,7 @@ func (a aim) pursue(ctx context.Context, p place) error {
 	if a.Known {
 		known.Keys = []string{"daily", "weekly", "monthly", drill.JobKey, backup.WatchdogKey}
 		known.Secrets = []string{"EXTRA", "OF_FIRST", "OF_SECOND"}
+		known.Channels = slices.Concat(slices.Collect(maps.Keys(channels[0])), slices.Collect(maps.Keys(channels[1])))
 	}
 	found, err := service.Observe(ctx, name, known)
 	if err != nil {
@@ -199,6 +214,14 @@ resource "aimindset_auto_backup" "this" {
     max_rows = [100000, 5000][var.variant]
     tables   = { "public.articles" = "public.backup_articles" }
   }
+  heartbeat = {
+    url  = ["https://ping.example/1", "https://ping.example/2"][var.variant]
+    form = ["healthchecks", "plain"][var.variant]
+  }
+  webhooks = [
+    { first = { url = "https://hooks.example/1", form = "generic", signing_secret = null } },
+    { second = { url = "https://hooks.example/2", form = "generic", signing_secret = "` + signing + `" } },
+  ][var.variant]
   alert          = { source = "Falha ${var.variant}" }
   retry          = { attempts = var.variant }
   rotate_token   = var.rotation
@@ -465,7 +488,8 @@ func (s *site) inventory() (string, error) {
 	database, err := s.text(`
 		select concat_ws('; ',
 			'jobs ' || (select string_agg(jobname, ' ' order by jobname) from cron.job where jobname like 'auto-backup%'),
-			'vault ' || (select string_agg(name, ' ' order by name) from vault.secrets where name like 'auto-backup/%'),
+			'vault ' || (select string_agg(concat_ws('=', v.name, case when v.name ~ '/(heartbeat|webhook.*)' then v.decrypted_secret end), ' ' order by v.name collate "C")
+				from vault.decrypted_secrets v where v.name like 'auto-backup/%'),
 			'schema ' || (select nspname from pg_namespace where nspname = 'auto_backup'),
 			'CHECK ' || (select string_agg(conname, ' ') from pg_constraint
 				where conrelid = 'public.backup_logs'::regclass and contype = 'c' and pg_get_constraintdef(oid) like '%auto_backup%'))`)
@@ -501,7 +525,10 @@ func (s *site) orphaned(a aim, said string) (wrong []string, err error) {
 	wanted := "; secrets ; functions alert-processor"
 	if !a.Gone {
 		wanted = "jobs auto-backup-daily auto-backup-drill auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
-			"; vault auto-backup/alert-key auto-backup/token; schema auto_backup; CHECK backup_logs_action_type_check" +
+			"; vault auto-backup/alert-key " + []string{
+			"auto-backup/heartbeat=https://ping.example/1 auto-backup/token auto-backup/webhook/first=https://hooks.example/1",
+			"auto-backup/heartbeat=https://ping.example/2 auto-backup/token auto-backup/webhook-secret/second=" + signing + " auto-backup/webhook/second=https://hooks.example/2",
+		}[a.Variant] + "; schema auto_backup; CHECK backup_logs_action_type_check" +
 			"; secrets AUTO_BACKUP_TOKEN EXTRA " + []string{"OF_FIRST", "OF_SECOND"}[a.Variant] + "; functions alert-processor auto-backup"
 		if a.Variant == 1 {
 			wanted = strings.Replace(wanted, "auto-backup-watchdog auto-backup-monthly", "auto-backup-monthly auto-backup-watchdog", 1)
@@ -568,6 +595,7 @@ func (s *site) different(a aim) (wrong []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	spec.Channels = nil // the inventory has the values
 	for _, difference := range backup.Diff(spec, found) {
 		wrong = append(wrong, difference.Object+" "+difference.Text)
 	}
