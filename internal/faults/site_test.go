@@ -101,13 +101,17 @@ type aim struct {
 // source returns the source of the alerts of a variant, which its function knows.
 func source(variant int) string { return fmt.Sprintf("Falha %d", variant) }
 
-// signing is the signing secret of the second variant's webhook.
-const signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+// The signing secrets of the webhooks of both variants.
+const (
+	firstSigning  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	secondSigning = "whsec_QkFTSUMgU0VDUkVUIE9GIFRIRSBURVNU"
+)
 
-// channels are the vault's secrets of the heartbeat and of the webhooks of both variants.
+// channels are the vault's secrets of the heartbeat and of the webhooks of both variants,
+// as many of each: the calls of an update are the same in both directions.
 var channels = []map[string]string{
-	{"auto-backup/heartbeat": "https://ping.example/1", "auto-backup/webhook/first": "https://hooks.example/1"},
-	{"auto-backup/heartbeat": "https://ping.example/2", "auto-backup/webhook/second": "https://hooks.example/2", "auto-backup/webhook-secret/second": signing},
+	{"auto-backup/heartbeat": "https://ping.example/1", "auto-backup/webhook/first": "https://hooks.example/1", "auto-backup/webhook-secret/first": firstSigning},
+	{"auto-backup/heartbeat": "https://ping.example/2", "auto-backup/webhook/second": "https://hooks.example/2", "auto-backup/webhook-secret/second": secondSigning},
 }
 
 func (a aim) spec(p place) (backup.Spec, error) {
@@ -148,7 +152,7 @@ func (a aim) spec(p place) (backup.Spec, error) {
 		Drill:     restored,
 		Heartbeat: &notify.Heartbeat{Form: []string{notify.Healthchecks, notify.Plain}[a.Variant], Language: notify.Portuguese},
 		Webhooks: map[string]notify.Webhook{
-			[]string{"first", "second"}[a.Variant]: {Form: notify.Generic, Events: notify.Events(), Language: notify.Portuguese, Signed: a.Variant == 1},
+			[]string{"first", "second"}[a.Variant]: {Form: notify.Generic, Events: notify.Events(), Language: notify.Portuguese, Signed: true},
 		},
 		Secrets: slices.Sorted(maps.Keys(secrets)),
 	}
@@ -219,8 +223,8 @@ resource "aimindset_auto_backup" "this" {
     form = ["healthchecks", "plain"][var.variant]
   }
   webhooks = [
-    { first = { url = "https://hooks.example/1", form = "generic", signing_secret = null } },
-    { second = { url = "https://hooks.example/2", form = "generic", signing_secret = "` + signing + `" } },
+    { first = { url = "https://hooks.example/1", form = "generic", signing_secret = "` + firstSigning + `" } },
+    { second = { url = "https://hooks.example/2", form = "generic", signing_secret = "` + secondSigning + `" } },
   ][var.variant]
   alert          = { source = "Falha ${var.variant}" }
   retry          = { attempts = var.variant }
@@ -526,8 +530,8 @@ func (s *site) orphaned(a aim, said string) (wrong []string, err error) {
 	if !a.Gone {
 		wanted = "jobs auto-backup-daily auto-backup-drill auto-backup-watchdog auto-backup-" + []string{"weekly", "monthly"}[a.Variant] +
 			"; vault auto-backup/alert-key " + []string{
-			"auto-backup/heartbeat=https://ping.example/1 auto-backup/token auto-backup/webhook/first=https://hooks.example/1",
-			"auto-backup/heartbeat=https://ping.example/2 auto-backup/token auto-backup/webhook-secret/second=" + signing + " auto-backup/webhook/second=https://hooks.example/2",
+			"auto-backup/heartbeat=https://ping.example/1 auto-backup/token auto-backup/webhook-secret/first=" + firstSigning + " auto-backup/webhook/first=https://hooks.example/1",
+			"auto-backup/heartbeat=https://ping.example/2 auto-backup/token auto-backup/webhook-secret/second=" + secondSigning + " auto-backup/webhook/second=https://hooks.example/2",
 		}[a.Variant] + "; schema auto_backup; CHECK backup_logs_action_type_check" +
 			"; secrets AUTO_BACKUP_TOKEN EXTRA " + []string{"OF_FIRST", "OF_SECOND"}[a.Variant] + "; functions alert-processor auto-backup"
 		if a.Variant == 1 {

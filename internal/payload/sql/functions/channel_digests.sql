@@ -1,7 +1,8 @@
 -- The SHA-256 of each secret of a backup's heartbeat and webhooks, in hexadecimal, by the
 -- name of the vault's secret; null for one that the vault does not have or cannot
 -- decrypt. Roles that may not read the vault compare them. The names come from the
--- settings, so nothing is said about the secrets of others.
+-- settings, so nothing is said about the secrets of others. Null if the settings or the
+-- vault cannot be read: a plan has to say what is wrong with them.
 create or replace function auto_backup.channel_digests(backup text)
 returns jsonb
 language plpgsql
@@ -42,5 +43,7 @@ begin
         digests := digests || jsonb_build_object(secret, digest);
     end loop;
     return digests;
+exception
+    when others then return null;
 end
 $body$;
