@@ -52,7 +52,8 @@ func TestKeysOfToday(t *testing.T) {
 				p.await("true", answered)
 				watch()
 			}
-			p.await("2", "select count(*) from public.system_logs where type = 'auto_backup'")
+			// What the function writes last.
+			p.await("2", "select count(*) from public.backup_logs where action_type = 'auto_backup' and success")
 			watch()
 			if got := p.value("select concat_ws(' ', r.state, cardinality(r.refused_ids))" + last); got != c.run {
 				t.Errorf("the run is %q, want %q", got, c.run)
