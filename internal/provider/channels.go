@@ -62,17 +62,7 @@ type webhookModel struct {
 
 // webhooks returns those webhooks of a map that are known and not null.
 func webhooks(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]webhookModel {
-	models := map[string]webhookModel{}
-	for key, element := range configured.Elements() {
-		object, ok := element.(types.Object)
-		if !ok || object.IsNull() || object.IsUnknown() {
-			continue
-		}
-		var m webhookModel
-		diags.Append(object.As(ctx, &m, basetypes.ObjectAsOptions{})...)
-		models[key] = m
-	}
-	return models
+	return knownObjects[webhookModel](ctx, configured, diags)
 }
 
 // heartbeat returns the configured heartbeat, or nil if there is none or it is unknown.

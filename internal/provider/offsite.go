@@ -62,13 +62,18 @@ type offsiteModel struct {
 
 // destinations returns those destinations of a map that are known and not null.
 func destinations(ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]offsiteModel {
-	models := map[string]offsiteModel{}
+	return knownObjects[offsiteModel](ctx, configured, diags)
+}
+
+// knownObjects returns those objects of a map that are known and not null.
+func knownObjects[M any](ctx context.Context, configured types.Map, diags *diag.Diagnostics) map[string]M {
+	models := map[string]M{}
 	for key, element := range configured.Elements() {
 		object, ok := element.(types.Object)
 		if !ok || object.IsNull() || object.IsUnknown() {
 			continue
 		}
-		var m offsiteModel
+		var m M
 		diags.Append(object.As(ctx, &m, basetypes.ObjectAsOptions{})...)
 		models[key] = m
 	}

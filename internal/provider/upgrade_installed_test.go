@@ -27,14 +27,7 @@ const upgradeRows = `select concat_ws(', ', (select count(*) || ' runs ' || md5(
 func TestUpgradeOfWhatIsInstalled(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 3})
-	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {`+upgradeConfig+"\n}", p.Environ()...)
-	c.run(0, "apply", "-auto-approve", "-no-color")
-	file := filepath.Join(c.Dir, "terraform.tfstate")
-	present, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.noteState(present)
+	c, file, present := p.applyUpgradeConfig()
 	if *addFixture != "" {
 		p.leaveHistory()
 		p.writeInstalled(*addFixture)

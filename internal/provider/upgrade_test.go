@@ -41,6 +41,21 @@ const (
 	fixtureRef, fixtureURL = "abcdefghijklmnopqrst", "https://abcdefghijklmnopqrst.supabase.co"
 )
 
+// applyUpgradeConfig installs the backup of these tests, and returns the directory, the
+// file of its state, and what that contains.
+func (p *project) applyUpgradeConfig() (c *cli, file string, state []byte) {
+	p.t.Helper()
+	c = newCLI(p.t, required+`resource "aimindset_auto_backup" "this" {`+upgradeConfig+"\n}", p.Environ()...)
+	c.run(0, "apply", "-auto-approve", "-no-color")
+	file = filepath.Join(c.Dir, "terraform.tfstate")
+	state, err := os.ReadFile(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.noteState(state)
+	return c, file, state
+}
+
 // TestUpgrade proves with the real Terraform that a state which any released
 // schema has written is read by this one and plans nothing for the same
 // project, as it is and without its computed attributes: those that a later
@@ -50,14 +65,7 @@ const (
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 1})
-	c := newCLI(t, required+`resource "aimindset_auto_backup" "this" {`+upgradeConfig+"\n}", p.Environ()...)
-	c.run(0, "apply", "-auto-approve", "-no-color")
-	file := filepath.Join(c.Dir, "terraform.tfstate")
-	present, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.noteState(present)
+	c, file, present := p.applyUpgradeConfig()
 	installed := readInstance(t, file)
 	version, computed := presentSchema(t)
 	fixtures, err := filepath.Glob(filepath.Join("testdata", "upgrade", "*.json"))
