@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -69,9 +68,9 @@ func (s *Subject) undelivered(channel, secret, object, what string) []Finding {
 	default:
 		f = About(object, "did not take %s in %s", message, attempts)
 	}
-	// The status is that of the last response, and where pg_net has followed a redirect,
-	// that is the one of the address to which it led.
-	if failure.HTTPStatus >= 300 && failure.HTTPStatus < 400 || strings.Contains(failure.Error, "redirected") {
+	// The status is that of the last response. One that says success does not count where
+	// pg_net has followed a redirect: it is that of the address to which this led.
+	if failure.HTTPStatus >= 200 && failure.HTTPStatus < 400 {
 		f = f.With("A message that is redirected may lose its content on the way. Set the URL to which the service redirects, and run `terraform apply`.")
 	}
 	return one(f.because(failure.HTTPStatus, failure.Error))
