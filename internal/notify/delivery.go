@@ -8,7 +8,8 @@ const (
 	NoticeWaiting = "waiting"
 	// NoticeSent: it was sent, and the answer is not known yet.
 	NoticeSent = "sent"
-	// NoticeDelivered: the other side answered with a status of 200 to 299.
+	// NoticeDelivered: the other side answered with a status of 200 to 299, as far as is
+	// known without having redirected the message.
 	NoticeDelivered = "delivered"
 	// NoticeLost: the last attempt failed, and there will be no other.
 	NoticeLost = "not_delivered"
