@@ -15,12 +15,15 @@ import (
 	"time"
 )
 
-// Recording has the responses of a stack's Management API to reads.
+// Recording has the responses of a stack's Management API.
 type Recording struct {
 	ref, projectURL string
 
-	mu      sync.Mutex
-	answers map[string]recordedAnswer
+	mu sync.Mutex
+	// answers are the responses to each request, in their order. Of a read there is only
+	// the last one, unless writes are recorded too.
+	answers map[string][]recordedAnswer
+	writes  bool
 }
 
 type recordedAnswer struct {
@@ -31,20 +34,31 @@ type recordedAnswer struct {
 
 // Record records the successful responses of the stack's Management API to reads until
 // stop is called. It replaces the middleware of InterceptAPI.
-func (s *Stack) Record() (recording *Recording, stop func()) {
-	r := &Recording{ref: s.ProjectRef, projectURL: s.ProjectURL, answers: map[string]recordedAnswer{}}
+func (s *Stack) Record() (recording *Recording, stop func()) { return s.record(false) }
+
+// RecordWrites is Record with all responses, also to writes, in their order. A fleet of the
+// recording responds to each project's first request as the stack did to the first one of
+// its kind, to the second one as to the second, and so on. So it is good for exactly what
+// was recorded, in any number of projects.
+func (s *Stack) RecordWrites() (recording *Recording, stop func()) { return s.record(true) }
+
+func (s *Stack) record(writes bool) (recording *Recording, stop func()) {
+	r := &Recording{ref: s.ProjectRef, projectURL: s.ProjectURL, answers: map[string][]recordedAnswer{}, writes: writes}
 	s.InterceptAPI(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			_, key, err := question(req)
+			_, key, err := question(req, writes)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
 			answer := &recorder{header: http.Header{}, status: http.StatusOK}
 			next.ServeHTTP(answer, req)
-			if key != "" && answer.status < 300 {
+			if key != "" && (writes || answer.status < 300) {
 				r.mu.Lock()
-				r.answers[key] = recordedAnswer{answer.status, answer.header.Get("Content-Type"), answer.body.String()}
+				if !writes {
+					r.answers[key] = nil
+				}
+				r.answers[key] = append(r.answers[key], recordedAnswer{answer.status, answer.header.Get("Content-Type"), answer.body.String()})
 				r.mu.Unlock()
 			}
 			maps.Copy(w.Header(), answer.header)
@@ -69,13 +83,16 @@ func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 const (
 	projectList = "/v1/projects"
 	readOnlySQL = "/database/query/read-only"
+	writtenSQL  = "/database/query"
 )
 
-var argument = regexp.MustCompile(` E'(?:[^'\\]|''|\\.)*'`)
+// argument is what differs between two runs of a statement: an argument as the provider
+// writes it into the statement, or the holder of a lease in a script.
+var argument = regexp.MustCompile(` E'(?:[^'\\]|''|\\.)*'|'[0-9a-f]{32}'`)
 
-// question splits a read of a project into the project and what is read. It ignores the
-// arguments of a statement. It is empty for a write.
-func question(r *http.Request) (ref, what string, err error) {
+// question splits a request about a project into the project and what is asked. It ignores the
+// arguments of a statement. It is empty for a write, unless writes are asked for.
+func question(r *http.Request, writes bool) (ref, what string, err error) {
 	if r.Method == http.MethodGet && r.URL.Path == projectList {
 		return "", "GET " + projectList, nil
 	}
@@ -88,7 +105,7 @@ func question(r *http.Request) (ref, what string, err error) {
 	switch {
 	case r.Method == http.MethodGet:
 		return ref, "GET " + path, nil
-	case r.Method == http.MethodPost && path == readOnlySQL:
+	case r.Method == http.MethodPost && (path == readOnlySQL || writes && path == writtenSQL):
 		text, err := io.ReadAll(io.LimitReader(r.Body, maxBundleBytes))
 		if err != nil {
 			return "", "", err
@@ -100,8 +117,9 @@ func question(r *http.Request) (ref, what string, err error) {
 		if err := json.Unmarshal(text, &body); err != nil {
 			return "", "", err
 		}
-		// The provider writes the arguments into the statement as such constants.
 		return ref, "POST " + path + "\n" + argument.ReplaceAllLiteralString(body.Query, " E''"), nil
+	case writes:
+		return ref, r.Method + " " + path, nil
 	}
 	return ref, "", nil
 }
@@ -134,12 +152,12 @@ type FleetProject struct {
 	Hangs bool
 }
 
-// Fleet is a stand-in for the Management API with many projects that are only
-// read. It lists them, and responds to reads of every project with a stack's recorded responses
+// Fleet is a stand-in for the Management API with many projects. It lists them, and responds
+// to requests about every project with a stack's recorded responses
 // about its one project, in which it replaces the project's reference and address, so
 // that a state of that project is a state of each.
 //
-// It leaves out everything else: to a write, or a read that was not recorded, it
+// It leaves out everything else: to a request that was not recorded it
 // responds with 501 and counts it as unexpected. It ignores the arguments of statements.
 type Fleet struct {
 	// APIURL is the Management API's base, ProjectURL the URL of a project, with
@@ -159,6 +177,7 @@ type Fleet struct {
 	stats    FleetStats
 	open     map[net.Conn]bool
 	projects map[string]FleetProject
+	asked    map[string]int // how often each project was asked each question
 }
 
 // FleetStats counts the requests to a fleet.
@@ -261,10 +280,11 @@ func (f *Fleet) Stats() FleetStats {
 	return stats
 }
 
-// Reset sets the counts to zero.
+// Reset sets the counts to zero, and begins with the first of recorded responses again.
 func (f *Fleet) Reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked = map[string]int{}
 	f.stats = FleetStats{PerProject: map[string]int{}, Refused: map[string]int{}}
 }
 
@@ -283,7 +303,7 @@ func (f *Fleet) connection(c net.Conn, state http.ConnState) {
 
 // ServeHTTP implements http.Handler.
 func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ref, what, err := question(r)
+	ref, what, err := question(r, f.recording.writes)
 	if err != nil {
 		fail(w, apiErrorf(http.StatusBadRequest, "%v", err))
 		return
@@ -297,18 +317,23 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		recording = own.Recording
 	}
 	recording.mu.Lock()
-	answer, known := recording.answers[what]
+	answers := recording.answers[what]
 	recording.mu.Unlock()
 	list := endpoint == "GET "+projectList
-	known = known || list
+	known := len(answers) > 0 || list
 	at := endpoint + " of " + ref
 	counted := at
 	if f.options.AcrossProjects {
 		counted = endpoint
 	}
 
+	var answer recordedAnswer
 	f.mu.Lock()
 	taken := f.limiter.take(w.Header(), counted)
+	if taken && len(answers) > 0 {
+		answer = answers[min(f.asked[ref+" "+what], len(answers)-1)]
+		f.asked[ref+" "+what]++
+	}
 	switch {
 	case !known:
 		f.stats.Unexpected = append(f.stats.Unexpected, fmt.Sprintf("%s %s", r.Method, r.URL.Path))
