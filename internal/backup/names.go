@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/notify"
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite"
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/retention"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 const (
@@ -36,17 +36,13 @@ const (
 
 // patterns are the forms of names, and what a job's command has to say.
 var patterns = struct {
-	name, key, secret, ref *regexp.Regexp
-	// dispatch is compiled when it is needed.
-	dispatch func() *regexp.Regexp
+	name, key, secret, ref, dispatch func() *regexp.Regexp
 }{
-	name:   regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`),
-	key:    regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
-	secret: regexp.MustCompile(`^[A-Za-z0-9_.-]+$`),
-	ref:    regexp.MustCompile(`^[a-z]{20}$`),
-	dispatch: sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`auto_backup\s*\.\s*(?:dispatch|watch|drill|drill_once|retain)\s*\(\s*'([^']*)'`)
-	}),
+	name:     text.Pattern(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`),
+	key:      text.Pattern(`^[a-z][a-z0-9_]*$`),
+	secret:   text.Pattern(`^[A-Za-z0-9_.-]+$`),
+	ref:      text.Pattern(`^[a-z]{20}$`),
+	dispatch: text.Pattern(`auto_backup\s*\.\s*(?:dispatch|watch|drill|drill_once|retain)\s*\(\s*'([^']*)'`),
 }
 
 // SelfHostedRef is used as the project reference of self-hosted projects in IDs,
@@ -65,7 +61,7 @@ func (n Name) Validate() error {
 	switch {
 	case len(n) > maxLength:
 		return fmt.Errorf("%q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter name", string(n), len(n), maxLength)
-	case !patterns.name.MatchString(string(n)):
+	case !patterns.name().MatchString(string(n)):
 		return fmt.Errorf("%q cannot serve as function slug, job name and secret name; use lower-case letters and digits in words joined by single hyphens, beginning with a letter, for example \"auto-backup\"", string(n))
 	case strings.HasPrefix(string(n), "supabase-") || n == "supabase":
 		return fmt.Errorf("%q would give the function secret %s, and Supabase reserves the prefix SUPABASE_; choose another name", string(n), n.TokenSecret())
@@ -174,7 +170,7 @@ func ValidateKey(key string) error {
 		return errors.New(`the key "manual" is that of the runs that somebody starts; choose another key, for example "daily"`)
 	case len(key) > maxLength:
 		return fmt.Errorf("the key %q has %d characters, the limit is %d: pg_cron 1.4 cuts job names off after 63 bytes; choose a shorter key", key, len(key), maxLength)
-	case !patterns.key.MatchString(key):
+	case !patterns.key().MatchString(key):
 		return fmt.Errorf("the key %q becomes part of a job name; use lower-case letters, digits and underscores, beginning with a letter, for example \"daily\"", key)
 	}
 	return nil
@@ -182,7 +178,7 @@ func ValidateKey(key string) error {
 
 // ValidateProjectRef says why a text is not a valid project reference.
 func ValidateProjectRef(ref string) error {
-	if !patterns.ref.MatchString(ref) && ref != SelfHostedRef {
+	if !patterns.ref().MatchString(ref) && ref != SelfHostedRef {
 		return fmt.Errorf("%q is not a valid project reference; a reference is the 20 lower-case letters in the project's dashboard address, https://supabase.com/dashboard/project/<ref>", ref)
 	}
 	return nil

@@ -159,7 +159,7 @@ func (o Observation) fillJobs(state *State, keys map[string]bool, backups []stri
 	var others []Job
 	keyOf := func(job Job) (string, bool) {
 		key, named := strings.CutPrefix(job.Name, string(state.ID.Name)+"-")
-		return key, named && patterns.key.MatchString(key)
+		return key, named && patterns.key().MatchString(key)
 	}
 	for _, job := range o.Jobs {
 		key, named := keyOf(job)

@@ -178,7 +178,7 @@ func ValidateSecrets(name Name, lengths map[string]int) map[string]error {
 		switch characters := len([]rune(secret)); {
 		case secret == "":
 			faults[secret] = errors.New("a secret needs a name")
-		case !patterns.secret.MatchString(secret):
+		case !patterns.secret().MatchString(secret):
 			faults[secret] = fmt.Errorf("%.40q: the name is also that of an environment variable; write it in letters, digits, underscores, dots and hyphens", secret)
 		case strings.HasPrefix(secret, "SUPABASE_"):
 			faults[secret] = fmt.Errorf("%s: Supabase reserves names that begin with SUPABASE_; choose another name", secret)

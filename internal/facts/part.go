@@ -4,10 +4,11 @@ import (
 	"embed"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Part names something that can be asked of a project's database. Each is a file
@@ -160,4 +161,4 @@ func list(text string) []string {
 }
 
 // parameterPattern finds a parameter in the form in which psql puts in a literal.
-var parameterPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`:'([a-z_]+)'`) })
+var parameterPattern = text.Pattern(`:'([a-z_]+)'`)

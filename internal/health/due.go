@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
@@ -126,17 +127,17 @@ func (a *assessment) nextRetry(plans []plan) (at, should time.Time) {
 	return tick, should
 }
 
-var watchdogTicks = func() schedule.Expr {
+var watchdogTicks = sync.OnceValue(func() schedule.Expr {
 	expression, err := schedule.Parse(backup.WatchdogSchedule)
 	if err != nil {
 		panic("health: the watchdog's schedule is broken: " + err.Error())
 	}
 	return expression
-}()
+})
 
 // nextLook is the first time at which the watchdog is due, not before a given one.
 func nextLook(at time.Time) time.Time {
-	return watchdogTicks.Next(time.UTC, at.Add(-time.Nanosecond), 1)[0]
+	return watchdogTicks().Next(time.UTC, at.Add(-time.Nanosecond), 1)[0]
 }
 
 // waitsSince is the time since when a success is waited for, zero when no schedule

@@ -3,7 +3,6 @@ package health
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -37,11 +36,11 @@ func (s Status) Moment(t time.Time) string {
 }
 
 // stamps finds the times in a message, which are as RFC 3339 has them.
-var stamps = regexp.MustCompile(`\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}\b)`)
+var stamps = text.Pattern(`\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}\b)`)
 
 // Local returns a message of the status with its times as Moment has them.
 func (s Status) Local(message string) string {
-	return stamps.ReplaceAllStringFunc(message, func(stamp string) string {
+	return stamps().ReplaceAllStringFunc(message, func(stamp string) string {
 		at, err := time.Parse(time.RFC3339, stamp)
 		if err != nil {
 			return stamp // not a date

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/host"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Heartbeat is the service that hears of each run and misses one that is not made. It is
@@ -83,7 +83,7 @@ func Events() []string {
 }
 
 // keyPattern is the form of a webhook's key.
-var keyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+var keyPattern = text.Pattern(`^[a-z][a-z0-9_]*$`)
 
 // ValidateKey says why the key of a webhook cannot be used.
 func ValidateKey(key string) error {
@@ -91,7 +91,7 @@ func ValidateKey(key string) error {
 	switch {
 	case len(key) > maxLength:
 		return fmt.Errorf("the key %q has %d characters, the limit is %d, because it becomes part of secret names; choose a shorter key", key, len(key), maxLength)
-	case !keyPattern.MatchString(key):
+	case !keyPattern().MatchString(key):
 		return fmt.Errorf("the key %q becomes part of secret names; use lower-case letters, digits and underscores, beginning with a letter, for example \"ops\"", key)
 	}
 	return nil

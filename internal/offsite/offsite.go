@@ -13,6 +13,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/drill"
 	"github.com/aimindset/terraform-provider-aimindset/internal/host"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // Settings say where copies of a backup are stored. They are part of the settings in the
@@ -102,13 +103,13 @@ const (
 const MostLockDays = 36_500
 
 // patterns are the forms of texts.
-var patterns = struct{ key, region, bucket, prefix, table, amazon *regexp.Regexp }{
-	key:    regexp.MustCompile(`^[a-z][a-z0-9_]*$`),
-	region: regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`),
-	bucket: regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`),
-	prefix: regexp.MustCompile(`^[a-z0-9_./-]*$`),
-	table:  regexp.MustCompile(`^[^.\x00-\x1f]+\.[^.\x00-\x1f]+$`),
-	amazon: regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`),
+var patterns = struct{ key, region, bucket, prefix, table, amazon func() *regexp.Regexp }{
+	key:    text.Pattern(`^[a-z][a-z0-9_]*$`),
+	region: text.Pattern(`^[a-z0-9][a-z0-9-]*$`),
+	bucket: text.Pattern(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`),
+	prefix: text.Pattern(`^[a-z0-9_./-]*$`),
+	table:  text.Pattern(`^[^.\x00-\x1f]+\.[^.\x00-\x1f]+$`),
+	amazon: text.Pattern(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`),
 }
 
 // SecretsOf returns the names of the secrets of a destination. prefix is what the names
@@ -137,7 +138,7 @@ func ValidateKey(key string) error {
 	switch {
 	case len(key) > maxLength:
 		return fmt.Errorf("the key %q has %d characters, the limit is %d, because it becomes part of secret names; choose a shorter key", key, len(key), maxLength)
-	case !patterns.key.MatchString(key):
+	case !patterns.key().MatchString(key):
 		return fmt.Errorf("the key %q becomes part of secret names; use lower-case letters, digits and underscores, beginning with a letter, for example \"r2\"", key)
 	}
 	return nil
@@ -175,7 +176,7 @@ func withoutQuery(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path
 // ValidateRegion says why a text is not a region.
 func ValidateRegion(region string) error {
 	const maxLength = 64
-	if len(region) > maxLength || !patterns.region.MatchString(region) {
+	if len(region) > maxLength || !patterns.region().MatchString(region) {
 		return fmt.Errorf("%q is not a region, which is part of every signature; write it as the service names it, for example \"eu-central-1\" or \"auto\"", region)
 	}
 	return nil
@@ -190,7 +191,7 @@ func ValidateBucket(bucket string) error {
 		return fmt.Errorf("%q is not the name of a bucket; write only the name, and what follows the slash as `prefix`", bucket)
 	case len(bucket) < least || len(bucket) > most:
 		return fmt.Errorf("%q has %d characters; the name of a bucket has %d to %d", bucket, len(bucket), least, most)
-	case !patterns.bucket.MatchString(bucket), strings.Contains(bucket, ".."), strings.Contains(bucket, ".-"), strings.Contains(bucket, "-."), err == nil,
+	case !patterns.bucket().MatchString(bucket), strings.Contains(bucket, ".."), strings.Contains(bucket, ".-"), strings.Contains(bucket, "-."), err == nil,
 		strings.HasPrefix(bucket, "xn--"), strings.HasPrefix(bucket, "sthree-"), strings.HasSuffix(bucket, "-s3alias"), strings.HasSuffix(bucket, "--ol-s3"), strings.HasSuffix(bucket, "--x-s3"):
 		return fmt.Errorf("%q is not a name that S3 allows for a bucket; it has lower-case letters, digits, hyphens and single dots, begins and ends with a letter or a digit, and is not an IP address", bucket)
 	}
@@ -207,7 +208,7 @@ func ValidatePrefix(prefix string) error {
 		return fmt.Errorf("the prefix has %d characters, the limit is %d; choose a shorter one", len(prefix), maxLength)
 	case strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/"):
 		return fmt.Errorf("%q begins or ends with a slash; write %q", prefix, strings.Trim(prefix, "/"))
-	case !patterns.prefix.MatchString(prefix):
+	case !patterns.prefix().MatchString(prefix):
 		return fmt.Errorf("%q has characters that not every S3 service keeps in names; use lower-case letters, digits, and . _ - /", prefix)
 	case slices.Contains(parts, "") || slices.Contains(parts, ".") || slices.Contains(parts, ".."):
 		return fmt.Errorf("%q has an empty part or one of dots only; write for example \"acme/prod\"", prefix)
@@ -222,7 +223,7 @@ func ValidateTable(table string) error {
 	}
 	schema, _, _ := strings.Cut(table, ".")
 	switch {
-	case !patterns.table.MatchString(table):
+	case !patterns.table().MatchString(table):
 		return fmt.Errorf("%q is neither \"stored\" nor \"live\" nor a table with its schema; write for example \"public.articles\"", table)
 	case schema == "information_schema" || strings.HasPrefix(schema, "pg_"):
 		return fmt.Errorf("%q is a table of PostgreSQL itself; an empty database has its own", table)

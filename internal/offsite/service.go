@@ -50,7 +50,7 @@ func ServiceOf(endpoint string) Service {
 		s := Service{Name: "Amazon S3", bare: true}
 		for _, label := range labels {
 			for _, part := range []string{label, strings.TrimPrefix(label, "s3-"), strings.TrimPrefix(label, "s3-fips-")} {
-				if patterns.amazon.MatchString(part) {
+				if patterns.amazon().MatchString(part) {
 					s.Region = part
 				}
 			}

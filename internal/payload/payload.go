@@ -12,12 +12,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 //go:embed function/*.ts function/contract.json function/tokens.json
@@ -114,7 +114,7 @@ type Dispatcher struct {
 	Functions map[string]string
 }
 
-var functionBody = regexp.MustCompile(`(?s)\$body\$(.*)\$body\$`)
+var functionBody = text.Pattern(`(?s)\$body\$(.*)\$body\$`)
 
 // LoadDispatcher returns the dispatcher's SQL.
 var LoadDispatcher = sync.OnceValue(func() Dispatcher {
@@ -132,7 +132,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	var leaseFunctions []string
 	for _, name := range names {
 		text := read(path.Join("functions", name+".sql"))
-		body := functionBody.FindStringSubmatch(text)
+		body := functionBody().FindStringSubmatch(text)
 		if body == nil {
 			panic(fmt.Sprintf("payload: sql/functions/%s.sql has no $body$", name))
 		}

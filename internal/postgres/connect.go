@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -17,7 +16,7 @@ import (
 
 // directHost matches the host of a project's own database server. It has only an
 // IPv6 address, unless the project pays for an IPv4 address.
-var directHost = regexp.MustCompile(`(?i)^db\.([a-z]{20})(?:-rr-[a-z0-9-]+)?\.supabase\.[a-z]+\.?$`)
+var directHost = text.Pattern(`(?i)^db\.([a-z]{20})(?:-rr-[a-z0-9-]+)?\.supabase\.[a-z]+\.?$`)
 
 // where says where the database URL is set.
 const where = "`database_url` or SUPABASE_DB_URL"
@@ -85,7 +84,7 @@ func permanent(err error) bool {
 // projectOfHost returns the reference of the project whose own database server a
 // host is, or "".
 func projectOfHost(host string) string {
-	if match := directHost.FindStringSubmatch(host); match != nil {
+	if match := directHost().FindStringSubmatch(host); match != nil {
 		return strings.ToLower(match[1])
 	}
 	return ""

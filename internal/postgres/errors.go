@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -110,7 +109,7 @@ func secretsIn(values [][]byte) []string {
 	for _, value := range values {
 		// Shorter ones are names and numbers, which make an error
 		// understandable.
-		if len(value) >= 20 && !uuidPattern.Match(value) {
+		if len(value) >= 20 && !uuidPattern().Match(value) {
 			secrets = append(secrets, string(value))
 		}
 	}
@@ -118,8 +117,8 @@ func secretsIn(values [][]byte) []string {
 }
 
 var (
-	uuidPattern  = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.~+/=-]+$`)
+	uuidPattern  = text.Pattern(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	tokenPattern = text.Pattern(`^[A-Za-z0-9_.~+/=-]+$`)
 )
 
 const (
@@ -139,7 +138,7 @@ func presentable(s string, secrets []string) string {
 			continue
 		}
 		s = strings.ReplaceAll(s, text.Line(secret), redacted)
-		if len(secret) >= pieceLength && tokenPattern.MatchString(secret) {
+		if len(secret) >= pieceLength && tokenPattern().MatchString(secret) {
 			s = withoutPieces(s, secret)
 		}
 	}

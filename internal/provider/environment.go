@@ -3,12 +3,11 @@ package provider
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // The environment variables that are read for provider arguments without a
@@ -86,7 +85,7 @@ func projectOfDatabase(address string) string {
 	return parsed.Project()
 }
 
-var platformGateway = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]{20})\.supabase\.[a-z]+$`) })
+var platformGateway = text.Pattern(`^([a-z]{20})\.supabase\.[a-z]+$`)
 
 // projectOfGateway returns the project that the URL of an API gateway names, or "".
 func projectOfGateway(address string) string {

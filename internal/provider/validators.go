@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -66,19 +65,19 @@ const (
 )
 
 var (
-	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	slug       = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+	identifier = text.Pattern(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	slug       = text.Pattern(`^[A-Za-z][A-Za-z0-9_-]*$`)
 )
 
 func validateIdentifier(text string) error {
-	if len(text) > maxIdentifier || !identifier.MatchString(text) {
+	if len(text) > maxIdentifier || !identifier().MatchString(text) {
 		return fmt.Errorf("%q is not a plain SQL name; write it without a schema or quotes, with letters, digits and underscores only", text)
 	}
 	return nil
 }
 
 func validateSlug(text string) error {
-	if len(text) > maxSlug || !slug.MatchString(text) {
+	if len(text) > maxSlug || !slug().MatchString(text) {
 		return fmt.Errorf("%q is not a valid slug of an Edge Function; write the last part of the function's URL, for example \"alert-processor\"", text)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,7 +16,7 @@ const longest = 1000
 const invisible = "\u200b"
 
 // addresses finds what is made a link without being marked as one.
-var addresses = regexp.MustCompile(`(?i)(?:[a-z][a-z0-9+.-]*://|www\.)[^\s"'“”()<>` + "`" + `]+`)
+var addresses = text.Pattern(`(?i)(?:[a-z][a-z0-9+.-]*://|www\.)[^\s"'“”()<>\x60]+`)
 
 // prose returns a text from elsewhere as one line that means nothing in Markdown but
 // itself. What stands in backquotes stays code, as commands in a remedy; a backquote
@@ -42,7 +41,7 @@ func prose(s string) string {
 func plain(s string) string {
 	var b strings.Builder
 	for {
-		at := addresses.FindStringIndex(s)
+		at := addresses().FindStringIndex(s)
 		if at == nil {
 			b.WriteString(escaped(s))
 			return b.String()

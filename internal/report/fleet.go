@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -268,8 +267,8 @@ func minute(t time.Time) string {
 // cell returns a text from elsewhere, cut to a number of bytes, as one line that stands in
 // a cell of a table as it is.
 func cell(s string, limit int) string {
-	return bars.ReplaceAllString(prose(text.Head(text.Line(s), limit)), `\|`)
+	return bars().ReplaceAllString(prose(text.Head(text.Line(s), limit)), `\|`)
 }
 
 // bars finds what would end a cell: in code it is not escaped yet.
-var bars = regexp.MustCompile(`\\?\|`)
+var bars = text.Pattern(`\\?\|`)

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -216,12 +215,12 @@ func specialFault(text string) *ParseError {
 }
 
 // interval matches "10 seconds", "every 5 minutes", "5m" and the like.
-var interval = regexp.MustCompile(`(?i)^(?:every\s+[-+*/]*([0-9]*)|[-+*/]*([0-9]+))[0-9.]*\s*([smhd]|secs?|seconds*|mins?|minutes?|hours?|days?)(?:\s.*)?$`)
+var interval = text.Pattern(`(?i)^(?:every\s+[-+*/]*([0-9]*)|[-+*/]*([0-9]+))[0-9.]*\s*([smhd]|secs?|seconds*|mins?|minutes?|hours?|days?)(?:\s.*)?$`)
 
 // intervalHint recognises an interval and says how to write the nearest cron
 // expression.
 func intervalHint(text string) (hint string, ok bool) {
-	match := interval.FindStringSubmatch(text)
+	match := interval().FindStringSubmatch(text)
 	if match == nil {
 		return "", false
 	}

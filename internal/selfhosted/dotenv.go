@@ -6,10 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // environment is an env file: NAME=value lines in the form that docker
@@ -27,10 +28,10 @@ type entry struct {
 }
 
 var (
-	assignment   = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*`)
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	assignment   = text.Pattern(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*`)
+	variableName = text.Pattern(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	// plain matches values that mean the same to every reader, quoted or not.
-	plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]+$`)
+	plain = text.Pattern(`^[A-Za-z0-9_./:@%+,=-]+$`)
 )
 
 // parseEnvironment reads the text of an env file.
@@ -38,7 +39,7 @@ func parseEnvironment(text string) *environment {
 	e := &environment{}
 	for text != "" {
 		line, rest := firstLine(text)
-		match := assignment.FindStringSubmatch(line)
+		match := assignment().FindStringSubmatch(line)
 		if match == nil {
 			e.entries = append(e.entries, entry{raw: line})
 			text = rest
@@ -113,7 +114,7 @@ func unescape(c byte) string {
 // of the value. They differ in what they expand and unescape in double quotes.
 func quoted(value string) (text string, ok bool) {
 	switch {
-	case plain.MatchString(value):
+	case plain().MatchString(value):
 		return value, true
 	case strings.Contains(value, "\r"):
 		return "", false
@@ -130,7 +131,7 @@ func quoted(value string) (text string, ok bool) {
 func CheckSecret(name, value string) error {
 	_, ok := quoted(value)
 	switch {
-	case !variableName.MatchString(name):
+	case !variableName().MatchString(name):
 		return fmt.Errorf("%q is not a valid name of an environment variable; use letters, digits and underscores, beginning with a letter or an underscore", name)
 	case strings.ContainsRune(value, 0) || !utf8.ValidString(value):
 		return fmt.Errorf("the value of %s contains bytes that an environment variable cannot have; encode it, for example with `base64encode`", name)

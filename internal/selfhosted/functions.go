@@ -51,7 +51,7 @@ func (p *Project) ListFunctions(ctx context.Context, _ string) ([]supabase.Funct
 	var functions []supabase.Function
 	for _, entry := range entries {
 		slug := entry.Name()
-		if !slugPattern.MatchString(slug) || !isFile(filepath.Join(p.dir(slug), source.Entrypoint)) {
+		if !slugPattern().MatchString(slug) || !isFile(filepath.Join(p.dir(slug), source.Entrypoint)) {
 			continue
 		}
 		f := supabase.Function{Slug: slug, Name: slug, Status: "ACTIVE", EntrypointPath: source.Entrypoint, ImportMapPath: p.importMap(slug)}

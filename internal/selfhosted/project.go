@@ -25,13 +25,13 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // DefaultWorkerLifetime is how long Supabase's Docker setup keeps an instance
@@ -95,14 +95,14 @@ func New(config Config) *Project {
 // by convention the code that functions share.
 var reserved = []string{"main", "_shared"}
 
-var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+var slugPattern = text.Pattern(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // CheckSlug reports why a function of this slug cannot be deployed.
 func CheckSlug(slug string) error {
 	switch {
 	case slices.Contains(reserved, slug):
 		return fmt.Errorf("the directory %q among a self-hosted project's functions belongs to the runtime; choose another name", slug)
-	case !slugPattern.MatchString(slug):
+	case !slugPattern().MatchString(slug):
 		return fmt.Errorf("%q is not a valid slug of an Edge Function; use letters, digits, - and _, beginning with a letter", slug)
 	}
 	return nil

@@ -11,13 +11,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // tokensMode is the mode of the file with a function's tokens: who can read it can
@@ -36,7 +36,7 @@ func (p *Project) tokens(slug string) (map[string]string, error) {
 		return tokens, nil //nolint:nilerr // damaged, so the function accepts none
 	}
 	for name, value := range found {
-		if token, ok := value.(string); ok && tokenPattern.MatchString(token) {
+		if token, ok := value.(string); ok && tokenPattern().MatchString(token) {
 			tokens[name] = token
 		}
 	}
@@ -44,7 +44,7 @@ func (p *Project) tokens(slug string) (map[string]string, error) {
 }
 
 // tokenPattern is the form of backup.NewToken's tokens, which the function checks too.
-var tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+var tokenPattern = text.Pattern(`^[A-Za-z0-9_-]{43}$`)
 
 // changeTokens rewrites a function's tokens. They are the only file of its
 // directory until the function is deployed for the first time. The caller holds
@@ -148,7 +148,7 @@ func (p *Project) ListSecrets(ctx context.Context, _ string) ([]supabase.Secret,
 		return nil, fmt.Errorf("list the secrets: %w", err)
 	}
 	for _, entry := range entries {
-		if !slugPattern.MatchString(entry.Name()) || !isFile(filepath.Join(p.dir(entry.Name()), payload.TokensFile)) {
+		if !slugPattern().MatchString(entry.Name()) || !isFile(filepath.Join(p.dir(entry.Name()), payload.TokensFile)) {
 			continue
 		}
 		found, err := p.tokens(entry.Name())

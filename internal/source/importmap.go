@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // importMap is the part of an import map that leads to modules. Keys and scopes
@@ -197,11 +198,11 @@ func isRelative(specifier string) bool {
 	return strings.HasPrefix(specifier, "./") || strings.HasPrefix(specifier, "../")
 }
 
-var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
+var scheme = text.Pattern(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
 // hasScheme reports whether a specifier is an address, such as npm:, jsr:,
 // node: or https:. The platform's bundler fetches what it names.
-func hasScheme(specifier string) bool { return scheme.MatchString(specifier) }
+func hasScheme(specifier string) bool { return scheme().MatchString(specifier) }
 
 // relative returns the path that a relative specifier in a file leads to.
 func relative(from, specifier string) (target, reason string) {

@@ -8,15 +8,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // The import patterns search the code that a lexer leaves: each string literal
 // is replaced by its number, as is each template without substitutions, which
 // keeps its backquotes.
-var importPatterns = []*regexp.Regexp{
-	regexp.MustCompile("(?:^|[^\\w$.])(?:import|export)\\b[^\"`();]*?\\bfrom\\s*\"(\\d+)\""),
-	regexp.MustCompile("(?:^|[^\\w$.])import\\s*\"(\\d+)\""),
-	regexp.MustCompile("(?:^|[^\\w$.])import\\s*\\(\\s*[\"`](\\d+)[\"`]\\s*[,)]"),
+var importPatterns = []func() *regexp.Regexp{
+	text.Pattern("(?:^|[^\\w$.])(?:import|export)\\b[^\"`();]*?\\bfrom\\s*\"(\\d+)\""),
+	text.Pattern("(?:^|[^\\w$.])import\\s*\"(\\d+)\""),
+	text.Pattern("(?:^|[^\\w$.])import\\s*\\(\\s*[\"`](\\d+)[\"`]\\s*[,)]"),
 }
 
 // errNested is the error of a file with templates inside each other, deeper than
@@ -40,7 +42,7 @@ func specifiers(ctx context.Context, text string) ([]string, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		for _, match := range pattern.FindAllStringSubmatch(code, -1) {
+		for _, match := range pattern().FindAllStringSubmatch(code, -1) {
 			if number, err := strconv.Atoi(match[1]); err == nil && number < len(l.quoted) {
 				found = append(found, unescape(l.quoted[number]))
 			}
@@ -50,12 +52,12 @@ func specifiers(ctx context.Context, text string) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
-var escape = regexp.MustCompile(`\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|.)`)
+var escape = text.Pattern(`\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|.)`)
 
 // unescape replaces the escape sequences of a string literal that may occur in
 // a path.
 func unescape(text string) string {
-	return escape.ReplaceAllStringFunc(text, func(found string) string {
+	return escape().ReplaceAllStringFunc(text, func(found string) string {
 		digits := strings.Trim(found[2:], "{}")
 		if digits == "" || (found[1] != 'x' && found[1] != 'u') {
 			return found[1:]
@@ -246,7 +248,7 @@ func (l *lexer) quote(text string) (number string) {
 }
 
 var (
-	word = regexp.MustCompile(`[\w$]+$`)
+	word = text.Pattern(`[\w$]+$`)
 	// beforeValue are the keywords that a value follows, so that a slash after
 	// them cannot divide.
 	beforeValue = []string{
@@ -261,7 +263,7 @@ func (l *lexer) beginsRegexp() bool {
 	if last == "" {
 		return true
 	}
-	if w := word.FindString(last); w != "" {
+	if w := word().FindString(last); w != "" {
 		return slices.Contains(beforeValue, w) && !strings.HasSuffix(strings.TrimSuffix(last, w), ".")
 	}
 	return !strings.ContainsAny(last[len(last)-1:], ")]\"`")

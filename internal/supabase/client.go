@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -195,13 +194,13 @@ type call struct {
 	wait time.Duration
 }
 
-var refPattern = regexp.MustCompile(`^[a-z]{20}$`)
+var refPattern = text.Pattern(`^[a-z]{20}$`)
 
 // do performs a call and returns the successful response with its body. request
 // sends the request with the generated client, whose HTTP client retries it.
 func (c *Client) do(ctx context.Context, k *call, request func(*api.Client) (*http.Response, error)) (*http.Response, []byte, error) {
 	k.client = c
-	if !k.account && !refPattern.MatchString(k.ref) {
+	if !k.account && !refPattern().MatchString(k.ref) {
 		return nil, nil, k.invalid("the project ref must be 20 lower-case letters")
 	}
 	response, err := request(&api.Client{Server: c.server, Client: k, RequestEditors: []api.RequestEditorFn{k.dress}})

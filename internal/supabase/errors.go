@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase/sqlfailure"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
@@ -135,14 +133,9 @@ const (
 	longestText    = 32 << 10
 )
 
-// Like secretPatterns, these are compiled when they are first needed.
 var (
-	titlePattern = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-	})
-	projectGonePattern = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)\bresource has been removed\b|\bproject\b.{0,60}\bnot found\b`)
-	})
+	titlePattern       = text.Pattern(`(?is)<title[^>]*>(.*?)</title>`)
+	projectGonePattern = text.Pattern(`(?i)\bresource has been removed\b|\bproject\b.{0,60}\bnot found\b`)
 )
 
 // explain fills in the fields from a response with a status other than 2xx. sql

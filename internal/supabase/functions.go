@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/supabase/cli/pkg/api"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // A Function is an Edge Function without its source.
@@ -64,7 +65,7 @@ func valueOf[T any](p *T) T {
 }
 
 // slugPattern is the API's.
-var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+var slugPattern = text.Pattern(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 func functionCall(op, ref, slug, endpoint string) *call {
 	return &call{
@@ -108,7 +109,7 @@ func (c *Client) GetFunction(ctx context.Context, ref, slug string) (Function, e
 
 // function performs a call that returns a function.
 func (c *Client) function(ctx context.Context, k *call, slug string, request func(*api.Client) (*http.Response, error)) (Function, error) {
-	if !slugPattern.MatchString(slug) {
+	if !slugPattern().MatchString(slug) {
 		return Function{}, k.invalid("a function's slug must have letters, digits, - and _ only, and begin with a letter")
 	}
 	_, body, err := c.do(ctx, k, request)
@@ -160,7 +161,7 @@ func (c *Client) UpdateFunction(ctx context.Context, ref, slug string, u Functio
 func (c *Client) DeleteFunction(ctx context.Context, ref, slug string) error {
 	k := functionCall("delete the deployment", ref, slug, "DELETE /functions/{slug}")
 	k.permission, k.effect = may.writeFunctions, overwrites
-	if !slugPattern.MatchString(slug) {
+	if !slugPattern().MatchString(slug) {
 		return k.invalid("a function's slug must have letters, digits, - and _ only, and begin with a letter")
 	}
 	_, _, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {

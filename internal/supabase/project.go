@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -249,7 +248,7 @@ func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) 
 		if p.DatabaseType != api.SupavisorConfigResponseDatabaseTypePRIMARY {
 			continue
 		}
-		if len(p.DbHost) > 253 || !poolerHost.MatchString(p.DbHost) || !poolerName.MatchString(p.DbUser) || !poolerName.MatchString(p.DbName) {
+		if len(p.DbHost) > 253 || !poolerHost().MatchString(p.DbHost) || !poolerName().MatchString(p.DbUser) || !poolerName().MatchString(p.DbName) {
 			return "", k.malformed("its host, user or database is not a valid name")
 		}
 		// The response describes the transaction pooler on port 6543.
@@ -259,6 +258,6 @@ func (c *Client) SessionPooler(ctx context.Context, ref string) (string, error) 
 }
 
 var (
-	poolerHost = regexp.MustCompile(`^[a-z0-9.-]+$`)
-	poolerName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+	poolerHost = text.Pattern(`^[a-z0-9.-]+$`)
+	poolerName = text.Pattern(`^[A-Za-z0-9_.-]+$`)
 )

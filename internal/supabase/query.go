@@ -5,10 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/supabase/cli/pkg/api"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // A QueryRequest is SQL to run in a project's database.
@@ -89,12 +90,12 @@ func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.Ra
 const longArgument = 20
 
 var (
-	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_.~+/=-]+$`)
-	uuidPattern  = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	tokenPattern = text.Pattern(`^[A-Za-z0-9_.~+/=-]+$`)
+	uuidPattern  = text.Pattern(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 )
 
 // secretLike reports whether an argument looks like a token or a key. Names of
 // objects are shorter, sentences have spaces, and documents have brackets.
 func secretLike(text string) bool {
-	return len(text) >= longArgument && tokenPattern.MatchString(text) && !uuidPattern.MatchString(text)
+	return len(text) >= longArgument && tokenPattern().MatchString(text) && !uuidPattern().MatchString(text)
 }

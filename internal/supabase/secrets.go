@@ -6,12 +6,13 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/supabase/cli/pkg/api"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // A Secret is a secret of a project's Edge Functions, without its value.
@@ -24,7 +25,7 @@ type Secret struct {
 	UpdatedAt string
 }
 
-var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var digestPattern = text.Pattern(`^[0-9a-f]{64}$`)
 
 // ListSecrets lists the secrets of a project, sorted by name, including those of
 // the platform (SUPABASE_...).
@@ -46,7 +47,7 @@ func (c *Client) ListSecrets(ctx context.Context, ref string) ([]Secret, error) 
 	secrets := make([]Secret, len(list))
 	for i, s := range list {
 		secrets[i] = Secret{Name: s.Name, UpdatedAt: valueOf(s.UpdatedAt)}
-		if digest := strings.ToLower(s.Value); digestPattern.MatchString(digest) {
+		if digest := strings.ToLower(s.Value); digestPattern().MatchString(digest) {
 			secrets[i].Digest = digest
 		}
 	}

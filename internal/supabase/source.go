@@ -16,7 +16,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -125,7 +124,7 @@ type Source struct {
 func (c *Client) FunctionSource(ctx context.Context, ref, slug string) (Source, error) {
 	k := functionCall("read the source", ref, slug, "GET /functions/{slug}/body")
 	k.timeout, k.accept, k.largest = 2*time.Minute, "multipart/form-data", largestSource
-	if !slugPattern.MatchString(slug) {
+	if !slugPattern().MatchString(slug) {
 		return Source{}, k.invalid("a function's slug has letters, digits, - and _ only, and begins with a letter")
 	}
 	response, body, err := c.do(ctx, k, func(client *api.Client) (*http.Response, error) {
@@ -234,14 +233,14 @@ func entrypointIn(metadata []byte) (string, error) {
 }
 
 // deployedRoot is where the platform keeps the files of a deployment.
-var deployedRoot = regexp.MustCompile(`^(?:file://)?(?:/tmp/user_fn_[^/]+/source/|source/)`)
+var deployedRoot = text.Pattern(`^(?:file://)?(?:/tmp/user_fn_[^/]+/source/|source/)`)
 
 // deploymentPath returns a path relative to the root of its deployment. A path
 // that leads out of it, or that has control or invisible characters, is an
 // error.
 func deploymentPath(file string) (string, error) {
 	const longestPath = 1024
-	clean := deployedRoot.ReplaceAllString(file, "")
+	clean := deployedRoot().ReplaceAllString(file, "")
 	clean = strings.TrimLeft(strings.TrimPrefix(clean, "file://"), "/")
 	bad := func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }
 	switch {

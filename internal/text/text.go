@@ -1,5 +1,5 @@
 // Package text makes text from elsewhere fit to be shown: on a terminal, in a
-// log, and in a sentence.
+// log, and in a sentence. It also finds things in text.
 package text
 
 import (

@@ -12,11 +12,12 @@ import (
 	"io"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // zoneinfo is the IANA time zone database as the Go distribution has it.
@@ -82,7 +83,7 @@ func Load(name string) (*time.Location, error) {
 	switch {
 	case name == "":
 		return nil, &Error{name, "the name is empty", example}
-	case fixedOffset.MatchString(name):
+	case fixedOffset().MatchString(name):
 		return nil, &Error{name, "a fixed offset is not a place, and Etc/GMT+n means west of Greenwich", example}
 	case !known && strings.Contains(name, "/"):
 		return nil, &Error{name, "there is no such zone in the IANA database", nearest(name)}
@@ -118,7 +119,7 @@ func readFile(f *zip.File) ([]byte, error) {
 }
 
 // fixedOffset matches "+03:00", "UTC-3", "GMT+3" and "Etc/GMT+3".
-var fixedOffset = regexp.MustCompile(`^(Etc/)?(GMT|UTC|UCT)?[+-][0-9:]+$`)
+var fixedOffset = text.Pattern(`^(Etc/)?(GMT|UTC|UCT)?[+-][0-9:]+$`)
 
 const example = `write a region and a city, such as "America/Sao_Paulo", or "UTC"`
 

@@ -5,16 +5,17 @@ package sqlfailure
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 // codePattern finds the beginning of PostgreSQL's error in a message.
-var codePattern = regexp.MustCompile(`(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):\s+`)
+var codePattern = text.Pattern(`(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):\s+`)
 
 // sectionPattern matches the beginnings of the parts that follow an error's message.
-var sectionPattern = regexp.MustCompile(`^(LINE \d+: |DETAIL:  |HINT:  |QUERY:  |CONTEXT:  )`)
+var sectionPattern = text.Pattern(`^(LINE \d+: |DETAIL:  |HINT:  |QUERY:  |CONTEXT:  )`)
 
 // Parts are those of an error. State, PostgreSQL's code, is empty for an error that is
 // not PostgreSQL's; Message then is the whole message.
@@ -24,14 +25,14 @@ type Parts struct{ State, Message, Detail, Hint, Where string }
 // the statement, its arguments or a row.
 func Parse(message string) Parts {
 	var p Parts
-	if at := codePattern.FindStringSubmatchIndex(message); at != nil {
+	if at := codePattern().FindStringSubmatchIndex(message); at != nil {
 		p.State = message[at[2]:at[3]]
 		message = message[at[1]:]
 	}
 	sections := map[string][]string{}
 	current := ""
 	for line := range strings.SplitSeq(message, "\n") {
-		if head := sectionPattern.FindString(line); head != "" {
+		if head := sectionPattern().FindString(line); head != "" {
 			current, line = head, line[len(head):]
 		}
 		sections[current] = append(sections[current], line)
@@ -66,10 +67,10 @@ const (
 func (t Trouble) Temporary() bool { return t == Unreachable || t == SessionLost }
 
 var (
-	unreachablePattern = regexp.MustCompile(`^(?:FATAL:\s+(?:53300|57P03):|connect |getaddrinfo )`)
+	unreachablePattern = text.Pattern(`^(?:FATAL:\s+(?:53300|57P03):|connect |getaddrinfo )`)
 	// The second alternative is a sentence of the service.
-	sessionLostPattern = regexp.MustCompile(`^(?:FATAL:\s+57P0[12]:|[^:]*(?:[Cc]onnection|ECONNRESET|EPIPE))`)
-	severityPattern    = regexp.MustCompile(`^(?:ERROR|FATAL|PANIC):`)
+	sessionLostPattern = text.Pattern(`^(?:FATAL:\s+57P0[12]:|[^:]*(?:[Cc]onnection|ECONNRESET|EPIPE))`)
+	severityPattern    = text.Pattern(`^(?:ERROR|FATAL|PANIC):`)
 )
 
 // TroubleOf returns the trouble of which a failure tells. The service reports it with
@@ -79,11 +80,11 @@ func TroubleOf(status int, message string) Trouble {
 	switch {
 	case !ok || status != http.StatusBadRequest:
 		return None
-	case unreachablePattern.MatchString(failure):
+	case unreachablePattern().MatchString(failure):
 		return Unreachable
-	case sessionLostPattern.MatchString(failure):
+	case sessionLostPattern().MatchString(failure):
 		return SessionLost
-	case severityPattern.MatchString(failure):
+	case severityPattern().MatchString(failure):
 		return None
 	}
 	return NoResult
