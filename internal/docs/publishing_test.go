@@ -38,10 +38,10 @@ func TestPublishing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, template := range map[string]string{
-		"1.0.0_<os>_<arch>.zip": `name_template: "{{ .ProjectName }}_{{ .Version }}_{{ .Os }}_{{ .Arch }}"`,
-		"1.0.0_manifest.json":   `name_template: "{{ .ProjectName }}_{{ .Version }}_manifest.json"`,
-		"1.0.0_SHA256SUMS":      `name_template: "{{ .ProjectName }}_{{ .Version }}_SHA256SUMS"`,
-		"…spdx.json":            `documents: ["{{ .ArtifactName }}.spdx.json"]`,
+		"1.0.0_<os>_<arch>.zip":      `name_template: "{{ .ProjectName }}_{{ .Version }}_{{ .Os }}_{{ .Arch }}"`,
+		"1.0.0_manifest.json":        `name_template: "{{ .ProjectName }}_{{ .Version }}_manifest.json"`,
+		"1.0.0_SHA256SUMS":           `name_template: "{{ .ProjectName }}_{{ .Version }}_SHA256SUMS"`,
+		"1.0.0_<os>_<arch>.cdx.json": `documents: ["{{ .ProjectName }}_{{ .Version }}_{{ .Os }}_{{ .Arch }}.cdx.json"]`,
 	} {
 		if !strings.Contains(page, name+"`") || !strings.Contains(string(builder), template) {
 			t.Errorf("the page has no %s, or the release no %s", name, template)
