@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
@@ -30,6 +31,14 @@ type Request struct {
 // what it leaves out at the next attempt: a lock, or a table that was dropped or altered
 // after the statement had found it.
 const repeats = 2
+
+// listed is the parameter of zone_changes that leaves out the time zones which the server
+// lacks. Ask gives it only after one has stopped a statement, because the server takes
+// longer to list its zones than for all the rest of a plan's questions.
+const listed = "listed"
+
+// unknownZone is the SQLSTATE of a time zone that the server lacks.
+const unknownZone = "22023"
 
 // passing reports whether an SQLSTATE may be gone at the next attempt.
 func passing(state string, strict bool) bool {
@@ -62,12 +71,20 @@ func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
 	for _, name := range s.parameters {
 		args = append(args, request.Parameters[name])
 	}
-	found, err := db.Query(ctx, postgres.ReadOnly, s.sql, args...)
+	query := func() (json.RawMessage, error) {
+		found, err := db.Query(ctx, postgres.ReadOnly, s.sql, args...)
+		if i := slices.Index(s.parameters, listed); i >= 0 && args[1+i] == nil && postgres.SQLState(err) == unknownZone {
+			args[1+i] = "yes"
+			found, err = db.Query(ctx, postgres.ReadOnly, s.sql, args...)
+		}
+		return found, err
+	}
+	found, err := query()
 	for range repeats {
 		if !passing(postgres.SQLState(err), request.Strict) {
 			break
 		}
-		found, err = db.Query(ctx, postgres.ReadOnly, s.sql, args...)
+		found, err = query()
 	}
 	if err != nil {
 		return Document{}, ExplainLock(ctx, db, err)

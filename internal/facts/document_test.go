@@ -20,7 +20,7 @@ type querier struct {
 }
 
 func (q *querier) Query(_ context.Context, access postgres.Access, _ string, args ...any) (json.RawMessage, error) {
-	q.args = append(q.args, args)
+	q.args = append(q.args, slices.Clone(args))
 	q.written = q.written || access != postgres.ReadOnly
 	switch answer := q.answers[len(q.args)-1].(type) {
 	case error:
@@ -76,6 +76,37 @@ func TestAsk(t *testing.T) {
 	}
 	if _, err := Ask(t.Context(), q, Request{}); err == nil || len(q.args) != 3 {
 		t.Errorf("no part: %v after %d statements", err, len(q.args))
+	}
+}
+
+// TestAskUnknownZone proves that the server lists its time zones only after one that it
+// lacks has stopped a statement, and once.
+func TestAskUnknownZone(t *testing.T) {
+	t.Parallel()
+	unknown, deadlock := &postgres.Error{SQLState: "22023"}, &postgres.Error{SQLState: "40P01"}
+	zones := Request{Parts: []Part{"zone_changes"}, Parameters: map[string]any{"zones": `["Nowhere/Else"]`}}
+	for name, c := range map[string]struct {
+		request Request
+		answers []any
+		listed  string // of each statement, whether the zones are listed
+		err     error
+	}{
+		"all are known":       {zones, []any{"{}"}, "-", nil},
+		"one is unknown":      {zones, []any{unknown, "{}"}, "-y", nil},
+		"and then a deadlock": {zones, []any{deadlock, unknown, deadlock, "{}"}, "--yy", nil},
+		"another cause":       {zones, []any{unknown, unknown}, "-y", unknown},
+		"no zones are asked":  {Request{Parts: []Part{"similar"}}, []any{unknown}, "-", unknown},
+	} {
+		q := &querier{answers: c.answers}
+		if _, err := Ask(t.Context(), q, c.request); !errors.Is(err, c.err) || len(q.args) != len(c.listed) {
+			t.Errorf("%s: %v after %d statements", name, err, len(q.args))
+			continue
+		}
+		for i, args := range q.args {
+			if got := slices.Contains(args, any("yes")); got != (c.listed[i] == 'y') {
+				t.Errorf("%s: statement %d has the arguments %q", name, i+1, args)
+			}
+		}
 	}
 }
 
