@@ -320,7 +320,52 @@ var watchSteps = []step{
 		runs: {}`,
 		`select (auto_backup.watch('$B', '2 06:40Z'))::text`, `{"at": "2026-03-02T06:40:00+00:00", "alerts": {"sent": 1}, "backup": "$B", "collect": {"failed": 1}, "problems": ["catch_up: cannot call jsonb_each on a non-object", "retry: cannot call jsonb_each on a non-object"]}`, "", "",
 	},
+	{
+		"the last success is as old as allowed", successes, `select (auto_backup.watch('$B', '3 10:10Z') ? 'problems')::text`, "false", overdueState, "null",
+	},
+	{
+		"the last success is older", successes, `select (auto_backup.watch('$B', '3 10:10:01Z') ? 'problems')::text`, "false", overdueState, "3 10:10 sent t",
+	},
+	{
+		"the last drill is as old as allowed", drills, `select (auto_backup.watch('$B', '2 06:00Z') ? 'problems')::text`, "false", drillIncidents, "null",
+	},
+	{
+		"the last drill is older", drills, `select (auto_backup.watch('$B', '2 06:00:01Z') ? 'problems')::text`, "false", drillIncidents, "drill_overdue sent",
+	},
+	{
+		"a row that was locked almost a day ago", lockedRow, `select auto_backup.watch('$B', '3 06:19:59Z') ->> 'collect'`, "null", ended, "Backup automático ID: 5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11 - Total: 12 registros 12 true",
+	},
+	{
+		"a row that was locked a day ago", lockedRow, `select auto_backup.watch('$B', '3 06:20Z') ->> 'collect'`, "null", ended, "Backup automático iniciado em 02/03/2026 7 false",
+	},
+	{
+		"settings of which the look at what is needed fails", meant + `update auto_backup.settings set document = jsonb_set(document, '{alert,overdue_after_seconds}', '"x"') where backup = '$B'
+		runs: {"logged_by":"watchdog",` + failed + `}
+		incidents: {"alert_state":"not_delivered"}`,
+		`select (auto_backup.watch('$B', '2 06:20Z') #- '{retry,runs,0}')::text`, `{"at": "2026-03-02T06:20:00+00:00", "retry": {"runs": []}, "backup": "$B", "problems": ["overdue: invalid input syntax for type bigint: \"x\""]}`, "", "",
+	},
 }
+
+// successes has the newest success that counts, and what does not count.
+const successes = meant + `runs: {"state":"succeeded","finished_at":"2 06:10Z"}
+	runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"3 06:10Z","code":"no_answer","logged_by":"watchdog"}
+	runs: {"due_at":"4 06:00Z","state":"succeeded","finished_at":"3 10:20Z"}
+	runs: {"backup":"$B-other","state":"succeeded","finished_at":"3 08:00Z"}
+	`
+
+// drills has the newest drill that counts, if one is allowed to be an hour old, and what
+// does not count.
+const drills = meant + `update auto_backup.settings set document = jsonb_set(document, '{drill}', '{"enabled": true, "overdue_after_seconds": 3600, "tables": [{}]}') where backup = '$B'
+	insert into auto_backup.settings (backup, document, owner) values ('$B-other', '{}', 'test')
+	insert into auto_backup.drills (backup, trigger, state, started_at, finished_at) values ('$B', 'manual', 'successful', '2 05:00Z', '2 05:01Z'), ('$B', 'manual', 'successful', '2 07:00Z', '2 07:01Z'), ('$B-other', 'manual', 'successful', '2 05:30Z', '2 05:31Z')
+	insert into auto_backup.drills (backup, trigger, state, started_at, finished_at, code) values ('$B', 'manual', 'skipped', '2 05:30Z', '2 05:31Z', 'drill_locked')
+	`
+
+const drillIncidents = `select string_agg(code || ' ' || alert_state, ', ') from auto_backup.incidents where backup = '$B' and kind = 'drill'`
+
+// lockedRow is a run whose row in backup_logs could not be written when it had succeeded.
+var lockedRow = meant + `runs: {"state":"succeeded","finished_at":"2 06:20Z","backup_id":"5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11","records":12,"logged_by":"function","row_open":true}
+	` + rowOf("false", "Backup automático iniciado em 02/03/2026")
 
 var textSteps = []step{
 	{"an object", "", `select auto_backup.json(E' \n{"a": 1}')::text`, `{"a": 1}`, "", ""},

@@ -232,28 +232,28 @@ var collectSteps = []step{
 	},
 	{
 		"a row that could not be written when the run was given up",
-		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog"}
+		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog","row_open":true}
 		` + rowOf("false", "Backup automático iniciado em 02/03/2026"),
 		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{}`, ended, "Backup automático interrompido: a execução começou e não terminou 0 false",
 	},
 	{
 		"a row that could not be written when the run had succeeded",
-		`runs: {"state":"succeeded","finished_at":"2 06:20Z","backup_id":"5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11","records":12,"logged_by":"function"}
+		`runs: {"state":"succeeded","finished_at":"2 06:20Z","backup_id":"5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11","records":12,"logged_by":"function","row_open":true}
 		` + rowOf("false", "Backup automático iniciado em 02/03/2026"),
 		`select auto_backup.collect('$B', '3 06:19Z')::text`, `{}`, ended, "Backup automático ID: 5b1c2a52-9f9e-4f0e-8a57-0e7c5f2d8a11 - Total: 12 registros 12 true",
 	},
 	{
 		"rows that could not be written a day ago, and of a run that a wrong clock ended",
-		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog"}
-		runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"3 06:21Z","code":"interrupted","logged_by":"watchdog"}
+		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog","row_open":true}
+		runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"3 06:21Z","code":"interrupted","logged_by":"watchdog","row_open":true}
 		` + rowOf("false", "Backup automático iniciado em 02/03/2026"),
 		`select auto_backup.collect('$B', '3 06:20Z')::text`, `{}`, ended, "Backup automático iniciado em 02/03/2026 7 false, Backup automático iniciado em 02/03/2026 7 false",
 	},
 	{
 		"a row of a run of which nobody knows whether it ended, and one that says so itself",
-		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"log_unreadable","logged_by":"watchdog"}
+		`runs: {"state":"failed","finished_at":"2 06:20Z","code":"log_unreadable","logged_by":"watchdog","row_open":true}
 		` + rowOf("false", "Backup automático iniciado em 02/03/2026") + `
-		runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog"}
+		runs: {"due_at":"3 06:00Z","state":"failed","finished_at":"2 06:20Z","code":"interrupted","logged_by":"watchdog","row_open":true}
 		insert into public.backup_logs (id, action_type, details, success, records_affected) select run_id, 'auto_backup', 'Backup automático falhou: x', false, 7 from auto_backup.runs where backup = '$B' and code = 'interrupted'`,
 		`select auto_backup.collect('$B', '2 06:30Z')::text`, `{}`, ended, "Backup automático iniciado em 02/03/2026 7 false, Backup automático falhou: x 7 false",
 	},

@@ -57,6 +57,7 @@ create table if not exists auto_backup.runs (
     sqlstate text,
     error text,
     logged_by text check (logged_by in ('function', 'watchdog')),
+    row_open boolean,
     function_alert text,
     alert_state text,
     removed_at timestamptz,
@@ -74,6 +75,8 @@ comment on column auto_backup.runs.refused_ids is
 comment on column auto_backup.runs.posted_at is 'Real time of the request.';
 comment on column auto_backup.runs.sqlstate is 'SQLSTATE or PGRST code of the failure, if the function reported one.';
 comment on column auto_backup.runs.logged_by is 'Who wrote the outcome to public.system_logs; null if it could not be written.';
+comment on column auto_backup.runs.row_open is
+'Whether its row in public.backup_logs still has to be written: it could not be when the run ended, because somebody had locked it. The watchdog tries again for a day.';
 comment on column auto_backup.runs.function_alert is 'The state of the function''s own alert.';
 comment on column auto_backup.runs.removed_at is 'When the retention removed the backup from its tables.';
 comment on column auto_backup.runs.removed is 'From which tables it did, with the numbers of rows.';

@@ -56,6 +56,9 @@ begin
         if problem is not null then
             problems := problems || to_jsonb(problem);
         end if;
+        update auto_backup.runs r
+        set row_open = problem is not null
+        where r.run_id = run.run_id and coalesce(r.row_open, false) <> (problem is not null);
     end if;
 
     if run.state = 'failed' and run.logged_by is null then

@@ -15,7 +15,7 @@ begin
         select r.*
         from auto_backup.runs r
         inner join public.backup_logs l on l.id = r.run_id
-        where r.backup = close_again.backup and r.state in ('succeeded', 'failed')
+        where r.backup = close_again.backup and r.row_open and r.state in ('succeeded', 'failed')
         and r.finished_at > close_again.at - interval '1 day' and r.finished_at <= close_again.at
         -- What the watchdog could not log either is closed again as a whole.
         and r.logged_by is not null and (r.code = 'interrupted' or (r.state = 'succeeded' and r.logged_by = 'function'))
@@ -26,7 +26,9 @@ begin
         -- Each may wait for a lock.
         exit when clock_timestamp() > began + interval '10 seconds';
         problem := auto_backup.close_row(run.run_id);
-        if problem is not null then
+        if problem is null then
+            update auto_backup.runs r set row_open = false where r.run_id = run.run_id;
+        else
             problems := problems || to_jsonb(problem);
         end if;
     end loop;
