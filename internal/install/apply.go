@@ -171,6 +171,7 @@ func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found bac
 		if err := l.once(ctx, "dispatcher", dispatcher.Install); err != nil {
 			return err
 		}
+		l.service.shared.setWhole(time.Now())
 	}
 	settings, err := json.Marshal(spec.Settings)
 	if err != nil {

@@ -110,6 +110,9 @@ type lease struct {
 	// scripts says how often this process had run each script before the backup was
 	// observed under the lease.
 	scripts map[string]int
+	// doubting says that the backup was found with a dispatcher that is not as its version
+	// installs it, trusting that it was not compared again under the lease.
+	doubting, trusting bool
 	// token is the one that was written with the ownership marker; empty if none was.
 	token string
 
@@ -191,11 +194,20 @@ func outcomeUnknown(err error) bool {
 // observeLeased reads a backup on which this apply holds the lease. observed is what the
 // database said of it since; nil: it was not asked.
 func (s *Service) observeLeased(ctx context.Context, l *lease, observed *backup.Observation, known backup.Known) (backup.State, error) {
+	looked := time.Now()
 	if observed == nil {
 		l.scripts = s.shared.ran()
-		return s.Observe(ctx, l.name, known)
+		found, err := s.Observe(ctx, l.name, known)
+		if err == nil {
+			s.shared.compared(found, looked)
+		}
+		return found, err
 	}
-	return s.observe(ctx, &s.shared.recent, l.name, known, func(context.Context) (backup.Observation, error) { return *observed, nil })
+	found, err := s.observe(ctx, &s.shared.recent, l.name, known, func(context.Context) (backup.Observation, error) { return *observed, nil })
+	if err == nil && !l.trusting {
+		s.shared.compared(found, looked)
+	}
+	return found, err
 }
 
 // acquire waits until no other apply changes the backup. If it did not have to wait, it
@@ -210,6 +222,7 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, *bac
 		l.term = DefaultLeaseTime
 	}
 	s.shared.change(l.name)
+	l.doubting = len(found.DispatcherDrift()) > 0
 	dispatcher := payload.LoadDispatcher()
 	// Changes of the lease table and of its grants are repaired first.
 	ready := found.Functions["acquire"] == dispatcher.Functions["acquire"] && found.Functions["renew"] == dispatcher.Functions["renew"] &&
@@ -239,6 +252,7 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, *bac
 			// Another apply has removed the last backup, and the schema with it.
 			ready = false
 			s.shared.setLeasable(false)
+			s.shared.setWhole(time.Time{})
 			if err := sleep(ctx, poll); err != nil {
 				return nil, nil, err
 			}
@@ -281,15 +295,16 @@ func (l *lease) tryObserving(ctx context.Context) (*BusyError, *backup.Observati
 	other, err := l.tryAcquire(ctx, func(ctx context.Context) (json.RawMessage, error) {
 		l.scripts = l.service.shared.ran()
 		asked := &leasing{DB: l.service.DB, first: postgres.Statement{SQL: queries.AcquireFirst, Args: l.arguments()}}
-		found, err := l.service.shared.observeOne(ctx, asked, l.name)
+		l.trusting = !l.doubting && l.service.shared.isWhole()
+		found, err := l.service.shared.observeOne(ctx, asked, l.name, l.trusting)
 		switch {
 		case err == nil:
 			observed = &found
 		case len(asked.lease) == 0:
 			return nil, err
 		}
-		// Another apply has the lease, or the answer has an unexpected form: then what is
-		// asked under the lease says so.
+		// Another apply has the lease, or the answer has an unexpected form, or the
+		// dispatcher is another one: then what is asked under the lease says so.
 		return asked.lease, nil
 	})
 	return other, observed, err
@@ -488,6 +503,7 @@ func (l *lease) once(ctx context.Context, name string, text string) error {
 func (l *lease) removal(ctx context.Context, text string) error {
 	l.sending.Lock()
 	defer l.sending.Unlock()
+	defer l.service.shared.setWhole(time.Time{})
 	err := l.guarded(ctx, fmt.Sprintf(`do $do$
 begin
     if to_regclass('auto_backup.leases') is not null then

@@ -7,13 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
-	"github.com/aimindset/terraform-provider-aimindset/internal/install"
-	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
-	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
 // steps counts the requests that change a token, and refuses one of them:
@@ -68,25 +64,8 @@ func TestRotationInterrupted(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	client, err := supabase.New(supabase.Config{BaseURL: project.APIURL, Token: project.AccessToken, UserAgent: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service := install.NewService(project.ProjectRef, client, postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: project.ProjectRef}))
-
-	schedule, err := backup.CompileSchedule("0 3 * * *", nil, "UTC", true, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec := backup.Spec{
-		ID: backup.ID{ProjectRef: project.ProjectRef, Name: backup.DefaultName}, ExtendLogConstraint: true,
-		Settings: backup.Settings{
-			Timezone: "UTC", Schedules: map[string]backup.Schedule{"daily": schedule},
-			Function: backup.FunctionSettings{URL: backup.FunctionURL(project.ProjectURL, backup.DefaultName), RPC: backup.DefaultRPC},
-			Secrets:  []string{},
-		},
-	}
-	spec.Source = backup.BuiltInSource(spec.ID.Name, spec.Settings)
+	service := serviceOf(t, project)
+	spec := specOf(t, project, backup.DefaultName)
 	look := func() backup.State {
 		t.Helper()
 		found, err := service.Observe(t.Context(), spec.ID.Name, backup.Known{Files: spec.Source.Digests()})

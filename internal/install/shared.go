@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -50,6 +51,8 @@ type shared struct {
 	// has run each script that serves all backups of the project.
 	leasable bool
 	scripts  map[string]int
+	// whole is when the dispatcher was last found whole under a lease, or made so.
+	whole time.Time
 	// facts are what was read of the project to check plans, by what was asked.
 	facts map[string]**reading[facts.Document]
 	// These are not forgotten, as nothing that is written here changes them: the
@@ -211,14 +214,20 @@ func (s *shared) trusted() (string, error) {
 	return string(trusted), err
 }
 
-// observeOne reads the database's part of one backup.
-func (s *shared) observeOne(ctx context.Context, db facts.Querier, name backup.Name) (backup.Observation, error) {
+// observeOne reads the database's part of one backup. With known, the dispatcher is not
+// compared with its version, which was done a short time ago.
+func (s *shared) observeOne(ctx context.Context, db facts.Querier, name backup.Name, known bool) (backup.Observation, error) {
+	parts := observed
+	if known {
+		// In a new connection these take as long as all others together.
+		parts = slices.DeleteFunc(slices.Clone(observed), func(part facts.Part) bool { return part == "functions" || part == "drift" })
+	}
 	trusted, err := s.trusted()
 	if err != nil {
 		return backup.Observation{}, err
 	}
 	found, err := facts.Ask(ctx, db, facts.Request{
-		Parts: observed, Backups: []backup.Name{name}, Strict: true, Parameters: map[string]any{"trusted": trusted},
+		Parts: parts, Backups: []backup.Name{name}, Strict: true, Parameters: map[string]any{"trusted": trusted},
 	})
 	if err != nil {
 		return backup.Observation{}, err
@@ -226,6 +235,14 @@ func (s *shared) observeOne(ctx context.Context, db facts.Querier, name backup.N
 	own, ok := found.Each[name]
 	if !ok {
 		return backup.Observation{}, fmt.Errorf("the database's answer has an unexpected form: it lacks backup %s", name)
+	}
+	if known {
+		dispatcher := payload.LoadDispatcher()
+		if found.Installation == nil || found.Installation.Version != dispatcher.Version {
+			s.setWhole(time.Time{})
+			return backup.Observation{}, errors.New("the dispatcher is not the one that it was a short time ago")
+		}
+		found.Functions, found.Drift = dispatcher.Functions, map[string]string{}
 	}
 	return backup.Observation{ProjectObservation: found.ProjectObservation, OwnObservation: own.OwnObservation}, nil
 }
@@ -347,6 +364,31 @@ func (s *shared) setLeasable(leasable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leasable = leasable
+}
+
+// isWhole reports whether the dispatcher was found whole so short a time ago that it is taken
+// for that, if its version is still the same. Whoever changes it meanwhile might as well do so
+// after an apply has looked; the next plan sees it.
+func (s *shared) isWhole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.whole) < time.Minute
+}
+
+// compared notes whether the dispatcher was whole in an observation that was asked for at a
+// time.
+func (s *shared) compared(found backup.State, at time.Time) {
+	if found.DispatcherVersion != payload.LoadDispatcher().Version || len(found.DispatcherDrift()) > 0 {
+		at = time.Time{}
+	}
+	s.setWhole(at)
+}
+
+// setWhole notes when the dispatcher was found whole; zero: it may not be.
+func (s *shared) setWhole(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole = at
 }
 
 // settingUp calls run while no other script runs that serves all backups.
