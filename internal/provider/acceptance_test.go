@@ -40,6 +40,12 @@ func TestMain(m *testing.M) {
 		log.Fatal(err)
 	}
 	scratch = dir
+	// As in the provider's program, which logs nothing that Terraform does not ask for.
+	for _, name := range []string{"TF_LOG_SDK", "TF_LOG_SDK_PROTO", "TF_LOG_SDK_FRAMEWORK", "TF_LOG_PROVIDER_AIMINDSET"} {
+		if err := os.Setenv(name, "OFF"); err != nil {
+			log.Fatal(err)
+		}
+	}
 	m.Run()
 	if err := os.RemoveAll(dir); err != nil {
 		log.Fatal(err)

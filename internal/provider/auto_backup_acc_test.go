@@ -25,13 +25,13 @@ import (
 const nightly = `schedules = { nightly = { cron = "0 3 * * *" } }`
 
 func empty() resource.ConfigPlanChecks {
-	return resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+	return resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{nothing{}}}
 }
 
 func action(a plancheck.ResourceActionType) resource.ConfigPlanChecks {
 	return resource.ConfigPlanChecks{
-		PreApply:             []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, a)},
-		PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+		PreApply:             []plancheck.PlanCheck{wants(a)},
+		PostApplyPostRefresh: []plancheck.PlanCheck{nothing{}},
 	}
 }
 
@@ -213,7 +213,7 @@ func TestDrift(t *testing.T) {
 			checks.PreApply = append(checks.PreApply, want)
 			steps = append(steps, resource.TestStep{PreConfig: d.tamper, Config: config, ConfigPlanChecks: checks})
 		}
-		resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+		takeSteps(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 	}, beyondTheMatrix(t)...)
 }
 
@@ -223,7 +223,7 @@ func TestNoDrift(t *testing.T) {
 	t.Parallel()
 	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {
 		config := p.config(nightly)
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: config},
@@ -259,7 +259,7 @@ func TestRotation(t *testing.T) {
 	everyTransport(t, stack.Options{}, func(t *testing.T, p *project) {
 		var before string
 		token := "select encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: p.config("")},
@@ -293,7 +293,7 @@ func TestRotation(t *testing.T) {
 func TestForeignObjects(t *testing.T) {
 	t.Parallel()
 	everyTransport(t, stack.Options{LegacyJobs: true}, func(t *testing.T, p *project) {
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: p.config(""), ExpectError: regexp.MustCompile(`(?s)auto-backup-daily.*adopt_existing.*import \{`)},
@@ -343,7 +343,7 @@ func TestOwnSource(t *testing.T) {
 	put("lib/answer.ts", `export const answer = { success: true };`)
 	put("../_shared/x.ts", `export {};`)
 	config := p.config(`function = { source_dir = "` + dir + `" }`)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{
@@ -373,7 +373,7 @@ func TestOwnSource(t *testing.T) {
 func TestDestroyWithPartsGone(t *testing.T) {
 	t.Parallel()
 	everyTransport(t, stack.Options{}, func(t *testing.T, p *project) {
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: p.config("")},
@@ -426,7 +426,7 @@ func TestPlanIsReadOnly(t *testing.T) {
 		PreConfig: func() { p.asPostgres("select cron.unschedule('auto-backup-nightly')") },
 		Config:    reader(false), PlanOnly: true, ExpectNonEmptyPlan: true, ConfigPlanChecks: drifted,
 	}, resource.TestStep{Config: p.config(nightly)})
-	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+	takeSteps(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 }
 
 // TestClockChanges proves that in a zone whose clock changes the job ticks at
@@ -438,7 +438,7 @@ func TestClockChanges(t *testing.T) {
 	run := func(at string) string {
 		return p.value("select auto_backup.dispatch('auto-backup', 'daily', $1::timestamptz) is not null", at)
 	}
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{

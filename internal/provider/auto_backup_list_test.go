@@ -39,7 +39,7 @@ func TestList(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	})
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{{
 			Config: p.config(nightly) + `

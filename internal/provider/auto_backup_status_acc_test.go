@@ -130,7 +130,7 @@ func TestOutcomeBeforeTheWatchdog(t *testing.T) {
 	if got := p.value(open); got != "1" {
 		t.Fatalf("%s runs are recorded as being under way, so this test proves nothing", got)
 	}
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{
@@ -165,7 +165,7 @@ func TestOutcomeBeforeTheWatchdog(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	everyTransport(t, stack.Options{Articles: 20}, func(t *testing.T, p *project) {
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{
@@ -263,7 +263,7 @@ func TestStatusOfLegacyJobs(t *testing.T) {
 			shows(knownvalue.StringRegexp(regexp.MustCompile("T(06|18):00:00Z$")), "next_runs", 0, "due_at"),
 			shows(knownvalue.Null(), "watchdog_at"),
 		}
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{
@@ -415,7 +415,7 @@ func TestReadingWritesNothing(t *testing.T) {
 			}
 		}
 		calls := 0
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: p.config("")},
@@ -454,7 +454,7 @@ func TestStatusErrors(t *testing.T) {
 	p := start(t, stack.Options{Articles: 1})
 	ask := func(provider string) string { return provider + "\n" + `data "aimindset_auto_backup_status" "this" {}` }
 	nowhere := strings.Replace(p.ReadOnlyDatabaseURL, regexp.MustCompile(`:\d+/`).FindString(p.ReadOnlyDatabaseURL), ":9/", 1)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{

@@ -213,7 +213,7 @@ func TestStatusValues(t *testing.T) {
 	p.sql(pastRuns)
 	// A minute ago, at whole seconds: then ages can be told from what is shown.
 	p.sql(`update auto_backup.runs set due_at = due_at - interval '1 minute', requested_at = requested_at - interval '1 minute', finished_at = date_trunc('second', finished_at) - interval '59 seconds'`)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{

@@ -22,7 +22,7 @@ func TestDirectHostOutOfReach(t *testing.T) {
 	}
 	told := `(?s)IPv6.*The\s+session\s+pooler\s+of\s+this\s+project\s+is\s+postgresql://postgres\.` + p.ProjectRef +
 		`:\[YOUR-PASSWORD\]@aws-0-sa-east-1\.pooler\.supabase\.com:5432/postgres`
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{Config: p.configAs(p.AccessToken, database.String(), ""), PlanOnly: true, ExpectError: regexp.MustCompile(told)},
@@ -46,7 +46,7 @@ func TestPoolerTransport(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := p.configAs(p.AccessToken, pooler.DatabaseURL, nightly)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{Config: config},

@@ -234,7 +234,7 @@ func TestWrongDatabase(t *testing.T) {
 	for kind, url := range map[string]string{"address": one.DatabaseURL, "pooler": pooler.DatabaseURL} {
 		t.Run(kind, func(t *testing.T) {
 			refused := regexp.MustCompile(`(?s)[Tt]he\s+database\s+behind\s+.database_url.\s+\(host\s+127\.0\.0\.1:\d+,.*is\s+not\s+the\s+one\s+of\s+project\s+` + two.ProjectRef)
-			resource.UnitTest(t, resource.TestCase{
+			takeSteps(t, resource.TestCase{
 				ProtoV6ProviderFactories: factories,
 				Steps: []resource.TestStep{{
 					Config: two.configAs(two.AccessToken, url, nightly), ExpectError: refused,
@@ -245,7 +245,7 @@ func TestWrongDatabase(t *testing.T) {
 					t.Errorf("project %s was changed: %v", p.ProjectRef, left)
 				}
 			}
-			resource.UnitTest(t, resource.TestCase{
+			takeSteps(t, resource.TestCase{
 				ProtoV6ProviderFactories: factories,
 				Steps: []resource.TestStep{{
 					Config: two.configAs(two.AccessToken, url, nightly), ResourceName: "aimindset_auto_backup.this",

@@ -48,7 +48,7 @@ func TestDrill(t *testing.T) {
 			return p.value(`select format('public.comments parent_id %s not_copied, public.comments likes %s not_copied', count(parent_id), count(*) filter (where likes <> 0)) from public.comments`)
 		}
 		drill := does(`do $do$ begin perform auto_backup.drill('auto-backup', 'manual'); end $do$`)
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: p.config(`drill = { tables = { articles = "public.backup_articles" } }`), ExpectError: regexp.MustCompile(`"articles"\s+is\s+not\s+a\s+table\s+with\s+its\s+schema`)},

@@ -44,7 +44,7 @@ func TestDrillHidesValues(t *testing.T) {
 		config := p.config(`verify = "backup"`) + `
 			data "aimindset_auto_backup_status" "this" { depends_on = [aimindset_auto_backup.this] }`
 		checked := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{hides(value)}, PostApplyPostRefresh: []plancheck.PlanCheck{hides(value)}}
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{

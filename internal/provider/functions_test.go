@@ -45,7 +45,7 @@ func TestFunctions(t *testing.T) {
 	} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
-			resource.UnitTest(t, resource.TestCase{
+			takeSteps(t, resource.TestCase{
 				ProtoV6ProviderFactories: factories,
 				Steps: []resource.TestStep{{
 					Config: `output "result" { value = provider::aimindset::` + call + ` }`,
@@ -72,7 +72,7 @@ func TestFunctions(t *testing.T) {
 	} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
-			resource.UnitTest(t, resource.TestCase{
+			takeSteps(t, resource.TestCase{
 				ProtoV6ProviderFactories: factories,
 				Steps: []resource.TestStep{{
 					Config:      `output "result" { value = provider::aimindset::` + call + ` }`,
@@ -88,7 +88,7 @@ func TestFunctions(t *testing.T) {
 func TestRetainedLater(t *testing.T) {
 	t.Parallel()
 	needTerraform(t)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{{
 			Config: `

@@ -110,7 +110,7 @@ func TestFailedRotation(t *testing.T) {
 	p := start(t, stack.Options{})
 	const token = "select id || encode(sha256(convert_to(decrypted_secret, 'UTF8')), 'hex') from vault.decrypted_secrets where name = 'auto-backup/token'"
 	var before string
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{Config: p.config("")},

@@ -43,7 +43,7 @@ func TestNoRefusedStatements(t *testing.T) {
 			schedules = { noon = { cron = "0 12 * * *" } }
 		}`
 		both := p.config(nightly) + other
-		resource.UnitTest(t, resource.TestCase{
+		takeSteps(t, resource.TestCase{
 			ProtoV6ProviderFactories: factories,
 			Steps: []resource.TestStep{
 				{Config: both, ConfigPlanChecks: action(plancheck.ResourceActionCreate)},

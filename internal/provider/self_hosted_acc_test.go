@@ -47,7 +47,7 @@ func TestSelfHostedWithoutRestart(t *testing.T) {
 	const lifetime = 6 * time.Second
 	p := start(t, stack.Options{Articles: 5, SelfHosted: true, FunctionWallClock: lifetime})
 	more := fmt.Sprintf("worker_lifetime = %q", lifetime)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{
@@ -116,7 +116,7 @@ func TestSelfHostedEnvironmentToken(t *testing.T) {
 	more := `token_store = "env_file"
 		restart_command = ` + listOf(p.RestartCommand)
 	arguments := fmt.Sprintf("function = { source_dir = %q }\nsecrets = { EXTRA = \"value\" }\n", dir)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{Config: p.selfHostedConfig(more, arguments), ConfigPlanChecks: action(plancheck.ResourceActionCreate)},
@@ -146,7 +146,7 @@ func TestSelfHostedVerifyJWT(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 5, SelfHosted: true, VerifyJWT: true})
 	restart := "restart_command = " + listOf(p.RestartCommand)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{Config: p.selfHostedConfig("", ""), ExpectError: regexp.MustCompile(`(?s)UNAUTHORIZED_NO_AUTH_HEADER.*verify_jwt`)},
@@ -199,7 +199,7 @@ func TestSelfHostedRefusals(t *testing.T) {
 	} {
 		steps = append(steps, resource.TestStep{Config: config(c.more, c.arguments), PlanOnly: true, ExpectError: regexp.MustCompile(c.says)})
 	}
-	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
+	takeSteps(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: steps})
 }
 
 // TestSelfHostedCLIStack proves the life of a backup in the stack of "supabase start",
@@ -222,7 +222,7 @@ func TestSelfHostedCLIStack(t *testing.T) {
 		}
 		return nil
 	}
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{Config: p.selfHostedConfig(more, ""), ExpectError: regexp.MustCompile(`(?s)UNAUTHORIZED_NO_AUTH_HEADER.*supabase/config.toml.*supabase\s+stop\s+&&\s+supabase\s+start`)},

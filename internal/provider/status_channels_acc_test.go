@@ -28,7 +28,7 @@ func TestStatusOfChannels(t *testing.T) {
 		from auto_backup.runs r, (values (1, 'start', 'delivered', 1, 200, null), (2, 'success', 'not_delivered', 3, 404, 'HTTP 404')) as v (n, event, state, attempts, status, error)
 		order by v.n`)
 	null := knownvalue.Null()
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{

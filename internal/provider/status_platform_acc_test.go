@@ -30,7 +30,7 @@ func TestPlatformBackups(t *testing.T) {
 		}
 	}
 	null, none := knownvalue.Null(), knownvalue.ListSizeExact(0)
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			look(stack.DailyBackups, shows(none, problems), shows(text("physical"), "platform_backups", "kind"), shows(newest, "platform_backups", "newest_at"),

@@ -54,7 +54,7 @@ func TestReportPlansEmpty(t *testing.T) {
 	says := func(expression string) statecheck.StateCheck {
 		return shows(knownvalue.StringRegexp(regexp.MustCompile(expression)), "report")
 	}
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{

@@ -256,7 +256,7 @@ func TestVerificationIsRepeated(t *testing.T) {
 func TestRepairIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 20})
-	resource.UnitTest(t, resource.TestCase{
+	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{
 			{

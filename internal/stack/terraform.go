@@ -38,8 +38,8 @@ type WorkingDirectory struct {
 }
 
 // NewWorkingDirectory has Terraform run in dir, with the provider that
-// BuildProvider has left in another directory, and with files there, by their
-// names. Terraform sees environ, and of this process's own environment what has
+// BuildProvider has left in another directory, if that is not empty, and with files
+// there, by their names. Terraform sees environ, and of this process's own environment what has
 // to do neither with Supabase nor with Terraform.
 func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []string, files map[string]string) (*WorkingDirectory, error) {
 	terraform, err := Terraform(ctx)
@@ -47,7 +47,11 @@ func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []st
 		return nil, err
 	}
 	const settings = "terraform.rc"
-	rc := fmt.Sprintf("provider_installation {\n  dev_overrides { \"aimindset/aimindset\" = %q }\n  direct {}\n}\n", provider)
+	overrides := ""
+	if provider != "" {
+		overrides = fmt.Sprintf("dev_overrides { \"aimindset/aimindset\" = %q }", provider)
+	}
+	rc := fmt.Sprintf("provider_installation {\n  %s\n  direct {}\n}\n", overrides)
 	if err := os.WriteFile(filepath.Join(dir, settings), []byte(rc), 0o600); err != nil {
 		return nil, err
 	}
