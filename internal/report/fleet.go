@@ -170,7 +170,7 @@ func Fleet(projects []Project) string {
 	if len(projects) == 0 {
 		return b.String()
 	}
-	b.WriteString("\n| | Project | Backup | Last success (UTC) | Next run (UTC) | Restore drill | Off-site copy | Worst problem |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("\n| | Project | Backup | Last success (UTC) | Next run (UTC) | Restore drill | Off-site copy | Messages | Worst problem |\n|---|---|---|---|---|---|---|---|---|\n")
 	for i, p := range projects {
 		row := p.row()
 		if b.Len()+len(row) > mostFleet {
@@ -225,8 +225,30 @@ func (p Project) row() string {
 	case p.Healthy && p.Problem != nil:
 		sign = "⚠️"
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", sign, name, words,
-		minute(p.LastSuccess), minute(p.NextRun), strings.TrimSpace(cell(p.Drill, mostName)+" "+minute(p.DrillAt)), cell(string(p.Copies), mostName), p.trouble())
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", sign, name, words,
+		minute(p.LastSuccess), minute(p.NextRun), strings.TrimSpace(cell(p.Drill, mostName)+" "+minute(p.DrillAt)), stateWords[p.Copies], p.messages(), p.trouble())
+}
+
+// messages says whether the heartbeat and the webhooks take what is sent to them.
+func (p Project) messages() string {
+	var parts []string
+	for _, c := range []struct {
+		channel string
+		state   notify.State
+	}{{"heartbeat", p.Heartbeat}, {"webhooks", p.Webhooks}} {
+		if words := channelWords[c.state]; words != "" {
+			parts = append(parts, c.channel+" "+words)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// channelWords are the states of a channel in words.
+var channelWords = map[notify.State]string{
+	notify.StateFailing:   "FAILING",
+	notify.StateWaiting:   "waiting",
+	notify.StateUnused:    "unused",
+	notify.StateDelivered: "delivered",
 }
 
 // The limits of what a cell says, in bytes. Escaping makes a text five times as long at

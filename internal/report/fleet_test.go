@@ -28,7 +28,7 @@ func finding(code string, condition checks.Condition) *checks.Finding {
 
 // fleet has a project in each state, the worst first.
 func fleet() []Project {
-	healthy := Project{State: State(checks.Healthy), Healthy: true, LastSuccess: on(27, 3), NextRun: on(28, 3), Drill: facts.DrillSuccessful, DrillAt: on(22, 4), Copies: offsite.StateCopied}
+	healthy := Project{State: State(checks.Healthy), Healthy: true, LastSuccess: on(27, 3), NextRun: on(28, 3), Drill: facts.DrillSuccessful, DrillAt: on(22, 4), Copies: offsite.StateCopied, Heartbeat: notify.StateDelivered}
 	of := func(p Project, ref, name string, change func(*Project)) Project {
 		p.Ref, p.Name, p.Region, p.Status = strings.Repeat(ref, 20), name, "sa-east-1", "ACTIVE_HEALTHY"
 		if change != nil {
@@ -53,10 +53,13 @@ func fleet() []Project {
 		of(Project{State: Removed}, "k", "removed", func(p *Project) { p.Status = "REMOVED" }),
 		of(Project{State: State(checks.NeverRan), Healthy: true, NextRun: on(28, 3), Problem: finding("never_ran", checks.NeverRan)}, "l", "new", nil),
 		of(healthy, "m", "running", func(p *Project) { p.State = State(checks.Running) }),
+		of(healthy, "r", "with a deaf heartbeat", func(p *Project) {
+			p.Problem, p.Heartbeat, p.Webhooks = finding("heartbeat_undelivered", checks.Healthy), notify.StateFailing, notify.StateWaiting
+		}),
 		of(healthy, "n", "with a warning", func(p *Project) { p.Problem = finding("no_platform_backups", checks.Healthy) }),
 		of(healthy, "o", "", nil),
 		of(healthy, "p", "as it should be", nil),
-		of(healthy, "q", "as it should be", func(p *Project) { p.Drill, p.DrillAt, p.Copies = "", time.Time{}, "" }),
+		of(healthy, "q", "as it should be", func(p *Project) { p.Drill, p.DrillAt, p.Copies, p.Heartbeat = "", time.Time{}, "", "" }),
 	}
 }
 
@@ -112,6 +115,30 @@ func TestStates(t *testing.T) {
 	}
 	if len(order) != len(checks.Conditions)+3 {
 		t.Errorf("there are %d states", len(order))
+	}
+}
+
+// TestMessages proves that a row of the table names each channel of a project with its
+// state in words, and that one which takes nothing is written large.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	for _, state := range notify.States() {
+		if channelWords[state] == "" {
+			t.Errorf("the state %s has no words", state)
+		}
+	}
+	for _, c := range []struct {
+		heartbeat, webhooks notify.State
+		want                string
+	}{
+		{"", "", "|  |"},
+		{notify.StateDelivered, "", "| heartbeat delivered |"},
+		{"", notify.StateFailing, "| webhooks FAILING |"},
+		{notify.StateFailing, notify.StateUnused, "| heartbeat FAILING, webhooks unused |"},
+	} {
+		if got := (Project{State: State(checks.Healthy), Healthy: true, Heartbeat: c.heartbeat, Webhooks: c.webhooks}).row(); !strings.HasSuffix(got, c.want+"  |\n") {
+			t.Errorf("the heartbeat %q and the webhooks %q are shown as %s", c.heartbeat, c.webhooks, got)
+		}
 	}
 }
 
@@ -184,7 +211,7 @@ func TestFleetHostile(t *testing.T) {
 	}
 	for line := range strings.Lines(got) {
 		cells := strings.Count(line, "|") - strings.Count(line, `\|`)
-		if strings.HasPrefix(line, "|") && cells != 9 {
+		if strings.HasPrefix(line, "|") && cells != 10 {
 			t.Errorf("%d borders in %s", cells, line)
 		}
 	}
