@@ -167,14 +167,15 @@ func TestReleaseScripts(t *testing.T) {
 	write(archive, "archive")
 	write(list, sums)
 
-	// A key with a passphrase, made in a home directory of its own.
+	// A key with a passphrase, made in a home directory of its own, and of the kind that
+	// both registries take.
 	maker := t.TempDir()
 	if err := os.Chmod(maker, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	const passphrase = "not a secret"
 	key := osexec.CommandContext(t.Context(), "bash", "-e", "-c", `
-		gpg --batch --pinentry-mode loopback --passphrase "$PASSPHRASE" --quick-generate-key release@example.com ed25519 sign never
+		gpg --batch --pinentry-mode loopback --passphrase "$PASSPHRASE" --quick-generate-key release@example.com rsa3072 sign never
 		gpg --batch --pinentry-mode loopback --passphrase "$PASSPHRASE" --armor --export-secret-keys
 		gpgconf --kill gpg-agent`)
 	key.Env = []string{"PATH=" + os.Getenv("PATH"), "GNUPGHOME=" + maker, "PASSPHRASE=" + passphrase}
