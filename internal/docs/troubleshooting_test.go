@@ -47,3 +47,30 @@ func TestSymptoms(t *testing.T) {
 		t.Errorf("the guide quotes only %d messages", seen)
 	}
 }
+
+// TestUnknownNames proves what the guides say of a name that the schema does not have:
+// Terraform refuses it at the top of a block, and drops it without a word inside braces.
+func TestUnknownNames(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	with := func(argument string) {
+		u.write("main.tf", `
+			terraform {
+			  required_providers {
+			    aimindset = { source = "aimindset/aimindset" }
+			  }
+			}
+			resource "aimindset_auto_backup" "this" {
+			  `+argument+`
+			}`)
+	}
+	with("retention = { keep_last = 7, montly = 12 }")
+	u.run(0, "terraform init -input=false")
+	if out := u.run(0, "terraform validate -no-color"); strings.Contains(out, "montly") {
+		t.Errorf("Terraform says something of a name inside braces, so the guides are wrong:\n%s", out)
+	}
+	with(`montly = "12"`)
+	if out := u.run(1, "terraform validate -no-color"); !strings.Contains(out, "Unsupported argument") {
+		t.Errorf("of a name at the top, Terraform says\n%s", out)
+	}
+}
