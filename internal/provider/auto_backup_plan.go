@@ -415,12 +415,20 @@ func warnClone(spec backup.Spec, found *backup.Settings, diags *diag.Diagnostics
 	if found == nil {
 		return
 	}
-	if there, here := found.Elsewhere(spec.Settings); there != "" {
-		diags.AddWarning("The database calls another project",
-			fmt.Sprintf("The settings of backup %s contain %s, which is not a URL of this project. This happens when a database is cloned, branched or restored from another project. "+
-				"An apply changes it to %s, and gives the backup a token and an alert key of its own. It does not change the other project.",
-				spec.ID, there, here))
+	there, here := found.Elsewhere(spec.Settings)
+	if there == "" {
+		return
 	}
+	detail := fmt.Sprintf("The settings of backup %s contain %s, which is not a URL of this project. This happens when a database is cloned, branched or restored from another project. "+
+		"An apply changes it to %s, and gives the backup a token and an alert key of its own. It does not change the other project.",
+		spec.ID, there, here)
+	if len(found.ChannelSecrets(spec.ID.Name)) > 0 {
+		// A clone has the vault's key, and so the URLs; a dump does not.
+		detail += fmt.Sprintf("\n\nA clone also has the other project's URLs in `heartbeat` and `webhooks`. Until the apply, those who listen there are told of what fails here, as if it had failed there. "+
+			"Give this project URLs of its own: two projects that ping one monitor hide each other's silence. If the apply has to wait, stop the jobs here, with SQL: "+
+			"`select cron.alter_job(jobid, active := false) from cron.job where jobname like '%s-%%'`.", spec.ID.Name)
+	}
+	diags.AddWarning("The database calls another project", detail)
 }
 
 func checkLog(spec backup.Spec, diags *diag.Diagnostics) {

@@ -61,7 +61,8 @@ func (p *project) copyInto(to *project, withKey bool) {
 // project, or cloned with the vault's key, or restored over that project's own
 // backup, is made whole there: the plan says what happened, one apply repairs it and
 // verifies it by a whole backup, and the next plan is empty. Before that, the status
-// names the watchdog's key. The original keeps its
+// names the watchdog's key, and where the original has a heartbeat or webhooks, the plan
+// says who is told of the copy's failures; after the apply nobody is. The original keeps its
 // jobs, keys and run history, and its state knows it as before.
 func TestClone(t *testing.T) {
 	t.Parallel()
@@ -73,9 +74,11 @@ func TestClone(t *testing.T) {
 		// withKey says that the vault of the copy has the original's key, owned that
 		// the other project has a backup of its own.
 		withKey, owned bool
-		arguments      string
-		block          func(to *project) string
-		says           []string
+		// channels are arguments of the original alone.
+		channels  string
+		arguments string
+		block     func(to *project) string
+		says      []string
 		// status is a problem that the status of the copy has.
 		status string
 	}{
@@ -86,7 +89,10 @@ func TestClone(t *testing.T) {
 		},
 		"a clone with the vault's key, imported": {
 			withKey: true, arguments: verified, block: imported,
-			says:   []string{"The database calls another project", "vault secret auto-backup/alert-key", "is not a public key of this project"},
+			channels: `
+				heartbeat = { url = "https://hc-ping.com/canary-1" }
+				webhooks  = { ops = { url = "https://hooks.slack.com/services/canary-2", form = "slack" } }`,
+			says:   []string{"A clone also has the other project's URLs in `heartbeat` and `webhooks`", "jobname like 'auto-backup-%'", "The database calls another project", "vault secret auto-backup/alert-key", "is not a public key of this project"},
 			status: "alert_key_mismatch",
 		},
 		"a dump, adopted": {
@@ -101,7 +107,7 @@ func TestClone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			from, to := start(t, stack.Options{Articles: 3}), start(t, stack.Options{Articles: 2})
-			original := newCLI(t, required+from.config(verified))
+			original := newCLI(t, required+from.config(verified+c.channels))
 			original.run(0, "apply", "-auto-approve", "-no-color")
 			const history = "select jsonb_agg(to_jsonb(r) order by r.run_id) from auto_backup.runs r"
 			block := ""
@@ -119,7 +125,11 @@ func TestClone(t *testing.T) {
 				data "aimindset_auto_backup_status" "this" {}
 				output "problems" { value = jsonencode(data.aimindset_auto_backup_status.this.problems[*].code) }`)
 			watcher.says(watcher.run(0, planOnly...), c.status)
-			copied.says(copied.run(2, "plan", "-detailed-exitcode", "-no-color"), c.says...)
+			plan := copied.run(2, "plan", "-detailed-exitcode", "-no-color")
+			copied.says(plan, c.says...)
+			if c.channels == "" {
+				copied.silent(plan, "heartbeat")
+			}
 			copied.run(0, "apply", "-auto-approve", "-no-color")
 			watcher.silent(watcher.run(0, planOnly...), "alert_key")
 			copied.run(0, "plan", "-detailed-exitcode", "-no-color")

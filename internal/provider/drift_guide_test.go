@@ -68,7 +68,7 @@ If postgres may not repair something, the apply is refused with the exact statem
 
 A job whose role no longer exists stops all of pg_cron. An apply removes such a job if it belongs to the backup; about any other one the plan warns, with the statement to run.
 
-A database that was cloned, branched or restored from another project has that project's URLs in its settings row, its alert key, and a token that this project's vault may not be able to decrypt. The plan warns about it: until the apply, its jobs call the other project. The apply gives the backup a token, a key and an identity of its own, and leaves the other project as it is. If the state does not know the backup, [import it](import-and-move).
+A database that was cloned, branched or restored from another project has that project's URLs in its settings row, its alert key, and a token that this project's vault may not be able to decrypt. The plan warns about it: until the apply, its jobs call the other project. The apply gives the backup a token, a key and an identity of its own, and leaves the other project as it is. If the state does not know the backup, [import it](import-and-move). A clone that has the vault's key also has the [heartbeat and the webhooks](notifications#a-clone-of-the-project) of the original.
 
 ## What does not count as drift
 
