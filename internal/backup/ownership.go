@@ -19,7 +19,7 @@ type ForeignError struct {
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("backup %s: the object exists and is not managed by this provider: %s", e.ID, strings.Join(e.Objects, "; "))
+	return fmt.Sprintf("backup %s: these exist without this provider's ownership marker: %s", e.ID, strings.Join(e.Objects, "; "))
 }
 
 // foreignObject is an object of one of the backup's names that belongs to others.

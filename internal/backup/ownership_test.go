@@ -93,7 +93,7 @@ func TestForeign(t *testing.T) {
 			equal(t, what, foreign.Objects, c.want)
 		}
 	}
-	const want = "backup abcdefghijklmnopqrst/auto-backup: the object exists and is not managed by this provider: a; b"
+	const want = "backup abcdefghijklmnopqrst/auto-backup: these exist without this provider's ownership marker: a; b"
 	if got := (&ForeignError{ID: spec.ID, Objects: []string{"a", "b"}}).Error(); got != want {
 		t.Errorf("the error is %q", got)
 	}

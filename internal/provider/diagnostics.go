@@ -62,8 +62,7 @@ func adviceFor(err error) string {
 	case errors.Is(err, install.ErrInstalledMeanwhile):
 		return "Plan again: the plan shows what is there, and how to bring it into this state."
 	case errors.As(err, &foreign):
-		return fmt.Sprintf("They do not carry this provider's ownership marker: %s.\n\nSet `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n%s",
-			strings.Join(foreign.Objects, "; "), importBlock(foreign.ID))
+		return "Set `adopt_existing = true` to take them over, or choose another `name` or schedule key. If the backup was made by this provider for another state:\n\n" + importBlock(foreign.ID)
 	case errors.Is(err, install.ErrLogRefused):
 		return "Set `log_constraint = \"extend\"`, or widen the CHECK in your own migrations."
 	case errors.Is(err, context.DeadlineExceeded):

@@ -29,7 +29,7 @@ func TestAddError(t *testing.T) {
 		{&install.BusyError{}, "its lease expires within 1s."},
 		{fmt.Errorf("x: %w", install.ErrLeaseLost), "Wait for the other apply to finish, then plan and apply again."},
 		{fmt.Errorf("x: %w", install.ErrInstalledMeanwhile), "Plan again"},
-		{&backup.ForeignError{ID: backup.ID{ProjectRef: ref, Name: "auto-backup"}, Objects: []string{"job a", "job b"}}, "job a; job b.\n\nSet `adopt_existing = true`"},
+		{&backup.ForeignError{ID: backup.ID{ProjectRef: ref, Name: "auto-backup"}, Objects: []string{"job a", "job b"}}, "Set `adopt_existing = true`"},
 		{fmt.Errorf("x: %w", install.ErrLogRefused), "Set `log_constraint = \"extend\"`"},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), "The time granted by `timeouts`, or else 10m, is over."},
 		{fmt.Errorf("x: %w", context.Canceled), "The operation was interrupted."},
