@@ -68,7 +68,7 @@ func (a *assessment) forecast(disk int64) *Forecast {
 	}
 	g := s.StoredBackups
 	if perWeek == 0 || g.Count == 0 {
-		f.Assumptions = "The growth is not known before two backups have succeeded."
+		f.Assumptions = "The growth is not known before backups of a day have been made."
 		return f
 	}
 	size := g.Bytes / g.Count
@@ -115,6 +115,11 @@ func fullIn(days int64) string {
 	return fmt.Sprintf("will be full within %d days", fullSoon)
 }
 
+// longEnough is how far apart the first and the last backup are at least, before they say
+// how many are made. That of two nights is, also where one of them is short; that of an
+// apply and what somebody makes by hand after it is not.
+const longEnough = 22 * time.Hour
+
 // backupsPerWeek is how many backups were made per week in the last four; 0 if that is
 // not known.
 func (a *assessment) backupsPerWeek() float64 {
@@ -124,7 +129,7 @@ func (a *assessment) backupsPerWeek() float64 {
 	}
 	// One more than the times between them.
 	if age := a.subject.Now.Sub(r.First); age < recently {
-		if span := r.Last.Sub(r.First); span > 0 {
+		if span := r.Last.Sub(r.First); span >= longEnough {
 			return float64(r.Recent-1) / (float64(span) / float64(week))
 		}
 		return 0

@@ -223,7 +223,7 @@ func (p *project) wanted() Status {
 		History:  p.own.History[:min(len(p.own.History), 2)],
 	}
 	if s.StoredBackups != nil {
-		s.Forecast = &Forecast{Assumptions: "The growth is not known before two backups have succeeded."}
+		s.Forecast = &Forecast{Assumptions: "The growth is not known before backups of a day have been made."}
 	}
 	for _, r := range p.own.History {
 		if r.ID != "" {
