@@ -49,6 +49,9 @@ func TestEndOfTheProject(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
+			if !strings.Contains(output, "table public.backup_articles: ") || !strings.Contains(output, " rows, equal") {
+				t.Errorf("it does not say that the rows are equal:\n%s", output)
+			}
 			conn, err := pgx.Connect(t.Context(), server.URL)
 			must(t, err)
 			defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()

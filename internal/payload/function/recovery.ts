@@ -123,6 +123,7 @@ create temporary table aimindset_line (line text);
 ${tables.map(load).join("\n")}
 ${filled.length === 0 ? "" : fillText(filled, manifest)}${section(manifest, "after")}
 ${SETTINGS}
+set client_min_messages = notice;
 ${tables.map(compare).join("\n")}
 SQL
 \`\`\`
@@ -135,7 +136,7 @@ ${
       }. Columns that the backup does not hold get their defaults.
 
 `
-  }The last statements fail, and undo everything, unless the numbers of rows and the digests are those of the source.
+  }The last statements say of each table "equal". They fail, and undo everything, unless the numbers of rows and the digests are those of the source.
 
 ## 4. Look at what is not here
 
