@@ -149,7 +149,8 @@ func startByMake(t *testing.T, command, settings string, variables []string) str
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, found := strings.Cut(string(recipe), "go run ./internal/stack/cmd/stack ")
+	_, line, _ := strings.Cut(string(recipe), "\nexec ")
+	_, line, found := strings.Cut(line, "/bin/stack' ")
 	arguments, _, also := strings.Cut(line, "-terraform-config")
 	if !found || !also {
 		t.Fatalf("make stack does not start the command:\n%s", recipe)

@@ -163,7 +163,8 @@ func (c *choice) print(ctx context.Context, out io.Writer, s *stack.Stack) error
 		line("# secret key:            %s", s.SecretKey)
 	}
 	line("#")
-	line("# psql %s -c 'select jobname, schedule, active from cron.job'", quoted(s.DatabaseURL))
+	line("# There is no dashboard. For the SQL of the guides:")
+	line("# psql %s", quoted(s.DatabaseURL))
 	line("# Ctrl-C stops it and removes everything.")
 	_, err = out.Write(b.Bytes())
 	return err
@@ -229,5 +230,8 @@ func (c *choice) bucket(b *bytes.Buffer, s *stack.S3) {
 	}{{"only write", s.Writer}, {"write and read", s.Reader}, {"do everything", s.Root}} {
 		fmt.Fprintf(b, "# may %-15s access_key_id = %q, secret_access_key = %q\n", account.may+":", account.AccessKeyID, account.SecretAccessKey)
 	}
-	b.WriteString("#\n")
+	fmt.Fprintf(b, `# For the guide on off-site copies, put the endpoint and the bucket into its configuration, and for aws:
+# export AWS_ENDPOINT_URL=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s
+#
+`, quoted(s.Endpoint), quoted(stack.S3Region), quoted(s.Reader.AccessKeyID), quoted(s.Reader.SecretAccessKey))
 }
