@@ -14,37 +14,59 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/aimindset/terraform-provider-aimindset/internal/fleet"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
 const (
-	applied = 50 // backups in the apply
-	// The most requests to the API and SQL statements of it.
-	requestsLimit, statementsLimit = 210, 160
+	applied    = 50 // backups in the apply
+	applyTimes = 3
 )
 
-// Applied is one apply into an empty project.
-type Applied struct {
-	Backups int  `json:"backups"`
-	API     int  `json:"api_requests"`
-	SQL     int  `json:"sql_statements"`
-	Wall    Pair `json:"wall_ms"`
-	Peak    Pair `json:"provider_peak_kib"`
-	// Trips counts the requests and the statements by what they are for.
-	Trips map[string]int `json:"trips"`
+// apply measures an apply of new backups into the one project of a stack, which is a new one
+// for each apply.
+func (b *bench) apply(ctx context.Context) (a Applied, err error) {
+	log.Printf("applying %d backups, %d times", applied, applyTimes)
+	a = Applied{Run: Run{Backups: applied, Projects: 1}}
+	often := func(c *candidate) int {
+		if c.name == nameProvider {
+			return applyTimes
+		}
+		return 1 // no limit compares with the others
+	}
+	err = a.turns(b.candidates, often, func(c *candidate) (measurement, error) {
+		m, trips, err := b.applyOnce(ctx, c)
+		if err != nil {
+			return m, err
+		}
+		api, sql := 0, 0
+		for what, times := range trips {
+			if strings.HasPrefix(what, "SQL") {
+				sql += times
+			} else {
+				api += times
+			}
+		}
+		*a.Requests.of(c.name), *a.Statements.of(c.name) = float64(api), float64(sql)
+		if c.name == nameProvider {
+			a.Trips = trips
+		}
+		return m, nil
+	})
+	for _, what := range slices.Sorted(maps.Keys(a.Trips)) {
+		log.Printf("%5d  %s", a.Trips[what], what)
+	}
+	return a, err
 }
 
-// apply measures an apply of new backups into the one project of a stack.
-func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
-	log.Printf("applying %d backups", applied)
-	a := Applied{Backups: applied, Trips: map[string]int{}}
+// applyOnce measures one apply and counts its requests and statements by what they are for.
+func (b *bench) applyOnce(ctx context.Context, c *candidate) (m measurement, trips map[string]int, err error) {
 	s, err := stack.Start(ctx, stack.Options{Articles: 1, RateLimit: -1})
 	if err != nil {
-		return a, err
+		return m, nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var mu sync.Mutex
+	trips = map[string]int{}
 	s.InterceptAPI(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			what, err := purpose(r)
@@ -53,38 +75,22 @@ func (b *bench) apply(ctx context.Context) (_ Applied, err error) {
 				return
 			}
 			mu.Lock()
-			a.Trips[what]++
+			trips[what]++
 			mu.Unlock()
 			next.ServeHTTP(w, r)
 		})
 	})
-	var m [2]measurement
-	for i, provider := range b.providers {
-		dir, err := b.mkdir("apply")
-		if err != nil {
-			return a, err
-		}
-		w, err := fleet.NewWorkingDirectory(ctx, dir, b.metered, s.Environ(), []string{s.ProjectRef}, applied)
-		if err != nil {
-			return a, err
-		}
-		if m[i], err = b.measure(ctx, w, provider, "apply", "-auto-approve", "-no-color"); err != nil {
-			return a, err
-		}
+	defer s.InterceptAPI(nil)
+	dir, err := b.mkdir("apply")
+	if err != nil {
+		return m, nil, err
 	}
-	s.InterceptAPI(nil)
-	for what, times := range a.Trips {
-		if strings.HasPrefix(what, "SQL") {
-			a.SQL += times
-		} else {
-			a.API += times
-		}
+	w, err := c.fresh(ctx, dir, s.Environ(), []string{s.ProjectRef}, applied)
+	if err != nil {
+		return m, nil, err
 	}
-	for _, what := range slices.Sorted(maps.Keys(a.Trips)) {
-		log.Printf("%5d  %s", a.Trips[what], what)
-	}
-	a.Wall, a.Peak = pair(m[0].wall, m[1].wall), pair(m[0].peak, m[1].peak)
-	return a, nil
+	m, err = b.measure(ctx, w, c, "apply", "-auto-approve", "-no-color")
+	return m, trips, err
 }
 
 // purpose returns the endpoint of a request, without the names in it. Of SQL it is the
@@ -118,8 +124,59 @@ func purpose(r *http.Request) (string, error) {
 	return "SQL without a comment", nil
 }
 
-// judge compares the counts with their limits.
-func (a *Applied) judge(miss func(what string, got, limit float64)) {
-	miss("the number of requests of an apply", float64(a.API), requestsLimit)
-	miss("the number of statements of an apply", float64(a.SQL), statementsLimit)
+// newProjects are the numbers of projects whose first apply is measured.
+var newProjects = []int{25, 50, 100, mostProjects}
+
+// projects measures the first apply of ever more projects, with one backup in each. The API
+// responds as a stack did to the same apply in its one project. What the databases do
+// meanwhile is not in it: on the platform each project has a machine of its own, and here
+// all would share one.
+func (b *bench) projects(ctx context.Context) ([]Run, error) {
+	recordings := map[*candidate]*stack.Recording{}
+	for _, c := range b.candidates {
+		var err error
+		if recordings[c], err = c.record(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var all []Run
+	for _, projects := range newProjects {
+		log.Printf("applying a backup in each of %d new projects", projects)
+		r := Run{Backups: projects, Projects: projects}
+		often := func(c *candidate) int {
+			if c.name == nameProvider {
+				return applyTimes
+			}
+			return 1
+		}
+		err := r.turns(b.candidates, often, func(c *candidate) (m measurement, err error) {
+			f, err := recordings[c].Serve(ctx, stack.FleetOptions{Projects: projects})
+			if err != nil {
+				return m, err
+			}
+			defer func() { err = errors.Join(err, f.Close()) }()
+			dir, err := b.mkdir("projects")
+			if err != nil {
+				return m, err
+			}
+			w, err := c.fresh(ctx, dir, f.Environ(), f.Refs, 1)
+			if err != nil {
+				return m, err
+			}
+			if m, err = b.measure(ctx, w, c, "apply", "-auto-approve", "-no-color"); err != nil {
+				return m, err
+			}
+			stats := f.Stats()
+			if len(stats.Unexpected) > 0 {
+				return m, fmt.Errorf("%s: requests that only this run made: %v", c.name, stats.Unexpected)
+			}
+			r.count(c, stats)
+			return m, nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("first apply of %d projects: %w", projects, err)
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }

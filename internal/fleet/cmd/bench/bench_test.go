@@ -1,0 +1,112 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// within are figures just within their limits.
+func within() Figures {
+	plan := func(backups int, wall, before, nothing, peak float64) Plan {
+		return Plan{Run: Run{Backups: backups, Projects: min(backups, mostProjects), Wall: Figure{Provider: wall, Before: before, Nothing: nothing}, Peak: Figure{Provider: peak}}}
+	}
+	projects := func(n int, wall float64) Run {
+		return Run{Backups: n, Projects: n, Wall: Figure{Provider: wall}, Requests: Figure{Provider: 11 * float64(n)}, Statements: Figure{Provider: 12 * float64(n)}}
+	}
+	return Figures{
+		Start:    Figure{Provider: 1.15, Nothing: 1},
+		Plans:    []Plan{plan(1, 1.05, 0, 1, 1000), plan(200, 1.5, 0, 1, 2000), plan(1000, 0.7, 1, 9, 1000+999*50)},
+		Apply:    Applied{Run: Run{Backups: applied, Wall: Figure{Provider: 6000}, Requests: Figure{Provider: 210}, Statements: Figure{Provider: 160}}},
+		Projects: []Run{projects(50, 100), projects(200, 4*130)},
+		Glances:  []Plan{{Run: Run{Projects: 20, Peak: Figure{Provider: 100}}}, {Run: Run{Projects: 200, Peak: Figure{Provider: 100 + 180*50}}}},
+	}
+}
+
+// TestLimits proves that each limit is kept up to itself and missed above it, that nothing
+// is judged that was not measured, and that a slow plan is not mixed up with a fast one.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	f := within()
+	f.Plans = append([]Plan{{Run: Run{Backups: 1, Wall: Figure{Provider: 9, Nothing: 1}}, Slow: true}}, f.Plans...)
+	if f.judge(); len(f.Missed) > 0 {
+		t.Errorf("missed: %v", f.Missed)
+	}
+	f = Figures{}
+	if f.judge(); len(f.Missed) > 0 {
+		t.Errorf("nothing was measured, and missed are %v", f.Missed)
+	}
+	for what, exceed := range map[string]func(*Figures){
+		"handshake":                  func(f *Figures) { f.Start.Provider = 1.16 },
+		"plan of one backup":         func(f *Figures) { f.Plans[0].Wall.Provider = 1.06 },
+		"plan of 200 backups":        func(f *Figures) { f.Plans[1].Wall.Provider = 1.51 },
+		"plan of 1,000 backups":      func(f *Figures) { f.Plans[2].Wall.Provider = 0.71 },
+		"further backup":             func(f *Figures) { f.Plans[2].Peak.Provider += 1000 },
+		"time in seconds":            func(f *Figures) { f.Apply.Wall.Provider = 6010 },
+		"number of its requests":     func(f *Figures) { f.Apply.Requests.Provider++ },
+		"number of its statements":   func(f *Figures) { f.Apply.Statements.Provider++ },
+		"200 new projects to those":  func(f *Figures) { f.Projects[1].Wall.Provider = 4 * 131 },
+		"200 new projects take":      func(f *Figures) { f.Projects[1].Requests.Provider++ },
+		"further project that is":    func(f *Figures) { f.Glances[1].Peak.Provider += 1000 },
+		"12.00 statements each, and": func(f *Figures) { f.Projects[0].Statements.Provider++ },
+	} {
+		f := within()
+		exceed(&f)
+		if f.judge(); len(f.Missed) != 1 || !strings.Contains(f.Missed[0], what) {
+			t.Errorf("%s: missed are %q", what, f.Missed)
+		}
+	}
+}
+
+// TestMicro proves that the output of Go benchmarks is read with all its units, and which
+// of them is the time.
+func TestMicro(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "bench.txt")
+	const output = `goos: linux
+BenchmarkDispatcherSQL/watch,_idle,_new_session-2         	     200	  12000000 ns/op	         9.100 p50-ms	        11.20 p95-ms
+BenchmarkIdleDayCPU-2  	       1	5000000000 ns/op	      1500 cpu-ms	      2048 wal-KiB
+BenchmarkNext/0_3_*_*_*-2   	  100000	     11500 ns/op
+PASS
+`
+	if err := os.WriteFile(file, []byte(output), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readMicro(file)
+	want := map[string]map[string]float64{
+		"DispatcherSQL/watch, idle, new session": {"ns/op": 12e6, "p50-ms": 9.1, "p95-ms": 11.2},
+		"IdleDayCPU":                             {"ns/op": 5e9, "cpu-ms": 1500, "wal-KiB": 2048},
+		"Next/0 3 * * *":                         {"ns/op": 11500},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v %v", got, err)
+	}
+	for name, ms := range map[string]float64{"DispatcherSQL/watch, idle, new session": 9.1, "IdleDayCPU": 1500, "Next/0 3 * * *": 0.0115} {
+		if took(got[name]) != ms {
+			t.Errorf("%s took %v ms", name, took(got[name]))
+		}
+	}
+}
+
+// TestTable proves that the table shows the provider's figures beside the others', and how
+// they compare.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	f := Figures{
+		Start: Figure{Provider: 10, Before: 20, Nothing: 8, Official: 9},
+		Apply: Applied{Run: Run{Backups: 50, Wall: Figure{Provider: 5000, Before: 10000}, Requests: Figure{Provider: 208, Before: 546}}},
+		Micro: map[string]map[string]float64{"Retain": {"best-ms": 250, "wal-KiB": 64}},
+	}
+	for _, want := range []string{
+		"| Start to handshake | 20.0 ms | 10.0 ms | 8.0 ms | 9.0 ms | 0.50 | 1.25 |\n",
+		"| Apply of 50 new backups in one project: time | 10000.0 ms | 5000.0 ms | | | 0.50 | |\n",
+		"| Apply of 50 new backups in one project: API requests | 546 | 208 | | | 0.38 | |\n",
+		"| Retain | 250 ms | 64 KiB |\n",
+	} {
+		if got := strings.ReplaceAll(f.table(), "|  |", "| |"); !strings.Contains(strings.ReplaceAll(got, "|  |", "| |"), want) {
+			t.Errorf("%q is not in\n%s", want, f.table())
+		}
+	}
+}
