@@ -77,8 +77,8 @@ func TestPermissions(t *testing.T) {
 }
 
 // TestReleaseJobs proves who sees what when a release is made: the code of the
-// repository and of others runs in a job without secrets, after the vulnerability
-// check; the signing key is in a job that runs nothing else, and only after what was
+// repository and of others runs in a job without secrets, after the checks of the tag
+// and of vulnerabilities; the signing key is in a job that runs nothing else, and only after what was
 // handed over has been verified; and the job that may write to the repository runs
 // no code of it.
 func TestReleaseJobs(t *testing.T) {
@@ -98,7 +98,7 @@ func TestReleaseJobs(t *testing.T) {
 			}
 		}
 	}
-	order("build", "make vulnerabilities", "make reproducible", "make release-test", "make release\n", "GITHUB_OUTPUT", "actions/upload-artifact@")
+	order("build", "make releasable", "make vulnerabilities", "make reproducible", "make release-test", "make release\n", "GITHUB_OUTPUT", "actions/upload-artifact@")
 	order("sign", "needs: build", "environment: release", "permissions: {}", "actions/download-artifact@", "needs.build.outputs.sums", "secrets.GPG_PRIVATE_KEY", "actions/upload-artifact@")
 	order("publish", "needs: [build, sign]", "contents: write", "actions/download-artifact@", "needs.build.outputs.sums", "gh release create")
 	for name, job := range jobs {
@@ -215,8 +215,8 @@ func TestToolchain(t *testing.T) {
 	if match == nil {
 		t.Fatal("go.mod has no toolchain")
 	}
-	// It has the fixes up to GO-2026-6218.
-	const fixed = "1.26.8"
+	// It has the fixes up to GO-2026-6809.
+	const fixed = "1.26.10"
 	if version.Must(version.NewVersion(string(match[1]))).LessThan(version.Must(version.NewVersion(fixed))) {
 		t.Errorf("the toolchain is %s, and %s has the fixes", match[1], fixed)
 	}
