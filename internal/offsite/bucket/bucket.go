@@ -7,32 +7,26 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/offsite/manifest"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
-const (
-	// attempts is how often an object is read whose transfer breaks.
-	attempts = 3
-	// parallel is how many manifests are read at once.
-	parallel = 8
-)
+// parallel is how many manifests are read at once.
+const parallel = 8
 
 // A Place is where the copies of one backup are. The names of its fields are those of
 // the arguments.
 type Place struct {
-	// Endpoint is a URL without a path, Region what the signature names.
+	// Endpoint is a URL without the bucket, which may have a path. Region is what the
+	// signature names.
 	Endpoint, Region, Bucket string
 	// Prefix may be empty.
 	Prefix string
@@ -44,29 +38,23 @@ type Place struct {
 
 // A Bucket reads the copies at a place. It is safe for concurrent use.
 type Bucket struct {
-	place  Place
-	host   string
-	client minio.Core
+	place Place
+	host  string
+	s3    *s3
 }
 
 // Open returns a Bucket. It sends no request.
 func Open(place Place) (*Bucket, error) {
 	u, err := url.Parse(place.Endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return nil, errors.New("`endpoint` must be a URL without a path, such as https://s3.eu-central-1.amazonaws.com")
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.HasSuffix(u.Path, "/") || u.RawQuery != "" || u.User != nil {
+		return nil, errors.New("`endpoint` must be a URL without a slash at its end, such as https://s3.eu-central-1.amazonaws.com")
 	}
 	for _, s := range []struct{ argument, value string }{{"region", place.Region}, {"bucket", place.Bucket}, {"access_key_id", place.AccessKeyID}, {"secret_access_key", place.SecretAccessKey}} {
 		if s.value == "" {
 			return nil, fmt.Errorf("`%s` is empty", s.argument)
 		}
 	}
-	client, err := minio.NewCore(u.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(place.AccessKeyID, place.SecretAccessKey, ""), Secure: u.Scheme == "https", Region: place.Region, MaxRetries: 4,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("`endpoint`: %s", text.Line(err.Error()))
-	}
-	return &Bucket{place, u.Host, *client}, nil
+	return &Bucket{place, u.Host, newS3(place, u)}, nil
 }
 
 // String names the place, for messages.
@@ -139,9 +127,9 @@ func (b *Bucket) List(ctx context.Context) (*Listing, error) {
 // folders lists the folders of backups, the newest first.
 func (b *Bucket) folders(ctx context.Context) (folders []string, err error) {
 	root := b.root()
-	for object := range b.client.Client.ListObjects(ctx, b.place.Bucket, minio.ListObjectsOptions{Prefix: root}) {
-		if object.Err != nil {
-			return nil, b.explain(ctx, "list "+b.String(), object.Err)
+	for object, err := range b.s3.list(ctx, root) {
+		if err != nil {
+			return nil, b.explain(ctx, "list "+b.String(), err)
 		}
 		folder := strings.TrimSuffix(strings.TrimPrefix(object.Key, root), "/")
 		if _, _, ok := manifest.MadeAtOf(folder); ok && strings.HasSuffix(object.Key, "/") {
@@ -155,9 +143,9 @@ func (b *Bucket) folders(ctx context.Context) (folders []string, err error) {
 // manifests reads the manifests of a folder, of which there are several only if the
 // first could not be confirmed. problem says why there is none that can be used.
 func (b *Bucket) manifests(ctx context.Context, folder string) (copies []Copy, problem string, err error) {
-	for object := range b.client.Client.ListObjects(ctx, b.place.Bucket, minio.ListObjectsOptions{Prefix: b.root() + folder + "/manifest"}) {
-		if object.Err != nil {
-			return nil, "", b.explain(ctx, "list "+b.root()+folder, object.Err)
+	for object, err := range b.s3.list(ctx, b.root()+folder+"/manifest") {
+		if err != nil {
+			return nil, "", b.explain(ctx, "list "+b.root()+folder, err)
 		}
 		if !manifest.IsName(path.Base(object.Key)) {
 			continue
@@ -283,21 +271,10 @@ func Check(data []byte, file manifest.File) error {
 }
 
 // read reads an object of at most limit bytes; of a longer one it returns one byte more.
-func (b *Bucket) read(ctx context.Context, key string, limit int64) (data []byte, err error) {
-	for range attempts {
-		var body io.ReadCloser
-		body, _, _, err = b.client.GetObject(ctx, b.place.Bucket, key, minio.GetObjectOptions{})
-		if err != nil {
-			return nil, b.explain(ctx, "read "+key, err)
-		}
-		data, err = io.ReadAll(io.LimitReader(body, limit+1))
-		_ = body.Close()
-		if err == nil {
-			return data, nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
+func (b *Bucket) read(ctx context.Context, key string, limit int64) ([]byte, error) {
+	data, err := b.s3.get(ctx, key, nil, limit)
+	if err != nil {
+		return nil, b.explain(ctx, "read "+key, err)
 	}
-	return nil, b.explain(ctx, "read "+key, err)
+	return data, nil
 }

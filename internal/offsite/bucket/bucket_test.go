@@ -4,8 +4,12 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,6 +137,7 @@ func TestErrors(t *testing.T) {
 		{"SignatureDoesNotMatch", 403, bucket.ErrDenied, "`secret_access_key`"},
 		{"AuthorizationHeaderMalformed", 400, bucket.ErrRegion, "`region`"},
 		{"RequestTimeTooSkewed", 403, bucket.ErrClock, "clock"},
+		{"PermanentRedirect", 301, bucket.ErrRegion, "`region`"},
 		{"SomethingElse", 400, nil, "status 400"},
 	} {
 		s.Break(refuse(c.status, c.code))
@@ -222,4 +227,90 @@ func TestRead(t *testing.T) {
 	if _, err := b.Read(t.Context(), c.Folder, file); !errors.Is(err, bucket.ErrMissing) || !strings.Contains(err.Error(), file.Key) {
 		t.Errorf("missing: %v", err)
 	}
+}
+
+// TestPlaces proves that copies are found and read below an endpoint with a path, which
+// Supabase Storage has, in a list of many pages, below a prefix of any form, and on a server
+// that is busy at first; that what does not begin as a list of S3 is not taken for an empty
+// bucket; and that no redirect is followed, which would show another server the request.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	list := func(t *testing.T, p bucket.Place) (*bucket.Listing, error) {
+		t.Helper()
+		return open(t, p).List(t.Context())
+	}
+	t.Run("path", func(t *testing.T) {
+		t.Parallel()
+		s := offsitetest.NewServer()
+		defer s.Close()
+		nights(s, 2)
+		below := httptest.NewServer(http.StripPrefix("/storage/v1/s3", s))
+		defer below.Close()
+		p := place(s)
+		p.Endpoint = below.URL + "/storage/v1/s3"
+		listing, err := list(t, p)
+		if err != nil || len(listing.Copies) != 2 {
+			t.Fatalf("%+v, %v", listing, err)
+		}
+		c := listing.Copies[0]
+		if _, err := open(t, p).Read(t.Context(), c.Folder, c.Objects()[0]); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("pages", func(t *testing.T) {
+		t.Parallel()
+		s := offsitetest.NewServer()
+		defer s.Close()
+		nights(s, 5)
+		for n := range 7 {
+			s.Put(fmt.Sprintf("prod/%s/auto-backup/note %d & <more>", project, n), []byte("x"))
+		}
+		for _, size := range []int{1, 2, 3} {
+			s.Page(size)
+			if listing, err := list(t, place(s)); err != nil || len(listing.Copies) != 5 || len(listing.Unfinished)+len(listing.Damaged) > 0 {
+				t.Errorf("pages of %d: %+v, %v", size, listing, err)
+			}
+		}
+	})
+	t.Run("busy", func(t *testing.T) {
+		t.Parallel()
+		s := offsitetest.NewServer()
+		defer s.Close()
+		nights(s, 1)
+		var refused atomic.Int32
+		s.Break(func(w http.ResponseWriter, _ *http.Request) bool {
+			if refused.Add(1) > 2 {
+				return false
+			}
+			offsitetest.Refuse(w, http.StatusServiceUnavailable, "SlowDown", "Reduce your request rate.")
+			return true
+		})
+		if listing, err := list(t, place(s)); err != nil || len(listing.Copies) != 1 {
+			t.Errorf("%+v, %v", listing, err)
+		}
+	})
+	t.Run("not S3", func(t *testing.T) {
+		t.Parallel()
+		s := offsitetest.NewServer()
+		defer s.Close()
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+		defer elsewhere.Close()
+		for name, respond := range map[string]http.HandlerFunc{
+			"page":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>Welcome</html>") },
+			"document": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<Other></Other>") },
+			"nothing":  func(http.ResponseWriter, *http.Request) {},
+			"missing":  http.NotFound,
+			"redirect": func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+			},
+			"without end": func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>")
+			},
+		} {
+			s.Break(func(w http.ResponseWriter, r *http.Request) bool { respond(w, r); return true })
+			if listing, err := list(t, place(s)); err == nil || !strings.Contains(err.Error(), "not that of an S3 server") || !strings.Contains(err.Error(), "`endpoint`") {
+				t.Errorf("%s: %+v, %v", name, listing, err)
+			}
+		}
+	})
 }

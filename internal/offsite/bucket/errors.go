@@ -8,9 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
-
-	"github.com/minio/minio-go/v7"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
@@ -83,25 +82,27 @@ func (e *Error) Unwrap() error { return e.kind }
 func (b *Bucket) explain(ctx context.Context, what string, err error) error {
 	e := &Error{What: what}
 	said := b.redact(err.Error())
-	var response minio.ErrorResponse
+	var response *refusal
 	var dns *net.DNSError
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("failed to %s: %w", what, ctx.Err())
-	case errors.As(err, &response) && response.Code != "":
-		known, ok := codes[response.Code]
-		e.kind, e.Remedy, e.Said = known.kind, known.remedy, b.redact(response.Code+": "+response.Message)
+	case errors.As(err, &response):
+		known, ok := codes[response.code]
+		e.kind, e.Remedy, e.Said = known.kind, known.remedy, said
 		switch {
 		case ok:
-		case response.StatusCode == 0:
-			e.kind, e.Remedy = errors.New("its response is not that of an S3 server"), "Check `endpoint`."
+		case response.code == "" && response.status < http.StatusInternalServerError && response.status != http.StatusTooManyRequests:
+			e.kind, e.Remedy = errForeign, "Check `endpoint`."
 		default:
-			e.kind = fmt.Errorf("the server responded with status %d", response.StatusCode)
+			e.kind, e.Said = fmt.Errorf("the server responded with status %d", response.status), b.redact(strings.Trim(response.code+": "+response.message, ": "))
 			e.Remedy = "Try again later, and look at the status of the storage provider."
 		}
-		if errors.Is(e.kind, ErrRegion) && response.Region != "" {
-			e.Remedy = fmt.Sprintf("Set `region` to %q.", text.Head(text.Line(response.Region), 40))
+		if errors.Is(e.kind, ErrRegion) && response.region != "" {
+			e.Remedy = fmt.Sprintf("Set `region` to %q.", text.Head(text.Line(response.region), 40))
 		}
+	case errors.Is(err, errForeign):
+		e.kind, e.Said, e.Remedy = errForeign, strings.TrimPrefix(said, errForeign.Error()+": "), "Check `endpoint`."
 	case untrusted(err):
 		e.kind, e.Said = ErrTLS, said
 		e.Remedy = "Check `endpoint`: somebody may be between this machine and the server. If it is your own server, let this machine trust its certificate, for example with SSL_CERT_FILE."

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ type Server struct {
 	Bucket string
 
 	mu      sync.Mutex
+	page    int
 	objects map[string][]byte
 	broken  func(w http.ResponseWriter, r *http.Request) bool
 }
@@ -41,6 +43,13 @@ func (s *Server) Put(key string, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.objects[key] = data
+}
+
+// Page limits a page of a list to so many objects and folders; 0 means no limit.
+func (s *Server) Page(limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.page = limit
 }
 
 // Remove removes all objects whose keys have a prefix.
@@ -114,29 +123,49 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	}
 	type common struct{ Prefix string }
 	result := struct {
-		XMLName        xml.Name `xml:"ListBucketResult"`
-		Name           string
-		Prefix         string
-		Delimiter      string
-		KeyCount       int
-		MaxKeys        int
-		IsTruncated    bool
-		Contents       []entry
-		CommonPrefixes []common
-	}{Name: s.Bucket, Prefix: r.URL.Query().Get("prefix"), Delimiter: r.URL.Query().Get("delimiter"), MaxKeys: 1000}
+		XMLName      xml.Name `xml:"ListBucketResult"`
+		Name         string
+		Prefix       string
+		Delimiter    string
+		KeyCount     int
+		MaxKeys      int
+		IsTruncated  bool
+		EncodingType string `xml:",omitempty"`
+		// NextContinuationToken is the last key or folder of the page.
+		NextContinuationToken string `xml:",omitempty"`
+		Contents              []entry
+		CommonPrefixes        []common
+	}{Name: s.Bucket, Prefix: r.URL.Query().Get("prefix"), Delimiter: r.URL.Query().Get("delimiter"), MaxKeys: 1000, EncodingType: r.URL.Query().Get("encoding-type")}
+	encoded := func(key string) string { return key }
+	if result.EncodingType != "" {
+		encoded = url.QueryEscape
+	}
+	s.mu.Lock()
+	limit := s.page
+	s.mu.Unlock()
+	after := r.URL.Query().Get("continuation-token")
 	for _, key := range s.Keys() {
 		rest, ok := strings.CutPrefix(key, result.Prefix)
-		if !ok {
+		if !ok || after != "" && (key <= after || strings.HasSuffix(after, "/") && strings.HasPrefix(key, after)) {
 			continue
 		}
+		if limit > 0 && len(result.Contents)+len(result.CommonPrefixes) == limit && !strings.HasPrefix(key, result.NextContinuationToken) {
+			result.IsTruncated = true
+			break
+		}
 		if folder, _, cut := strings.Cut(rest, "/"); cut && result.Delimiter != "" {
-			prefix := common{result.Prefix + folder + "/"}
+			prefix := common{encoded(result.Prefix + folder + "/")}
+			result.NextContinuationToken = result.Prefix + folder + "/"
 			if !slices.Contains(result.CommonPrefixes, prefix) {
 				result.CommonPrefixes = append(result.CommonPrefixes, prefix)
 			}
 			continue
 		}
-		result.Contents = append(result.Contents, entry{key, len(s.Object(key)), "2026-11-26T06:00:00.000Z", `"x"`})
+		result.NextContinuationToken = key
+		result.Contents = append(result.Contents, entry{encoded(key), len(s.Object(key)), "2026-11-26T06:00:00.000Z", `"x"`})
+	}
+	if !result.IsTruncated {
+		result.NextContinuationToken = ""
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	_ = xml.NewEncoder(w).Encode(result)
