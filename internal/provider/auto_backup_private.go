@@ -2,6 +2,9 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -28,7 +31,7 @@ type applied struct {
 	// Their instance identifies the installation.
 	Settings backup.Settings `json:"settings"`
 	// Digests are those of the function's source files, by path.
-	Digests map[string]string `json:"digests"`
+	Digests digests `json:"digests"`
 	// ImportMap is the path of the source's import map, or empty.
 	ImportMap string `json:"import_map,omitempty"`
 	// RPC is the digest of the SQL function that makes the backup, or "" if there was
@@ -44,8 +47,41 @@ type applied struct {
 // seenSource is a deployed source that was read; see backup.FunctionState.
 type seenSource struct {
 	Revision string            `json:"revision"`
-	Files    map[string]string `json:"files"`
+	Files    digests           `json:"files,omitempty"`
 	Changes  map[string]string `json:"changes,omitempty"`
+	// AsApplied says, in the private state only, that Files are the applied ones.
+	AsApplied bool `json:"as_applied,omitempty"`
+}
+
+// digests are SHA-256 in hexadecimal, by path. In the private state they are in base64:
+// Terraform reads, sends and writes it for each backup in each plan, and encodes it twice.
+type digests map[string]string
+
+// MarshalJSON implements json.Marshaler.
+func (d digests) MarshalJSON() ([]byte, error) {
+	packed := make(map[string]string, len(d))
+	for path, digest := range d {
+		if sum, err := hex.DecodeString(digest); err == nil && len(sum) == sha256.Size {
+			digest = base64.RawStdEncoding.EncodeToString(sum)
+		}
+		packed[path] = digest
+	}
+	return json.Marshal(packed)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *digests) UnmarshalJSON(text []byte) error {
+	packed := map[string]string{}
+	if err := json.Unmarshal(text, &packed); err != nil {
+		return err
+	}
+	for path, digest := range packed {
+		if sum, err := base64.RawStdEncoding.DecodeString(digest); err == nil && len(sum) == sha256.Size {
+			packed[path] = hex.EncodeToString(sum)
+		}
+	}
+	*d = packed
+	return nil
 }
 
 // instance returns the installation that was applied, or "" if it is not known.
@@ -87,10 +123,16 @@ func appliedOf(ctx context.Context, private privateState, diags *diag.Diagnostic
 		diags.AddError("Broken state", "The private part of the resource's state is not valid: "+err.Error()+". Remove the resource from the state with \"terraform state rm\" and import it.")
 		return nil
 	}
+	if a.Seen.AsApplied {
+		a.Seen.Files, a.Seen.AsApplied = a.Digests, false
+	}
 	return &a
 }
 
 func keepApplied(ctx context.Context, private privateState, a applied, diags *diag.Diagnostics) {
+	if a.Seen.AsApplied = maps.Equal(a.Seen.Files, a.Digests); a.Seen.AsApplied {
+		a.Seen.Files = nil
+	}
 	text, err := json.Marshal(a)
 	if err != nil {
 		diags.AddError("Cannot keep what was applied", err.Error())
