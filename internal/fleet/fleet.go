@@ -109,13 +109,7 @@ func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 		return nil, err
 	}
 	sample := &Sample{}
-	for _, call := range s.APICalls() {
-		if strings.Contains(call.Path, "/database/query") {
-			sample.SQL++
-		} else {
-			sample.API++
-		}
-	}
+	sample.API, sample.SQL = count(s)
 	recording, stop := s.Record()
 	defer stop()
 	if _, err := w.Must(ctx, 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
@@ -136,6 +130,18 @@ func TakeSample(ctx context.Context, provider string) (_ *Sample, err error) {
 		return nil, fmt.Errorf("the state has not %d backups:\n%s", PerProject, text)
 	}
 	return sample, nil
+}
+
+// count returns how many requests to the API and SQL statements a stack has got.
+func count(s *stack.Stack) (api, sql int) {
+	for _, call := range s.APICalls() {
+		if strings.Contains(call.Path, "/database/query") {
+			sql++
+		} else {
+			api++
+		}
+	}
+	return api, sql
 }
 
 // Serve starts a fleet of projects like the sample.

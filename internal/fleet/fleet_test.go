@@ -2,6 +2,10 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log"
 	"os"
@@ -94,6 +98,73 @@ func TestApplyBudget(t *testing.T) {
 	// Those that wait for the same list at the same time share it.
 	if api := 4*PerProject + 8; sample.API > api {
 		t.Errorf("%d backups took %d requests, more than %d", PerProject, sample.API, api)
+	}
+}
+
+// TestApplyBudgetWithSecrets proves that new backups with secrets, with channels and with a
+// destination outside the project cost what others do: their secrets come with the token, in
+// the vault and in the function.
+func TestApplyBudgetWithSecrets(t *testing.T) {
+	t.Parallel()
+	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := stack.Start(t.Context(), stack.Options{Articles: 1, RateLimit: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := t.TempDir()
+	const backups = 3
+	w, err := NewWorkingDirectory(t.Context(), dir, provider, s.Environ(), []string{s.ProjectRef}, backups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Env = slices.Concat(w.Env, environ)
+	// Two backups that set one secret would each take it for the other's.
+	with := strings.Replace(configuration, `verify      = "none"`, `verify      = "none"
+  secrets     = { "KEY_${replace(upper(each.value.name), "-", "_")}" = "value", "OTHER_${replace(upper(each.value.name), "-", "_")}" = "value" }
+  heartbeat   = { url = "https://ping.example/${each.value.name}" }
+  webhooks = {
+    ops  = { url = "https://hooks.example/${each.value.name}", form = "generic", signing_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }
+    team = { url = "https://hooks.slack.com/services/T0/B0/${each.value.name}", form = "slack" }
+  }
+  offsite = {
+    s3 = {
+      endpoint          = "https://s3.example"
+      region            = "sa-east-1"
+      bucket            = "backups"
+      prefix            = each.value.name
+      recipients        = [file("key.pem")]
+      access_key_id     = "AKIAIOSFODNN7EXAMPLE"
+      secret_access_key = "secret-access-key"
+    }
+  }`, 1)
+	for name, text := range map[string]string{
+		"main.tf": with, "key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Must(t.Context(), 0, "apply", "-auto-approve", "-no-color"); err != nil {
+		t.Fatal(err)
+	}
+	api, sql := count(s)
+	if sql != 3*backups+9 || api > 4*backups+8 {
+		t.Errorf("%d backups took %d requests and %d statements, not %d and %d", backups, api, sql, 4*backups+8, 3*backups+9)
+	}
+	if _, err := w.Must(t.Context(), 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -124,7 +124,12 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 		{backup.PartExtensions, func() error { return l.once(ctx, "extensions", queries.Extensions) }},
 		{backup.PartDispatcher, func() error { return l.applyDispatcher(ctx, spec, found) }},
 		{backup.PartToken, func() error { return l.applyToken(ctx, spec, found) }},
-		{backup.PartSecrets, func() error { return l.setSecrets(ctx, found.SecretsToSet(spec)) }},
+		{backup.PartSecrets, func() error {
+			if l.setsTogether() {
+				return nil
+			}
+			return l.setSecrets(ctx, found.SecretsToSet(spec))
+		}},
 		// The settings, which the jobs' step writes, name only channels that have their secrets.
 		{backup.PartChannels, func() error { return l.applyChannels(ctx, spec, found) }},
 		{backup.PartFunction, func() error {
@@ -194,9 +199,11 @@ func (l *lease) absent(found backup.State) bool {
 		found.Token.Function == "" && found.Token.Next == ""
 }
 
-// newSecrets are the vault secrets of a backup of which nothing exists.
+// newSecrets are the vault secrets of a backup of which nothing exists, those of the
+// heartbeat and the webhooks included.
 func (l *lease) newSecrets(ctx context.Context, spec backup.Spec, found backup.State) (map[string]string, error) {
-	secrets := map[string]string{spec.ID.Name.VaultToken(): backup.NewToken()}
+	secrets := found.ChannelsToSet(spec)
+	secrets[spec.ID.Name.VaultToken()] = backup.NewToken()
 	if found.NeedsAlertKey(spec) {
 		key, err := l.alertKey(ctx)
 		if err != nil {
@@ -234,10 +241,17 @@ func (l *lease) begin(ctx context.Context, spec backup.Spec, settings string, se
 // watchdog removes it after some days.
 //
 // Of a backup of which nothing existed, the vault has the token already: nothing sends
-// requests until there are jobs.
+// requests until there are jobs. One request then sets the token and all other secrets of
+// the function. It sets those of no other backup: each is written under its own lease, and
+// a value that is refused, or an outcome that is not known, concerns one backup.
 func (l *lease) applyToken(ctx context.Context, spec backup.Spec, found backup.State) error {
 	name := spec.ID.Name
-	if l.token != "" {
+	switch {
+	case l.setsTogether():
+		values := found.SecretsToSet(spec)
+		values[name.TokenSecret()] = l.token
+		return l.setSecrets(ctx, values)
+	case l.token != "":
 		return l.setToken(ctx, name, name.TokenSecret(), l.token)
 	}
 	if err := l.applyAlertKey(ctx, spec, found); err != nil {
@@ -321,8 +335,12 @@ func (l *lease) applyMarkers(ctx context.Context, spec backup.Spec, found backup
 	return l.removeVaultSecrets(ctx, found.SurplusVault())
 }
 
-// applyChannels writes the secrets of the heartbeat and of the webhooks into the vault.
+// applyChannels writes the secrets of the heartbeat and of the webhooks into the vault. Of a
+// backup of which nothing existed, they are there already.
 func (l *lease) applyChannels(ctx context.Context, spec backup.Spec, found backup.State) error {
+	if l.token != "" {
+		return nil
+	}
 	values := found.ChannelsToSet(spec)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if err := l.putVaultSecret(ctx, found, name, values[name], found.ChannelDigests[name] != ""); err != nil {
@@ -508,132 +526,4 @@ func (s *Service) Reopen(ctx context.Context, id backup.ID) error {
 		return fmt.Errorf("note that backup %s is unfinished: %w", id, err)
 	}
 	return nil
-}
-
-// Remove takes a backup out of its project, in the reverse order of Apply. It
-// removes only what carries the provider's ownership marker; what is already gone
-// is not an error. The application's tables, its log rows and its backups stay. It
-// returns remarks for a person. The errors are a *RightsError, a *BusyError, a
-// *PartError, and ErrLeaseLost, which may be wrapped.
-func (s *Service) Remove(ctx context.Context, found backup.State) (remarks []string, err error) {
-	if !found.Installed() {
-		return nil, nil
-	}
-	if err := s.checkRights(ctx, found.ID, rightsToRemove(found)); err != nil {
-		return nil, err
-	}
-	err = s.exclusively(ctx, found, func(ctx context.Context, l *lease, now backup.State) (err error) {
-		if now.Supersedes(found) {
-			remarks = []string{"Another apply has recreated the backup in the meantime. What exists now belongs to that apply and stays."}
-			return nil
-		}
-		remarks, err = l.remove(ctx, now)
-		return err
-	})
-	return remarks, err
-}
-
-// remove is Remove under a lease.
-func (l *lease) remove(ctx context.Context, found backup.State) ([]string, error) {
-	var remarks []string
-	name := found.ID.Name
-	steps := []struct {
-		part backup.Part
-		run  func() error
-	}{
-		{backup.PartJobs, func() error { return l.removeJobs(ctx, found) }},
-		{backup.PartLogConstraint, func() (err error) {
-			if found.Functions["leave"] != "" && found.Functions["restore_log_constraint"] != "" {
-				remarks, err = l.leave(ctx)
-			}
-			return err
-		}},
-		{backup.PartFunction, func() error {
-			if !found.OwnsFunction() {
-				return nil
-			}
-			return l.request(ctx, func(ctx context.Context) error {
-				if err := l.service.API.DeleteFunction(ctx, l.service.Ref, name.Slug()); err != nil && !errors.Is(err, supabase.ErrNotFound) {
-					return err
-				}
-				return nil
-			})
-		}},
-		{backup.PartSecrets, func() error { return l.deleteSecrets(ctx, found.RemovableSecrets()...) }},
-		{backup.PartToken, func() error {
-			return l.removeVaultSecrets(ctx, found.RemovableVault())
-		}},
-		{backup.PartDispatcher, func() error { return l.removeDispatcher(ctx, found) }},
-	}
-	for _, step := range steps {
-		if err := step.run(); err != nil {
-			return remarks, &PartError{ID: found.ID, Part: step.part, Verb: "remove", Err: err}
-		}
-	}
-	if err := l.service.settle(ctx); err != nil {
-		return remarks, &PartError{ID: found.ID, Part: backup.PartSecrets, Verb: "remove", Err: err}
-	}
-	if kept := found.KeptSecrets(backup.Spec{}); kept != "" {
-		remarks = append(remarks, kept)
-	}
-	return remarks, nil
-}
-
-func (l *lease) removeJobs(ctx context.Context, found backup.State) error {
-	if len(found.Jobs) == 0 {
-		return nil
-	}
-	own, others := []int64{}, []int64{}
-	for _, job := range found.Jobs {
-		if job.Username == backup.JobOwner {
-			own = append(own, job.ID)
-		} else {
-			others = append(others, job.ID)
-		}
-	}
-	for _, part := range []struct {
-		statement string
-		ids       []int64
-	}{{queries.UnscheduleOthers, others}, {queries.Unschedule, own}} { // what may be refused comes first
-		if len(part.ids) == 0 {
-			continue
-		}
-		slices.Sort(part.ids)
-		list, err := json.Marshal(part.ids)
-		if err != nil {
-			return err
-		}
-		if _, err := l.write(ctx, part.statement, string(list), string(found.ID.Name), l.holder); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// leave puts the CHECKs of the log back when the last backup goes.
-func (l *lease) leave(ctx context.Context) ([]string, error) {
-	answer, err := l.write(ctx, queries.Leave, string(l.name), l.holder)
-	if err != nil {
-		return nil, err
-	}
-	var unchecked []string
-	if err := json.Unmarshal(answer, &unchecked); err != nil {
-		return nil, fmt.Errorf("the database's answer has an unexpected form: %w", err)
-	}
-	var remarks []string
-	for _, name := range unchecked {
-		remarks = append(remarks, fmt.Sprintf("The CHECK %s of public.backup_logs is restored, but NOT VALID: the log keeps its rows of action_type 'auto_backup', and the CHECK refuses new ones.", name))
-	}
-	return remarks, nil
-}
-
-func (l *lease) removeDispatcher(ctx context.Context, found backup.State) error {
-	if found.Settings != nil {
-		if _, err := l.write(ctx, queries.Forget, string(found.ID.Name), l.holder); err != nil {
-			return err
-		}
-	}
-	// The script checks for other backups itself: an earlier answer could include
-	// one that is being removed right now.
-	return l.removal(ctx, payload.LoadDispatcher().Remove)
 }

@@ -48,6 +48,10 @@ func (l *lease) setToken(ctx context.Context, name backup.Name, secret, token st
 	return l.request(ctx, func(ctx context.Context) error { return s.runtime.SetToken(ctx, name.Slug(), secret, token) })
 }
 
+// setsTogether reports whether the token of a backup of which nothing existed is set together
+// with the other secrets of its function. A self-hosted project keeps them in two places.
+func (l *lease) setsTogether() bool { return l.token != "" && l.service.runtime == nil }
+
 // deleteToken revokes a token of the backup's function.
 func (l *lease) deleteToken(ctx context.Context, name backup.Name, secret string) error {
 	s := l.service

@@ -103,14 +103,17 @@ func sqlError(state, message, detail, hint, where string, secrets []string) *Err
 	}
 }
 
-// secretsIn returns the arguments that errors must not show.
+// secretsIn returns the arguments that errors must not show, and the values of those that
+// are a JSON object of strings.
 func secretsIn(values [][]byte) []string {
 	var secrets []string
 	for _, value := range values {
-		// Shorter ones are names and numbers, which make an error
-		// understandable.
-		if len(value) >= 20 && !uuidPattern().Match(value) {
-			secrets = append(secrets, string(value))
+		for _, s := range append(text.Values(string(value)), string(value)) {
+			// Shorter ones are names and numbers, which make an error
+			// understandable.
+			if len(s) >= 20 && !uuidPattern().MatchString(s) {
+				secrets = append(secrets, s)
+			}
 		}
 	}
 	return secrets

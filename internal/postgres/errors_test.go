@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -71,6 +72,21 @@ func TestSQLError(t *testing.T) {
 	}
 	if got := sqlError("", "", "Key ("+secret+") exists; Failing row contains", "", "", []string{secret}).Detail; got != "Key ([redacted]) exists; Failing row contains" {
 		t.Errorf("the detail is %q", got)
+	}
+}
+
+// TestSecretsInArguments proves that errors show no argument that is long enough to be a
+// secret, nor such a value of one that is an object of strings.
+func TestSecretsInArguments(t *testing.T) {
+	t.Parallel()
+	const token, url, document = "c4n4ry-c4n4ry-c4n4ry-c4n4ry", "https://hooks.example/services/1", `{"a": ["c4n4ry of a list"]}`
+	values := [][]byte{nil, []byte("auto-backup"), []byte(token), []byte(`{"short": "x", "hook": "` + url + `"}`), []byte(document), []byte("11111111-2222-4333-8444-555555555555")}
+	got := secretsIn(values)
+	slices.Sort(got)
+	want := []string{token, url, string(values[3]), document}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the secrets are %q, not %q", got, want)
 	}
 }
 

@@ -46,7 +46,11 @@ func Check(ctx context.Context, project Project, spec backup.Spec) ([]checks.Fin
 	if err := subject.LookAgain(ctx, project); err != nil {
 		return nil, fmt.Errorf("check project %s: %w", spec.ID.ProjectRef, err)
 	}
-	subject.OfBackup = subject.Each[spec.ID.Name]
+	ofBackup, ok := subject.Each[spec.ID.Name]
+	if !ok {
+		ofBackup = subject.Each[facts.Unmentioned]
+	}
+	subject.OfBackup = ofBackup
 	for _, secret := range secrets {
 		subject.Secrets[secret.Name] = secret.Digest
 	}
@@ -73,7 +77,11 @@ func look(ctx context.Context, project Project, spec backup.Spec) (facts.Documen
 	}
 	named := "[]"
 	if len(changedDestinations(spec)) > 0 {
-		parts, backups = append(parts, "offsite_tables", "stored_backups"), []backup.Name{spec.ID.Name}
+		parts = append(parts, "offsite_tables", "stored_backups")
+		if len(backups) == 0 {
+			// Their size is that of all backups of the application, so plans share it.
+			backups = []backup.Name{facts.Unmentioned}
+		}
 		if named, err = namedTables(spec); err != nil {
 			return facts.Document{}, err
 		}

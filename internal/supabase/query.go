@@ -59,11 +59,13 @@ func (c *Client) Query(ctx context.Context, ref string, q QueryRequest) (json.Ra
 		args = &q.Args
 	}
 	for _, arg := range q.Args {
-		if text, ok := arg.(string); ok {
-			if secretLike(text) {
-				c.redactor.Add(text)
-			} else if len(text) >= longArgument {
-				k.hide = append(k.hide, text)
+		if argument, ok := arg.(string); ok {
+			for _, value := range append(text.Values(argument), argument) {
+				if secretLike(value) {
+					c.redactor.Add(value)
+				} else if len(value) >= longArgument {
+					k.hide = append(k.hide, value)
+				}
 			}
 		}
 	}

@@ -277,19 +277,21 @@ func TestNothingToDo(t *testing.T) {
 func TestQueryError(t *testing.T) {
 	t.Parallel()
 	const secret, document = "Zm9vYmFyYmF6cXV4LWNhbmFyeS1jYW5hcnktMDEyMzQ", `{"a":"long document"}`
+	// Each value of an object may be quoted alone.
+	const url = "https://hooks.example/services/T00/B00?document=1"
 	c, log := newLoggedClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
-		return answer(r, 400, `{"message":"Failed to run sql query: ERROR:  22023: bad value `+secret[:30]+`... in auto-backup\nDETAIL:  of {\"a\":\"long document\"}\nHINT:  Use another.\nCONTEXT:  f() `+secret+`\n"}`), nil
+		return answer(r, 400, `{"message":"Failed to run sql query: ERROR:  22023: bad value `+secret[:30]+`... in auto-backup\nDETAIL:  of {\"a\":\"long document\"}\nHINT:  Use another than `+url+`.\nCONTEXT:  f() `+secret+`\n"}`), nil
 	}))
-	_, err := c.Query(t.Context(), testRef, QueryRequest{SQL: "select $1::text, $2::jsonb, $3::text", Args: []any{secret, document, "auto-backup"}})
+	_, err := c.Query(t.Context(), testRef, QueryRequest{SQL: "select $1::text, $2::jsonb, $3::text, $4::jsonb", Args: []any{secret, document, "auto-backup", `{"hook":"` + url + `"}`}})
 	var failure *Error
 	if !errors.As(err, &failure) {
 		t.Fatalf("got %v", err)
 	}
-	want := Error{SQLState: "22023", Message: "bad value [redacted]... in auto-backup", Detail: "of [redacted]", Hint: "Use another.", Where: "f() [redacted]"}
+	want := Error{SQLState: "22023", Message: "bad value [redacted]... in auto-backup", Detail: "of [redacted]", Hint: "Use another than [redacted].", Where: "f() [redacted]"}
 	if failure.SQLState != want.SQLState || failure.Message != want.Message || failure.Detail != want.Detail || failure.Hint != want.Hint || failure.Where != want.Where {
 		t.Errorf("got %+v", failure)
 	}
-	if got := err.Error(); got != "run SQL in the database of project "+testRef+": SQL error 22023: bad value [redacted]... in auto-backup. Detail: of [redacted]. Hint: Use another." {
+	if got := err.Error(); got != "run SQL in the database of project "+testRef+": SQL error 22023: bad value [redacted]... in auto-backup. Detail: of [redacted]. Hint: Use another than [redacted]." {
 		t.Errorf("got %q", got)
 	}
 	if state, _, _, _, _, ok := failure.SQLError(); !ok || state != "22023" || failure.OutcomeUnknown() {
