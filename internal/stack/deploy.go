@@ -43,8 +43,9 @@ type functionStore struct {
 
 	mu        sync.Mutex
 	functions map[string]*function
-	staged    map[string]*function // bundled with bundleOnly and not published yet
-	sources   int                  // deployments so far, for the names of directories
+	staged    map[string]*function           // bundled with bundleOnly and not published yet
+	sources   int                            // deployments so far, for the names of directories
+	graphs    map[[sha256.Size]byte][]string // what some files reach; see reached
 	secrets   map[string]secret
 	builtin   map[string]string // Supabase's own variables
 	epoch     int               // moves with every change of the secrets
@@ -57,7 +58,7 @@ func newFunctionStore(ref, dir, deno string) (*functionStore, error) {
 	}
 	return &functionStore{
 		ref: ref, dir: dir, deno: deno, closed: make(chan struct{}),
-		functions: map[string]*function{}, staged: map[string]*function{},
+		functions: map[string]*function{}, staged: map[string]*function{}, graphs: map[[sha256.Size]byte][]string{},
 		secrets: map[string]secret{}, builtin: map[string]string{},
 	}, nil
 }
@@ -265,7 +266,7 @@ func (s *functionStore) bundle(ctx context.Context, dir string, d deployment, ge
 	if _, ok := uploaded[b.importMap]; !ok && b.importMap != "" {
 		return nil, reason("Import map not found %q.", "file://"+path.Join(source, b.importMap))
 	}
-	graph, err := s.graph(ctx, source, b)
+	graph, err := s.reached(ctx, source, b, uploaded)
 	if err != nil {
 		var problem graphError
 		if errors.As(err, &problem) {
@@ -299,7 +300,10 @@ func sealBundle(files map[string][]byte) ([]byte, error) {
 	var text bytes.Buffer
 	text.WriteString("EZBR")
 	text.WriteString(rand.Text())
-	z := gzip.NewWriter(&text)
+	z, err := gzip.NewWriterLevel(&text, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
 	if err := json.NewEncoder(z).Encode(files); err != nil {
 		return nil, err
 	}
@@ -315,8 +319,9 @@ type graphError struct{ text string }
 func (e graphError) Error() string { return e.text }
 
 // graph asks Deno which uploaded files the entry point reaches. Files that only
-// "import type" names are not part of a bundle.
-func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]string, error) {
+// "import type" names are not part of a bundle. alone says that it reaches
+// nothing else but modules of Deno itself.
+func (s *functionStore) graph(ctx context.Context, source string, b *bundle) (files []string, alone bool, err error) {
 	entry := filepath.Join(source, b.entrypoint)
 	args := append([]string{"info", "--json", "--quiet"}, b.configFlags()...)
 	s.bundling.Add(1)
@@ -337,9 +342,9 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil || cmd.ProcessState == nil {
-			return nil, fmt.Errorf("bundling: %w", errors.Join(err, ctx.Err()))
+			return nil, false, fmt.Errorf("bundling: %w", errors.Join(err, ctx.Err()))
 		}
-		return nil, graphError{strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(stderr.String()), "error: "))}
+		return nil, false, graphError{strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(stderr.String()), "error: "))}
 	}
 	type target struct{ Specifier, Error string }
 	type module struct {
@@ -361,13 +366,14 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 		Redirects map[string]string
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &answer); err != nil {
-		return nil, fmt.Errorf("bundling: deno info: %w", err)
+		return nil, false, fmt.Errorf("bundling: deno info: %w", err)
 	}
 	modules := map[string]module{}
+	alone = true
 	for _, m := range answer.Modules {
 		modules[m.Specifier] = m
+		alone = alone && (strings.HasPrefix(m.Specifier, "file:") || strings.HasPrefix(m.Specifier, "node:"))
 	}
-	var files []string
 	seen := map[string]bool{}
 	var walk func(specifier, from string) error
 	walk = func(specifier, from string) error {
@@ -408,10 +414,10 @@ func (s *functionStore) graph(ctx context.Context, source string, b *bundle) ([]
 	}
 	for _, root := range answer.Roots {
 		if err := walk(root, ""); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return files, nil
+	return files, alone, nil
 }
 
 // configFlags returns Deno's flags for the bundle's import map. Deno uses no other

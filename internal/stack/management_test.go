@@ -459,6 +459,55 @@ func TestBundleErrors(t *testing.T) {
 	}
 }
 
+// TestSameSources proves that Deno is asked once what the sources of several functions reach
+// that differ in their directory and in JSON only, that each function has its own files, and
+// that a source which names its directory is judged by itself.
+func TestSameSources(t *testing.T) {
+	t.Parallel()
+	store := shared(t).store
+	files := func(dir, number string) map[string]string {
+		return map[string]string{
+			dir + "/index.ts": `import { x } from "./x.ts"; import n from "./n.json" with { type: "json" }; Deno.serve(() => new Response(x + n));`,
+			dir + "/x.ts":     `import type { T } from "./t.ts"; import "../common/c.ts"; export const x: T = "same sources ";`,
+			dir + "/t.ts":     `export type T = string;`, dir + "/n.json": number, "common/c.ts": "",
+		}
+	}
+	known := func() int {
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		n := 0
+		for _, reached := range store.graphs {
+			if slices.Contains(reached, "common/c.ts") {
+				n++
+			}
+		}
+		return n
+	}
+	for i, slug := range []string{"same-a", "same-b"} {
+		number := strconv.Itoa(i)
+		if got := upload(t, "slug="+slug, `{"entrypoint_path":"`+slug+`/index.ts","verify_jwt":false}`, files(slug, number)); got.status != 201 {
+			t.Fatalf("%s: %d %s", slug, got.status, got.body)
+		}
+		if got := known(); got != 1 {
+			t.Errorf("after %s, %d graphs are known", slug, got)
+		}
+		want := []string{"common/c.ts", slug + "/index.ts", slug + "/n.json", slug + "/x.ts"}
+		if got := slices.Sorted(maps.Keys(shared(t).FunctionFiles(slug))); !slices.Equal(got, want) {
+			t.Errorf("%s has the files %q, not %q", slug, got, want)
+		}
+		if got := invoke(t, slug, ""); got.body != "same sources "+number {
+			t.Errorf("%s: %d %s", slug, got.status, got.body)
+		}
+		shared(t).KillFunction(slug)
+	}
+	for slug, status := range map[string]int{"same-c": 201, "same-d": 400} {
+		sources := map[string]string{slug + "/index.ts": `import "../same-c/y.ts";`, slug + "/y.ts": ""}
+		if got := upload(t, "slug="+slug, `{"entrypoint_path":"`+slug+`/index.ts"}`, sources); got.status != status {
+			t.Errorf("%s: %d %s", slug, got.status, got.body)
+		}
+	}
+}
+
 // Proves that an import map is used, both when bundling and when running.
 func TestImportMap(t *testing.T) {
 	t.Parallel()
