@@ -70,7 +70,7 @@ func notNoted(changelog, tagged, dir, installed string) string {
 		return fmt.Sprintf("what the version %s installs: %v: run: %s%[1]s", release, err, command)
 	}
 	if written := state.Attributes["dispatcher_version"]; written != installed || !strings.Contains(rows, "'"+installed+"'") {
-		return fmt.Sprintf("the fixtures of the version %s are of the SQL %v, and this is %s: begin the section of the next version in the changelog, or, if %[1]s is not tagged yet, run again: %s%[1]s", release, written, installed, command)
+		return fmt.Sprintf("the fixtures of the version %s are of the SQL %v, and this is %s: begin the section of the next version in the changelog, or, if %[1]s is not tagged yet, run again: %[4]s%[1]s", release, written, installed, command)
 	}
 	return ""
 }
@@ -104,10 +104,10 @@ func TestNotNoted(t *testing.T) {
 		"unreleased":             {undated, "", "", "", ""},
 		"tagged, unreleased":     {undated, "1.1.0", "1+aa", "1+aa", "has no date"},
 		"another tag":            {dated, "1.0.0", "1+aa", "1+aa", "the tag is of 1.0.0"},
-		"no state":               {dated, "", "", "1+aa", "-upgrade.add 1.1.0"},
-		"no dump":                {dated, "", "1+aa", "", "-upgrade.add 1.1.0"},
+		"no state":               {dated, "", "", "1+aa", "run: go test ./internal/provider -run '^TestUpgrade' -upgrade.add 1.1.0"},
+		"no dump":                {dated, "", "1+aa", "", "run: go test ./internal/provider -run '^TestUpgrade' -upgrade.add 1.1.0"},
 		"the state of other SQL": {dated, "", "1+ab", "1+aa", "are of the SQL 1+ab, and this is 1+aa"},
-		"the dump of other SQL":  {dated, "", "1+aa", "1+ab", "run again"},
+		"the dump of other SQL":  {dated, "", "1+aa", "1+ab", "run again: go test ./internal/provider -run '^TestUpgrade' -upgrade.add 1.1.0"},
 		"no changelog":           {"", "1.1.0", "1+aa", "1+aa", "has no version"},
 	} {
 		dir := t.TempDir()
