@@ -19,6 +19,7 @@ func TestExportWays(t *testing.T) {
 	tdb := startDatabase(t)
 	for name, test := range map[string]func(*testing.T){
 		"crash":     tdb.testExportCrash,
+		"too large": tdb.testExportTooLarge,
 		"values":    tdb.testExportValues,
 		"pages":     tdb.testExportPages,
 		"due":       tdb.testExportDue,
@@ -70,6 +71,33 @@ func (s *scenario) incidentsOf() []string {
 	return column[string](s.T, s.owner, `
 		select concat_ws(' ', destination, code, alert_state, case when recovered_at is not null then 'over' end)
 		from auto_backup.incidents where backup = $1 and kind = 'offsite' order by incident_id`, s.backup)
+}
+
+// testExportTooLarge proves that rows which have to be kept until they are copied never
+// take more of the database than the limit: the copy fails with a code of its own, keeps
+// nothing, and goes on once the rows are few enough.
+func (tdb *testDatabase) testExportTooLarge(t *testing.T) {
+	s, schema := tdb.newCopied(t, tablesOf("live"))
+	export, b := s.backedUp(schema, "2 06:00", "2 06:01"), bucket{}
+	freeze := one[string](t, s.owner, `select pg_get_functiondef('auto_backup.export_freeze'::regproc)`)
+	const limit = "most_bytes constant bigint := 1073741824"
+	if !strings.Contains(freeze, limit) {
+		t.Fatal("the limit is not 1 GB")
+	}
+	defer s.exec(t, s.owner, freeze)
+	s.exec(t, s.owner, strings.Replace(freeze, limit, "most_bytes constant bigint := 500", 1))
+	if n, err := s.copier(export, b, moment(t, "2 06:01")).call(); err != nil || n.Failed == nil || n.Failed.Code != "offsite_frozen_too_large" {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	if got := one[int](t, s.owner, `select count(*) from auto_backup.frozen where export_id = $1`, export); got != 0 || len(b) != 0 {
+		t.Errorf("%d lines and %d objects are kept", got, len(b))
+	}
+	// Somebody has to change something, so it is not tried at every tick.
+	if got := one[string](t, s.owner, `select concat_ws(' ', state, code, sqlstate, retryable, next_at - failed_at) from auto_backup.exports where export_id = $1`, export); got != "open offsite_frozen_too_large AB032 f 00:59:30" {
+		t.Errorf("the copy is %s", got)
+	}
+	s.exec(t, s.owner, strings.Replace(freeze, limit, "most_bytes constant bigint := 1000000", 1))
+	s.complete(export, b, "2 07:10")
 }
 
 // testExportCrash proves that an export whose frozen rows are lost in a crash begins the

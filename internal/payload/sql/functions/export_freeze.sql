@@ -1,6 +1,7 @@
 -- Keeps the rows of all tables of an export that are not read by a key, as they are at
--- one moment: one statement reads them all. Returns {"stage", "next"}, or {"failed"} if
--- that was not possible, which is recorded.
+-- one moment: one statement reads them all, and stops where they get too large: for the
+-- time of the copy the database has them twice. Returns {"stage", "next"}, or {"failed"}
+-- if that was not possible, which is recorded.
 create or replace function auto_backup.export_freeze(export bigint, worker uuid, at timestamptz default null)
 returns jsonb
 language plpgsql
@@ -16,6 +17,7 @@ set lc_monetary = 'C'
 as $body$
 #variable_conflict use_variable
 declare
+    most_bytes constant bigint := 1073741824;
     current auto_backup.exports;
     item record;
     layout jsonb;
@@ -55,8 +57,14 @@ begin
         if query is not null then
             shown := null;
             execute format(
-                'insert into auto_backup.frozen (export_id, table_no, line_no, line) select %s, q.* from (%s) as q (table_no, line_no, line)',
-                current.export_id, query
+                'insert into auto_backup.frozen (export_id, table_no, line_no, line)
+                select %s, q.table_no, q.line_no, q.line
+                from (
+                    select q.*, sum(octet_length(q.line)) over (rows unbounded preceding) as bytes
+                    from (%s) as q (table_no, line_no, line)
+                ) as q
+                where case when q.bytes <= %s then true else auto_backup.export_full() end',
+                current.export_id, query, most_bytes
             );
         end if;
     exception
