@@ -23,7 +23,7 @@ import (
 )
 
 func attacks() []attack {
-	return slices.Concat(overREST(), overSQL(), onDrills(), onRetention(), byTokens(), byForgedAPI(), byForgedServer(), byClock(), byState())
+	return slices.Concat(overREST(), overSQL(), onDrills(), onRetention(), onCopies(), byTokens(), byForgedAPI(), byForgedServer(), byClock(), byState())
 }
 
 // byTokens are the attacks with an access token that may read functions and secrets
