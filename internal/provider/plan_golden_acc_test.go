@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,13 +134,34 @@ var (
 	sourceDir = regexp.MustCompile(`"/[^"]*/function"`)
 	salted    = regexp.MustCompile(`pbkdf2-sha256\$[^"]*`)
 	overrides = regexp.MustCompile(`(?s)\nWarning: Provider development overrides.*?releases\.\n`)
+	// quoted is where a warning applies and the lines there.
+	quoted = regexp.MustCompile(`\n  on main\.tf line [^\n]*(\n +[0-9]+:[^\n]*)+`)
 )
+
+// worded returns what a plan says in the words of Terraform 1.11. Other engines have
+// another name, quote more or fewer lines of the configuration, and sort warnings by
+// another place in it.
+func worded(text string) string {
+	text = quoted.ReplaceAllString(strings.ReplaceAll(text, "OpenTofu ", "Terraform "), "")
+	text, note, noted := strings.Cut(text, "\n─")
+	const warning = "\nWarning: "
+	parts := strings.Split(text, warning)
+	for i, part := range parts {
+		parts[i] = strings.TrimRight(part, "\n") + "\n"
+	}
+	slices.Sort(parts[1:])
+	text = strings.Join(parts, warning)
+	if noted {
+		text += "\n─" + note
+	}
+	return text
+}
 
 // golden compares what Terraform printed with a file. What differs from run to
 // run is replaced.
 func (p *project) golden(name, printed string, limit int) {
 	p.t.Helper()
-	text := overrides.ReplaceAllString(printed, "")
+	text := worded(overrides.ReplaceAllString(printed, ""))
 	text = strings.NewReplacer(p.ProjectRef, "<project_ref>", p.ProjectURL, "<project_url>").Replace(text)
 	if longHash.MatchString(text) {
 		p.t.Errorf("%s: the plan has a SHA-256:\n%s", name, text)
