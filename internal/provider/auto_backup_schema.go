@@ -214,8 +214,8 @@ func alertAttribute() schema.Attribute {
 			},
 			"overdue_after": schema.StringAttribute{
 				Optional: true, Computed: true,
-				Validators:          []validator.String{checked("must be a duration", validateDuration)},
-				MarkdownDescription: "Time since the last success after which the backup is overdue, such as `26h`. Default: the longest gap between two scheduled runs plus two hours.",
+				Validators:          []validator.String{checked("must be a duration", validateOverdueAfter)},
+				MarkdownDescription: "Time since the last success after which the backup is overdue, such as `26h`. Default: the longest gap between two scheduled runs plus two hours, and `0s`, which means never, if no schedule is enabled.",
 			},
 		},
 	}

@@ -110,6 +110,7 @@ func TestBadInput(t *testing.T) {
 		"alert function":           {object{"alert": object{"function": "../x"}}, `alert.function`, "slug"},
 		"alert source":             {object{"alert": object{"source": "<b>"}}, `alert.source`, "HTML"},
 		"overdue":                  {object{"alert": object{"overdue_after": "5s"}}, `alert.overdue_after`, "one minute"},
+		"never overdue":            {object{"alert": object{"overdue_after": "0s"}}, `alert.overdue_after`, "never reported as overdue"},
 		"overdue too early":        {object{"alert": object{"overdue_after": "1h"}}, `alert.overdue_after`, "Write at least 24h"},
 		"second of two crons":      {object{"schedules": object{"daily": object{"cron": "0 3 * * *"}, "noon": object{"cron": "0 25 * * *"}}}, `schedules["noon"].cron`, "`schedules[\"noon\"].cron`: "},
 	} {

@@ -136,7 +136,12 @@ func checkOverdueAfter(settings backup.Settings, diags *diag.Diagnostics) {
 		return
 	}
 	gap := standard - backup.OverdueMargin
-	if after := time.Duration(settings.Alert.OverdueAfterSeconds) * time.Second; after < gap {
+	switch after := time.Duration(settings.Alert.OverdueAfterSeconds) * time.Second; {
+	case after == 0:
+		diags.AddAttributeError(path.Root("alert").AtName("overdue_after"), "Never overdue",
+			fmt.Sprintf("With 0s a backup is never reported as overdue, which is only accepted if no schedule is enabled. Write at least %s, or leave it out for the default of %s.",
+				formatDuration(gap), formatDuration(standard)))
+	case after < gap:
 		diags.AddAttributeError(path.Root("alert").AtName("overdue_after"), "Overdue before the next backup is due",
 			fmt.Sprintf("After a backup the next one may be due only %s later, and with %s it would be reported as overdue each time before that. Write at least %s, or leave it out for the default of %s.",
 				formatDuration(gap), formatDuration(after), formatDuration(gap), formatDuration(standard)))

@@ -113,6 +113,15 @@ func validateDuration(text string) error {
 	return nil
 }
 
+// validateOverdueAfter also accepts no time at all, which a project has, and an import
+// writes, where no schedule is enabled. Beside one that is, checkOverdueAfter refuses it.
+func validateOverdueAfter(text string) error {
+	if d, err := time.ParseDuration(text); err == nil && d == 0 {
+		return nil
+	}
+	return validateDuration(text)
+}
+
 // formatDuration writes a duration without trailing zero units: 26h, 10m, 1h30m.
 func formatDuration(d time.Duration) string {
 	text := d.String()

@@ -20,7 +20,8 @@ func TestValidators(t *testing.T) {
 		{validateIdentifier, "backup_all_data", ""}, {validateIdentifier, "public.backup", "schema"}, {validateIdentifier, `x"y`, "plain"}, {validateIdentifier, strings.Repeat("x", 64), "plain"},
 		{validateSlug, "alert-processor", ""}, {validateSlug, "../x", "slug"}, {validateSlug, "", "slug"},
 		{validateAlertSource, "Falha no Backup Automático", ""}, {validateAlertSource, " ", "empty"}, {validateAlertSource, "<b>", "HTML"}, {validateAlertSource, "a\nb", "control"}, {validateAlertSource, strings.Repeat("é", 101), "limit is 100"},
-		{validateDuration, "10m", ""}, {validateDuration, "26h", ""}, {validateDuration, "1d", "hours"}, {validateDuration, "10", "hours"}, {validateDuration, "30s", "one minute"}, {validateDuration, "-5m", "one minute"}, {validateDuration, "90.5s", "whole seconds"},
+		{validateDuration, "10m", ""}, {validateDuration, "26h", ""}, {validateDuration, "1d", "hours"}, {validateDuration, "10", "hours"}, {validateDuration, "30s", "one minute"}, {validateDuration, "-5m", "one minute"}, {validateDuration, "90.5s", "whole seconds"}, {validateDuration, "0s", "one minute"},
+		{validateOverdueAfter, "0s", ""}, {validateOverdueAfter, "26h", ""}, {validateOverdueAfter, "30s", "one minute"}, {validateOverdueAfter, "1d", "hours"},
 	} {
 		if c.text == "daily" {
 			c.says = "five"
