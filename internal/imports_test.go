@@ -55,6 +55,7 @@ var allowed = map[string][]string{
 	"internal/text":                {},
 	"internal/stack":               {"internal/payload"},
 	"internal/stack/cmd/stack":     {"internal/stack"},
+	"internal/stack/engine":        {"internal/stack"},
 	"internal/stack/cmd/demo":      {"internal/stack", "internal/supabase"},
 	"internal/stack/cmd/install":   {"internal/stack"},
 	"internal/stack/cmd/slow":      {},

@@ -32,7 +32,7 @@ type module struct {
 	check func(t *testing.T, u *user, s *stack.Stack)
 	// left is what destroy leaves of the jobs; nothing if empty.
 	left string
-	// needs is the feature of support.json that the example uses.
+	// needs is the feature of package engine's table that the example uses.
 	needs string
 	// instead does what a user does where there is nothing to apply and destroy.
 	instead func(t *testing.T, u *user, s *stack.Stack)
@@ -245,6 +245,7 @@ var snippets = []string{"provider", "resources", "data-sources", "functions", "l
 // after it, and a destroy that leaves nothing. A directory that is not in the
 // table fails.
 func TestExamples(t *testing.T) {
+	engines.Need(t, "check")
 	t.Parallel()
 	entries, err := os.ReadDir(filepath.Join(root, "examples"))
 	if err != nil {
@@ -264,8 +265,8 @@ func TestExamples(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if m.needs != "" && !toolsFor(t).has(t, m.needs) {
-				t.Skipf("this program has no %s", m.needs)
+			if m.needs != "" {
+				engines.Need(t, m.needs)
 			}
 			projects := []*stack.Stack{start(t, m.stack)}
 			for range m.others {
@@ -358,7 +359,7 @@ func account(t *testing.T, stacks ...*stack.Stack) string {
 // TestSnippets proves that what the reference pages show works: the
 // configurations apply and then plan empty, and an import plans empty with
 // nothing but the configuration that Terraform generates for it. What the
-// Terraform at hand is too old for is left to the newest one, which CI runs.
+// engine at hand does not have is skipped, and left to those that CI runs.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	s := start(t, stack.Options{})
@@ -418,17 +419,14 @@ func TestSnippets(t *testing.T) {
 		},
 		"resources/aimindset_auto_backup/import-by-string-id.tf": func(u *user, text string) { imports(u, s, text, "") },
 		"resources/aimindset_auto_backup/import-by-identity.tf": func(u *user, text string) {
-			if toolsFor(t).has(t, "identity") {
-				imports(u, s, text, "")
-			}
+			engines.Need(u.t, "identity")
+			imports(u, s, text, "")
 		},
 		"resources/aimindset_auto_backup/import.sh": func(u *user, text string) {
 			imports(u, s, "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n", text)
 		},
 		"actions/aimindset_auto_backup_run/action.tf": func(u *user, text string) {
-			if !toolsFor(t).has(t, "actions") {
-				return
-			}
+			engines.Need(u.t, "actions")
 			u.write("migrations.sql", "select 1;")
 			u.write("main.tf", requiredProviders+text)
 			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
@@ -438,9 +436,7 @@ func TestSnippets(t *testing.T) {
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
 		"actions/aimindset_auto_backup_drill/action.tf": func(u *user, text string) {
-			if !toolsFor(t).has(t, "actions") {
-				return
-			}
+			engines.Need(u.t, "actions")
 			u.write("migrations.sql", "select 1;")
 			u.write("main.tf", requiredProviders+text)
 			u.run(0, "terraform init -input=false && terraform apply -input=false -auto-approve")
@@ -450,16 +446,12 @@ func TestSnippets(t *testing.T) {
 			u.run(0, "terraform destroy -input=false -auto-approve")
 		},
 		"actions/aimindset_auto_backup_restore/action.tf": func(u *user, text string) {
-			if !toolsFor(t).has(t, "actions") {
-				return
-			}
+			engines.Need(u.t, "actions")
 			u.write("main.tf", requiredProviders+"provider \"aimindset\" {}\n"+text)
 			u.run(0, "terraform init -input=false && terraform validate")
 		},
 		"list-resources/aimindset_auto_backup/list-resource.tfquery.hcl": func(u *user, text string) {
-			if !toolsFor(t).has(t, "query") {
-				return
-			}
+			engines.Need(u.t, "query")
 			installed(u)
 			there := u.at()
 			there.write("main.tf", requiredProviders+"provider \"aimindset\" {}\n")

@@ -101,6 +101,7 @@ func mayOnlyRead(_ *testing.T, s *stack.Stack) []string {
 // Of a guide about looking at a backup, it proves too that the reader's configuration
 // plans empty when a minute has passed and nothing else.
 func TestGuides(t *testing.T) {
+	engines.Need(t, "check")
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(root, "docs", "guides", "*.md"))
 	if err != nil {

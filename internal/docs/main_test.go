@@ -18,9 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-version"
-
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack/engine"
 )
 
 // dist is a directory with the archives of a release, which the mirror is then
@@ -32,11 +31,12 @@ const root = "../.."
 
 // tools are what the tests need that run Terraform.
 type tools struct {
-	version  *version.Version
-	openTofu bool
 	dir      string // programs for PATH, and Terraform's settings
 	settings string // TF_CLI_CONFIG_FILE
 }
+
+// engines notes which tests have run with what not every Terraform and OpenTofu has.
+var engines = engine.NewLedger("internal/docs")
 
 // toolsFor prepares the tools, once for all tests.
 func toolsFor(t *testing.T) *tools {
@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 	if scratch, err = os.MkdirTemp("", "aimindset-docs-"); err != nil {
 		log.Fatal(err)
 	}
-	code := m.Run()
+	code := engines.End(m.Run())
 	if err := os.RemoveAll(scratch); err != nil {
 		log.Fatal(err)
 	}
@@ -68,19 +68,16 @@ func TestMain(m *testing.M) {
 
 // prepare finds Terraform and builds the mirror.
 func prepare(ctx context.Context, dir string) (*tools, error) {
-	terraform, err := stack.Terraform(ctx)
+	e, err := engines.Engine()
 	if err != nil {
 		return nil, err
 	}
 	p := &tools{dir: dir, settings: filepath.Join(dir, "terraform.rc")}
-	if p.version, p.openTofu, err = stack.TerraformVersion(ctx, terraform); err != nil {
-		return nil, err
-	}
 	// Guides call the program terraform.
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.Symlink(terraform, filepath.Join(dir, "bin", "terraform")); err != nil {
+	if err := os.Symlink(e.Path, filepath.Join(dir, "bin", "terraform")); err != nil {
 		return nil, err
 	}
 	if err := mirror(ctx, filepath.Join(dir, "mirror")); err != nil {
@@ -131,11 +128,6 @@ func mirror(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
-}
-
-// newerThan says whether the program under test has that version or a newer one.
-func (p *tools) newerThan(oldest string) bool {
-	return p.version.Core().GreaterThanOrEqual(version.Must(version.NewVersion(oldest)))
 }
 
 // start starts a project that ends with the test.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack/engine"
 )
 
 var writeSupport = flag.Bool("support.write", false, "write the tables of versions into the guides instead of comparing them")
@@ -24,7 +26,6 @@ type support struct {
 		Name, Claim string
 		Versions    []supported
 	}
-	Features []feature
 }
 
 // supported is a version, or several.
@@ -32,20 +33,8 @@ type supported struct {
 	Version string
 	// How is one of hows, and What says more.
 	How, What string
-	Runs      []run
+	Runs      []engine.Run
 }
-
-// feature is something that not every supported Terraform and OpenTofu has.
-type feature struct {
-	Key, Name string
-	// Terraform and OpenTofu are the oldest version of each that has it; empty if none.
-	Terraform, OpenTofu string
-	Runs                []run
-}
-
-// run is what backs a row: a text in a file of the repository, which is a step of a
-// workflow, a test, or a command.
-type run struct{ File, Text string }
 
 // hows are the ways in which a version can be backed. Those that are true have to name
 // what runs.
@@ -64,30 +53,25 @@ func readSupport(t *testing.T) *support {
 	return &s
 }
 
-// has says whether the program under test has a feature of support.json.
-func (p *tools) has(t *testing.T, key string) bool {
+// readFeatures returns what not every supported Terraform and OpenTofu has.
+func readFeatures(t *testing.T) []engine.Feature {
 	t.Helper()
-	features := readSupport(t).Features
-	i := slices.IndexFunc(features, func(f feature) bool { return f.Key == key })
-	if i < 0 {
-		t.Fatalf("support.json does not have the feature %q", key)
+	features, err := engine.Features()
+	if err != nil {
+		t.Fatal(err)
 	}
-	oldest := features[i].Terraform
-	if p.openTofu {
-		oldest = features[i].OpenTofu
-	}
-	return oldest != "" && p.newerThan(oldest)
+	return features
 }
 
 // TestSupportIsBacked proves that everything which backs a row of the support matrix is
 // in the repository, and that no row is said to be run without naming it.
 func TestSupportIsBacked(t *testing.T) {
 	t.Parallel()
-	s := readSupport(t)
-	if len(s.Parts) < 10 || len(s.Features) < 5 {
-		t.Fatalf("there are %d parts and %d features", len(s.Parts), len(s.Features))
+	s, features := readSupport(t), readFeatures(t)
+	if len(s.Parts) < 10 || len(features) < 5 {
+		t.Fatalf("there are %d parts and %d features", len(s.Parts), len(features))
 	}
-	runs := map[string][]run{}
+	runs := map[string][]engine.Run{}
 	for _, part := range s.Parts {
 		for _, v := range part.Versions {
 			name := part.Name + " " + v.Version
@@ -101,7 +85,7 @@ func TestSupportIsBacked(t *testing.T) {
 			runs[name] = v.Runs
 		}
 	}
-	for _, f := range s.Features {
+	for _, f := range features {
 		if len(f.Runs) == 0 {
 			t.Errorf("nothing runs the feature %s", f.Key)
 		}
@@ -119,16 +103,16 @@ func TestSupportIsBacked(t *testing.T) {
 
 // supportTables are the tables that are generated, by guide, and then by the name of
 // their marks.
-var supportTables = map[string]map[string]func(s *support) string{
+var supportTables = map[string]map[string]func(t *testing.T) string{
 	"support.md":  {"versions": versionTable, "features": featureTable},
 	"opentofu.md": {"features": featureTable},
 }
 
 // TestSupportTables proves that the tables of versions in the guides say what
-// support.json says.
+// support.json and package engine say.
 func TestSupportTables(t *testing.T) {
 	t.Parallel()
-	s := readSupport(t)
+	sources := map[string]string{"versions": "internal/docs/support.json", "features": "internal/stack/engine/features.json"}
 	for guide, tables := range supportTables {
 		path := filepath.Join(root, "docs", "guides", guide)
 		text, err := os.ReadFile(path)
@@ -137,14 +121,14 @@ func TestSupportTables(t *testing.T) {
 		}
 		wanted := string(text)
 		for name, table := range tables {
-			begin := "<!-- " + name + " of internal/docs/support.json: written by \"make generate\" -->\n"
+			begin := "<!-- " + name + " of " + sources[name] + ": written by \"make generate\" -->\n"
 			end := "<!-- end of " + name + " -->\n"
 			before, rest, begins := strings.Cut(wanted, begin)
 			_, after, ends := strings.Cut(rest, end)
 			if !begins || !ends {
 				t.Fatalf("%s has no marks of the table %s", guide, name)
 			}
-			wanted = before + begin + "\n" + table(s) + "\n" + end + after
+			wanted = before + begin + "\n" + table(t) + "\n" + end + after
 		}
 		switch {
 		case wanted == string(text):
@@ -153,12 +137,14 @@ func TestSupportTables(t *testing.T) {
 				t.Fatal(err)
 			}
 		default:
-			t.Errorf("docs/guides/%s does not say what internal/docs/support.json says: run \"make generate\"", guide)
+			t.Errorf("docs/guides/%s does not say what %s say: run \"make generate\"", guide, slices.Sorted(maps.Values(sources)))
 		}
 	}
 }
 
-func versionTable(s *support) string {
+func versionTable(t *testing.T) string {
+	t.Helper()
+	s := readSupport(t)
 	var table strings.Builder
 	table.WriteString("| | version | tested | with | by |\n|---|---|---|---|---|\n")
 	for _, part := range s.Parts {
@@ -171,17 +157,12 @@ func versionTable(s *support) string {
 	return table.String()
 }
 
-func featureTable(s *support) string {
+func featureTable(t *testing.T) string {
+	t.Helper()
 	var table strings.Builder
 	table.WriteString("| | Terraform | OpenTofu | tested by |\n|---|---|---|---|\n")
-	from := func(version string) string {
-		if version == "" {
-			return "no"
-		}
-		return "from " + version
-	}
-	for _, f := range s.Features {
-		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", f.Name, from(f.Terraform), from(f.OpenTofu), shownRuns(f.Runs))
+	for _, f := range readFeatures(t) {
+		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", f.Name, f.From(false), f.From(true), shownRuns(f.Runs))
 	}
 	return table.String()
 }
@@ -190,7 +171,7 @@ var testFunction = regexp.MustCompile(`^func (Test\w*)`)
 
 // shownRuns names what backs a row, each once: tests by their name, everything else by
 // its file.
-func shownRuns(runs []run) string {
+func shownRuns(runs []engine.Run) string {
 	var shown []string
 	for _, r := range runs {
 		name := "`" + strings.TrimPrefix(strings.TrimPrefix(r.File, ".github/workflows/"), "internal/") + "`"
@@ -232,7 +213,7 @@ func TestVersionClaims(t *testing.T) {
 			}
 		}
 	}
-	for _, f := range s.Features {
+	for _, f := range readFeatures(t) {
 		claim("terraform", f.Terraform)
 		claim("opentofu", f.OpenTofu)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 	"github.com/aimindset/terraform-provider-aimindset/internal/selfhosted"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/stack/engine"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
@@ -46,10 +47,11 @@ func TestMain(m *testing.M) {
 			log.Fatal(err)
 		}
 	}
-	m.Run()
+	code := engines.End(m.Run())
 	if err := os.RemoveAll(dir); err != nil {
 		log.Fatal(err)
 	}
+	os.Exit(code)
 }
 
 // needTerraform makes sure that there is a Terraform for a test that runs one.
@@ -60,33 +62,31 @@ func needTerraform(t *testing.T) {
 	}
 }
 
-// needOpenTofu is needTerraform and reports whether OpenTofu was chosen for it.
-func needOpenTofu(t *testing.T) bool {
+// engines notes which tests have run with what not every Terraform and OpenTofu has.
+var engines = engine.NewLedger("internal/provider")
+
+// needFeature skips a test of what the Terraform or OpenTofu at hand does not have, by
+// its key in the table of package engine.
+func needFeature(t *testing.T, key string) {
 	t.Helper()
 	needTerraform(t)
-	return openTofu
+	engines.Need(t, key)
 }
-
-// openTofu is what needOpenTofu reports.
-var openTofu bool
 
 // chooseTerraform chooses the Terraform of the acceptance tests, as the demo
 // does, when the first of them asks for it.
 var chooseTerraform = sync.OnceValue(func() error {
-	terraform, err := stack.Terraform(context.Background())
+	e, err := engines.Engine()
 	if err != nil {
-		return fmt.Errorf("find Terraform: %w", err)
-	}
-	if _, openTofu, err = stack.TerraformVersion(context.Background(), terraform); err != nil {
 		return err
 	}
-	if openTofu {
+	if e.OpenTofu {
 		// Where OpenTofu looks for a provider that names no registry.
 		if err := os.Setenv(resource.EnvTfAccProviderHost, "registry.opentofu.org"); err != nil {
 			return err
 		}
 	}
-	return os.Setenv("TF_ACC_TERRAFORM_PATH", terraform)
+	return os.Setenv("TF_ACC_TERRAFORM_PATH", e.Path)
 })
 
 // project is a Supabase project, on the local stack or one that the environment

@@ -112,9 +112,7 @@ func TestDatabaseOfBlock(t *testing.T) {
 // off there too, and each backup is planned, kept and removed where it is. Terraform
 // has no such blocks; TestDatabaseOfBlock says the same of blocks with an alias.
 func TestProviderForEach(t *testing.T) {
-	if !needOpenTofu(t) {
-		t.Skip("Terraform has no `for_each` in a provider block")
-	}
+	needFeature(t, "provider_for_each")
 	t.Parallel()
 	one, two := start(t, stack.Options{Articles: 1}), start(t, stack.Options{Articles: 1})
 	toOne, toTwo := one.proxied(), two.proxied()

@@ -16,7 +16,7 @@ import (
 // and that a wrong argument is named.
 func TestFunctions(t *testing.T) {
 	t.Parallel()
-	needTerraform(t)
+	needFeature(t, "check")
 	texts := func(values ...string) knownvalue.Check {
 		checks := make([]knownvalue.Check, len(values))
 		for i, value := range values {

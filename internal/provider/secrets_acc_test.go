@@ -48,6 +48,7 @@ func (p *project) holds(name, value string) {
 // a removed name goes from the project, one that was adopted stays with a
 // warning, and secrets of others are never touched. No value is in the state.
 func TestSecrets(t *testing.T) {
+	needFeature(t, "write_only")
 	t.Parallel()
 	p := start(t, stack.Options{Articles: 1})
 	p.overwriteSecret("OTHERS", "of-others")
