@@ -3,11 +3,13 @@ package provider_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -86,7 +88,13 @@ var chooseTerraform = sync.OnceValue(func() error {
 			return err
 		}
 	}
-	return os.Setenv("TF_ACC_TERRAFORM_PATH", e.Path)
+	// OpenTofu says it before its version if the user's settings are not there, which the
+	// library of these tests does not understand.
+	settings := filepath.Join(scratch, "terraform.rc")
+	if err := os.WriteFile(settings, nil, 0o600); err != nil {
+		return err
+	}
+	return errors.Join(os.Setenv("TF_CLI_CONFIG_FILE", settings), os.Setenv("TF_ACC_TERRAFORM_PATH", e.Path))
 })
 
 // project is a Supabase project, on the local stack or one that the environment
