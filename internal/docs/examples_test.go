@@ -420,10 +420,11 @@ func TestSnippets(t *testing.T) {
 		"resources/aimindset_auto_backup/import-by-string-id.tf": func(u *user, text string) { imports(u, s, text, "") },
 		"resources/aimindset_auto_backup/import-by-identity.tf": func(u *user, text string) {
 			engines.Need(u.t, "identity")
+			imports(u, s, text+nightlyBackup, "terraform apply -input=false -auto-approve")
 			imports(u, s, text, "")
 		},
 		"resources/aimindset_auto_backup/import.sh": func(u *user, text string) {
-			imports(u, s, "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n", text)
+			imports(u, s, nightlyBackup, text)
 		},
 		"actions/aimindset_auto_backup_run/action.tf": func(u *user, text string) {
 			engines.Need(u.t, "actions")
@@ -500,6 +501,9 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// nightlyBackup is the quick start's backup.
+const nightlyBackup = "resource \"aimindset_auto_backup\" \"this\" {\n  schedules = { nightly = { cron = \"0 3 * * *\" } }\n}\n"
+
 const requiredProviders = "terraform {\n  required_providers {\n    aimindset = { source = \"aimindset/aimindset\" }\n  }\n}\n\n"
 
 // appliesAndDestroys goes once through the life of a configuration.
@@ -530,7 +534,15 @@ func imports(u *user, s *stack.Stack, text, script string) {
 	if script != "" {
 		there.run(0, script)
 	} else {
-		out := there.run(0, "terraform plan -input=false -no-color -generate-config-out=generated.tf")
+		// What to do if Terraform does not find the provider stands on the page.
+		out := there.run(0, `generate='terraform plan -input=false -no-color -generate-config-out=generated.tf'
+			$generate > plan.txt 2>&1 || {
+				grep -F hashicorp/aimindset plan.txt
+				sed -i 's/^import {$/&\n  provider = aimindset/' main.tf
+				$generate > plan.txt
+				sed -i '/^  provider = aimindset$/d' main.tf
+			}
+			cat plan.txt`)
 		if !strings.Contains(out, "1 to import, 0 to add, 0 to change, 0 to destroy") {
 			u.t.Errorf("the import changes something: %s\n%s", out, there.run(0, "cat generated.tf"))
 		}
