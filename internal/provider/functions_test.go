@@ -48,7 +48,7 @@ func TestFunctions(t *testing.T) {
 			takeSteps(t, resource.TestCase{
 				ProtoV6ProviderFactories: factories,
 				Steps: []resource.TestStep{{
-					Config: `output "result" { value = provider::aimindset::` + call + ` }`,
+					Config: required + `output "result" { value = provider::aimindset::` + call + ` }`,
 					ConfigPlanChecks: resource.ConfigPlanChecks{
 						PreApply: []plancheck.PlanCheck{plancheck.ExpectKnownOutputValue("result", want)},
 					},
@@ -75,7 +75,7 @@ func TestFunctions(t *testing.T) {
 			takeSteps(t, resource.TestCase{
 				ProtoV6ProviderFactories: factories,
 				Steps: []resource.TestStep{{
-					Config:      `output "result" { value = provider::aimindset::` + call + ` }`,
+					Config:      required + `output "result" { value = provider::aimindset::` + call + ` }`,
 					ExpectError: regexp.MustCompile(says),
 				}},
 			})
@@ -91,7 +91,7 @@ func TestRetainedLater(t *testing.T) {
 	takeSteps(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories,
 		Steps: []resource.TestStep{{
-			Config: `
+			Config: required + `
 				resource "terraform_data" "made" { input = "2026-11-23T06:00:00Z" }
 				output "result" { value = provider::aimindset::retained_backups([terraform_data.made.output, "2026-11-22T06:00:00Z"], { keep_last = 1 }, "UTC") }`,
 			ConfigPlanChecks: resource.ConfigPlanChecks{
