@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -77,16 +78,22 @@ type FunctionConfig struct {
 }
 
 // Function returns the built-in Edge Function with its configuration and the
-// codes that it reports.
+// codes that it reports. The files' content must not be changed.
 func Function(config FunctionConfig) source.Source {
-	files := map[string][]byte{}
-	for _, entry := range must(fs.ReadDir(functionFiles, "function")) {
-		files[entry.Name()] = must(functionFiles.ReadFile(path.Join("function", entry.Name())))
-	}
-	files[codesFile] = functionCodes()
+	files := maps.Clone(sharedFiles())
 	files["config.json"] = encode(config)
 	return source.Source{Files: files}
 }
+
+// sharedFiles are the files that the functions of all backups have. They are read once,
+// because a plan needs them for each backup.
+var sharedFiles = sync.OnceValue(func() map[string][]byte {
+	files := map[string][]byte{codesFile: functionCodes()}
+	for _, entry := range must(fs.ReadDir(functionFiles, "function")) {
+		files[entry.Name()] = must(functionFiles.ReadFile(path.Join("function", entry.Name())))
+	}
+	return files
+})
 
 // encode writes a file of the function as JSON.
 func encode(value any) []byte { return append(must(json.MarshalIndent(value, "", "  ")), '\n') }

@@ -170,7 +170,7 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	result.Diagnostics.Append(result.Resource.SetAttribute(ctx, path.Root("project_ref"), ref)...)
 	result.Diagnostics.Append(result.Resource.SetAttribute(ctx, path.Root("name"), name)...)
 	var model autoBackupModel
-	result.Diagnostics.Append(result.Resource.Get(ctx, &model)...)
+	result.Diagnostics.Append(model.get(ctx, result.Resource)...)
 	if result.Diagnostics.HasError() {
 		return result
 	}
@@ -181,6 +181,6 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	was, diags := model.adopt(found, &l.resource.projects.fingerprints)
 	result.Diagnostics.Append(diags...)
 	model.refresh(found, was, &l.resource.projects.fingerprints)
-	result.Diagnostics.Append(result.Resource.Set(ctx, &model)...)
+	result.Diagnostics.Append(model.set(ctx, result.Resource)...)
 	return result
 }

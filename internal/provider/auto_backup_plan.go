@@ -32,11 +32,11 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	}
 	var plan, config autoBackupModel
 	var state *autoBackupModel
-	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(plan.get(ctx, req.Plan)...)
+	resp.Diagnostics.Append(config.get(ctx, req.Config)...)
 	if !req.State.Raw.IsNull() {
 		state = &autoBackupModel{}
-		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
+		resp.Diagnostics.Append(state.get(ctx, req.State)...)
 	}
 	timeout, more := plan.Timeouts.Read(ctx, defaultTimeout)
 	resp.Diagnostics.Append(more...)
@@ -53,7 +53,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	replaced := len(resp.RequiresReplace) > 0
 	if !known {
 		plan.forget()
-		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+		resp.Diagnostics.Append(plan.set(ctx, &resp.Plan)...)
 		return
 	}
 	plan.keepDurations(state)
@@ -70,7 +70,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 		plan.setOverdueAfter(durationOf(wanted.Settings.Alert.OverdueAfterSeconds))
 	}
 	plan.plan(p, &resp.Diagnostics)
-	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(plan.set(ctx, &resp.Plan)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -78,7 +78,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if changed && !plan.Verified.Equal(plan.Verify) {
 		// An apply that changes anything verifies the backup.
 		plan.Verified = plan.Verify
-		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+		resp.Diagnostics.Append(plan.set(ctx, &resp.Plan)...)
 	}
 	spec := backup.Spec{
 		ID: plan.id(), Settings: wanted.Settings, Source: wanted.source,
@@ -454,7 +454,7 @@ type written struct {
 // configuration again, with what was unknown when the plan was made.
 func planFrom(ctx context.Context, plan tfsdk.Plan, config tfsdk.Config) (autoBackupModel, written, diag.Diagnostics) {
 	var model, configured autoBackupModel
-	diags := plan.Get(ctx, &model)
-	diags.Append(config.Get(ctx, &configured)...)
+	diags := model.get(ctx, plan)
+	diags.Append(configured.get(ctx, config)...)
 	return model, written{stringsIn(configured.extraSecrets(ctx)), stringsIn(configured.channelSecrets(ctx))}, diags
 }

@@ -68,7 +68,7 @@ func (r *autoBackupResource) Create(ctx context.Context, req resource.CreateRequ
 
 func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state autoBackupModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(state.get(ctx, req.State)...)
 	timeout, diags := state.Timeouts.Read(ctx, defaultTimeout)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
@@ -123,7 +123,7 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 	plan, values, diags := planFrom(ctx, req.Plan, req.Config)
 	resp.Diagnostics.Append(diags...)
 	var state autoBackupModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(state.get(ctx, req.State)...)
 	timeout, diags := plan.Timeouts.Update(ctx, defaultTimeout)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
@@ -140,7 +140,7 @@ func (r *autoBackupResource) Update(ctx context.Context, req resource.UpdateRequ
 
 func (r *autoBackupResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state autoBackupModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(state.get(ctx, req.State)...)
 	timeout, diags := state.Timeouts.Delete(ctx, defaultTimeout)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
@@ -422,7 +422,7 @@ type storage struct {
 }
 
 func (s storage) put(ctx context.Context, model autoBackupModel, was applied, diags *diag.Diagnostics) {
-	diags.Append(s.state.Set(ctx, &model)...)
+	diags.Append(model.set(ctx, s.state)...)
 	s.identify(ctx, model, diags)
 	keepApplied(ctx, s.private, was, diags)
 }

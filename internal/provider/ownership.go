@@ -123,7 +123,7 @@ func (r *autoBackupResource) planOnce(id backup.ID, what intent, diags *diag.Dia
 // the lease again.
 func (r *autoBackupResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	var state autoBackupModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(state.get(ctx, req.State)...)
 	if r.projects != nil && !resp.Diagnostics.HasError() {
 		r.planOnce(state.id(), removes, &resp.Diagnostics)
 		if _, refreshed := r.projects.run.saw(state.id()); !refreshed {

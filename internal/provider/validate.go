@@ -24,7 +24,7 @@ import (
 // read `source_dir`, because a destroy is validated too and needs none.
 func (r *autoBackupResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config autoBackupModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(config.get(ctx, req.Config)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
