@@ -186,7 +186,7 @@ func lists(t *testing.T, text []byte, program, number string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{here, home + "/", os.TempDir() + "/", runtime.GOROOT() + "/"} {
+	for _, path := range []string{here, home + "/", os.TempDir() + "/"} {
 		if bytes.Contains(text, []byte(path)) {
 			t.Errorf("%s: the bill contains the path %s", program, path)
 		}
@@ -215,7 +215,7 @@ func unpacked(t *testing.T, archive string) (program, number string) {
 			t.Fatal(err)
 		}
 		program = filepath.Join(t.TempDir(), entry.Name)
-		if err := os.WriteFile(program, text, 0o700); err != nil { //nolint:gosec // it is a program
+		if err := os.WriteFile(program, text, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return program, match[1]
