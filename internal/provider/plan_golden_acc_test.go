@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -136,13 +137,21 @@ var (
 	overrides = regexp.MustCompile(`(?s)\nWarning: Provider development overrides.*?releases\.\n`)
 	// quoted is where a warning applies and the lines there.
 	quoted = regexp.MustCompile(`\n  on main\.tf line [^\n]*(\n +[0-9]+:[^\n]*)+`)
+	// unsaid is an argument of which OpenTofu shows in every update that it says nothing.
+	unsaid = regexp.MustCompile(`(?s)\n      ~ secrets +=[ ]\(write-only attribute\)(.*?\n        # \()([0-9]+)( unchanged)`)
 )
 
 // worded returns what a plan says in the words of Terraform 1.11. Other engines have
 // another name, quote more or fewer lines of the configuration, and sort warnings by
-// another place in it.
+// another place in it. OpenTofu marks what is sensitive less, and what is write-only more.
 func worded(text string) string {
-	text = quoted.ReplaceAllString(strings.ReplaceAll(text, "OpenTofu ", "Terraform "), "")
+	text = strings.NewReplacer("OpenTofu ", "Terraform ", "in-place (current -> planned)", "in-place", "(sensitive, write-only", "(write-only").Replace(text)
+	text = quoted.ReplaceAllString(text, "")
+	text = unsaid.ReplaceAllStringFunc(text, func(found string) string {
+		parts := unsaid.FindStringSubmatch(found)
+		hidden, _ := strconv.Atoi(parts[2])
+		return parts[1] + strconv.Itoa(hidden+1) + parts[3]
+	})
 	text, note, noted := strings.Cut(text, "\n─")
 	const warning = "\nWarning: "
 	parts := strings.Split(text, warning)
