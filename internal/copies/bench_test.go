@@ -1,6 +1,7 @@
 package copies_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -31,15 +32,16 @@ func BenchmarkCopy(b *testing.B) {
 			s.backUp()
 			s.complete()
 			// The texts are hexadecimal, so gzip halves them.
-			s.exec(`
+			s.exec(fmt.Sprintf(`
+				set local statement_timeout = 0;
 				with text as materialized (
 					select i, string_agg(md5(random()::text), '') as t from generate_series(0, 999) i, generate_series(1, 60) group by i
 				),
 				one as materialized (select a from public.backup_articles a limit 1)
 				insert into public.backup_articles
 				select (jsonb_populate_record(one.a, jsonb_build_object('id', gen_random_uuid(), 'original_id', gen_random_uuid(), 'content', n || text.t))).*
-				from one, generate_series(1, $1::integer * 1000000 / (select 1920 + length((to_jsonb(one.a) - 'content')::text) from one)) n
-				inner join text on text.i = n % 1000`, c.megabytes)
+				from one, generate_series(1, %d * 1000000 / (select 1920 + length((to_jsonb(one.a) - 'content')::text) from one)) n
+				inner join text on text.i = n %% 1000`, c.megabytes))
 			for b.Loop() {
 				b.StopTimer()
 				before, _, err := s.stack.FunctionUsage(string(s.name))

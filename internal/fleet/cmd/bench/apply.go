@@ -27,13 +27,7 @@ const (
 func (b *bench) apply(ctx context.Context) (a Applied, err error) {
 	log.Printf("applying %d backups, %d times", applied, applyTimes)
 	a = Applied{Run: Run{Backups: applied, Projects: 1}}
-	often := func(c *candidate) int {
-		if c.name == nameProvider {
-			return applyTimes
-		}
-		return 1 // no limit compares with the others
-	}
-	err = a.turns(b.candidates, often, func(c *candidate) (measurement, error) {
+	err = a.turns(b.candidates, oftener(applyTimes), func(c *candidate) (measurement, error) {
 		m, trips, err := b.applyOnce(ctx, c)
 		if err != nil {
 			return m, err
@@ -143,13 +137,11 @@ func (b *bench) projects(ctx context.Context) ([]Run, error) {
 	for _, projects := range newProjects {
 		log.Printf("applying a backup in each of %d new projects", projects)
 		r := Run{Backups: projects, Projects: projects}
-		often := func(c *candidate) int {
-			if c.name == nameProvider {
-				return applyTimes
-			}
-			return 1
+		times := 1
+		if projects == mostProjects || projects*4 == mostProjects {
+			times = applyTimes // their times are compared
 		}
-		err := r.turns(b.candidates, often, func(c *candidate) (m measurement, err error) {
+		err := r.turns(b.candidates, oftener(times), func(c *candidate) (m measurement, err error) {
 			f, err := recordings[c].Serve(ctx, stack.FleetOptions{Projects: projects})
 			if err != nil {
 				return m, err

@@ -1,12 +1,103 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
+
+const (
+	guide = "../../../../docs/guides/costs.md"
+	kept  = "testdata/figures.json"
+)
+
+// TestGuide proves that the guide is what the bench writes of the figures that are kept
+// beside it, and that it names the machine, the date and the commit.
+func TestGuide(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	page, figures := filepath.Join(dir, "costs.md"), filepath.Join(dir, "figures.json")
+	if err := writeGuide(kept, page, figures); err != nil {
+		t.Fatal(err)
+	}
+	for mine, theirs := range map[string]string{page: guide, figures: kept} {
+		written, err := os.ReadFile(mine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stands, err := os.ReadFile(theirs); err != nil || string(stands) != string(written) {
+			t.Errorf("%s is not what the bench writes of %s (%v); \"make bench\" writes both", theirs, kept, err)
+		}
+	}
+	f := readFigures(t)
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{f.Machine.Processor, f.Machine.Commit[:12], f.Machine.Date[:4], fmt.Sprintf("%d cores", f.Machine.Cores)} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the guide does not say %q", want)
+		}
+	}
+}
+
+func readFigures(t *testing.T) Figures {
+	t.Helper()
+	text, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f Figures
+	if err := json.Unmarshal(text, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestGuideSaysWhatIsMissing proves that the guide says what was not measured, and where the
+// official provider was left out and the machine was busy; and that it is not written
+// without the machine, the date and the commit.
+func TestGuideSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for what, spoil := range map[string]func(*Figures){
+		"Start of the provider to its handshake":     func(f *Figures) { f.Start = Figure{} },
+		"200 backups in 200 projects, slow API":      func(f *Figures) { f.Plans = slices.DeleteFunc(f.Plans, func(p Plan) bool { return p.Slow }) },
+		"50 new backups in one project":              func(f *Figures) { f.Apply = Applied{} },
+		"first applies of many projects":             func(f *Figures) { f.Projects = nil },
+		"looks at all projects":                      func(f *Figures) { f.Glances = nil },
+		"A drill of 1,000,000 rows in one table":     func(f *Figures) { delete(f.Micro, "Drill/1,000,000 rows") },
+		"A day of the watchdog":                      func(f *Figures) { delete(f.Micro, "IdleDayCPU") },
+		"A backup of 100 MB, on the platform's Deno": func(f *Figures) { delete(f.Micro, "Copy/100 MB, the platform's Deno") },
+	} {
+		f := readFigures(t)
+		spoil(&f)
+		text, err := f.guide()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, missing, said := strings.Cut(text, "Not measured this time, and left out below: "); !said || !strings.Contains(strings.Split(missing, "\n")[0], what) {
+			t.Errorf("without %s, the guide says %q", what, missing)
+		}
+	}
+	if _, err := (&Figures{}).guide(); err == nil {
+		t.Error("a guide names no machine")
+	}
+	f := readFigures(t)
+	f.Machine.Load = 20 * float64(f.Machine.Cores)
+	if text, err := f.guide(); err != nil || !strings.Contains(text, "did other work meanwhile") {
+		t.Errorf("of a busy machine: %v", err)
+	}
+	f = readFigures(t)
+	f.Machine.Official = ""
+	if text, err := f.guide(); err != nil || strings.Contains(text, "The official one") || !strings.Contains(text, "has not been measured") {
+		t.Errorf("without the official provider: %v", err)
+	}
+}
 
 // within are figures just within their limits.
 func within() Figures {
@@ -95,15 +186,17 @@ PASS
 func TestTable(t *testing.T) {
 	t.Parallel()
 	f := Figures{
-		Start: Figure{Provider: 10, Before: 20, Nothing: 8, Official: 9},
-		Apply: Applied{Run: Run{Backups: 50, Wall: Figure{Provider: 5000, Before: 10000}, Requests: Figure{Provider: 208, Before: 546}}},
-		Micro: map[string]map[string]float64{"Retain": {"best-ms": 250, "wal-KiB": 64}},
+		Start:       Figure{Provider: 10, Before: 20, Nothing: 8, Official: 9},
+		Apply:       Applied{Run: Run{Backups: 50, Wall: Figure{Provider: 5000, Before: 10000}, Requests: Figure{Provider: 208, Before: 546}}},
+		Micro:       map[string]map[string]float64{"Retain": {"best-ms": 250, "wal-KiB": 64}, "DispatcherSQL/dispatch": {"p50-ms": 2, "ns/op": 9e9}},
+		MicroBefore: map[string]map[string]float64{"DispatcherSQL/dispatch": {"p50-ms": 3}},
 	}
 	for _, want := range []string{
 		"| Start to handshake | 20.0 ms | 10.0 ms | 8.0 ms | 9.0 ms | 0.50 | 1.25 |\n",
 		"| Apply of 50 new backups in one project: time | 10000.0 ms | 5000.0 ms | | | 0.50 | |\n",
 		"| Apply of 50 new backups in one project: API requests | 546 | 208 | | | 0.38 | |\n",
-		"| Retain | 250 ms | 64 KiB |\n",
+		"| Retain | | 250 ms | 64 KiB |\n",
+		"| DispatcherSQL/dispatch | 3.0 ms | 2.0 ms | |\n",
 	} {
 		if got := strings.ReplaceAll(f.table(), "|  |", "| |"); !strings.Contains(strings.ReplaceAll(got, "|  |", "| |"), want) {
 			t.Errorf("%q is not in\n%s", want, f.table())

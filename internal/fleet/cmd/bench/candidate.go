@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/fleet"
@@ -46,8 +46,10 @@ type bench struct {
 	// candidates are the providers, in the order in which they take turns.
 	candidates []*candidate
 	metered    string // the directory in which Terraform finds the meter
-	// sets are what has been left out, and the official provider's version.
-	beforeCommit, officialVersion string
+	// What is not left out: the commit of the provider before, in the root of this
+	// repository and as it was then, and the version of the official one.
+	beforeCommit, root, source string
+	officialVersion            string
 }
 
 // named returns those of the candidates that have one of some names.
@@ -129,13 +131,14 @@ func (b *bench) buildBefore(ctx context.Context, commit string) (string, error) 
 		return "", ctx.Err()
 	}
 	log.Printf("building the provider of commit %.12s", commit)
-	source, dir := filepath.Join(b.dir, "source"), filepath.Join(b.dir, nameBefore)
+	source, dir := filepath.Join(b.dir, "source-"+nameBefore), filepath.Join(b.dir, nameBefore)
 	if err := os.Mkdir(source, 0o700); err != nil {
 		return "", err
 	}
 	archive := source + ".tar"
+	b.root, b.source = strings.TrimSpace(string(root)), source
 	for _, command := range [][]string{
-		{"git", "-C", string(root[:len(root)-1]), "archive", "--output", archive, commit},
+		{"git", "-C", b.root, "archive", "--output", archive, commit},
 		{"tar", "-x", "-f", archive, "-C", source},
 		{"go", "-C", source, "build", "-trimpath", "-o", filepath.Join(dir, providerFile), "."},
 	} {
@@ -143,7 +146,7 @@ func (b *bench) buildBefore(ctx context.Context, commit string) (string, error) 
 			return "", err
 		}
 	}
-	return dir, errors.Join(os.Remove(archive), os.RemoveAll(source))
+	return dir, os.Remove(archive)
 }
 
 // execute runs a program. Its error has what it printed.

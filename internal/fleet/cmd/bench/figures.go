@@ -34,6 +34,8 @@ type Figures struct {
 	Glances []Plan `json:"glances"`
 	// Micro are the figures of Go benchmarks, by their names and units.
 	Micro map[string]map[string]float64 `json:"benchmarks"`
+	// MicroBefore are those of the earlier commit.
+	MicroBefore map[string]map[string]float64 `json:"benchmarks_before,omitempty"`
 	// Missed are the limits that were not kept.
 	Missed []string `json:"missed"`
 }

@@ -18,8 +18,10 @@ type Machine struct {
 	Processor string `json:"processor"`
 	Cores     int    `json:"cores"`
 	// Memory is in KiB.
-	Memory int    `json:"memory_kib"`
-	Date   string `json:"date"` // of UTC, YYYY-MM-DD
+	Memory int `json:"memory_kib"`
+	// Load is the load average when the measurements of the provider began.
+	Load float64 `json:"load"`
+	Date string  `json:"date"` // of UTC, YYYY-MM-DD
 	// Commit is what was measured, Changed whether files differed from it.
 	Commit  string `json:"commit"`
 	Changed bool   `json:"changed"`
@@ -31,6 +33,10 @@ type Machine struct {
 	Terraform string `json:"terraform"`
 }
 
+// busy reports whether the machine did something else meanwhile. The bench itself keeps
+// its cores at work.
+func (m Machine) busy() bool { return m.Load > 2*float64(m.Cores) }
+
 func machine(ctx context.Context, b *bench) (Machine, error) {
 	m := Machine{
 		Cores: runtime.NumCPU(), Date: time.Now().UTC().Format(time.DateOnly),
@@ -40,6 +46,13 @@ func machine(ctx context.Context, b *bench) (Machine, error) {
 	var err error
 	if m.Memory, err = strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB")); err != nil {
 		return m, fmt.Errorf("the machine's memory: %w", err)
+	}
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return m, err
+	}
+	if _, err := fmt.Sscan(string(load), &m.Load); err != nil {
+		return m, fmt.Errorf("the machine's load: %w", err)
 	}
 	// Without git, the figures name no commit.
 	if commit, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output(); err == nil {

@@ -113,6 +113,17 @@ func (r *Run) turns(candidates []*candidate, times func(*candidate) int, run fun
 	return nil
 }
 
+// oftener has this provider take so many turns, and each other one, with which no limit
+// compares it then, one.
+func oftener(times int) func(*candidate) int {
+	return func(c *candidate) int {
+		if c.name == nameProvider {
+			return times
+		}
+		return 1
+	}
+}
+
 // count sets how much a run has asked of a fleet.
 func (r *Run) count(c *candidate, stats stack.FleetStats) {
 	*r.Requests.of(c.name) = float64(stats.API)

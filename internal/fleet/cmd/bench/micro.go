@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -16,8 +21,12 @@ func readMicro(file string) (map[string]map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseMicro(string(text))
+}
+
+func parseMicro(text string) (_ map[string]map[string]float64, err error) {
 	all := map[string]map[string]float64{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
 			continue
@@ -35,6 +44,31 @@ func readMicro(file string) (map[string]map[string]float64, error) {
 		all[strings.ReplaceAll(name, "_", " ")] = figures
 	}
 	return all, nil
+}
+
+// nights runs the benchmarks of a night's SQL of the commit before.
+func (b *bench) nights(ctx context.Context) (map[string]map[string]float64, error) {
+	if b.source == "" {
+		return nil, nil
+	}
+	log.Print("measuring the nights before")
+	installed, err := filepath.Glob(filepath.Join(b.root, "internal", "stack", "*", "node_modules"))
+	if err != nil {
+		return nil, err
+	}
+	for _, modules := range installed { // what the stack runs, which is not installed again
+		to := filepath.Join(b.source, "internal", "stack", filepath.Base(filepath.Dir(modules)), "node_modules")
+		if err := os.Symlink(modules, to); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.CommandContext(ctx, "go", "-C", b.source, "test", "-count=1", "-run", "^$", "-bench", "DispatcherSQL", "-benchtime", "200x", "./internal/payload")
+	out, err := cmd.Output()
+	figures, broken := parseMicro(string(out))
+	if len(figures) == 0 { // it may have missed its limits, which are not ours
+		log.Printf("the nights before are left out: %v\n%s", err, out)
+	}
+	return figures, errors.Join(broken, ctx.Err())
 }
 
 // millisecond says of units how many of them are a millisecond. The first one that a

@@ -26,12 +26,10 @@ var planned = []struct {
 	slow    bool
 	times   int
 }{
-	{1, false, 21},
-	{50, false, 5},
-	{200, false, 5},
+	{1, false, 15},
+	{50, false, 3},
+	{200, false, 3},
 	{1000, false, 3},
-	{1, true, 3},
-	{50, true, 3},
 	{200, true, 3},
 }
 
@@ -67,8 +65,8 @@ func (b *bench) plan(ctx context.Context, backups int, slow bool, times int) (p 
 		}
 	}
 	often := func(c *candidate) int {
-		if backups == 1000 && (c.name == nameNothing || c.name == nameOfficial) {
-			return 1 // no limit compares with them
+		if c.name != nameProvider && slow || backups >= 200 && c.name == nameOfficial || backups == 1000 && c.name == nameNothing {
+			return 1 // no limit compares with it
 		}
 		return times
 	}
@@ -124,7 +122,7 @@ func (b *bench) glances(ctx context.Context) ([]Plan, error) {
 }
 
 func (b *bench) glance(ctx context.Context, g *Plan) error {
-	return g.turns(b.named(nameBefore, nameProvider), func(*candidate) int { return glanceTimes }, func(c *candidate) (m measurement, err error) {
+	return g.turns(b.named(nameBefore, nameProvider), oftener(glanceTimes), func(c *candidate) (m measurement, err error) {
 		f, err := c.serve(ctx, g.options())
 		if err != nil {
 			return m, err

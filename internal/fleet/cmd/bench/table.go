@@ -31,13 +31,17 @@ func (f *Figures) table() string {
 		r.rows(&t, fmt.Sprintf("Apply of a new backup in each of %d projects", r.Projects))
 	}
 	if len(f.Micro) > 0 {
-		fmt.Fprint(&t, "\n| Measured | Time | WAL |\n|---|--:|--:|\n")
+		fmt.Fprint(&t, "\n| Measured | Before | Now | WAL |\n|---|--:|--:|--:|\n")
 		for _, name := range slices.Sorted(maps.Keys(f.Micro)) {
 			wal := ""
 			if kib, ok := f.Micro[name]["wal-KiB"]; ok {
 				wal = fmt.Sprintf("%.0f KiB", kib)
 			}
-			fmt.Fprintf(&t, "| %s | %s | %s |\n", name, duration(took(f.Micro[name])), wal)
+			earlier := ""
+			if figures, ok := f.MicroBefore[name]; ok {
+				earlier = duration(took(figures))
+			}
+			fmt.Fprintf(&t, "| %s | %s | %s | %s |\n", name, earlier, duration(took(f.Micro[name])), wal)
 		}
 	}
 	return t.String()
