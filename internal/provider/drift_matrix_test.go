@@ -91,7 +91,13 @@ type steady struct {
 	// who may only read.
 	arguments string
 	reader    bool
+	// alone keeps other rows out of the plan: a later one would undo this one, or hide
+	// what it does.
+	alone bool
 }
+
+// shares reports whether the row may share a plan with its neighbours.
+func (s steady) shares() bool { return !s.alone && !s.reader && s.arguments == "" }
 
 // verdict collects what does not hold, by row.
 type verdict struct {
@@ -132,7 +138,7 @@ func (v *verdict) add(row string, format string, args ...any) {
 // somebody else has to run; the plan after it is empty, and all that the
 // provider has installed is what it was, as pg_dump and the platform see it.
 //
-// For every row of the second table it proves that the plan is empty.
+// For the rows of the second table it proves that the plan is empty.
 //
 // Rows share a project, and those that do not meet share a plan. A selection
 // runs over both ways to the database.
@@ -388,14 +394,20 @@ func (s *driftSite) works() {
 	s.await("true", "select exists (select from pg_stat_activity where backend_type = 'pg_cron launcher')")
 }
 
-// steady makes a change that does not count as drift, and proves that the plan is empty.
+// steady makes changes that do not count as drift, and proves that the plan is empty:
+// one plan for rows that follow each other, because none of them is undone.
 func (s *driftSite) steady(rows []steady) {
-	for _, row := range rows {
+	var shared []string
+	for i, row := range rows {
 		if !strings.Contains(row.what, *driftOnly) {
 			continue
 		}
 		if row.do != nil {
 			row.do(s.project)
+		}
+		shared = append(shared, row.what)
+		if row.shares() && i+1 < len(rows) && rows[i+1].shares() && *driftOnly == "" {
+			continue
 		}
 		arguments := driftArguments
 		if row.arguments != "" {
@@ -406,10 +418,11 @@ func (s *driftSite) steady(rows []steady) {
 			s.configure(s.configAs(s.ReadOnlyAccessToken, s.ReadOnlyDatabaseURL, arguments))
 		}
 		if out, code := s.terraform("plan", "-no-color", "-detailed-exitcode"); code != 0 {
-			s.v.add(row.what, "the plan is not empty: %s", told(out))
+			s.v.add(strings.Join(shared, "; "), "the plan is not empty: %s", told(out))
 			s.configure(s.config(driftArguments))
 			s.reset()
 		}
+		shared = nil
 	}
 	s.configure(s.config(driftArguments))
 	s.works()

@@ -350,9 +350,9 @@ func steadyRows() []steady {
 	}
 	with := func(more string) string { return driftArguments + "\n" + more }
 	return []steady{
-		{what: "The same source deployed manually", do: func(p *project) { redeploy(p, "supabase/functions/auto-backup", "auto-backup") }},
-		{what: "The same source deployed from another directory", do: func(p *project) { redeploy(p, "x", "auto-backup") }},
-		{what: "Another display name of the Edge Function", do: func(p *project) {
+		{what: "The same source deployed manually", alone: true, do: func(p *project) { redeploy(p, "supabase/functions/auto-backup", "auto-backup") }},
+		{what: "The same source deployed from another directory", alone: true, do: func(p *project) { redeploy(p, "x", "auto-backup") }},
+		{what: "Another display name of the Edge Function", alone: true, do: func(p *project) {
 			name := "Nightly"
 			if _, err := p.client().UpdateFunction(p.t.Context(), p.ProjectRef, "auto-backup", supabase.FunctionUpdate{Name: &name}); err != nil {
 				p.t.Fatal(err)
@@ -385,23 +385,23 @@ func steadyRows() []steady {
 		{what: "A job of another role, with another name", do: superuser("insert into cron.job (schedule, command, nodename, nodeport, database, username, active, jobname) values ('0 0 1 1 *', 'select 1', 'localhost', 5432, 'postgres', 'other', true, 'theirs')")},
 		{what: "Old backup jobs deactivated or removed", do: owner("select cron.unschedule('auto-backup-secondary'); select cron.alter_job(jobid, active := false) from cron.job where jobname = 'auto-backup-daily'")},
 		{what: "A job recreated manually with the same properties and another ID", do: owner("select cron.unschedule('auto-backup-nightly'); select cron.schedule('auto-backup-nightly', '0 6 * * *', $$set statement_timeout = '2min'; select auto_backup.dispatch('auto-backup', 'nightly')$$)")},
-		{what: "A finished run of the backup, with its rows in the run history and in the logs", do: func(p *project) {
+		{what: "A finished run of the backup, with its rows in the run history and in the logs", alone: true, do: func(p *project) {
 			p.asPostgres("do $$ begin perform auto_backup.start('auto-backup', 'nightly', 'manual', now(), 1); end $$")
 			p.await("1", "select count(*) from public.system_logs where type = 'auto_backup'")
 			p.asPostgres("do $$ begin perform auto_backup.watch('auto-backup'); end $$")
 		}},
-		{what: "A restore drill, whatever its result", do: owner("do $$ begin perform auto_backup.drill('auto-backup', 'manual'); end $$")},
+		{what: "A restore drill, whatever its result", alone: true, do: owner("do $$ begin perform auto_backup.drill('auto-backup', 'manual'); end $$")},
 		{what: "Rows of other actions in the application's logs", do: superuser("insert into public.backup_logs (action_type, details) values ('backup', 'manual'); insert into public.system_logs (type, message) values ('x', 'y')")},
 		{what: "Old rows of the run history deleted", do: owner("delete from auto_backup.incidents; delete from auto_backup.runs")},
 		{what: "The history of pg_cron deleted", do: superuser("delete from cron.job_run_details")},
 		{what: "The responses of pg_net deleted", do: superuser("truncate net._http_response")},
 		{what: "`updated_at` of the settings row", do: owner("update auto_backup.settings set updated_at = now() + interval '1 day'")},
 		{what: "An unknown key in the settings row", do: owner(`update auto_backup.settings set document = document || '{"note": "mine"}'`)},
-		{what: "The CHECK of `backup_logs` recreated from PostgreSQL's own text", do: superuser(`do $$ declare rule text := (select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'); begin
+		{what: "The CHECK of `backup_logs` recreated from PostgreSQL's own text", alone: true, do: superuser(`do $$ declare rule text := (select pg_get_constraintdef(oid) from pg_constraint where conname = 'backup_logs_action_type_check'); begin
 			execute 'alter table public.backup_logs drop constraint backup_logs_action_type_check, add constraint backup_logs_action_type_check ' || rule; end $$`)},
 		{what: "The CHECK of `backup_logs` validated", do: superuser("alter table public.backup_logs validate constraint backup_logs_action_type_check")},
 		{what: "Another CHECK of `backup_logs` that allows the backup's rows", do: superuser("alter table public.backup_logs add constraint mine check (records_affected >= 0) not valid")},
-		{what: "Schema `auto_backup` dumped and restored with its rows", do: func(p *project) { p.copySchema(p) }},
+		{what: "Schema `auto_backup` dumped and restored with its rows", alone: true, do: func(p *project) { p.copySchema(p) }},
 		{what: "Statistics", do: superuser("analyze")},
 		{what: "VACUUM FULL", do: func(p *project) { p.sql("vacuum full auto_backup.runs") }},
 		{what: "REINDEX", do: func(p *project) { p.sql("reindex schema auto_backup") }},
@@ -411,12 +411,12 @@ func steadyRows() []steady {
 		{what: "A view of your own over the history", do: owner("create view mine.failures as select * from auto_backup.history where state = 'failed'")},
 		{what: "Another version of an extension", do: superuser("update pg_extension set extversion = extversion || '.1' where extname in ('pg_cron', 'pg_net', 'supabase_vault')")},
 		{what: "Another extension", do: superuser("create extension if not exists citext with schema extensions")},
-		{what: "Settings of PostgreSQL, including its search path and time zone", do: func(p *project) {
+		{what: "Settings of PostgreSQL, including its search path and time zone", alone: true, do: func(p *project) {
 			for _, setting := range []string{"search_path = auto_backup, public", "timezone = 'Asia/Tokyo'", "datestyle = 'German, DMY'", "quote_all_identifiers = on", "extra_float_digits = 0", "bytea_output = 'escape'", "intervalstyle = 'iso_8601'"} {
 				p.sql("alter role postgres set " + setting)
 			}
 		}},
-		{what: "A restart of PostgreSQL", do: func(p *project) {
+		{what: "A restart of PostgreSQL", alone: true, do: func(p *project) {
 			if err := p.RestartPostgres(p.t.Context(), false); err != nil {
 				p.t.Fatal(err)
 			}

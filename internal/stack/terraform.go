@@ -18,10 +18,10 @@ import (
 // Provider is the package of the provider.
 const Provider = "github.com/aimindset/terraform-provider-aimindset"
 
-// BuildProvider builds a provider into a directory that Terraform takes it from,
-// under the name of this one.
+// BuildProvider builds a provider as a release is built, without symbols, into a
+// directory that Terraform takes it from, under the name of this one.
 func BuildProvider(ctx context.Context, pkg, dir string, flags ...string) error {
-	args := slices.Concat([]string{"build", "-trimpath", "-o", filepath.Join(dir, "terraform-provider-aimindset")}, flags, []string{pkg})
+	args := slices.Concat([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "terraform-provider-aimindset")}, flags, []string{pkg})
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
