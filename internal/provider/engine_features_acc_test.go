@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -278,7 +279,7 @@ func TestDeferral(t *testing.T) {
 		}
 		resource "aimindset_auto_backup" "this" { verify = "none" }
 		data "aimindset_auto_backup_status" "this" {}`, p.AccessToken, p.ProjectRef, p.APIURL, p.ProjectURL))
-	deferring := append(applyNow, "-allow-deferral")
+	deferring := slices.Concat(applyNow, []string{"-allow-deferral"})
 	c.says(c.run(0, "plan", "-no-color", "-allow-deferral", "-out=plan.bin"), "1 to add, 0 to change, 0 to destroy")
 	c.says(c.run(0, "show", "-json", "plan.bin"), `"reason":"provider_config_unknown"`, `"address":"aimindset_auto_backup.this"`)
 	c.run(0, deferring...)

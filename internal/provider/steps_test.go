@@ -261,12 +261,12 @@ func (s *stepper) apply(checks []plancheck.PlanCheck) error {
 	}
 	plan := &tfjson.Plan{}
 	// What is planned to stay as it is, is not told.
-	if state, err := s.state(); err != nil {
+	state, err := s.state()
+	if err != nil {
 		return err
-	} else {
-		for _, r := range state.Values.RootModule.Resources {
-			plan.ResourceChanges = append(plan.ResourceChanges, &tfjson.ResourceChange{Address: r.Address, Change: &tfjson.Change{Actions: tfjson.Actions{tfjson.ActionNoop}}})
-		}
+	}
+	for _, r := range state.Values.RootModule.Resources {
+		plan.ResourceChanges = append(plan.ResourceChanges, &tfjson.ResourceChange{Address: r.Address, Change: &tfjson.Change{Actions: tfjson.Actions{tfjson.ActionNoop}}})
 	}
 	applying := false
 	for line := range strings.Lines(output) {
