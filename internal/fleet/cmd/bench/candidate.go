@@ -79,6 +79,10 @@ func (b *bench) prepare(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	// As a release is built: with cgo, a program is linked when it starts.
+	if err := os.Setenv("CGO_ENABLED", "0"); err != nil {
+		return err
+	}
 	earlier, err := b.buildBefore(ctx, o.before)
 	if err != nil {
 		return err
