@@ -226,7 +226,7 @@ var finished = []situation{
 	}},
 	{"the first", "the first", "`prevent_destroy` is set", "the first destroys", "refused by Terraform", "one", func(s *scene) {
 		s.one.configure(fmt.Sprintf(sceneConfig, "lifecycle {\n prevent_destroy = true\n }"))
-		s.one.says(s.one.run(1, destroyNow...), "Instance cannot be destroyed")
+		s.one.says(s.one.run(1, destroyNow...), "nstance cannot be destroyed") // OpenTofu writes "Resource instance"
 		s.one.configure(fmt.Sprintf(sceneConfig, ""))
 	}},
 	{"the first", "none", "`terraform state rm`", "the first applies", "refused: the error has the `import` block", "one", func(s *scene) {
