@@ -292,7 +292,7 @@ func TestDeferral(t *testing.T) {
 	// What is there is not read either, and stays.
 	again := "-replace=terraform_data.account"
 	c.says(c.run(1, "plan", "-no-color", again), "terraform apply -target=")
-	c.says(c.run(0, append(deferring, again)...), "1 added, 0 changed, 1 destroyed")
+	c.says(c.run(0, slices.Concat(deferring, []string{again})...), "1 added, 0 changed, 1 destroyed")
 	c.run(0, "plan", "-detailed-exitcode", "-no-color")
 	c.run(0, destroyNow...)
 	if left := p.traces("auto-backup"); len(left) > 0 {
