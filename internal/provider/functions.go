@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/function"
@@ -77,9 +78,26 @@ func (nextRuns) Run(ctx context.Context, req function.RunRequest, resp *function
 	}
 	times := []string{}
 	for _, t := range expression.Next(location, from, int(count)) {
-		times = append(times, t.In(location).Format(time.RFC3339))
+		due := t.In(location)
+		if because := notRFC3339(due); because != "" {
+			resp.Error = function.NewArgumentFuncError(2, because)
+			return
+		}
+		times = append(times, due.Format(time.RFC3339))
 	}
 	resp.Error = resp.Result.Set(ctx, times)
+}
+
+// notRFC3339 says why RFC 3339 cannot express a time, and what to do; empty if it can.
+func notRFC3339(t time.Time) string {
+	_, offset := t.Zone()
+	switch {
+	case t.Year() > 9999:
+		return "The schedule is due after the year 9999, which RFC 3339 cannot express. Give an earlier time, or a smaller count."
+	case offset%60 != 0:
+		return fmt.Sprintf("The offset of %s has seconds in the year %d, which RFC 3339 cannot express. Give a later time.", t.Location(), t.Year())
+	}
+	return ""
 }
 
 // cronUTC is the function cron_utc.

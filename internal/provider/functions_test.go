@@ -58,17 +58,20 @@ func TestFunctions(t *testing.T) {
 		})
 	}
 	for call, says := range map[string]string{
-		`cron_utc("0 0 3 * * *", "UTC")`:                              `five`,
-		`cron_utc("0 3 * * *", "BRT")`:                                `America/Sao_Paulo`,
-		`next_runs("0 3 * * *", "UTC", "yesterday", 1)`:               `RFC\s+3339`,
-		`next_runs("0 3 * * *", "UTC", "2026-11-23T12:00:00Z", 0)`:    `between\s+1\s+and\s+1000`,
-		`retained_backups(["yesterday"], {}, "UTC")`:                  `"times"[^"]*Element\s+0,\s+"yesterday",\s+is\s+not\s+a\s+time\s+in\s+RFC\s+3339`,
-		`retained_backups(["2026-11-23T12:00:00Z", null], {}, "UTC")`: `"times"[^"]*Element\s+1,\s+<null>`,
-		`retained_backups(null, {}, "UTC")`:                           `"times"\s+parameter:\s+argument\s+must\s+not\s+be\s+null`,
-		`retained_backups([], { hourly = 3 }, "UTC")`:                 `"policy"[^"]*"hourly"\s+is\s+not\s+a\s+number\s+of\s+a\s+retention;\s+these\s+are\s+daily,`,
-		`retained_backups([], { daily = 1.5 }, "UTC")`:                `"policy"[^"]*"daily"\s+is\s+1\.5,\s+which\s+is\s+not\s+a\s+whole\s+number`,
-		`retained_backups([], { daily = -1 }, "UTC")`:                 `"policy"[^"]*"daily"\s+is\s+-1,`,
-		`retained_backups([], {}, "BRT")`:                             `"timezone"[^"]*(.|\s)*America/Sao_Paulo`,
+		`cron_utc("0 0 3 * * *", "UTC")`:                           `five`,
+		`cron_utc("0 3 * * *", "BRT")`:                             `America/Sao_Paulo`,
+		`next_runs("0 3 * * *", "UTC", "yesterday", 1)`:            `RFC\s+3339`,
+		`next_runs("0 3 * * *", "UTC", "2026-11-23T12:00:00Z", 0)`: `between\s+1\s+and\s+1000`,
+		// RFC 3339 has years of four digits, and offsets without the seconds of local mean time.
+		`next_runs("0 3 * * *", "UTC", "9999-12-30T12:00:00Z", 2)`:               `"after"[^"]*after\s+the\s+year\s+9999`,
+		`next_runs("0 3 * * *", "America/Sao_Paulo", "1900-01-01T12:00:00Z", 1)`: `"after"[^"]*offset\s+of\s+America/Sao_Paulo\s+has\s+seconds`,
+		`retained_backups(["yesterday"], {}, "UTC")`:                             `"times"[^"]*Element\s+0,\s+"yesterday",\s+is\s+not\s+a\s+time\s+in\s+RFC\s+3339`,
+		`retained_backups(["2026-11-23T12:00:00Z", null], {}, "UTC")`:            `"times"[^"]*Element\s+1,\s+<null>`,
+		`retained_backups(null, {}, "UTC")`:                                      `"times"\s+parameter:\s+argument\s+must\s+not\s+be\s+null`,
+		`retained_backups([], { hourly = 3 }, "UTC")`:                            `"policy"[^"]*"hourly"\s+is\s+not\s+a\s+number\s+of\s+a\s+retention;\s+these\s+are\s+daily,`,
+		`retained_backups([], { daily = 1.5 }, "UTC")`:                           `"policy"[^"]*"daily"\s+is\s+1\.5,\s+which\s+is\s+not\s+a\s+whole\s+number`,
+		`retained_backups([], { daily = -1 }, "UTC")`:                            `"policy"[^"]*"daily"\s+is\s+-1,`,
+		`retained_backups([], {}, "BRT")`:                                        `"timezone"[^"]*(.|\s)*America/Sao_Paulo`,
 	} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
