@@ -116,11 +116,25 @@ func TestDrillAction(t *testing.T) {
 		p.sql("alter table public.articles add lang text not null default 'pt'; alter table public.articles alter lang drop default")
 		_, diags = p.invoke(drillAction, map[string]any{"timeout": "3s"})
 		is(diags, "The restore drill has not ended yet", "has no result after 3s, and continues in the project", "select * from auto_backup.drill_history('auto-backup') where drill_id > ")
-		if err := tx.Rollback(ctx); err != nil {
-			t.Fatal(err)
+		// The table stays locked until the second action waits: pg_cron may tick before.
+		_, stream, diags := p.invokeStream(drillAction, nil)
+		if stream == nil {
+			t.Fatalf("the second action was refused: %+v", diags)
 		}
-		stop = p.drillTicks()
-		progress, diags = p.invoke(drillAction, nil)
+		progress = nil
+		for event := range stream.Events {
+			switch event := event.Type.(type) {
+			case tfprotov6.ProgressInvokeActionEventType:
+				if progress = append(progress, event.Message); len(progress) == 1 {
+					if err := tx.Rollback(ctx); err != nil {
+						t.Error(err)
+					}
+					stop = p.drillTicks()
+				}
+			case tfprotov6.CompletedInvokeActionEventType:
+				diags = event.Diagnostics
+			}
+		}
 		stop()
 		if !strings.HasPrefix(progress[0], "waiting for the restore drill of backup "+id+" that was requested at 20") {
 			t.Errorf("the second action told %q", progress)
