@@ -14,6 +14,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
@@ -113,6 +114,12 @@ func (a *backupAction) begin(ctx context.Context, req action.InvokeRequest, resp
 		}
 	}
 	return id, service, timeout, true
+}
+
+// tellingWaits returns a context whose requests show in an action's progress that they wait
+// for the rate limit.
+func tellingWaits(ctx context.Context, resp *action.InvokeResponse) context.Context {
+	return supabase.TellWaits(ctx, func(message string) { resp.SendProgress(action.InvokeProgressEvent{Message: message}) })
 }
 
 // parseTimeout parses the argument timeout.

@@ -43,6 +43,7 @@ func (a *drillAction) Schema(_ context.Context, _ action.SchemaRequest, resp *ac
 }
 
 func (a *drillAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
+	ctx = tellingWaits(ctx, resp)
 	id, service, timeout, ok := a.begin(ctx, req, resp)
 	if !ok {
 		return

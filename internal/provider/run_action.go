@@ -36,6 +36,7 @@ func (a *runAction) Schema(_ context.Context, _ action.SchemaRequest, resp *acti
 }
 
 func (a *runAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
+	ctx = tellingWaits(ctx, resp)
 	id, service, timeout, ok := a.begin(ctx, req, resp)
 	if !ok {
 		return

@@ -1,10 +1,14 @@
 package provider_test
 
 import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -121,6 +125,49 @@ func TestRunAction(t *testing.T) {
 	for argument, value := range map[string]string{"project_ref": "short", "name": "Auto Backup", "timeout": "soon"} {
 		if _, diags := p.invoke(runAction, map[string]any{argument: value}); len(diags) != 1 || pathOf(diags[0].Attribute) != argument {
 			t.Errorf("%s = %q is reported as %+v", argument, value, diags)
+		}
+	}
+}
+
+// TestActionsTellWaits proves that the progress of each action says that it waits for the
+// rate limit of the Management API, which for the user is all that happens then.
+func TestActionsTellWaits(t *testing.T) {
+	t.Parallel()
+	p := start(t, stack.Options{Articles: 1})
+	p.install()
+	p.setDrill()
+	t.Cleanup(p.drillTicks())
+	for _, name := range []string{runAction, drillAction} {
+		var exhausted atomic.Bool
+		p.InterceptAPI(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := httptest.NewRecorder()
+				next.ServeHTTP(answer, r)
+				maps.Copy(w.Header(), answer.Header())
+				if strings.HasSuffix(r.URL.Path, "/database/query") && !exhausted.Swap(true) {
+					w.Header().Set("X-RateLimit-Limit", "120")
+					w.Header().Set("X-RateLimit-Remaining", "0")
+					w.Header().Set("X-RateLimit-Reset", "1")
+				}
+				w.WriteHeader(answer.Code)
+				if _, err := answer.Body.WriteTo(w); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		progress, diags := p.invoke(name, nil)
+		p.InterceptAPI(nil)
+		if len(diags) > 0 {
+			t.Errorf("%s ended with %+v", name, diags)
+		}
+		waits := 0
+		for _, message := range progress {
+			if regexp.MustCompile(`^waiting \d+s for the rate limit of the Management API \(POST .*database/query\)$`).MatchString(message) {
+				waits++
+			}
+		}
+		if !exhausted.Load() || waits == 0 {
+			t.Errorf("%s told %q", name, progress)
 		}
 	}
 }

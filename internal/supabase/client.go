@@ -73,6 +73,12 @@ type Client struct {
 	pacer     *ratelimit.Pacer
 }
 
+// TellWaits returns a context whose requests say what they wait for, as
+// [ratelimit.TellWaits] does.
+func TellWaits(ctx context.Context, tell func(message string)) context.Context {
+	return ratelimit.TellWaits(ctx, tell)
+}
+
 // ValidateURL reports why requests with an access token may not be sent to an
 // address. The error does not quote it.
 func ValidateURL(address string) error {

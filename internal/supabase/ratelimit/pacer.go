@@ -110,6 +110,16 @@ func New(log *slog.Logger) *Pacer {
 	}
 }
 
+// telling is the key of the function of TellWaits.
+type telling struct{}
+
+// TellWaits returns a context that calls tell each time one of its requests begins to wait
+// for a window of the rate limit to end, with a message such as "waiting 31s for the rate
+// limit of the Management API (GET functions)". The requests call it in their own goroutines.
+func TellWaits(ctx context.Context, tell func(message string)) context.Context {
+	return context.WithValue(ctx, telling{}, tell)
+}
+
 // Enter waits until a request to an endpoint of a project may be sent; writes says that it
 // changes something. It fails immediately if the context's deadline is sooner than that.
 func (p *Pacer) Enter(ctx context.Context, endpoint, project string, writes bool) (*Pass, error) {
@@ -120,6 +130,8 @@ func (p *Pacer) Enter(ctx context.Context, endpoint, project string, writes bool
 		p.mu.Unlock()
 		defer p.waited(key)
 	}
+	tellCaller, _ := ctx.Value(telling{}).(func(message string))
+	var told time.Time // the end of the wait of which the caller knows
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -149,6 +161,10 @@ func (p *Pacer) Enter(ctx context.Context, endpoint, project string, writes bool
 			if tell {
 				p.log.LogAttrs(ctx, slog.LevelInfo, "waiting for the rate limit of the Management API",
 					slog.String("endpoint", key.String()), slog.Duration("for", wait.Round(time.Second)))
+			}
+			if tellCaller != nil && !now.Before(told) {
+				tellCaller(fmt.Sprintf("waiting %s for the rate limit of the Management API (%s)", wait.Round(time.Second), endpoint))
+				told = ends
 			}
 		}
 		if ends.IsZero() {

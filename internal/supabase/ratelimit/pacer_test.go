@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -459,6 +460,48 @@ func TestWaitIsLogged(t *testing.T) {
 		}
 		if strings.Join(said, "\n") != strings.Join(want, "\n") {
 			t.Errorf("the log says\n%s", strings.Join(said, "\n"))
+		}
+	})
+}
+
+// TestTellWaits proves that each request of a context with a function of its own calls it
+// once for each window that it waits for, also where another request has said so in the
+// log, and that nobody else's request calls it.
+func TestTellWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := New(slog.New(slog.DiscardHandler))
+		try(t, p, "GET /a").answered(200, numbers(120, 0, 60))
+		var told []string
+		ctx := TellWaits(t.Context(), func(message string) { told = append(told, message) })
+		others := make(chan tried)
+		go func() { others <- try(t, p, "GET /a") }()
+		synctest.Wait()
+		entered := make(chan *Pass)
+		go func() {
+			pass, err := p.Enter(ctx, "GET", "/a", false)
+			if err != nil {
+				t.Error(err)
+			}
+			entered <- pass
+		}()
+		synctest.Wait()
+		want := []string{"waiting 1m1s for the rate limit of the Management API (GET)"}
+		if !slices.Equal(told, want) {
+			t.Errorf("of the first wait it told %q, not %q", told, want)
+		}
+		ours := make(chan tried)
+		go func() { ours <- tried{pass: <-entered} }()
+		for _, answered := range []tried{<-others, <-ours} {
+			answered.answered(200, numbers(120, 0, 30))
+		}
+		for _, project := range []string{"/b", "/a"} {
+			if _, err := p.Enter(ctx, "GET", project, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want = append(want, "waiting 31s for the rate limit of the Management API (GET)"); !slices.Equal(told, want) {
+			t.Errorf("it told %q, not %q", told, want)
 		}
 	})
 }
