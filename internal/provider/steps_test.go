@@ -21,8 +21,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
@@ -464,4 +466,54 @@ func (s *stepper) state() (*tfjson.State, error) {
 	state := &tfjson.State{}
 	state.UseJSONNumber(true)
 	return state, state.UnmarshalJSON(shown)
+}
+
+// TestStepsFail proves that a step fails where resource.UnitTest would fail it: if
+// something is to be done after its apply or, in a step that only plans, at all; if nothing
+// is although the step expects something; if a plan has other actions than a check wants;
+// and if a check of the state, a plan or an apply fails.
+func TestStepsFail(t *testing.T) {
+	t.Parallel()
+	needTerraform(t)
+	const (
+		steady = `resource "terraform_data" "this" { input = "steady" }`
+		always = `resource "terraform_data" "this" { input = timestamp() }`
+		output = `output "result" { value = "one" }`
+	)
+	planned := func(checks ...plancheck.PlanCheck) resource.ConfigPlanChecks {
+		return resource.ConfigPlanChecks{PreApply: checks}
+	}
+	value := func(value string) []statecheck.StateCheck {
+		return []statecheck.StateCheck{statecheck.ExpectKnownOutputValue("result", knownvalue.StringExact(value))}
+	}
+	for name, c := range map[string]struct {
+		step resource.TestStep
+		says string // empty: the step passes
+	}{
+		"steady":                     {resource.TestStep{Config: steady}, ""},
+		"more to do afterwards":      {resource.TestStep{Config: always}, "exit"},
+		"expected to have more":      {resource.TestStep{Config: always, ExpectNonEmptyPlan: true}, ""},
+		"no more, though expected":   {resource.TestStep{Config: steady, ExpectNonEmptyPlan: true}, "exit"},
+		"only planned, with changes": {resource.TestStep{Config: steady, PlanOnly: true}, "exit"},
+		"not nothing to do":          {resource.TestStep{Config: steady, ConfigPlanChecks: planned(nothing{})}, "exit"},
+		"not nothing, with a look":   {resource.TestStep{Config: steady, ConfigPlanChecks: planned(nothing{}), Check: func(*terraform.State) error { return nil }}, "the plan: "},
+		"a new output is something":  {resource.TestStep{Config: output, ConfigPlanChecks: planned(nothing{}), ConfigStateChecks: value("one")}, "the plan: "},
+		"another action":             {resource.TestStep{Config: steady, ConfigPlanChecks: planned(wants(plancheck.ResourceActionUpdate))}, "the plan: "},
+		"an output as expected":      {resource.TestStep{Config: output, ConfigStateChecks: value("one")}, ""},
+		"another output":             {resource.TestStep{Config: output, ConfigStateChecks: value("two")}, "the state: "},
+		"a failed check":             {resource.TestStep{Config: steady, Check: func(*terraform.State) error { return errors.New("no") }}, "the check: no"},
+		"no configuration":           {resource.TestStep{Config: `resource "terraform_data" {}`}, "Missing name for resource"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, err := stack.NewWorkingDirectory(t.Context(), t.TempDir(), "", stack.Quick, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = (&stepper{t: t, w: w}).take(c.step)
+			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("the error is %v, and not with %q", err, c.says)
+			}
+		})
+	}
 }
