@@ -95,6 +95,35 @@ func TestBillOfMaterials(t *testing.T) {
 	lists(t, billOf(t, program, "0.0.1"), program, "0.0.1")
 }
 
+// TestBillOfAnotherPlatform proves that a bill of materials is for the platform that its
+// binary was built for, not for the one on which it is made.
+func TestBillOfAnotherPlatform(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module example.com/nothing\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goos, goarch := "windows", "arm64"
+	if runtime.GOOS == goos {
+		goos, goarch = "linux", "amd64"
+	}
+	program := filepath.Join(dir, "nothing")
+	build := osexec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	build.Dir, build.Env = dir, append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var found bill
+	if err := json.Unmarshal(billOf(t, program, "0.0.1"), &found); err != nil {
+		t.Fatal(err)
+	}
+	if purl := found.Metadata.Component.PURL; !strings.Contains(purl, "goos="+goos) || !strings.Contains(purl, "goarch="+goarch) {
+		t.Errorf("the bill of a binary for %s/%s is of %s", goos, goarch, purl)
+	}
+}
+
 // billOf makes the bill of materials as a release does.
 func billOf(t *testing.T, program, number string) []byte {
 	t.Helper()
