@@ -68,7 +68,7 @@ func (a *assessment) forecast(disk int64) *Forecast {
 	}
 	g := s.StoredBackups
 	if perWeek == 0 || g.Count == 0 {
-		f.Assumptions = "The growth is not known before backups of a day have been made."
+		f.Assumptions = "The growth is not known until there are backups of two nights."
 		return f
 	}
 	size := g.Bytes / g.Count

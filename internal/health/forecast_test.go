@@ -48,21 +48,21 @@ func TestForecast(t *testing.T) {
 		}, want: Forecast{GrowthPerWeek: ptr(int64(700_000_000)), Assumptions: size + whole}},
 		{name: "one backup", change: func(p *project) {
 			p.own.Retention = &facts.Retention{First: daily(1)[0], Last: daily(1)[0], Recent: 1}
-		}, want: Forecast{Assumptions: "The growth is not known before backups of a day have been made."}},
+		}, want: Forecast{Assumptions: "The growth is not known until there are backups of two nights."}},
 		{name: "two at once", change: func(p *project) {
 			p.own.Retention = &facts.Retention{First: daily(1)[0], Last: daily(1)[0], Recent: 2}
-		}, want: Forecast{Assumptions: "The growth is not known before backups of a day have been made."}},
+		}, want: Forecast{Assumptions: "The growth is not known until there are backups of two nights."}},
 		{name: "that of an apply and one by hand", change: func(p *project) {
 			p.own.Retention = &facts.Retention{First: at("06:00"), Last: at("06:15"), Recent: 2}
 			p.query.Disk = 2_100_000_000
-		}, want: Forecast{Assumptions: "The growth is not known before backups of a day have been made."}},
+		}, want: Forecast{Assumptions: "The growth is not known until there are backups of two nights."}},
 		{name: "two nights, of which one is short", change: func(p *project) {
 			p.own.Retention = &facts.Retention{First: daily(2)[0].Add(time.Hour), Last: daily(2)[1].Add(-time.Minute), Recent: 2}
 		}, want: Forecast{GrowthPerWeek: ptr(int64(730_964_467)), Assumptions: "Every backup takes as much as the present ones, 100 MB on average with its indexes, and 7.3 are made per week." + whole}},
 		{name: "nothing stored", change: func(p *project) { p.own.StoredBackups.Count = 0 },
-			want: Forecast{Assumptions: "The growth is not known before backups of a day have been made."}},
+			want: Forecast{Assumptions: "The growth is not known until there are backups of two nights."}},
 		{name: "no history", change: func(p *project) { p.own.Retention = nil },
-			want: Forecast{Assumptions: "The growth is not known before backups of a day have been made."}},
+			want: Forecast{Assumptions: "The growth is not known until there are backups of two nights."}},
 		{name: "a retention that is reached", change: func(p *project) {
 			p.settings.Retention, p.query.Disk = &retention.Policy{KeepLast: 10}, 8_000_000_000
 		}, want: Forecast{GrowthPerWeek: ptr(int64(0)), Surplus: ptr(int64(50)), Assumptions: size + " The retention keeps 0 more after four weeks than now. So the backups alone do not fill the disk."}},

@@ -223,7 +223,7 @@ func (p *project) wanted() Status {
 		History:  p.own.History[:min(len(p.own.History), 2)],
 	}
 	if s.StoredBackups != nil {
-		s.Forecast = &Forecast{Assumptions: "The growth is not known before backups of a day have been made."}
+		s.Forecast = &Forecast{Assumptions: "The growth is not known until there are backups of two nights."}
 	}
 	for _, r := range p.own.History {
 		if r.ID != "" {

@@ -73,7 +73,7 @@ func storedAttribute() schema.Attribute {
 			"size_bytes":            number("Size of the tables on disk in bytes, with their indexes."),
 			"tables":                schema.ListAttribute{ElementType: types.StringType, Computed: true, MarkdownDescription: "The tables that were counted."},
 			"database_bytes":        number("Size of the whole database in bytes."),
-			"growth_bytes_per_week": number("By how many bytes the stored backups grow per week, as `assumptions` says; null before backups of a day have been made."),
+			"growth_bytes_per_week": number("By how many bytes the stored backups grow per week, as `assumptions` says; null until there are backups of two nights."),
 			"days_until_full":       number("In how many days they fill the disk, rounded down; null without `disk_gb`, or if they do not grow. Below 30, the problem `disk_nearly_full` warns."),
 			"surplus":               number("How many backups of the run history `retention` does not keep: they will be removed, one per hour. Null without a retention."),
 			"retention":             text("What the retention's newest tick removed from which tables, or why it removed nothing; null without a retention, and before its first tick."),
