@@ -59,9 +59,9 @@ func readFigures(t *testing.T) Figures {
 	return f
 }
 
-// TestGuideSaysWhatIsMissing proves that the guide says what was not measured, and where the
-// official provider was left out and the machine was busy; and that it is not written
-// without the machine, the date and the commit.
+// TestGuideSaysWhatIsMissing proves that the guide says what was not measured, which limits
+// were not kept, and where the official provider was left out and the machine was busy; and
+// that it is not written without the machine, the date and the commit.
 func TestGuideSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	for what, spoil := range map[string]func(*Figures){
@@ -83,6 +83,15 @@ func TestGuideSaysWhatIsMissing(t *testing.T) {
 		if _, missing, said := strings.Cut(text, "Not measured this time, and left out below: "); !said || !strings.Contains(strings.Split(missing, "\n")[0], what) {
 			t.Errorf("without %s, the guide says %q", what, missing)
 		}
+	}
+	missed := readFigures(t)
+	missed.Missed = []string{"one is 2.00, the limit is 1.00", "another is 3.00, the limit is 2.00"}
+	if text, err := missed.guide(); err != nil || !strings.Contains(text, "these were not kept: one is 2.00, the limit is 1.00; another is 3.00") {
+		t.Errorf("of missed limits: %v", err)
+	}
+	missed.Missed = nil
+	if text, err := missed.guide(); err != nil || strings.Contains(text, "not kept:") {
+		t.Errorf("of limits that are kept: %v", err)
 	}
 	if _, err := (&Figures{}).guide(); err == nil {
 		t.Error("a guide names no machine")

@@ -49,7 +49,10 @@ func (f *Figures) guide() (string, error) {
 	p.applies()
 	p.night()
 	p.copies()
-	p.say("## Measure it\n\n`make bench` in the provider's repository measures all of this again, beside the provider of an earlier commit, fails above its limits, and writes this page. [Performance](performance) has the limits, and says which requests these are.\n")
+	p.say("## Measure it\n\n`make bench` in the provider's repository measures all of this again, beside the provider of an earlier commit, writes this page, and fails if a limit was not kept. [Performance](performance) has the limits, and says which requests these are.\n")
+	if len(f.Missed) > 0 {
+		p.say("\nThis time, these were not kept: %s.\n", strings.Join(f.Missed, "; "))
+	}
 	body := p.text.String()
 	p.text.Reset()
 	p.text.WriteString(guideTop)
