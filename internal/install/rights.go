@@ -132,6 +132,10 @@ func (s *shared) readRole(ctx context.Context) (role databaseRole, err error) {
 	// It is the role that writes, but nothing is written that shared reads would have
 	// to be forgotten for.
 	answer, err := s.db.Query(ctx, postgres.ReadWrite, queries.Rights)
+	if schemaMissing(err) {
+		// Another removal has dropped the schema after the statement had found it.
+		answer, err = s.db.Query(ctx, postgres.ReadWrite, queries.Rights)
+	}
 	if err != nil {
 		return role, err
 	}
