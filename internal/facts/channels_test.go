@@ -35,7 +35,7 @@ func TestChannels(t *testing.T) {
 	if d := read(""); d.Channels != nil || d.ChannelDigests != nil || len(d.ChannelSecrets) != 0 {
 		t.Errorf("without a dispatcher, read is %+v", d)
 	}
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	p.exec(`
 		set role postgres;
 		insert into auto_backup.settings (backup, document, owner) values ('one', '{}', 'test'), ('two', '{"heartbeat": {"form": "plain"}}', 'test');

@@ -38,7 +38,7 @@ func TestOffsite(t *testing.T) {
 	if d := read(""); d != nil {
 		t.Errorf("without a dispatcher, the destinations are %+v", d)
 	}
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	for _, document := range []string{"{}", `{"offsite": null}`, `{"offsite": {"destinations": []}}`, `{"offsite": {"destinations": {"r2": 1}}}`} {
 		p.exec("insert into auto_backup.settings (backup, document, owner) values ('one', '" + document + "', 'test') on conflict (backup) do update set document = excluded.document")
 		if d := read(""); len(d) != 0 {

@@ -117,7 +117,7 @@ func TestServer(t *testing.T) {
 		t.Errorf("strictly, left out are %q: %v", d.LeftOut, err)
 	}
 
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	if d, err = p.ask(owner, all); err != nil || len(d.LeftOut) > 0 {
 		t.Errorf("after the installation, left out are %q: %v", d.LeftOut, err)
 	}
@@ -166,7 +166,7 @@ func TestZoneChanges(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	owner := p.open(p.DatabaseURL, "")
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	p.exec(`insert into auto_backup.settings (backup, document, owner) values ('one', '{"schedules": {"daily": {"zone": "Europe/Lisbon"}}}', 'test')`)
 	d, err := p.ask(owner, Request{Parts: []Part{"zone_changes"}, Parameters: map[string]any{
 		"zones": `["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "UTC", "Nowhere/At_All"]`,
@@ -214,7 +214,7 @@ func TestInstalled(t *testing.T) {
 	if got, want := names(), `o'ne"\ one`; got != want {
 		t.Errorf("without a dispatcher, the backups are %s, not %s", got, want)
 	}
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	p.exec(`insert into auto_backup.settings (backup, document, owner) values ('one', '{}', 'x'), ('two', '{}', 'x')`)
 	if got, want := names(), `o'ne"\ one two`; got != want {
 		t.Errorf("the backups are %s, not %s", got, want)
@@ -242,7 +242,7 @@ func TestLease(t *testing.T) {
 	if l := lease(); l != nil {
 		t.Errorf("without a dispatcher, the lease is %+v", l)
 	}
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	p.exec(`insert into auto_backup.leases values
 		('one', 'x', E'root@elsewhere\n"', '90 seconds', now() - interval '1 hour', now() + interval '1 minute'), ('two', 'y', 'other', '1 hour', now(), now() + interval '1 hour')`)
 	l := lease()
@@ -315,7 +315,7 @@ func TestMentions(t *testing.T) {
 	expect("with an empty vault")
 	p.exec(`select vault.create_secret('s', 'one/token'), vault.create_secret('s', 'key', 'managed by terraform-provider-aimindset, backup two'), vault.create_secret('s', 'three'), vault.create_secret('s')`)
 	expect("with secrets", "one", "two")
-	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install + "; reset role")
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
 	p.exec(`insert into auto_backup.leases values
 		('three', 'x', 'elsewhere', '90 seconds', now(), now() + interval '1 hour'), ('four', 'y', 'elsewhere', '90 seconds', now(), now() - interval '1 hour')`)
 	expect("with leases", "one", "two", "three")

@@ -173,7 +173,7 @@ func (l *lease) apply(ctx context.Context, spec backup.Spec, found backup.State,
 func (l *lease) applyDispatcher(ctx context.Context, spec backup.Spec, found backup.State) error {
 	dispatcher := payload.LoadDispatcher()
 	if found.DispatcherVersion != dispatcher.Version || len(found.DispatcherDrift()) > 0 {
-		if err := l.once(ctx, "dispatcher", dispatcher.Install); err != nil {
+		if err := l.once(ctx, "dispatcher", dispatcher.Install()); err != nil {
 			return err
 		}
 		l.service.shared.setWhole(time.Now())

@@ -232,7 +232,7 @@ func (s *Service) acquire(ctx context.Context, found backup.State) (*lease, *bac
 	first := true
 	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
 		if !ready {
-			prepare := func() error { return l.repeat(ctx, func() error { return s.DB.Exec(ctx, dispatcher.Lease) }) }
+			prepare := func() error { return l.repeat(ctx, func() error { return s.DB.Exec(ctx, dispatcher.Lease()) }) }
 			if err := s.shared.prepareLease(ctx, prepare); err != nil {
 				return nil, nil, fmt.Errorf("prepare the lease on backup %s: %w", found.ID, err)
 			}

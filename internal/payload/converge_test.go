@@ -99,7 +99,7 @@ func TestConverge(t *testing.T) {
 		if got := one[string](t, tdb.owner, drift); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.tamper, got, c.want)
 		}
-		if _, err := tdb.owner.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
+		if _, err := tdb.owner.Exec(t.Context(), payload.LoadDispatcher().Install()); err != nil {
 			t.Fatalf("%s: %v", c.tamper, err)
 		}
 		if got := one[string](t, tdb.owner, drift); got != "" {
@@ -128,7 +128,7 @@ func TestConvergeNeedsSuperuser(t *testing.T) {
 		"alter schema auto_backup owner to supabase_admin":     "alter schema auto_backup owner to postgres",
 	} {
 		tdb.exec(t, tdb.admin, tamper)
-		_, err := tdb.owner.Exec(t.Context(), payload.LoadDispatcher().Install)
+		_, err := tdb.owner.Exec(t.Context(), payload.LoadDispatcher().Install())
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || !strings.Contains(refused.Message, "supabase_admin") || !strings.HasSuffix(refused.Hint, "run: "+statement) {
 			t.Errorf("%s: %v", tamper, err)
@@ -190,7 +190,7 @@ func TestReinstallLocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), payload.LoadDispatcher().Install); err != nil {
+	if _, err := tx.Exec(t.Context(), payload.LoadDispatcher().Install()); err != nil {
 		t.Fatal(err)
 	}
 	const locks = `

@@ -7,7 +7,11 @@
 package payload
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -18,7 +22,6 @@ import (
 	"sync"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/source"
-	"github.com/aimindset/terraform-provider-aimindset/internal/text"
 )
 
 //go:embed function/*.ts function/contract.json function/tokens.json
@@ -98,17 +101,18 @@ var sharedFiles = sync.OnceValue(func() map[string][]byte {
 // encode writes a file of the function as JSON.
 func encode(value any) []byte { return append(must(json.MarshalIndent(value, "", "  ")), '\n') }
 
-// Dispatcher is the SQL part of an installation.
+// Dispatcher is the SQL part of an installation. The scripts are put together when they
+// are needed: a plan needs only what tells whether they are installed.
 type Dispatcher struct {
 	// Version changes with any change of the installed SQL. It consists of the
 	// function's version, a plus sign and eight hexadecimal digits.
 	Version string
 	// Install creates, upgrades or repairs everything in schema auto_backup. It
 	// may be run again at any time and keeps the rows.
-	Install string
+	Install func() string
 	// Lease creates the functions acquire and renew, which guard against two
 	// applies at once. It is the first part of Install, and may be run alone.
-	Lease string
+	Lease func() string
 	// Lock makes a script wait for any other one that installs or removes. All
 	// scripts here begin with it. A script that locks a table must begin with
 	// it too, or it could deadlock with one of them.
@@ -121,29 +125,29 @@ type Dispatcher struct {
 	Functions map[string]string
 }
 
-var functionBody = text.Pattern(`(?s)\$body\$(.*)\$body\$`)
+// script is the text of a script in parts.
+type script []string
+
+func (s script) text() string { return strings.Join(s, "") }
 
 // LoadDispatcher returns the dispatcher's SQL.
 var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	read := func(name string) string { return string(must(sqlFiles.ReadFile(path.Join("sql", name)))) }
-	var names []string
-	for _, entry := range must(fs.ReadDir(sqlFiles, "sql/functions")) {
-		names = append(names, strings.TrimSuffix(entry.Name(), ".sql"))
-	}
-
 	d := Dispatcher{Lock: read("lock.sql"), Functions: map[string]string{}}
 	d.Remove = d.Lock + read("remove.sql")
 	// A function may call one that is created later, so bodies are checked when
 	// they run, not when they are created.
-	functions := make([]string, 0, len(names))
-	var leaseFunctions []string
-	for _, name := range names {
-		text := read(path.Join("functions", name+".sql"))
-		body := functionBody().FindStringSubmatch(text)
-		if body == nil {
-			panic(fmt.Sprintf("payload: sql/functions/%s.sql has no $body$", name))
+	var functions, leaseFunctions []string
+	for _, entry := range must(fs.ReadDir(sqlFiles, "sql/functions")) {
+		name := strings.TrimSuffix(entry.Name(), ".sql")
+		content := must(sqlFiles.ReadFile(path.Join("sql/functions", entry.Name())))
+		quote := []byte("$body$")
+		begin, end := bytes.Index(content, quote)+len(quote), bytes.LastIndex(content, quote)
+		if begin > end {
+			panic(fmt.Sprintf("payload: sql/functions/%s.sql has no %s", name, quote))
 		}
-		d.Functions[name] = source.Digest([]byte(body[1]))
+		d.Functions[name] = source.Digest(content[begin:end])
+		text := string(content)
 		functions = append(functions, text)
 		if name == "acquire" || name == "renew" || name == "catalog" {
 			leaseFunctions = append(leaseFunctions, text)
@@ -152,29 +156,55 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 	// Each script builds what it installs in a second schema, makes the installed
 	// tables equal to that, and replaces everything else. What is wanted only there is
 	// compared and not run again.
-	script := func(tables, functions, wanted, after []string) string {
-		text := []string{
-			"set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;",
-			d.Lock, read("owner.sql"), read("wanted.sql"),
+	compose := func(tables, functions, wanted, after []string) script {
+		var s script
+		add := func(text ...string) {
+			if len(s) > 0 {
+				s = append(s, "\n")
+			}
+			s = append(s, text...)
+		}
+		add("set local search_path = pg_catalog, pg_temp;\nset local check_function_bodies = off;\nset local client_min_messages = warning;")
+		for _, text := range []string{d.Lock, read("owner.sql"), read("wanted.sql")} {
+			add(text)
 		}
 		for _, table := range tables {
-			text = append(text, strings.ReplaceAll(table, "auto_backup.", "auto_backup_wanted."))
+			add(strings.ReplaceAll(table, "auto_backup.", "auto_backup_wanted."))
 		}
-		text = append(text, read("missing_tables.sql"))
+		add(read("missing_tables.sql"))
 		for _, function := range functions {
-			text = append(text, strings.Replace(function, "function auto_backup.", "function auto_backup_wanted.", 1))
+			const installed = "function auto_backup."
+			before, after, _ := strings.Cut(function, installed)
+			add(before, "function auto_backup_wanted.", after)
 		}
 		for _, object := range wanted {
-			text = append(text, strings.ReplaceAll(object, "auto_backup.", "auto_backup_wanted."))
+			add(strings.ReplaceAll(object, "auto_backup.", "auto_backup_wanted."))
 		}
-		text = append(text, read("converge.sql"))
-		return strings.Join(slices.Concat(text, tables, functions, after), "\n")
+		add(read("converge.sql"))
+		for _, text := range slices.Concat(tables, functions, after) {
+			add(text)
+		}
+		return s
 	}
 	lease := read("lease.sql")
-	d.Lease = script([]string{lease}, leaseFunctions, nil, []string{"drop schema auto_backup_wanted cascade;"})
+	d.Lease = sync.OnceValue(func() string {
+		return compose([]string{lease}, leaseFunctions, nil, []string{"drop schema auto_backup_wanted cascade;"}).text()
+	})
 	texts := strings.Replace(read("codes.sql"), "@codes@", string(codeRows()), 1)
-	d.Install = script([]string{lease, read("schema.sql")}, functions, []string{read("indexes.sql"), read("view.sql")},
+	install := compose([]string{lease, read("schema.sql")}, functions, []string{read("indexes.sql"), read("view.sql")},
 		[]string{read("replace_view.sql"), texts, read("grants.sql"), read("agent.sql"), read("record.sql")})
-	d.Version = LoadContract().FunctionVersion + "+" + source.Digest([]byte(d.Install + d.Remove))[:8]
+	d.Install = sync.OnceValue(install.text)
+	d.Version = LoadContract().FunctionVersion + "+" + digest(append(install, d.Remove))[:8]
 	return d
 })
+
+// digest is the source.Digest of the script's text, which it does not put together.
+func digest(s script) string {
+	hash := sha256.New()
+	w := bufio.NewWriter(hash)
+	for _, part := range s {
+		_, _ = w.WriteString(part) // a hash takes everything
+	}
+	_ = w.Flush()
+	return hex.EncodeToString(hash.Sum(nil))
+}

@@ -72,15 +72,15 @@ func TestDispatcher(t *testing.T) {
 		}
 	}
 	for name := range d.Functions {
-		if !strings.Contains(d.Install, "function auto_backup."+name+"(") || !strings.Contains(d.Install, "function auto_backup_wanted."+name+"(") {
+		if !strings.Contains(d.Install(), "function auto_backup."+name+"(") || !strings.Contains(d.Install(), "function auto_backup_wanted."+name+"(") {
 			t.Errorf("the script does not install auto_backup.%s", name)
 		}
 		lease := name == "acquire" || name == "renew" || name == "catalog"
-		if strings.Contains(d.Lease, "function auto_backup."+name+"(") != lease {
+		if strings.Contains(d.Lease(), "function auto_backup."+name+"(") != lease {
 			t.Errorf("the lease's script has auto_backup.%s: %v", name, !lease)
 		}
 	}
-	for what, script := range map[string]string{"install": d.Install, "lease": d.Lease} {
+	for what, script := range map[string]string{"install": d.Install(), "lease": d.Lease()} {
 		wanted, tables := strings.Index(script, "create table if not exists auto_backup_wanted."), strings.Index(script, "create table if not exists auto_backup.")
 		locked, functions := strings.Index(script, d.Lock), strings.Index(script, "function auto_backup.")
 		if locked < 0 || locked > wanted || wanted > tables || tables > functions {
@@ -91,7 +91,7 @@ func TestDispatcher(t *testing.T) {
 		t.Error("the script that removes does not begin with the lock")
 	}
 	version, digest, ok := strings.Cut(d.Version, "+")
-	if version != payload.LoadContract().FunctionVersion || !ok || digest != source.Digest([]byte(d.Install + d.Remove))[:8] {
+	if version != payload.LoadContract().FunctionVersion || !ok || digest != source.Digest([]byte(d.Install() + d.Remove))[:8] {
 		t.Errorf("the version is %q", d.Version)
 	}
 }

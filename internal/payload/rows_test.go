@@ -14,7 +14,7 @@ import (
 // because a new text for it is no reason to install the SQL again.
 func TestCodeRows(t *testing.T) {
 	t.Parallel()
-	_, rest, _ := strings.Cut(LoadDispatcher().Install, "jsonb_to_recordset($codes$")
+	_, rest, _ := strings.Cut(LoadDispatcher().Install(), "jsonb_to_recordset($codes$")
 	text, _, ok := strings.Cut(rest, "$codes$)")
 	if !ok {
 		t.Fatal("the script inserts no codes")

@@ -51,8 +51,8 @@ func (tdb *testDatabase) testForeignLocks(t *testing.T) {
 		"a tick of the watchdog":       `select auto_backup.watch('` + s.backup + `')`,
 		"a tick of a schedule":         `select auto_backup.dispatch('` + s.backup + `', 'daily')`,
 		"acquiring a lease":            `select auto_backup.acquire('` + s.backup + `', 'h', 'p', interval '1 minute')`,
-		"an installation of the lease": payload.LoadDispatcher().Lease,
-		"an installation":              payload.LoadDispatcher().Install,
+		"an installation of the lease": payload.LoadDispatcher().Lease(),
+		"an installation":              payload.LoadDispatcher().Install(),
 		"a removal":                    payload.LoadDispatcher().Remove,
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -67,7 +67,7 @@ func startDatabaseWith(t testing.TB, articles int) *testDatabase {
 
 func (tdb *testDatabase) install(t testing.TB) {
 	t.Helper()
-	tdb.exec(t, tdb.owner, payload.LoadDispatcher().Install)
+	tdb.exec(t, tdb.owner, payload.LoadDispatcher().Install())
 }
 
 // exec runs one statement, or a script if there are no arguments.

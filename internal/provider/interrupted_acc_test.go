@@ -476,7 +476,7 @@ func TestGoneBackup(t *testing.T) {
 	c.says(c.run(2, "plan", "-detailed-exitcode", "-no-color"), "1 to add, 0 to change, 0 to destroy")
 	c.says(c.run(0, "destroy", "-auto-approve", "-no-color"), "0 destroyed")
 
-	p.asPostgres(payload.LoadDispatcher().Install)
+	p.asPostgres(payload.LoadDispatcher().Install())
 	if err := os.WriteFile(file, state, 0o600); err != nil {
 		t.Fatal(err)
 	}
