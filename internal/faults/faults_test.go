@@ -187,11 +187,7 @@ func TestFaults(t *testing.T) {
 			fmt.Printf("%d cells so far\n", n)
 		}
 	}
-	atOnce := sites
-	if !*all {
-		atOnce = 2 // among the tests of other packages
-	}
-	for range min(atOnce, len(groups)) {
+	for range min(sites, len(groups)) {
 		work.Go(func() {
 			for g := range queue {
 				got, err := g.run(ctx, progress)
