@@ -7,6 +7,8 @@ import (
 	"io"
 	"log"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -19,19 +21,20 @@ import (
 var version = "dev"
 
 func main() {
-	debug := flag.Bool("debug", false, "run for a debugger such as delve")
+	managed := flag.Bool("debug", false, "run for a debugger such as delve")
 	flag.Parse()
 
-	if !*debug {
+	if !*managed {
 		dropUnreadLog()
+		collectLater()
 	}
-	if err := serve(*debug); err != nil {
+	if err := serve(*managed); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // serve serves the provider until Terraform closes the connection.
-func serve(debug bool) error {
+func serve(managed bool) error {
 	p := provider.New(version)()
 	if c, ok := p.(io.Closer); ok {
 		defer func() { _ = c.Close() }()
@@ -41,7 +44,7 @@ func serve(debug bool) error {
 		return err
 	}
 	var options []tf6server.ServeOpt
-	if debug {
+	if managed {
 		options = append(options, tf6server.WithManagedDebug())
 	}
 	return tf6server.Serve("registry.terraform.io/aimindset/aimindset", func() tfprotov6.ProviderServer { return server }, options...)
@@ -59,4 +62,15 @@ func dropUnreadLog() {
 	for _, name := range []string{"TF_LOG_SDK", "TF_LOG_SDK_PROTO", "TF_LOG_SDK_FRAMEWORK", "TF_LOG_PROVIDER_AIMINDSET"} {
 		_ = os.Setenv(name, "OFF") // if it fails, there is only more log
 	}
+}
+
+// collectLater puts the first garbage collection off until the heap has 16 MiB, four times
+// as much as usual. Terraform starts the provider several times in one run, and most of
+// these processes are over before. From then on the heap grows as it always does.
+func collectLater() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	usual := debug.SetGCPercent(400)
+	runtime.AddCleanup(new([64]byte), func(percent int) { debug.SetGCPercent(percent) }, usual)
 }

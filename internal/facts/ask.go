@@ -55,7 +55,7 @@ func passing(state string, strict bool) bool {
 
 // Ask asks a database for some parts, in one statement that writes nothing.
 func Ask(ctx context.Context, db Querier, request Request) (Document, error) {
-	s, err := load().build(request)
+	s, err := statementOf(request)
 	if err != nil {
 		return Document{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // statement is the text that asks for some parts. Its first parameter is a JSON
@@ -14,6 +15,23 @@ import (
 type statement struct {
 	sql        string
 	parameters []string
+}
+
+// statements are the statements of all requests so far, by what they depend on. They are
+// few: a plan asks the same of every project.
+var statements sync.Map
+
+// statementOf returns the statement of a request.
+func statementOf(request Request) (statement, error) {
+	key := fmt.Sprint(request.Parts, request.Installed, request.Strict)
+	if known, ok := statements.Load(key); ok {
+		return known.(statement), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	s, err := load().build(request)
+	if err == nil {
+		statements.Store(key, s)
+	}
+	return s, err
 }
 
 // builder puts a statement together.

@@ -208,12 +208,6 @@ var observed = []facts.Part{
 	"lease",
 }
 
-// trusted are the functions of the dispatcher, which observations may call.
-func (s *shared) trusted() (string, error) {
-	trusted, err := json.Marshal(payload.LoadDispatcher().Functions)
-	return string(trusted), err
-}
-
 // observeOne reads the database's part of one backup. With known, the dispatcher is not
 // compared with its version, which was done a short time ago.
 func (s *shared) observeOne(ctx context.Context, db facts.Querier, name backup.Name, known bool) (backup.Observation, error) {
@@ -222,12 +216,8 @@ func (s *shared) observeOne(ctx context.Context, db facts.Querier, name backup.N
 		// In a new connection these take as long as all others together.
 		parts = slices.DeleteFunc(slices.Clone(observed), func(part facts.Part) bool { return part == "functions" || part == "drift" })
 	}
-	trusted, err := s.trusted()
-	if err != nil {
-		return backup.Observation{}, err
-	}
 	found, err := facts.Ask(ctx, db, facts.Request{
-		Parts: parts, Backups: []backup.Name{name}, Strict: true, Parameters: map[string]any{"trusted": trusted},
+		Parts: parts, Backups: []backup.Name{name}, Strict: true, Parameters: map[string]any{"trusted": payload.LoadDispatcher().Trusted},
 	})
 	if err != nil {
 		return backup.Observation{}, err
@@ -271,10 +261,6 @@ func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 	s.mu.Lock()
 	names, zones := slices.Sorted(maps.Keys(s.asked)), slices.Sorted(maps.Keys(s.zones))
 	s.mu.Unlock()
-	trusted, err := s.trusted()
-	if err != nil {
-		return projectRead{}, err
-	}
 	others, err := json.Marshal(append([]string{}, zones...))
 	if err != nil {
 		return projectRead{}, err
@@ -283,10 +269,14 @@ func (s *shared) readDatabase(ctx context.Context) (projectRead, error) {
 		// The last ones serve backups that nobody has asked for yet.
 		Parts:   append(slices.Clone(observed), "zone_changes", "vault_names", "leased"),
 		Backups: append([]backup.Name{facts.Unmentioned}, names...), Installed: true, Strict: true,
-		Parameters: map[string]any{"trusted": trusted, "zones": string(others)},
+		Parameters: map[string]any{"trusted": payload.LoadDispatcher().Trusted, "zones": string(others)},
 	})
 	if err != nil {
 		return projectRead{}, err
+	}
+	// Most projects have the same functions, and these are kept for the whole run.
+	if own := payload.LoadDispatcher().Functions; maps.Equal(found.Functions, own) {
+		found.Functions = own
 	}
 	all := make(map[backup.Name]backup.Observation, len(found.Each))
 	for name, own := range found.Each {

@@ -123,6 +123,8 @@ type Dispatcher struct {
 	// Functions maps the name of each SQL function to the SHA-256 of its body,
 	// which is pg_proc.prosrc.
 	Functions map[string]string
+	// Trusted are the Functions as a JSON object. An observation calls only these.
+	Trusted string
 }
 
 // script is the text of a script in parts.
@@ -153,6 +155,7 @@ var LoadDispatcher = sync.OnceValue(func() Dispatcher {
 			leaseFunctions = append(leaseFunctions, text)
 		}
 	}
+	d.Trusted = string(must(json.Marshal(d.Functions)))
 	// Each script builds what it installs in a second schema, makes the installed
 	// tables equal to that, and replaces everything else. What is wanted only there is
 	// compared and not run again.

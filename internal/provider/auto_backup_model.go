@@ -108,8 +108,7 @@ func (m autoBackupModel) known(ctx context.Context, was *applied) backup.Known {
 		known.Keys = append(known.Keys, retention.JobKey)
 	}
 	if was != nil {
-		known.Revision, known.Files, known.Changes = was.Seen.Revision, was.Seen.Files, was.Seen.Changes
-		known.Applied = was.Digests
+		was.tellSource(&known)
 		known.Keys = append(known.Keys, was.FormerKeys...)
 		known.Content = func() map[string][]byte {
 			return m.source(ctx, was.Settings).value.Files

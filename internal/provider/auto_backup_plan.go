@@ -109,7 +109,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	}
 	functionChanged := false
 	if state == nil {
-		r.checkNewBackup(ctx, spec, replanned != nil, &resp.Diagnostics)
+		r.checkNewBackup(ctx, spec, replanned != nil, appliedOf(ctx, req.Private, &resp.Diagnostics), &resp.Diagnostics)
 	} else {
 		functionChanged = r.checkPresentBackup(ctx, spec, *state, appliedOf(ctx, req.Private, &resp.Diagnostics), &resp.Diagnostics)
 	}
@@ -290,14 +290,15 @@ func (m *autoBackupModel) keepDurations(state *autoBackupModel) {
 
 // checkNewBackup checks the project in which a backup is to be created: for objects
 // with the backup's names, and for jobs that run the same backup. replaces says
-// that the backup may replace another one.
-func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spec, replaces bool, diags *diag.Diagnostics) {
+// that the backup may replace another one, and was what was applied to that.
+func (r *autoBackupResource) checkNewBackup(ctx context.Context, spec backup.Spec, replaces bool, was *applied, diags *diag.Diagnostics) {
 	service, err := r.projects.service(spec.ID.ProjectRef)
 	if err != nil {
 		addError(diags, "Cannot reach the project", err)
 		return
 	}
 	known, replaced := r.projects.run.saw(spec.ID)
+	was.tellSource(&known)
 	found, err := service.ObserveFirst(ctx, spec.ID.Name, known)
 	if err != nil {
 		r.projects.addReadError(ctx, diags, "Cannot read the project", spec.ID.ProjectRef, err)

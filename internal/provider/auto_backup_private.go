@@ -92,6 +92,14 @@ func (a *applied) instance() string {
 	return a.Settings.Instance
 }
 
+// tellSource tells what is known of the deployed source; nothing if nothing was applied.
+func (a *applied) tellSource(known *backup.Known) {
+	if a != nil {
+		known.Revision, known.Files, known.Changes = a.Seen.Revision, a.Seen.Files, a.Seen.Changes
+		known.Applied = a.Digests
+	}
+}
+
 // formerKeys returns the keys of the jobs that an apply which did not finish its jobs
 // may have left: those of the former schedules and of those before.
 func (a *applied) formerKeys(schedules map[string]attr.Value) []string {

@@ -99,7 +99,6 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 		stored.remove(ctx, state, &resp.Diagnostics)
 		return
 	}
-	known.Content = nil // it refers to the whole state
 	r.projects.run.see(found.ID, known)
 	warnLease(found.ID, found.Lease, &resp.Diagnostics)
 	if was == nil {

@@ -27,7 +27,8 @@ const (
 // terraformRun is what the resources of one run of Terraform share.
 type terraformRun struct {
 	mu sync.Mutex
-	// seen are the refreshed backups, with what the state knows about each.
+	// seen are the refreshed backups, with what the state knows about each. What it knows
+	// of the source is left out: it is large, and the private state has it.
 	seen map[backup.ID]backup.Known
 	// lost are the refreshed backups that another state has recreated or adopted since
 	// this one recorded them.
@@ -50,10 +51,11 @@ func (r *terraformRun) see(id backup.ID, known backup.Known) {
 	if r.seen == nil {
 		r.seen = map[backup.ID]backup.Known{}
 	}
-	r.seen[id] = known
+	r.seen[id] = backup.Known{Managed: known.Managed, Keys: known.Keys, Secrets: known.Secrets, Channels: known.Channels}
 }
 
-// saw reports whether this run has refreshed a backup, and what its state knows.
+// saw reports whether this run has refreshed a backup, and what its state knows but for the
+// source.
 func (r *terraformRun) saw(id backup.ID) (known backup.Known, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

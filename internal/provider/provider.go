@@ -24,6 +24,7 @@ import (
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/install"
+	"github.com/aimindset/terraform-provider-aimindset/internal/payload"
 	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
@@ -147,6 +148,9 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 		}
 		configured.client = client
 	}
+	// Every read needs it. Terraform asks for one thing after the other, so to load it takes
+	// no time beside that.
+	go payload.LoadDispatcher()
 	resp.ResourceData = configured
 	resp.DataSourceData = resp.ResourceData
 	resp.ListResourceData = resp.ResourceData
