@@ -27,6 +27,7 @@ import (
 
 var (
 	all    = flag.Bool("faults.all", false, "run every cell, not a part of them")
+	every  = flag.Int("faults.every", 1, "with faults.all, run one in so many cells, of each call and of each fault others")
 	only   = flag.String("faults.only", "", "run only the cells whose name contains this text, which contains the operation's")
 	timing = flag.Bool("faults.timing", false, "log how long each cell takes")
 )
@@ -300,7 +301,11 @@ func (g group) cells(planned, applied []stack.RemoteCall) []cell {
 			c := cell{operation: g.operation, call: call, fault: fault, index: i, planned: i < len(planned)}
 			c.expires = fault == stack.Hang && !c.planned && i%4 == 0 && !g.operation.aim.Rotate
 			// Each fault meets other calls, and each call other faults.
-			chosen := *all || (i+3*n)%stride == 0
+			interval := stride
+			if *all {
+				interval = max(1, *every)
+			}
+			chosen := (i+3*n)%interval == 0
 			if fault.Possible(call) && chosen && strings.Contains(g.String()+": "+c.String(), *only) {
 				cells = append(cells, c)
 			}
