@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	"internal/stack/cmd/install":   {"internal/stack"},
 	"internal/stack/cmd/slow":      {},
 	"internal/mutation":            {},
-	"internal/fleet":               {"internal/stack"},
+	"internal/fleet":               {"internal/install/queries", "internal/postgres", "internal/stack", "internal/supabase"},
 	"internal/fleet/cmd/bench":     {"internal/fleet", "internal/stack"},
 }
 

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/install/queries"
+	"github.com/aimindset/terraform-provider-aimindset/internal/postgres"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
+	"github.com/aimindset/terraform-provider-aimindset/internal/supabase"
 )
 
 // RecordCreation starts a stack and records an apply of one new backup with the provider in
@@ -32,5 +35,29 @@ func RecordCreation(ctx context.Context, provider string) (_ *stack.Recording, e
 	if _, err := w.Must(ctx, 0, "apply", "-auto-approve", "-no-color"); err != nil {
 		return nil, fmt.Errorf("record an apply: %w", err)
 	}
+	if err := renewLease(ctx, s); err != nil {
+		return nil, fmt.Errorf("record the renewal of a lease: %w", err)
+	}
 	return recording, nil
+}
+
+// renewLease renews a lease on the backup of a stack, as an apply does while it waits. The
+// one that was recorded has hardly waited for anything.
+func renewLease(ctx context.Context, s *stack.Stack) error {
+	client, err := supabase.New(supabase.Config{BaseURL: s.APIURL, Token: s.AccessToken})
+	if err != nil {
+		return err
+	}
+	db := postgres.OverAPI(supabase.ProjectSQL{Client: client, Ref: s.ProjectRef})
+	const holder = "0123456789abcdef0123456789abcdef"
+	for _, statement := range []postgres.Statement{
+		{SQL: queries.Acquire, Args: []any{backupName(0), holder, "a recording", "60"}},
+		{SQL: queries.Renew, Args: []any{backupName(0), holder}},
+		{SQL: queries.Release, Args: []any{backupName(0), holder}},
+	} {
+		if answer, err := db.Query(ctx, postgres.ReadWrite, statement.SQL, statement.Args...); err != nil || answer == nil {
+			return fmt.Errorf("the database answers %q: %w", answer, err)
+		}
+	}
+	return nil
 }

@@ -1,46 +1,84 @@
 package fleet
 
 import (
+	"context"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
+
+// creation is the recorded apply of a new backup.
+var creation = sync.OnceValues(func() (*stack.Recording, error) { return RecordCreation(context.Background(), provider) })
+
+// create applies a new backup in each project of a fleet.
+func create(t *testing.T, f *stack.Fleet) stack.FleetStats {
+	t.Helper()
+	w, err := NewWorkingDirectory(t.Context(), t.TempDir(), provider, f.Environ(), f.Refs, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Env = slices.Concat(w.Env, environ)
+	if _, err := w.Must(t.Context(), 0, "apply", "-auto-approve", "-no-color"); err != nil {
+		t.Fatal(err)
+	}
+	stats := f.Stats()
+	if len(stats.Unexpected) > 0 || stats.Open != 0 {
+		t.Errorf("%d projects: unexpected are %v, and %d connections are left open", len(f.Refs), stats.Unexpected, stats.Open)
+	}
+	return stats
+}
+
+// newFleet serves the recorded apply to new projects.
+func newFleet(t *testing.T, projects int) *stack.Fleet {
+	t.Helper()
+	recording, err := creation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := recording.Serve(t.Context(), stack.FleetOptions{Projects: projects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
 
 // TestCreation proves that the first apply of many projects makes exactly as many requests
 // and statements for each of them as that of one project, that a recorded apply serves them
 // all, and that no connection is left.
 func TestCreation(t *testing.T) {
 	t.Parallel()
-	recording, err := RecordCreation(t.Context(), provider)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var one stack.FleetStats
 	for _, projects := range []int{1, 20} {
-		f, err := recording.Serve(t.Context(), stack.FleetOptions{Projects: projects})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = f.Close() })
-		w, err := NewWorkingDirectory(t.Context(), t.TempDir(), provider, f.Environ(), f.Refs, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Env = slices.Concat(w.Env, environ)
-		if _, err := w.Must(t.Context(), 0, "apply", "-auto-approve", "-no-color"); err != nil {
-			t.Fatal(err)
-		}
-		stats := f.Stats()
-		if len(stats.Unexpected) > 0 || stats.Open != 0 {
-			t.Errorf("%d projects: unexpected are %v, and %d connections are left open", projects, stats.Unexpected, stats.Open)
-		}
+		stats := create(t, newFleet(t, projects))
 		if projects == 1 {
 			one = stats
 			t.Logf("%d requests, %d statements", one.API, one.SQL)
 		}
 		if stats.API != projects*one.API || stats.SQL != projects*one.SQL {
 			t.Errorf("%d projects took %d requests and %d statements, one takes %d and %d", projects, stats.API, stats.SQL, one.API, one.SQL)
+		}
+	}
+}
+
+// TestCreationWaits proves that an apply which waits for the rate limit for longer than its
+// lease goes without a renewal renews the lease, and makes no other request than one that
+// does not wait.
+func TestCreationWaits(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2)
+	const endpoint = "POST /functions/deploy"
+	f.Set(f.Refs[1], stack.FleetProject{Throttles: endpoint})
+	stats := create(t, f)
+	if stats.Renewals == 0 || stats.Refused[endpoint+" of "+f.Refs[1]] == 0 {
+		t.Errorf("%d renewals, refused were %v", stats.Renewals, stats.Refused)
+	}
+	for what, times := range stats.PerProject {
+		if endpoint, ok := strings.CutSuffix(what, " of "+f.Refs[0]); ok && stats.PerProject[endpoint+" of "+f.Refs[1]] != times {
+			t.Errorf("%s: %d times without a wait, %d times with one", endpoint, times, stats.PerProject[endpoint+" of "+f.Refs[1]])
 		}
 	}
 }

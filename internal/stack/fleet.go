@@ -86,6 +86,10 @@ const (
 	writtenSQL  = "/database/query"
 )
 
+// renewal begins the statement with which the provider keeps its lease on a backup while it
+// waits for something else. How many there are depends on the time that it waits.
+const renewal = "-- Renews a lease."
+
 // argument is what differs between two runs of a statement: an argument as the provider
 // writes it into the statement, or the holder of a lease in a script.
 var argument = regexp.MustCompile(` E'(?:[^'\\]|''|\\.)*'|'[0-9a-f]{32}'`)
@@ -150,6 +154,9 @@ type FleetProject struct {
 	Says  string
 	// Hangs makes every request about the project wait until its sender gives up.
 	Hangs bool
+	// Throttles is an endpoint, such as "POST /functions/deploy", whose requests get a 429
+	// until a lease in the project was renewed.
+	Throttles string
 }
 
 // Fleet is a stand-in for the Management API with many projects. It lists them, and responds
@@ -177,13 +184,15 @@ type Fleet struct {
 	stats    FleetStats
 	open     map[net.Conn]bool
 	projects map[string]FleetProject
-	asked    map[string]int // how often each project was asked each question
+	asked    map[string]int  // how often each project was asked each question
+	renewed  map[string]bool // the projects in which a lease was renewed
 }
 
 // FleetStats counts the requests to a fleet.
 type FleetStats struct {
-	// API and SQL count the requests with a response.
-	API, SQL int
+	// API and SQL count the requests with a response, without the renewals of leases, which
+	// are as many as the waits are long.
+	API, SQL, Renewals int
 	// PerProject is the same by project and endpoint.
 	PerProject map[string]int
 	// Refused counts the requests that got a 429, by project and endpoint.
@@ -284,7 +293,7 @@ func (f *Fleet) Stats() FleetStats {
 func (f *Fleet) Reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = map[string]int{}
+	f.asked, f.renewed = map[string]int{}, map[string]bool{}
 	f.stats = FleetStats{PerProject: map[string]int{}, Refused: map[string]int{}}
 }
 
@@ -327,9 +336,12 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		counted = endpoint
 	}
 
+	renews := strings.Contains(what, renewal)
+
 	var answer recordedAnswer
 	f.mu.Lock()
-	taken := f.limiter.take(w.Header(), counted)
+	throttled := own.Throttles == endpoint && !f.renewed[ref]
+	taken := !throttled && f.limiter.take(w.Header(), counted)
 	if taken && len(answers) > 0 {
 		answer = answers[min(f.asked[ref+" "+what], len(answers)-1)]
 		f.asked[ref+" "+what]++
@@ -339,6 +351,9 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.stats.Unexpected = append(f.stats.Unexpected, fmt.Sprintf("%s %s", r.Method, r.URL.Path))
 	case !taken:
 		f.stats.Refused[at]++
+	case renews:
+		f.stats.Renewals++
+		f.renewed[ref] = true
 	default:
 		f.stats.PerProject[at]++
 		if isSQL {
@@ -359,6 +374,9 @@ func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !known:
 		fail(w, apiErrorf(http.StatusNotImplemented, "a fleet does not answer this"))
 	case !taken:
+		if throttled {
+			w.Header().Set("Retry-After", "5")
+		}
 		fail(w, apiErrorf(http.StatusTooManyRequests, "ThrottlerException: Too Many Requests"))
 	default:
 		delay := f.options.APIDelay
