@@ -17,6 +17,8 @@ type Spec struct {
 	Source source.Source
 	// OwnSource says that Source is not the built-in function's.
 	OwnSource bool
+	// New says that no backup is known to be installed.
+	New bool
 	// KeepsSchedules says that the installed backup has the same schedules, about
 	// which an earlier plan has said everything.
 	KeepsSchedules bool

@@ -75,6 +75,8 @@ type Document struct {
 	// nil if they are not known. Leased are the backups that an apply changes now.
 	VaultNames []backup.Name `json:"vault_names"`
 	Leased     []backup.Name `json:"leased"`
+	// Histories are the backups in the run history; nil if it was not read.
+	Histories []backup.Name `json:"histories"`
 }
 
 // Unmentioned is a name that no backup can have: what is read about it is what there is
@@ -86,6 +88,12 @@ const Unmentioned backup.Name = "-"
 func (d *Document) Mentions(name backup.Name) bool {
 	noVault := d.Relations["vault.secrets"] == Missing
 	return d.VaultNames == nil && !noVault || slices.Contains(d.VaultNames, name) || slices.Contains(d.Leased, name)
+}
+
+// HasRuns reports whether the run history may have anything of a backup. It is for documents
+// with the part histories.
+func (d *Document) HasRuns(name backup.Name) bool {
+	return d.Histories == nil && d.Relations["auto_backup.runs"] != Missing || slices.Contains(d.Histories, name)
 }
 
 // OfBackup are the parts of one backup.

@@ -106,7 +106,7 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", part, d, err)
 		}
 	}
-	const installed = "backups, caught_up_at, channels, drills, failures, future_runs, history, incident, installation, last_success, latest, nights, offsite, retention, schedules, settings, under_way, watchdog"
+	const installed = "backups, caught_up_at, channels, drills, failures, future_runs, histories, history, incident, installation, last_success, latest, nights, offsite, retention, schedules, settings, under_way, watchdog"
 	d, err := p.ask(owner, all)
 	if err != nil || leftOut(d) != installed {
 		t.Errorf("before the installation, left out are %q: %v", d.LeftOut, err)
@@ -148,7 +148,7 @@ func TestServer(t *testing.T) {
 	if _, err = p.ask(owner, locked); postgres.SQLState(err) != "55P03" || !strings.Contains(err.Error(), "public.backup_logs is locked by process ") || !strings.Contains(err.Error(), "of role supabase_admin") {
 		t.Errorf("strictly, of a locked table is said %v", err)
 	}
-	if want := "caught_up_at, failures, future_runs, history, last_log, last_success, latest, nights, offsite, retention, under_way, watchdog"; leftOut(d) != want {
+	if want := "caught_up_at, failures, future_runs, histories, history, last_log, last_success, latest, nights, offsite, retention, under_way, watchdog"; leftOut(d) != want {
 		t.Errorf("left out are %q, not %s", d.LeftOut, want)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
@@ -321,4 +321,31 @@ func TestMentions(t *testing.T) {
 	expect("with leases", "one", "two", "three")
 	p.exec("select vault.create_secret('s', 'other-' || n || '/x') from generate_series(1, 1000) n")
 	expect("with many secrets", "one", "two", "three", "four")
+}
+
+// TestHistories proves which backups have something in the run history: those with runs,
+// also without settings; none where there is no history; and any where it cannot be read.
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	owner, stranger := p.open(p.DatabaseURL, ""), p.open(p.DatabaseURL, "stranger")
+	expect := func(when string, db postgres.DB, want ...backup.Name) {
+		t.Helper()
+		d, err := p.ask(db, Request{Parts: []Part{"histories"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []backup.Name{"one", "two", "three"} {
+			if got := d.HasRuns(name); got != slices.Contains(want, name) {
+				t.Errorf("%s, backup %s has runs: %t", when, name, got)
+			}
+		}
+	}
+	expect("before the installation", owner)
+	p.exec("set role postgres; create schema auto_backup; " + payload.LoadDispatcher().Install() + "; reset role")
+	expect("without runs", owner)
+	p.exec(`insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at)
+		select b, 'daily', 'schedule', now() - n * interval '1 day', 1, 'requested', now() from unnest('{three,one}'::text[]) b, generate_series(1, 3) n`)
+	expect("with runs", owner, "one", "three")
+	expect("for who may not read them", stranger, "one", "two", "three")
 }

@@ -101,37 +101,14 @@ func TestApplyBudget(t *testing.T) {
 	}
 }
 
-// TestApplyBudgetWithSecrets proves that new backups with secrets, with channels and with a
-// destination outside the project cost what others do: their secrets come with the token, in
-// the vault and in the function.
-func TestApplyBudgetWithSecrets(t *testing.T) {
+// TestApplyBudgetWithMore proves that new backups with secrets, with channels and with a
+// destination outside the project cost what others do, because their secrets come with the
+// token, in the vault and in the function; and so do those with a retention, because the run history
+// has nothing that it could remove.
+func TestApplyBudgetWithMore(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 3072)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := stack.Start(t.Context(), stack.Options{Articles: 1, RateLimit: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	dir := t.TempDir()
-	const backups = 3
-	w, err := NewWorkingDirectory(t.Context(), dir, provider, s.Environ(), []string{s.ProjectRef}, backups)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Env = slices.Concat(w.Env, environ)
 	// Two backups that set one secret would each take it for the other's.
-	with := strings.Replace(configuration, `verify      = "none"`, `verify      = "none"
+	const outside = `
   secrets     = { "KEY_${replace(upper(each.value.name), "-", "_")}" = "value", "OTHER_${replace(upper(each.value.name), "-", "_")}" = "value" }
   heartbeat   = { url = "https://ping.example/${each.value.name}" }
   webhooks = {
@@ -148,23 +125,52 @@ func TestApplyBudgetWithSecrets(t *testing.T) {
       access_key_id     = "AKIAIOSFODNN7EXAMPLE"
       secret_access_key = "secret-access-key"
     }
-  }`, 1)
-	for name, text := range map[string]string{
-		"main.tf": with, "key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := w.Must(t.Context(), 0, "apply", "-auto-approve", "-no-color"); err != nil {
+  }`
+	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
 		t.Fatal(err)
 	}
-	api, sql := count(s)
-	if sql != 3*backups+9 || api > 4*backups+8 {
-		t.Errorf("%d backups took %d requests and %d statements, not %d and %d", backups, api, sql, 4*backups+8, 3*backups+9)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := w.Must(t.Context(), 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
-		t.Error(err)
+	pair := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
+	for what, arguments := range map[string]string{"outside": outside, "retention": "\n  retention   = { keep_last = 3 }"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s, err := stack.Start(t.Context(), stack.Options{Articles: 1, RateLimit: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			dir := t.TempDir()
+			const backups = 3
+			w, err := NewWorkingDirectory(t.Context(), dir, provider, s.Environ(), []string{s.ProjectRef}, backups)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Env = slices.Concat(w.Env, environ)
+			const last = `verify      = "none"`
+			for name, text := range map[string]string{"main.tf": strings.Replace(configuration, last, last+arguments, 1), "key.pem": pair} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := w.Must(t.Context(), 0, "apply", "-auto-approve", "-no-color"); err != nil {
+				t.Fatal(err)
+			}
+			api, sql := count(s)
+			if sql != 3*backups+9 || api > 4*backups+8 {
+				t.Errorf("%d backups took %d requests and %d statements, not %d and %d", backups, api, sql, 4*backups+8, 3*backups+9)
+			}
+			if _, err := w.Must(t.Context(), 0, "plan", "-detailed-exitcode", "-no-color"); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

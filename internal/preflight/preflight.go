@@ -32,7 +32,8 @@ type Project interface {
 // working there. It makes one read-only statement, and another one if a process
 // seems to be missing, and uses the lists of functions and secrets that a plan
 // reads anyway. Plans of several backups of a project share the statement where they ask for
-// the same. It writes nothing.
+// the same: all do except that of a new or changed retention, for which a backup with runs is
+// asked about alone. It writes nothing.
 func Check(ctx context.Context, project Project, spec backup.Spec) ([]checks.Finding, error) {
 	subject := checks.Subject{Planning: true, ID: spec.ID, Spec: spec, Secrets: map[string]string{}}
 	var secrets []supabase.Secret
@@ -58,10 +59,23 @@ func Check(ctx context.Context, project Project, spec backup.Spec) ([]checks.Fin
 }
 
 // own are the facts for what this package finds itself.
-var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "nulls", "null_statistics"}
+var own = []facts.Part{"routines", "tables", "named_relations", "named_functions", "triggers", "nulls", "null_statistics", "histories"}
 
-// look reads the facts of the project's database.
+// look reads the facts of the project's database. A new backup shares them with others
+// unless the run history has kept something of that name, which its retention may remove.
 func look(ctx context.Context, project Project, spec backup.Spec) (facts.Document, error) {
+	alone := removes(spec)
+	if alone && spec.New {
+		document, err := ask(ctx, project, spec, false)
+		if err != nil || !document.HasRuns(spec.ID.Name) {
+			return document, err
+		}
+	}
+	return ask(ctx, project, spec, alone)
+}
+
+// ask asks for the facts; alone, for those of the backup's retention, too.
+func ask(ctx context.Context, project Project, spec backup.Spec, alone bool) (facts.Document, error) {
 	zones, err := json.Marshal(foreignZones(spec.Settings))
 	if err != nil {
 		return facts.Document{}, err
@@ -72,7 +86,7 @@ func look(ctx context.Context, project Project, spec backup.Spec) (facts.Documen
 	}
 	parts := slices.Concat(checks.PlanningFacts(), own)
 	var backups []backup.Name
-	if removes(spec) {
+	if alone {
 		parts, backups = append(parts, "retention"), []backup.Name{spec.ID.Name}
 	}
 	named := "[]"

@@ -1,6 +1,9 @@
 package preflight
 
 import (
+	"context"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +58,69 @@ func TestSurplus(t *testing.T) {
 		case c.says == "":
 		case len(found) != 1 || !strings.HasSuffix(found[0].Message, c.says) || found[0].Severity != checks.Warning || found[0].Attribute != "retention" || found[0].Remedy == "":
 			t.Errorf("%s: found is %+v, want %s", c.name, found, c.says)
+		}
+	}
+}
+
+// asking is a project that notes what is asked of its database.
+type asking struct {
+	*project
+	document facts.Document
+	asked    []facts.Request
+}
+
+func (a *asking) Ask(_ context.Context, request facts.Request) (facts.Document, error) {
+	a.asked = append(a.asked, request)
+	return a.document, nil
+}
+
+// TestRetentionAskedAlone proves that the run history is read where a new or changed
+// retention may remove something of it, and that a new backup of which it has nothing asks
+// the database the same as one without a retention, so that the plans of a project share it.
+func TestRetentionAskedAlone(t *testing.T) {
+	t.Parallel()
+	const name = "auto-backup"
+	of := func(names ...backup.Name) facts.Document {
+		return facts.Document{Histories: append([]backup.Name{}, names...)}
+	}
+	runs := func(state facts.State) facts.Document {
+		return facts.Document{Relations: map[string]facts.State{"auto_backup.runs": state}}
+	}
+	for what, c := range map[string]struct {
+		fresh, keeps bool
+		document     facts.Document
+		want         string
+	}{
+		"new, nothing installed":    {true, false, runs(facts.Missing), "all"},
+		"new, no runs":              {true, false, of("other"), "all"},
+		"new, runs of its name":     {true, false, of("another", name), "all alone"},
+		"new, runs that are closed": {true, false, runs(facts.Forbidden), "all alone"},
+		"changed":                   {false, false, of(name), "alone"},
+		"the same":                  {false, true, of(name), "all"},
+	} {
+		p := &asking{project: &project{}, document: c.document}
+		spec := backup.Spec{ID: backup.ID{ProjectRef: "abcdefghijklmnopqrst", Name: name}, New: c.fresh, KeepsRetention: c.keeps}
+		spec.Settings.Retention = &retention.Policy{KeepLast: 1}
+		if _, err := look(t.Context(), p, spec); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, request := range p.asked {
+			if slices.Contains(request.Parts, "retention") {
+				if !slices.Equal(request.Backups, []backup.Name{name}) {
+					t.Errorf("%s: asked is about %v", what, request.Backups)
+				}
+				got = append(got, "alone")
+			} else {
+				got = append(got, "all")
+				other := &asking{project: &project{}}
+				if _, err := look(t.Context(), other, backup.Spec{ID: backup.ID{Name: "other"}}); err != nil || !reflect.DeepEqual(other.asked[0], request) {
+					t.Errorf("%s: it asks %v, another backup %v", what, request, other.asked[0])
+				}
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: it asks %v, want %s", what, got, c.want)
 		}
 	}
 }

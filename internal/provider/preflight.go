@@ -26,6 +26,7 @@ const cannotWork = "The backup cannot work in this project"
 // in the project, before anything is written. state is nil if the backup is to be
 // created.
 func (r *autoBackupResource) preflight(ctx context.Context, spec backup.Spec, plan autoBackupModel, state *autoBackupModel, diags *diag.Diagnostics) {
+	spec.New = state == nil
 	spec.KeepsSchedules = state != nil && plan.Schedules.Equal(state.Schedules)
 	spec.KeepsDrill = state != nil && plan.Drill.Equal(state.Drill) && plan.Function.Equal(state.Function)
 	spec.KeepsRetention = state != nil && plan.Retention.Equal(state.Retention)
