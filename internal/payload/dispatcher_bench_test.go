@@ -33,10 +33,12 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		args func(n int) []any
 		// What a call may cost in a warm session and in a new one.
 		warm, cold time.Duration
+		outside    bool // whether there are copies outside the project, and channels
 	}
 	started := 0
 	calls := []call{
-		{"watch, idle", `select auto_backup.watch('bench', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Millisecond)} }, 5 * time.Millisecond, 10 * time.Millisecond},
+		{"watch, idle", `select auto_backup.watch('bench', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Millisecond)} }, 5 * time.Millisecond, 10 * time.Millisecond, false},
+		{"watch, idle, with copies and channels", `select auto_backup.watch('bench', $1)`, func(n int) []any { return []any{at.Add(time.Duration(n) * time.Millisecond)} }, 5 * time.Millisecond, 10 * time.Millisecond, true},
 		{"watch, a run under way", `select auto_backup.watch('bench', $1)`, func(n int) []any {
 			if n == 0 {
 				// Many rows of the logs are newer than the request, as in a busy application.
@@ -45,12 +47,12 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 					values ($1::uuid, 'bench', 'daily', 'manual', $2, 1, 'running', 1, $2, '2020-01-01') on conflict do nothing`, backupID, at)
 			}
 			return []any{at.Add(time.Duration(n) * time.Millisecond)}
-		}, 10 * time.Millisecond, 30 * time.Millisecond},
+		}, 10 * time.Millisecond, 30 * time.Millisecond, false},
 		// Each starts a run, with its signed request.
 		{"dispatch", `select auto_backup.dispatch('bench', 'daily', $1)`, func(int) []any {
 			started++
 			return []any{at.AddDate(0, 0, started)}
-		}, 10 * time.Millisecond, 30 * time.Millisecond},
+		}, 10 * time.Millisecond, 30 * time.Millisecond, false},
 	}
 	measure := func(b *testing.B, limit time.Duration, conn func() *pgx.Conn, c call) {
 		var costs, processor []time.Duration
@@ -85,6 +87,9 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 		return conn
 	}
 	for _, c := range calls {
+		if c.outside {
+			tdb.goOutside(b)
+		}
 		b.Run(c.name+", warm session", func(b *testing.B) {
 			conn := connect(b)
 			defer func() { _ = conn.Close(ctx) }()
@@ -101,6 +106,9 @@ func BenchmarkDispatcherSQL(b *testing.B) {
 			}, c)
 			_ = conn.Close(ctx)
 		})
+		if c.outside {
+			tdb.comeBack(b)
+		}
 	}
 	if got := one[int](b, tdb.owner, `select count(*) from auto_backup.runs where state = 'requested'`); got != started {
 		b.Errorf("%d dispatches have started %d runs", started, got)
@@ -146,6 +154,71 @@ func (tdb *testDatabase) fillHistory(b *testing.B) {
 	tdb.exec(b, tdb.admin, `analyze`)
 }
 
+// goOutside gives the backup "bench" two destinations outside the project and three channels,
+// which have got everything that there is.
+func (tdb *testDatabase) goOutside(b *testing.B) {
+	b.Helper()
+	tdb.exec(b, tdb.owner, `update auto_backup.runs set backup_id = run_id where state = 'succeeded'`)
+	document := map[string]any{
+		"heartbeat": map[string]any{"form": "healthchecks", "language": "en"},
+		"webhooks":  map[string]any{"ops": webhook("slack"), "audit": webhook("generic", "failed", "recovered")},
+	}
+	copying([]map[string]any{drilled("public", "articles")}, map[string]map[string]any{
+		"r2": destination(), "weeks": destination(every("weekly"), func(d map[string]any) { d["bucket"] = "weekly" }),
+	})(document)
+	tdb.exec(b, tdb.owner, `update auto_backup.settings set document = document || $1::jsonb where backup = 'bench'`, document)
+	for _, statement := range []string{
+		`insert into auto_backup.exports (
+			backup, destination, address, run_id, backup_id, made_at, state, stage, path, sequence, opened_at, calls, next_at, rows, raw_bytes, bytes, completed_at)
+		select r.backup, d.key, auto_backup.export_address(d.value), r.run_id, r.backup_id, r.requested_at, 'complete', 'manifest', 'p/', 1, r.finished_at, 1, r.finished_at, 321, 65536, 8192, r.finished_at
+		from auto_backup.settings s
+		cross join jsonb_each(s.document #> '{offsite,destinations}') d
+		inner join auto_backup.runs r on r.backup = s.backup and r.state = 'succeeded'
+		where d.key = 'r2' or not exists (
+			select from auto_backup.runs e
+			where e.backup = r.backup and e.state = 'succeeded' and e.requested_at < r.requested_at
+			and date_trunc('week', e.requested_at at time zone 'America/Sao_Paulo') = date_trunc('week', r.requested_at at time zone 'America/Sao_Paulo')
+		)`,
+		`insert into auto_backup.export_checks (backup, destination, address, state, started_at, finished_at, since, next_at)
+		select s.backup, d.key, auto_backup.export_address(d.value), 'passed', at, at, at - interval '30 days', at
+		from auto_backup.settings s
+		cross join jsonb_each(s.document #> '{offsite,destinations}') d
+		cross join generate_series(timestamptz '2026-03-01 12:00Z' - interval '50 weeks', timestamptz '2026-03-01 12:00Z', '7 days') at`,
+		`insert into auto_backup.channels (backup, channel, event, since)
+		select 'bench', c.channel, c.event, '2025-03-01'
+		from (
+			select 'heartbeat' as channel, unnest('{start,success,fail}'::text[]) as event
+			union all
+			select 'webhook/' || w.key, jsonb_array_elements_text(w.value -> 'events')
+			from auto_backup.settings s cross join jsonb_each(s.document -> 'webhooks') w
+		) c`,
+		`insert into auto_backup.notices (backup, channel, event, run_id, incident_id, happened_at, state, attempts, next_at, request_id, posted_at, requested_at, http_status, finished_at)
+		select 'bench', n.channel, n.event, n.run_id, n.incident_id, n.at, 'delivered', 1, n.at, 1, n.at, n.at, 200, n.at
+		from (
+			select 'heartbeat' as channel, e.event, r.run_id, null::bigint as incident_id, r.finished_at as at
+			from auto_backup.runs r
+			cross join lateral (values ('start'), (case r.state when 'succeeded' then 'success' else 'fail' end)) e (event)
+			union all
+			select c.channel, e.event, i.run_id, i.incident_id, i.opened_at
+			from auto_backup.incidents i
+			cross join (values ('webhook/ops'), ('webhook/audit')) c (channel)
+			cross join (values ('failed'), ('recovered')) e (event)
+		) n`,
+	} {
+		tdb.exec(b, tdb.owner, statement)
+	}
+	tdb.exec(b, tdb.admin, `analyze`)
+}
+
+// comeBack undoes goOutside.
+func (tdb *testDatabase) comeBack(b *testing.B) {
+	b.Helper()
+	tdb.exec(b, tdb.owner, `
+		update auto_backup.settings set document = document - '{offsite,heartbeat,webhooks}'::text[];
+		truncate auto_backup.exports, auto_backup.export_objects, auto_backup.frozen, auto_backup.export_checks, auto_backup.channels, auto_backup.notices`)
+	tdb.exec(b, tdb.admin, `analyze`)
+}
+
 // The limits of an idle watchdog for a day, which are several times what it takes. The
 // WAL has an image of each page that is changed, once after each checkpoint.
 const (
@@ -156,7 +229,14 @@ const (
 // BenchmarkIdleDayCPU measures what the watchdog costs on a day without anything to do: 144
 // ticks, each in a session of its own, as pg_cron makes them, with a checkpoint every hour.
 // What pg_cron itself writes is not in it.
-func BenchmarkIdleDayCPU(b *testing.B) {
+func BenchmarkIdleDayCPU(b *testing.B) { benchmarkIdleDay(b, false) }
+
+// BenchmarkIdleDayOutsideCPU measures the same of a backup with copies outside the project
+// and channels, of which all is copied and told.
+func BenchmarkIdleDayOutsideCPU(b *testing.B) { benchmarkIdleDay(b, true) }
+
+func benchmarkIdleDay(b *testing.B, outside bool) {
+	b.Helper()
 	tdb := startDatabase(b)
 	ctx := context.Background()
 	tdb.fillHistory(b)
@@ -165,6 +245,9 @@ func BenchmarkIdleDayCPU(b *testing.B) {
 	tdb.exec(b, tdb.owner, `
 		insert into auto_backup.runs (backup, schedule, trigger, due_at, attempt, state, requested_at, finished_at, records)
 		values ('bench', 'daily', 'schedule', $1, 1, 'succeeded', $1, $1, 321)`, moment(b, "2 06:00"))
+	if outside {
+		tdb.goOutside(b)
+	}
 	var cpu time.Duration
 	var wal int64
 	days := 0
@@ -184,7 +267,7 @@ func BenchmarkIdleDayCPU(b *testing.B) {
 			if err := conn.QueryRow(ctx, `select auto_backup.watch('bench', $1)::text`, at).Scan(&summary); err != nil {
 				b.Fatal(err)
 			}
-			if strings.Contains(summary, "problems") || strings.Contains(summary, "collect") || strings.Contains(summary, "catch_up") {
+			if slices.ContainsFunc([]string{"problems", "collect", "catch_up", "offsite", "notify"}, func(step string) bool { return strings.Contains(summary, step) }) {
 				b.Fatalf("the watchdog is not idle at %s: %s", at, summary)
 			}
 			cpu += cpuTime(b, conn.PgConn().PID())

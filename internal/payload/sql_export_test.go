@@ -314,6 +314,7 @@ func (s *scenario) exports() []string {
 // offsite is a tick of the watchdog's step.
 func (s *scenario) offsite(at string) map[string]any {
 	s.Helper()
+	s.nothingLeftOut(moment(s.T, at))
 	return one[map[string]any](s.T, s.owner, `select auto_backup.offsite($1, $2)`, s.backup, moment(s.T, at))
 }
 

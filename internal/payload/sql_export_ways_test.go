@@ -342,6 +342,7 @@ func (tdb *testDatabase) testExportDue(t *testing.T) {
 		if now.Hour() != 4 && now.Hour() != 12 {
 			continue
 		}
+		s.nothingLeftOut(now)
 		if got := one[map[string]any](t, s.owner, `select auto_backup.offsite($1, $2)`, s.backup, now); got["problems"] != nil {
 			t.Fatal(got)
 		}

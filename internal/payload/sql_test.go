@@ -221,6 +221,7 @@ func (s *scenario) start(at string, wait bool) string {
 func (s *scenario) watch(at string, problems ...string) map[string]any {
 	s.Helper()
 	summary := one[map[string]any](s.T, s.owner, `select auto_backup.watch($1, $2)`, s.backup, moment(s.T, at))
+	s.nothingLeftOut(moment(s.T, at))
 	met, _ := summary["problems"].([]any)
 	if len(met) != len(problems) {
 		s.Errorf("at %s the watchdog met the problems %q, want %q", at, met, problems)

@@ -174,9 +174,14 @@ create table if not exists auto_backup.schedules (
     schedule text not null,
     definition jsonb not null,
     since timestamptz not null,
+    quiet_for jsonb,
+    quiet tstzrange,
     primary key (backup, schedule)
 );
 comment on table auto_backup.schedules is 'Since when each schedule has its definition. Written by the watchdog.';
+comment on column auto_backup.schedules.quiet_for is 'The schedule, as it was in the settings when quiet was found out.';
+comment on column auto_backup.schedules.quiet is
+'When nothing is due, after everything that was due before has its run: a tick has nothing to catch up with. At most a day.';
 
 create table if not exists auto_backup.watchdog (
     backup text primary key references auto_backup.settings on delete cascade,

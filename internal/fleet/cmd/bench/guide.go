@@ -263,12 +263,16 @@ func (p *page) night() {
 		{"… in a session that has done so before", "DispatcherSQL/dispatch, warm session"},
 		{"`watch`, the watchdog, has nothing to do", "DispatcherSQL/watch, idle, new session"},
 		{"… in a session that has done so before", "DispatcherSQL/watch, idle, warm session"},
+		{"`watch` has nothing to do, with two destinations of off-site copies and three channels", "DispatcherSQL/watch, idle, with copies and channels, new session"},
+		{"… in a session that has done so before", "DispatcherSQL/watch, idle, with copies and channels, warm session"},
 		{"`watch` looks at a run that is under way", "DispatcherSQL/watch, a run under way, new session"},
 		{"A day of the watchdog with nothing to do, 144 ticks: processor", "IdleDayCPU"},
 	} {
 		p.cells(r.what, duration, p.micro(r.benchmark, ""))
 	}
 	p.cells("… WAL", size, p.micro("IdleDayCPU", "wal-KiB"))
+	p.cells("Such a day with these destinations and channels: processor", duration, p.micro("IdleDayOutsideCPU", ""))
+	p.cells("… WAL", size, p.micro("IdleDayOutsideCPU", "wal-KiB"))
 	for _, r := range []struct{ what, benchmark string }{
 		{"The Edge Function starts and accepts the request", "ColdStart/to 202"},
 		{"A status in the morning, over the Management API", "Status/10,000 runs, over Management API"},

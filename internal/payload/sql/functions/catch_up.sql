@@ -18,6 +18,7 @@ declare
     due timestamptz;
     missed timestamptz;
     missed_schedule text;
+    quiet tstzrange;
     started jsonb := '{}';
     problems jsonb := '[]';
 begin
@@ -51,6 +52,7 @@ begin
             do update set definition = excluded.definition, since = excluded.since;
         end if;
 
+        quiet := null;
         begin
             due := null;
             foreach span in array array['1 day', '35 days', '400 days']::interval[] loop
@@ -58,11 +60,13 @@ begin
                 from auto_backup.due_times(plan.value, greatest(since, until - span), until) as d;
                 exit when due is not null or since >= until - span;
             end loop;
+            select tstzrange(until, coalesce(min(d), until + interval '1 day')) into quiet
+            from auto_backup.due_times(plan.value, until, until + interval '1 day') as d;
         exception
             when others then
                 problems := problems || to_jsonb(format('schedule %s cannot be read: %s', plan.key, auto_backup.plain(sqlerrm)));
         end;
-        if due > coalesce(missed, '-infinity') and not exists (
+        if due is not null and not exists (
             select from auto_backup.runs r
             where r.backup = catch_up.backup and r.schedule = plan.key and r.due_at between due and catch_up.at
             and r.requested_at <= catch_up.at
@@ -72,9 +76,15 @@ begin
             where r.backup = catch_up.backup and r.trigger = 'catch_up'
             and r.requested_at > due and r.requested_at <= catch_up.at
         ) then
-            missed := due;
-            missed_schedule := plan.key;
+            quiet := null;
+            if due > coalesce(missed, '-infinity') then
+                missed := due;
+                missed_schedule := plan.key;
+            end if;
         end if;
+        update auto_backup.schedules s
+        set quiet_for = plan.value, quiet = quiet
+        where s.backup = catch_up.backup and s.schedule = plan.key;
     end loop;
 
     -- Two backups at the same time would only wait for each other.

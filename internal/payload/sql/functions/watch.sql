@@ -20,8 +20,11 @@ declare
     moment timestamptz := coalesce(watch.at, now());
     config record;
     pruned_at timestamptz;
+    copied boolean; -- whether there are destinations outside the project
+    heard boolean; -- whether there are channels
     step text;
     needed text[];
+    due boolean;
     changed boolean := false; -- whether a step may have changed what the later ones depend on
     done jsonb;
     problems jsonb := '[]';
@@ -45,6 +48,8 @@ begin
         return result || '{"skipped": "another session is watching this backup or changing its settings"}';
     end if;
     pruned_at := config.pruned_at;
+    copied := config.document ->> 'offsite' is not null;
+    heard := coalesce(config.document ->> 'heartbeat', config.document ->> 'webhooks') is not null;
     -- Another session may have closed runs until now.
     moment := coalesce(watch.at, clock_timestamp());
     result := jsonb_build_object('backup', watch.backup, 'at', moment);
@@ -63,8 +68,7 @@ begin
                         and (r.state = 'failed' or r.row_open)
                     ) then 'collect' end,
                     -- Removed destinations may have left something open.
-                    case when config.document ->> 'offsite' is not null
-                        or exists (select from auto_backup.exports e where e.backup = watch.backup and e.state = 'open')
+                    case when exists (select from auto_backup.exports e where e.backup = watch.backup and e.state = 'open')
                         or exists (select from auto_backup.export_checks c where c.backup = watch.backup and c.state = 'open')
                         or exists (
                             select from auto_backup.incidents i
@@ -72,7 +76,17 @@ begin
                         )
                         then 'offsite'
                     end,
-                    text 'catch_up',
+                    -- Usually everything that was due has its run, and nothing is due for hours.
+                    case when exists (
+                        select
+                        from jsonb_each(config.document -> 'schedules') e
+                        full join (select s.* from auto_backup.schedules s where s.backup = watch.backup) k on k.schedule = e.key
+                        where case
+                            when coalesce((e.value ->> 'enabled')::boolean, e.value is not null)
+                                then (k.quiet_for = e.value and k.since <= moment and k.quiet @> moment - interval '5 minutes') is not true
+                            else k.since is not null
+                        end
+                    ) then text 'catch_up' end,
                     -- Usually there was a drill, or a success, not too long ago.
                     case when coalesce((config.document #>> '{drill,enabled}')::boolean, false)
                         and coalesce(nullif(config.document #> '{drill,tables}', 'null'), '[]') <> '[]'
@@ -101,9 +115,8 @@ begin
                     and (i.recovered_at is null or i.alert_state <> 'not_delivered' or i.opened_at > moment - interval '1 day')
                 ) then array['retry', 'recover', 'alerts'] end
                 -- Removed channels may have left something waiting.
-                || case when coalesce(config.document ->> 'heartbeat', config.document ->> 'webhooks') is not null
-                    or exists (select from auto_backup.channels c where c.backup = watch.backup)
-                    or exists (select from auto_backup.notices n where n.backup = watch.backup and n.state in ('waiting', 'sent'))
+                || case when exists (select from auto_backup.notices n where n.backup = watch.backup and n.state in ('waiting', 'sent'))
+                    or not heard and exists (select from auto_backup.channels c where c.backup = watch.backup)
                     then text 'notify'
                 end
                 || case when pruned_at is null or pruned_at not between moment - interval '1 day' and moment then text 'prune' end,
@@ -112,6 +125,20 @@ begin
                 -- Settings that are no settings: the step that reads them says so.
                 when others then needed := steps;
             end;
+        end if;
+        -- What these two have to do also depends on what the steps before have done.
+        if step <> all (needed) and (step = 'offsite' and copied or step = 'notify' and heard) then
+            begin
+                if step = 'offsite' then
+                    due := auto_backup.offsite_due(watch.backup, config.document, moment);
+                else
+                    due := auto_backup.notify_due(watch.backup, config.document, moment);
+                end if;
+            exception
+                when others then due := true;
+            end;
+            continue when not due;
+            needed := needed || step;
         end if;
         continue when step <> all (needed);
         -- Locks of others can cost each step some seconds. The next tick goes on.
