@@ -168,6 +168,10 @@ func newUser(t *testing.T, settings ...string) *user {
 		"PATH="+filepath.Join(prepared.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"TF_CLI_CONFIG_FILE="+prepared.settings, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
 	)
+	if *dist == "" {
+		// With the archives of a release, Terraform runs as users have it.
+		u.env = append(u.env, stack.Quick...)
+	}
 	u.env = append(u.env, settings...)
 	return u
 }
