@@ -126,12 +126,25 @@ func (e *cronEntry) fires(from, to int64) *minutes {
 	return set
 }
 
-// offsetsOf looks up the offset of a zone at every minute.
+// offsetsOf looks up the offset of a zone at every minute. No clock changes twice within a
+// quarter of an hour, so the minutes of one that begins and ends with the same offset have it.
 func offsetsOf(loc *time.Location, from, to int64) []int16 {
-	offsets := make([]int16, to-from)
-	for i := range offsets {
+	offset := func(i int) int16 {
 		_, seconds := time.Unix((from+int64(i))*60, 0).In(loc).Zone()
-		offsets[i] = int16((seconds+86400)/60 - 1440) // rounds down
+		return int16((seconds+86400)/60 - 1440) // rounds down
+	}
+	offsets := make([]int16, to-from)
+	first := offset(0)
+	for begin := 0; begin < len(offsets); begin += 15 {
+		end := min(begin+15, len(offsets))
+		next := offset(end)
+		for i := begin; i < end; i++ {
+			offsets[i] = first
+			if next != first {
+				offsets[i] = offset(i)
+			}
+		}
+		first = next
 	}
 	return offsets
 }
