@@ -43,6 +43,9 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	if config.Alert.IsNull() {
+		plan.Alert = defaultAlert()
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	r.planProject(config, state, &plan, resp)

@@ -189,13 +189,19 @@ func functionAttribute() schema.Attribute {
 	}
 }
 
+// defaultAlert is the value of a configuration without `alert`. It is not the schema's
+// default, which could not have the state's duration: the framework would take every plan
+// for one that changes the backup.
+func defaultAlert() types.Object {
+	return types.ObjectValueMust(alertType.AttrTypes, map[string]attr.Value{
+		"enabled": types.BoolValue(true), "function": types.StringValue(backup.DefaultAlertFunction),
+		"source": types.StringValue(backup.DefaultAlertSource), "overdue_after": types.StringUnknown(),
+	})
+}
+
 func alertAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
-		Optional: true, Computed: true,
-		Default: objectdefault.StaticValue(types.ObjectValueMust(alertType.AttrTypes, map[string]attr.Value{
-			"enabled": types.BoolValue(true), "function": types.StringValue(backup.DefaultAlertFunction),
-			"source": types.StringValue(backup.DefaultAlertSource), "overdue_after": types.StringUnknown(),
-		})),
+		Optional: true, Computed: true, // ModifyPlan has the default
 		MarkdownDescription: "How a backup that failed or did not run is reported.",
 		Attributes: map[string]schema.Attribute{
 			"enabled": schema.BoolAttribute{

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/defaults"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/aimindset/terraform-provider-aimindset/internal/backup"
@@ -75,5 +76,30 @@ func TestComputedAttributes(t *testing.T) {
 	}
 	if diags.HasError() {
 		t.Error(diags)
+	}
+}
+
+// TestDefaultsAreKnown proves that no default of an object has an unknown part: it would
+// differ from every state, and the framework would take every plan for one that changes the
+// backup, which costs a sixth of its time in a plan.
+func TestDefaultsAreKnown(t *testing.T) {
+	t.Parallel()
+	var schema resource.SchemaResponse
+	(&autoBackupResource{}).Schema(t.Context(), resource.SchemaRequest{}, &schema)
+	objects := 0
+	for name, attribute := range schema.Schema.Attributes {
+		object, ok := attribute.(interface{ ObjectDefaultValue() defaults.Object })
+		if !ok || object.ObjectDefaultValue() == nil {
+			continue
+		}
+		objects++
+		var resp defaults.ObjectResponse
+		object.ObjectDefaultValue().DefaultObject(t.Context(), defaults.ObjectRequest{}, &resp)
+		if value, err := resp.PlanValue.ToTerraformValue(t.Context()); err != nil || !value.IsFullyKnown() {
+			t.Errorf("the default of %s is %s (%v)", name, resp.PlanValue, err)
+		}
+	}
+	if objects < 3 {
+		t.Errorf("%d objects have a default", objects)
 	}
 }
