@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -46,9 +47,15 @@ func newFleet(t *testing.T, projects int) *stack.Fleet {
 	return f
 }
 
+// simulated are the requests that TestFleet of package ratelimit makes for each project.
+var simulated = map[string]int{
+	"POST /database/query/read-only": 5, "POST /database/query": 7, "GET /functions": 3, "GET /secrets": 3, "GET /api-keys": 1,
+	"POST /secrets": 2, "PATCH /functions/terraform-provider-aimindset-has-no-such-function": 1, "POST /functions/deploy": 1,
+}
+
 // TestCreation proves that the first apply of many projects makes exactly as many requests
-// and statements for each of them as that of one project, that a recorded apply serves them
-// all, and that no connection is left.
+// and statements for each of them as that of one project, and those of which the time under
+// a rate limit is simulated, that a recorded apply serves them all, and that no connection is left.
 func TestCreation(t *testing.T) {
 	t.Parallel()
 	var one stack.FleetStats
@@ -56,7 +63,14 @@ func TestCreation(t *testing.T) {
 		stats := create(t, newFleet(t, projects))
 		if projects == 1 {
 			one = stats
-			t.Logf("%d requests, %d statements", one.API, one.SQL)
+			asked := map[string]int{}
+			for what, times := range stats.PerProject {
+				endpoint, _, _ := strings.Cut(what, " of ")
+				asked[endpoint] = times
+			}
+			if !maps.Equal(asked, simulated) {
+				t.Errorf("asked is %v, and package ratelimit simulates %v", asked, simulated)
+			}
 		}
 		if stats.API != projects*one.API || stats.SQL != projects*one.SQL {
 			t.Errorf("%d projects took %d requests and %d statements, one takes %d and %d", projects, stats.API, stats.SQL, one.API, one.SQL)
