@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,7 +70,7 @@ func newSiteAt(t testing.TB, kind stack.S3Options, articles int, change func(*of
 	t.Cleanup(owner.Close)
 	client, err := supabase.New(supabase.Config{BaseURL: project.APIURL, Token: project.AccessToken, UserAgent: "copies"})
 	must(t, err)
-	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	key, err := newKey()
 	must(t, err)
 	s := &site{
 		t: t, ctx: ctx, stack: project, s3: server, owner: owner, name: backup.DefaultName, key: key,
@@ -82,6 +83,9 @@ func newSiteAt(t testing.TB, kind stack.S3Options, articles int, change func(*of
 	s.apply(change)
 	return s
 }
+
+// newKey makes a key, once for all sites.
+var newKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 3072) })
 
 func must(t testing.TB, err error) {
 	t.Helper()

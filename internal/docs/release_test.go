@@ -175,7 +175,7 @@ func TestReleaseScripts(t *testing.T) {
 	}
 	const passphrase = "not a secret"
 	key := osexec.CommandContext(t.Context(), "bash", "-e", "-c", `
-		gpg --batch --pinentry-mode loopback --passphrase "$PASSPHRASE" --quick-generate-key release@example.com rsa3072 sign never
+		gpg --batch --pinentry-mode loopback --passphrase "$PASSPHRASE" --quick-generate-key release@example.com rsa2048 sign never
 		gpg --batch --pinentry-mode loopback --passphrase "$PASSPHRASE" --armor --export-secret-keys
 		gpgconf --kill gpg-agent`)
 	key.Env = []string{"PATH=" + os.Getenv("PATH"), "GNUPGHOME=" + maker, "PASSPHRASE=" + passphrase}

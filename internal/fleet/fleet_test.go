@@ -23,8 +23,10 @@ var (
 	provider string
 	sample   *Sample
 
-	// buildFlags and environ are for the race detector.
-	buildFlags, environ []string
+	// buildFlags are for the race detector.
+	buildFlags []string
+	// environ is what Terraform has in its environment beside the project.
+	environ = stack.Quick
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
