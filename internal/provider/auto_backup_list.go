@@ -178,9 +178,9 @@ func (l *autoBackupList) result(ctx context.Context, req list.ListRequest, id ba
 	if !ok {
 		return result
 	}
-	was, diags := model.adopt(found, &l.resource.projects.fingerprints)
+	was, diags := model.adopt(found, l.resource.projects.fingerprints)
 	result.Diagnostics.Append(diags...)
-	model.refresh(found, was, &l.resource.projects.fingerprints)
+	model.refresh(found, was, l.resource.projects.fingerprints)
 	result.Diagnostics.Append(model.set(ctx, result.Resource)...)
 	return result
 }

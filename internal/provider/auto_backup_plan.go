@@ -65,7 +65,7 @@ func (r *autoBackupResource) ModifyPlan(ctx context.Context, req resource.Modify
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.fingerprinted(ctx), unsure: config.maySign(ctx), fingerprints: &r.projects.fingerprints}
+	p := planning{id: plan.id(), settings: wanted.Settings, digests: wanted.digests(), verify: plan.Verify, secrets: config.fingerprinted(ctx), unsure: config.maySign(ctx), fingerprints: r.projects.fingerprints}
 	if !replaced {
 		p.state = state
 	}

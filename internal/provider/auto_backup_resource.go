@@ -102,7 +102,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	r.projects.run.see(found.ID, known)
 	warnLease(found.ID, found.Lease, &resp.Diagnostics)
 	if was == nil {
-		adopted, diags := state.adopt(found, &r.projects.fingerprints)
+		adopted, diags := state.adopt(found, r.projects.fingerprints)
 		resp.Diagnostics.Append(diags...)
 		was = &adopted
 	}
@@ -113,7 +113,7 @@ func (r *autoBackupResource) Read(ctx context.Context, req resource.ReadRequest,
 	if f := found.Function; f != nil {
 		was.Seen = seenSource{Revision: f.Revision, Files: f.Files, Changes: f.Changes}
 	}
-	state.refresh(found, *was, &r.projects.fingerprints)
+	state.refresh(found, *was, r.projects.fingerprints)
 	state.refreshTables(ctx, service, found, *was)
 	stored.put(ctx, state, *was, &resp.Diagnostics)
 }
@@ -309,7 +309,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		return // Terraform would remove working jobs before it creates them again
 	}
 	final := plan
-	final.complete(planning{id: spec.ID, settings: settings, digests: code.Digests(), verify: plan.Verify, state: state, fingerprints: &r.projects.fingerprints}, diags)
+	final.complete(planning{id: spec.ID, settings: settings, digests: code.Digests(), verify: plan.Verify, state: state, fingerprints: r.projects.fingerprints}, diags)
 	if !verified {
 		final.Verified = types.StringValue(verifiedFailed)
 	}
@@ -317,7 +317,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		// The next plan must still replace the token.
 		final.RotateToken = state.RotateToken
 	}
-	final.rememberSecrets(spec, state, found, func(part backup.Part) bool { return err == nil || slices.Contains(o.done, part) }, &r.projects.fingerprints, diags)
+	final.rememberSecrets(spec, state, found, func(part backup.Part) bool { return err == nil || slices.Contains(o.done, part) }, r.projects.fingerprints, diags)
 	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap, RPC: found.RPCs[settings.Function.RPC]}
 	if err != nil && state != nil && !slices.Contains(o.done, backup.PartJobs) {
 		made.FormerKeys = was.formerKeys(state.Schedules.Elements())

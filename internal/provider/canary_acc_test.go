@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -14,12 +15,17 @@ import (
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
 
-// cli is Terraform's command line with the provider as a program of its own.
+// cli is Terraform's command line. What it runs has a provider in this process, which sees
+// the environment of that Terraform. What it begins, and may therefore kill or interrupt,
+// starts the provider's program, as does all that is traced, and a configuration with several
+// blocks of the provider: Terraform starts a program for each block, and one server would
+// serve them all as the last one says.
 type cli struct {
 	*stack.WorkingDirectory
 
 	t        *testing.T
 	searched map[string]string // what was printed or written, by its origin
+	program  bool              // the provider is always the program
 }
 
 // builtProvider builds the provider once for all tests, and returns the
@@ -42,15 +48,60 @@ func newCLI(t *testing.T, config string, env ...string) *cli {
 	return &cli{WorkingDirectory: w, t: t, searched: map[string]string{}}
 }
 
-// trace has Terraform and the provider log everything, for files.
+// trace has Terraform and the provider's program log everything, for files.
 func (c *cli) trace() {
+	c.program = true
 	c.Env = append(c.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(c.Dir, "trace.log"))
+}
+
+// served returns the directory for one run of Terraform, with the provider that it gets.
+func (c *cli) served() (w stack.WorkingDirectory, stop func(), err error) {
+	w = *c.WorkingDirectory
+	several, err := c.hasSeveralBlocks()
+	if c.program || several || err != nil {
+		return w, func() {}, err
+	}
+	variable, stop, err := serve(w.Getenv)
+	w.Env = append(slices.Clip(w.Env), variable)
+	return w, stop, err
+}
+
+// hasSeveralBlocks reports whether a block of a provider in the configuration has an alias.
+func (c *cli) hasSeveralBlocks() (bool, error) {
+	paths, err := filepath.Glob(filepath.Join(c.Dir, "*.tf"))
+	if err != nil {
+		return false, err
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil || aliased.Match(text) {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+var aliased = regexp.MustCompile(`(?m)^\s*alias\s*=`)
+
+// Run runs Terraform with any result.
+func (c *cli) Run(ctx context.Context, args ...string) (stack.TerraformRun, error) {
+	w, stop, err := c.served()
+	if err != nil {
+		return stack.TerraformRun{}, err
+	}
+	defer stop()
+	return w.Run(ctx, args...)
 }
 
 // run runs Terraform and keeps everything it printed.
 func (c *cli) run(wanted int, args ...string) string {
 	c.t.Helper()
-	run, err := c.Must(c.t.Context(), wanted, args...)
+	w, stop, err := c.served()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer stop()
+	run, err := w.Must(c.t.Context(), wanted, args...)
 	c.searched[fmt.Sprintf("output %d of terraform %s", len(c.searched), strings.Join(args, " "))] = run.Output
 	if err != nil {
 		c.t.Fatal(err)
@@ -63,7 +114,7 @@ func (c *cli) runWith(env []string, wanted int, args ...string) string {
 	c.t.Helper()
 	w := *c.WorkingDirectory
 	w.Env = slices.Concat(w.Env, env)
-	return (&cli{&w, c.t, c.searched}).run(wanted, args...)
+	return (&cli{&w, c.t, c.searched, c.program}).run(wanted, args...)
 }
 
 // begin starts Terraform.

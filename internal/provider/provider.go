@@ -35,7 +35,9 @@ const typeName = "aimindset"
 // because Terraform does not tell a provider that a run is over, the server closes
 // its connections when it stops serving.
 func New(version string) func() provider.Provider {
-	return func() provider.Provider { return &aimindset{version: version} }
+	return func() provider.Provider {
+		return &aimindset{version: version, getenv: os.Getenv, fingerprints: &fingerprint.Cache{}}
+	}
 }
 
 var (
@@ -45,8 +47,10 @@ var (
 )
 
 type aimindset struct {
-	version     string
-	connections connections
+	version      string
+	getenv       func(variable string) string
+	fingerprints *fingerprint.Cache
+	connections  connections
 }
 
 // Close closes the connections of a provider that is no longer served.
@@ -126,14 +130,14 @@ func (p *aimindset) Configure(ctx context.Context, req provider.ConfigureRequest
 		DatabaseURL: config.DatabaseURL.ValueStringPointer(),
 		APIURL:      config.APIURL.ValueString(), ProjectURL: config.ProjectURL.ValueString(),
 		SelfHosted: own,
-	}, os.Getenv)
+	}, p.getenv)
 	for _, argument := range invalid {
 		resp.Diagnostics.AddAttributeError(attributePath(argument.attribute), "Invalid provider configuration", argument.detail)
 	}
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	configured := &projects{config: resolved, connections: &p.connections, services: map[string]*install.Service{}}
+	configured := &projects{config: resolved, connections: &p.connections, fingerprints: p.fingerprints, services: map[string]*install.Service{}}
 	configured.run.again = strings.Contains(req.TerraformVersion, pulumi)
 	configured.refFromEnvironment = config.ProjectRef.ValueString() == "" && own == nil
 	if resolved.SelfHosted == nil {
@@ -195,7 +199,7 @@ type projects struct {
 	// client is nil for a self-hosted project.
 	client       *supabase.Client
 	connections  *connections
-	fingerprints fingerprint.Cache
+	fingerprints *fingerprint.Cache
 	run          terraformRun
 
 	mu       sync.Mutex

@@ -26,6 +26,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/aimindset/terraform-provider-aimindset/internal/fingerprint"
 	"github.com/aimindset/terraform-provider-aimindset/internal/provider"
 	"github.com/aimindset/terraform-provider-aimindset/internal/stack"
 )
@@ -104,10 +105,15 @@ type reattached struct {
 	Addr            struct{ Network, String string }
 }
 
+// knownFingerprints has the fingerprints that the providers in this process have computed.
+// A provider's program computes each again at its start, which takes more time than all
+// else that it does.
+var knownFingerprints fingerprint.Cache
+
 // serve serves a new provider in this process until stop is called, and returns the
-// variable by which Terraform finds it.
-func serve() (variable string, stop func(), err error) {
-	p := provider.New("test")()
+// variable by which Terraform finds it. The provider reads its environment by getenv.
+func serve(getenv func(variable string) string) (variable string, stop func(), err error) {
+	p := provider.NewWith(getenv, &knownFingerprints)
 	server, err := provider.NewServer(p)
 	if err != nil {
 		return "", nil, err
@@ -151,7 +157,7 @@ func serve() (variable string, stop func(), err error) {
 // terraform runs Terraform with a provider of its own, as every run has one. Another
 // exit code than the expected one is an error with what it printed.
 func (s *stepper) terraform(exit int, args ...string) (string, error) {
-	variable, stop, err := serve()
+	variable, stop, err := serve(os.Getenv)
 	if err != nil {
 		return "", err
 	}

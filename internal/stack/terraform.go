@@ -71,6 +71,16 @@ func NewWorkingDirectory(ctx context.Context, dir, provider string, environ []st
 	return w, nil
 }
 
+// Getenv returns a variable of Terraform's environment, "" if it is not set.
+func (w *WorkingDirectory) Getenv(variable string) string {
+	for _, entry := range slices.Backward(w.Env) { // as for a program, the last one counts
+		if value, ok := strings.CutPrefix(entry, variable+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
 // Quick are variables with which Terraform, and the providers that it starts, take a third
 // less processor time for a plan. They make no keys for the connection between them, which
 // does not leave the machine, and collect no garbage below half a gigabyte. What measures
