@@ -43,9 +43,8 @@ type functionStore struct {
 
 	mu        sync.Mutex
 	functions map[string]*function
-	staged    map[string]*function           // bundled with bundleOnly and not published yet
-	sources   int                            // deployments so far, for the names of directories
-	graphs    map[[sha256.Size]byte][]string // what some files reach; see reached
+	staged    map[string]*function // bundled with bundleOnly and not published yet
+	sources   int                  // deployments so far, for the names of directories
 	secrets   map[string]secret
 	builtin   map[string]string // Supabase's own variables
 	epoch     int               // moves with every change of the secrets
@@ -58,7 +57,7 @@ func newFunctionStore(ref, dir, deno string) (*functionStore, error) {
 	}
 	return &functionStore{
 		ref: ref, dir: dir, deno: deno, closed: make(chan struct{}),
-		functions: map[string]*function{}, staged: map[string]*function{}, graphs: map[[sha256.Size]byte][]string{},
+		functions: map[string]*function{}, staged: map[string]*function{},
 		secrets: map[string]secret{}, builtin: map[string]string{},
 	}, nil
 }

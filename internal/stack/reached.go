@@ -10,7 +10,15 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
+
+// knownGraphs has what some files reach, by the digest of their contents. All stacks of this
+// process share it.
+var knownGraphs struct {
+	sync.Mutex
+	files map[[sha256.Size]byte][]string
+}
 
 // reached is graph, which is asked once for the same files: starting Deno is most of what a
 // deployment costs, and functions of several backups differ only in their directory. The
@@ -24,7 +32,7 @@ func (s *functionStore) reached(ctx context.Context, source string, b *bundle, u
 		return name
 	}
 	sum, base := sha256.New(), "/"+path.Base(path.Dir(b.entrypoint))+"/"
-	_, _ = fmt.Fprintf(sum, "%q %q %q\n", short(b.entrypoint), short(b.importMap), b.flags)
+	_, _ = fmt.Fprintf(sum, "%q %q %q %q\n", s.deno, short(b.entrypoint), short(b.importMap), b.flags)
 	for _, name := range slices.Sorted(maps.Keys(uploaded)) {
 		content := uploaded[name]
 		if name != b.importMap && path.Ext(name) == ".json" && json.Valid(content) {
@@ -38,9 +46,9 @@ func (s *functionStore) reached(ctx context.Context, source string, b *bundle, u
 		}
 	}
 	key := [sha256.Size]byte(sum.Sum(nil))
-	s.mu.Lock()
-	known := s.graphs[key]
-	s.mu.Unlock()
+	knownGraphs.Lock()
+	known := knownGraphs.files[key]
+	knownGraphs.Unlock()
 	if known == nil {
 		files, alone, err := s.graph(ctx, source, b)
 		if err != nil || !alone {
@@ -49,9 +57,12 @@ func (s *functionStore) reached(ctx context.Context, source string, b *bundle, u
 		for _, name := range files {
 			known = append(known, short(name))
 		}
-		s.mu.Lock()
-		s.graphs[key] = known
-		s.mu.Unlock()
+		knownGraphs.Lock()
+		defer knownGraphs.Unlock()
+		if knownGraphs.files == nil {
+			knownGraphs.files = map[[sha256.Size]byte][]string{}
+		}
+		knownGraphs.files[key] = known
 		return files, nil
 	}
 	files := make([]string, len(known))
