@@ -165,6 +165,23 @@ func SampleFunctions() (map[string]map[string]string, error) {
 // createSample creates a schema like AIMindset's, with rows to back up; see
 // database/application.sql.
 func createSample(ctx context.Context, conn *pgx.Conn, opts appOptions) error {
+	if err := createSchema(ctx, conn); err != nil {
+		return err
+	}
+	return fillSample(ctx, conn, opts)
+}
+
+// createSchema creates the schema without rows.
+func createSchema(ctx context.Context, conn *pgx.Conn) error {
+	if err := applyFile(ctx, conn, "application.sql"); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, "comment on table public.articles is '"+sampleMark+"'")
+	return err
+}
+
+// fillSample adds the rows, and the jobs if there are to be any.
+func fillSample(ctx context.Context, conn *pgx.Conn, opts appOptions) error {
 	projectURL := opts.ProjectURL
 	if projectURL == "" {
 		projectURL = "http://127.0.0.1:9"
@@ -174,7 +191,7 @@ func createSample(ctx context.Context, conn *pgx.Conn, opts appOptions) error {
 		strconv.Itoa(opts.Articles), projectURL); err != nil {
 		return err
 	}
-	files := []string{"application.sql", "application_data.sql"}
+	files := []string{"application_data.sql"}
 	if opts.LegacyJobs {
 		files = append(files, "application_jobs.sql")
 	}
@@ -183,6 +200,5 @@ func createSample(ctx context.Context, conn *pgx.Conn, opts appOptions) error {
 			return err
 		}
 	}
-	_, err := conn.Exec(ctx, "comment on table public.articles is '"+sampleMark+"'")
-	return err
+	return nil
 }

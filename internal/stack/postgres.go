@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,8 +73,8 @@ type cluster struct {
 }
 
 // startCluster creates a cluster below dir and returns when it accepts connections and
-// has the platform's roles, schemas and extensions; createApplication adds the
-// application. The supervisor ends its processes and removes the directory. The context
+// has the platform's roles, schemas and extensions, and the application's schema;
+// createApplication adds its rows and jobs. The supervisor ends its processes and removes the directory. The context
 // limits only the start.
 func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *cluster, err error) {
 	begin := time.Now()
@@ -97,13 +98,13 @@ func startCluster(ctx context.Context, super *supervisor, log io.Writer) (_ *clu
 			err = errors.Join(err, c.close())
 		}
 	}()
-	if err := c.init(ctx); err != nil {
+	if err := c.init(); err != nil {
 		return nil, err
 	}
-	if err := c.startOnFreePort(ctx); err != nil {
+	if err := c.makeProject(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.apply(ctx); err != nil {
+	if err := c.setPasswords(ctx); err != nil {
 		return nil, err
 	}
 	_, _ = fmt.Fprintf(c.log, "%s on port %d after %.1f s\n", c.software(), c.port, time.Since(begin).Seconds())
@@ -249,8 +250,8 @@ func (c *cluster) command(ctx context.Context, program string, args ...string) *
 	return cmd
 }
 
-// init creates the data directory and writes its settings.
-func (c *cluster) init(ctx context.Context) error {
+// init lays out what the server needs beside its data.
+func (c *cluster) init() error {
 	if c.cred != nil {
 		if err := os.Chmod(c.dir, 0o711); err != nil { //nolint:gosec // the server's user needs a way to its directory
 			return err
@@ -293,23 +294,25 @@ func (c *cluster) init(ctx context.Context) error {
 	if c.postgres, err = c.files.tree(filepath.Join(c.dir, "installation")); err != nil {
 		return fmt.Errorf("laying out the server's files: %w", err)
 	}
-	if c.initial, err = c.makeData(ctx); err != nil {
-		return err
-	}
+	return nil
+}
+
+// configure writes the settings into the data directory.
+func (c *cluster) configure() error {
 	hba := "local all all reject\nhost all all 127.0.0.1/32 scram-sha-256\n"
 	if err := os.WriteFile(filepath.Join(c.data(), "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return err
 	}
-	conf, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
+	settings := fmt.Sprintf("%sshared_preload_libraries = '%s'\n", serverSettings, c.files.libraries())
+	if c.files.has("supabase_vault") {
+		settings += fmt.Sprintf("vault.getkey_script = '%s'\n", filepath.Join(c.dir, "postgres", "vault-key-script"))
 	}
-	_, err = fmt.Fprintf(conf, "%sshared_preload_libraries = '%s'\n", serverSettings, c.files.libraries())
-	if err == nil && c.files.has("supabase_vault") {
-		_, err = fmt.Fprintf(conf, "vault.getkey_script = '%s'\n", filepath.Join(home, "vault-key-script"))
-	}
-	return errors.Join(err, conf.Close())
+	path := filepath.Join(c.data(), settingsFile)
+	return errors.Join(os.WriteFile(path, []byte(settings), 0o600), c.chown(path))
 }
+
+// settingsFile is in the data directory, and has the settings that initdb does not write.
+const settingsFile = "stack.conf"
 
 func (c *cluster) chown(path string) error {
 	if c.cred == nil {
@@ -462,14 +465,44 @@ func (c *cluster) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
-// apply turns the empty cluster into a new Supabase project.
-func (c *cluster) apply(ctx context.Context) error {
+// connectInitially connects as the superuser with the password that the cluster was made
+// with.
+func (c *cluster) connectInitially(ctx context.Context) (*pgx.Conn, error) {
 	config, err := pgx.ParseConfig(c.url("supabase_admin"))
+	if err != nil {
+		return nil, err
+	}
+	config.Password = c.initial
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// apply turns the empty cluster into a new Supabase project with the application's schema.
+// Its roles have no passwords yet.
+func (c *cluster) apply(ctx context.Context) error {
+	conn, err := c.connectInitially(ctx)
 	if err != nil {
 		return err
 	}
-	config.Password = c.initial
-	conn, err := pgx.ConnectConfig(ctx, config)
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	files := platformFiles
+	if c.files.safeupdate {
+		files = append(slices.Clip(files), "safeupdate.sql")
+	}
+	for _, name := range files {
+		if err := applyFile(ctx, conn, name); err != nil {
+			return err
+		}
+	}
+	// As the role that owns it, with its settings.
+	if _, err := conn.Exec(ctx, `set session authorization postgres; set search_path = "$user", public, extensions`); err != nil {
+		return err
+	}
+	return createSchema(ctx, conn)
+}
+
+// setPasswords gives each role that may log in its own password.
+func (c *cluster) setPasswords(ctx context.Context) error {
+	conn, err := c.connectInitially(ctx)
 	if err != nil {
 		return err
 	}
@@ -487,15 +520,8 @@ func (c *cluster) apply(ctx context.Context) error {
 		`select set_config('stack.passwords', $1, false)`, string(encoded)); err != nil {
 		return err
 	}
-	for _, name := range platformFiles {
-		if err := applyFile(ctx, conn, name); err != nil {
-			return err
-		}
-	}
-	if c.files.safeupdate {
-		if err := applyFile(ctx, conn, "safeupdate.sql"); err != nil {
-			return err
-		}
+	if err := applyFile(ctx, conn, "passwords.sql"); err != nil {
+		return err
 	}
 	return conn.QueryRow(ctx, `select current_setting('server_version')`).Scan(&c.version)
 }
@@ -524,13 +550,12 @@ type appOptions struct {
 	ProjectURL string
 }
 
-// createApplication creates a schema like AIMindset's, with rows to back up, as the role
-// postgres; see database/application.sql.
+// createApplication adds rows and jobs to the application's schema, as the role postgres.
 func (c *cluster) createApplication(ctx context.Context, opts appOptions) error {
 	conn, err := pgx.Connect(ctx, c.url("postgres"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return createSample(ctx, conn, opts)
+	return fillSample(ctx, conn, opts)
 }

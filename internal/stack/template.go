@@ -14,10 +14,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
-// initdbArguments are those of every cluster. The password is the one of its template.
+// initdbArguments are those of every cluster. The superuser's password is the one of its
+// template.
 var initdbArguments = []string{
 	"--username=supabase_admin",
 	"--auth=scram-sha-256",
@@ -26,9 +30,11 @@ var initdbArguments = []string{
 	"--no-sync", "--no-instructions",
 }
 
-// template is an empty cluster as initdb makes it, in the user's cache directory. initdb
-// takes two thirds of the time in which a stack starts, and always makes the same. So the
-// first stack on a machine keeps what it made, and the others copy it.
+// template is a cluster that was shut down, with a new Supabase project and the schema of the
+// application in it, in the user's cache directory. To make it takes most of the time in
+// which a stack starts, and always gives the same. So the first stack on a machine keeps
+// what it made, and the others copy it. What differs among projects is written afterwards:
+// the server's number, its settings, the passwords, and the application's rows.
 type template struct {
 	// dir has the data directory as "data" and the superuser's password in "password". It
 	// is empty if there is no place for it.
@@ -36,26 +42,43 @@ type template struct {
 }
 
 // newTemplate returns the template of an installation, which need not exist yet. Another
-// build of PostgreSQL, or other arguments, have another one.
+// build of PostgreSQL or of an extension, or another script, has another one.
 func newTemplate(files installation) (template, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return template{}, nil //nolint:nilerr // without such a directory, each stack makes its own cluster
 	}
 	digest := sha256.New()
-	for _, path := range []string{filepath.Join(files.bin, "postgres"), filepath.Join(files.bin, "initdb"), filepath.Join(files.share, "postgres.bki")} {
+	made := []string{filepath.Join(files.bin, "postgres"), filepath.Join(files.bin, "initdb"), filepath.Join(files.share, "postgres.bki")}
+	for name := range files.versions {
+		made = append(made, files.control(name))
+	}
+	slices.Sort(made)
+	for _, path := range made {
 		info, err := os.Stat(path)
 		if err != nil {
 			return template{}, err
 		}
 		_, _ = fmt.Fprintln(digest, path, info.Size(), info.ModTime().UnixNano())
 	}
-	_, _ = fmt.Fprintln(digest, initdbArguments)
-	name := "cluster-" + hex.EncodeToString(digest.Sum(nil)[:8])
+	_, _ = fmt.Fprint(digest, initdbArguments, files, serverSettings)
+	scripts, err := databaseFiles.ReadDir("database")
+	if err != nil {
+		return template{}, err
+	}
+	for _, script := range scripts {
+		text, err := databaseFiles.ReadFile("database/" + script.Name())
+		if err != nil {
+			return template{}, err
+		}
+		_, _ = fmt.Fprintf(digest, "%s %x\n", script.Name(), sha256.Sum256(text))
+	}
+	name := "project-" + hex.EncodeToString(digest.Sum(nil)[:8])
 	return template{dir: filepath.Join(cache, "terraform-provider-aimindset", name)}, nil
 }
 
-// keep makes what initdb made the template, unless there is one already.
+// keep makes a data directory the template, unless there is one already, and removes those
+// that nothing has used for a week, as those of former scripts.
 func (t template) keep(data, password string) error {
 	if t.dir == "" {
 		return nil
@@ -78,6 +101,22 @@ func (t template) keep(data, password string) error {
 	if err := os.Rename(partial, t.dir); err != nil && !exists(t.dir) {
 		return err
 	}
+	return t.clear(time.Now().AddDate(0, 0, -7))
+}
+
+// clear removes the other templates that were last used before a time.
+func (t template) clear(before time.Time) error {
+	others, err := filepath.Glob(filepath.Join(filepath.Dir(t.dir), "project-*"))
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if info, err := os.Stat(other); err == nil && other != t.dir && info.ModTime().Before(before) {
+			if err := os.RemoveAll(other); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -95,7 +134,8 @@ func (t template) copy(data string, own func(path string) error) (password strin
 	if err != nil {
 		return "", err
 	}
-	if err := copyTree(filepath.Join(t.dir, "data"), data, own); err != nil {
+	now := time.Now()
+	if err := errors.Join(os.Chtimes(t.dir, now, now), copyTree(filepath.Join(t.dir, "data"), data, own)); err != nil {
 		return "", err
 	}
 	return string(text), renumber(data)
@@ -138,10 +178,10 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// renumber gives a cluster that never ran a new system identifier, by which the provider
+// renumber gives a cluster that was shut down a new system identifier, by which the provider
 // tells servers apart. initdb takes it from the clock; what is left over there is random
 // here. It is at the start of pg_control, which ends with a checksum of all that comes
-// before, and in the first page of the log, which has none.
+// before, and in the first page of each segment of the log, which has none.
 func renumber(data string) error {
 	var low [4]byte
 	if _, err := rand.Read(low[:]); err != nil {
@@ -195,6 +235,9 @@ func renumberLog(path string, old, number []byte) error {
 	const offset = 24 // after the header that every page has
 	found := make([]byte, len(old))
 	_, err = segment.ReadAt(found, offset)
+	if err == nil && bytes.Equal(found, make([]byte, len(old))) {
+		return segment.Close() // made for later, and still empty
+	}
 	if err == nil && !bytes.Equal(found, old) {
 		err = fmt.Errorf("%s is not of the server whose log it is", path)
 	}
@@ -204,16 +247,8 @@ func renumberLog(path string, old, number []byte) error {
 	return errors.Join(err, segment.Close())
 }
 
-// makeData creates the data directory, from the template if there is one. It returns the
-// superuser's password, which apply replaces.
+// makeData creates the data directory by initdb, and returns the superuser's password.
 func (c *cluster) makeData(ctx context.Context) (password string, err error) {
-	empty, err := newTemplate(c.files)
-	if err != nil {
-		return "", err
-	}
-	if password, err = empty.copy(c.data(), c.chown); password != "" || err != nil {
-		return password, err
-	}
 	password = c.password("template")
 	file := filepath.Join(c.dir, "postgres", "admin-password")
 	if err := errors.Join(os.WriteFile(file, []byte(password), 0o600), c.chown(file)); err != nil {
@@ -231,5 +266,47 @@ func (c *cluster) makeData(ctx context.Context) (password string, err error) {
 	if p.err != nil {
 		return "", fmt.Errorf("initdb: %w: %s", errors.Join(p.err, ctx.Err()), strings.TrimSpace(output.String()))
 	}
-	return password, empty.keep(c.data(), password)
+	conf, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	_, err = conf.WriteString("include = '" + settingsFile + "'\n")
+	return password, errors.Join(err, conf.Close())
+}
+
+// makeProject creates the data directory and starts the server, with a new project and the
+// application's schema in it: as a copy of the template, or else as what becomes the
+// template.
+func (c *cluster) makeProject(ctx context.Context) error {
+	kept, err := newTemplate(c.files)
+	if err != nil {
+		return err
+	}
+	if c.initial, err = kept.copy(c.data(), c.chown); err != nil {
+		return err
+	}
+	if c.initial != "" {
+		return errors.Join(c.configure(), c.startOnFreePort(ctx))
+	}
+	if c.initial, err = c.makeData(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(c.configure(), c.startOnFreePort(ctx)); err != nil {
+		return err
+	}
+	if err := c.apply(ctx); err != nil || kept.dir == "" {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.stopServer(syscall.SIGINT, ctx.Done()); err != nil {
+		return err
+	}
+	if err := kept.keep(c.data(), c.initial); err != nil {
+		return err
+	}
+	if err := renumber(c.data()); err != nil {
+		return err
+	}
+	return c.startServer(ctx)
 }

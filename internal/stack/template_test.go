@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -47,7 +48,38 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// TestTemplateCopy proves that what initdb made is kept and copied whole, that the copy
+// TestTemplateClear proves that templates which nothing has used for a week are removed when
+// another one is kept, and that those in use and other files are left.
+func TestTemplateClear(t *testing.T) {
+	t.Parallel()
+	cache, source := t.TempDir(), t.TempDir()
+	for _, name := range []string{"project-old", "project-used", "other-old"} {
+		if err := os.Mkdir(filepath.Join(cache, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "-old") {
+			old := time.Now().AddDate(0, 0, -8)
+			if err := os.Chtimes(filepath.Join(cache, name), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := (template{dir: filepath.Join(cache, "project-new")}).keep(source, "password"); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(cache, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range left {
+		left[i] = filepath.Base(left[i])
+	}
+	if !slices.Equal(left, []string{"other-old", "project-new", "project-used"}) {
+		t.Errorf("the cache holds %v", left)
+	}
+}
+
+// TestTemplateCopy proves that what the first server made is kept and copied whole, that the copy
 // differs from it in the system identifier only, where PostgreSQL's own program reads it,
 // and that without a template, or without a place for one, nothing is copied.
 func TestTemplateCopy(t *testing.T) {
@@ -157,13 +189,14 @@ func TestRenumberRefuses(t *testing.T) {
 			t.Errorf("%s: taken", what)
 		}
 	}
-	if err := os.WriteFile(segment, make([]byte, 64), 0o600); err != nil {
+	others := strings.Repeat("others", 11)
+	if err := os.WriteFile(segment, []byte(others), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := renumberLog(segment, []byte("12345678"), []byte("87654321")); err == nil || !strings.Contains(err.Error(), "not of the server") {
 		t.Errorf("another server's log: %v", err)
 	}
-	if content, err := os.ReadFile(segment); err != nil || string(content) != string(make([]byte, 64)) {
+	if content, err := os.ReadFile(segment); err != nil || string(content) != others {
 		t.Errorf("another server's log is changed: %v", err)
 	}
 }

@@ -16,16 +16,6 @@ create role service_role nologin noinherit bypassrls;
 create role authenticator login noinherit;
 create role supabase_read_only_user login bypassrls;
 
-do $$
-declare
-  entry record;
-begin
-  for entry in select key, value from jsonb_each_text(current_setting('stack.passwords')::jsonb) loop
-    execute format('alter role %I password %L', entry.key, entry.value);
-  end loop;
-end
-$$;
-
 grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres;
 grant pg_monitor, pg_signal_backend, pg_read_all_data to postgres;
