@@ -31,7 +31,9 @@ const address = "aimindset_auto_backup.this"
 
 // factories serve the provider under test to the real Terraform.
 var factories = map[string]func() (tfprotov6.ProviderServer, error){
-	"aimindset": func() (tfprotov6.ProviderServer, error) { return provider.NewServer(provider.NewWith(os.Getenv, &knownFingerprints)) },
+	"aimindset": func() (tfprotov6.ProviderServer, error) {
+		return provider.NewServer(provider.NewWith(os.Getenv, &knownFingerprints))
+	},
 }
 
 // scratch is a directory that ends with the tests.

@@ -103,7 +103,9 @@ func (s *Stack) NewCLI(ctx context.Context, version, dir string) (*CLI, error) {
 		}
 	}
 	c.env = append(c.env, "HOME="+dir, "SUPABASE_PROFILE="+path, "SUPABASE_ACCESS_TOKEN="+s.AccessToken,
-		"SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1", "NO_COLOR=1")
+		"SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1", "NO_COLOR=1",
+		// The program's JavaScript runs too briefly for what its optimizing compiler costs.
+		"BUN_JSC_useDFGJIT=0")
 	for _, args := range [][]string{{"init"}, {"link", "--project-ref", s.ProjectRef}} {
 		if out, err := c.Run(ctx, args...); err != nil {
 			return nil, fmt.Errorf("%w\n%s", err, out)
