@@ -138,15 +138,13 @@ func (s State) RemovableSecrets() []string {
 func (s State) ownsToken() bool { return s.Settings != nil || s.Known.Managed }
 
 // SecretsAfter are the secrets that a Terraform state has to remember after an
-// apply of spec to what was found, so that none is left without an owner. An
-// apply that failed may have set or removed any: a secret that existed before may
-// not have been adopted, and one that the state knew may still be there.
-func (s State) SecretsAfter(spec Spec, failed bool) []string {
+// apply of spec to what was found, so that none is left without an owner. written says
+// that the apply has come to the end of writing them, removed that it has then removed
+// those that spec does not name. Until then it may have set or removed any: a secret that
+// existed before may not have been adopted, and one that the state knew may still be there.
+func (s State) SecretsAfter(spec Spec, written, removed bool) []string {
 	return secretNames(s.SecretsOf(spec), func(secret Secret) bool {
-		if !failed {
-			return secret.Wanted
-		}
-		return secret.Wanted && !secret.Present || slices.Contains(s.Known.Secrets, secret.Name)
+		return secret.Wanted && (written || !secret.Present) || !removed && slices.Contains(s.Known.Secrets, secret.Name)
 	})
 }
 

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,8 +116,11 @@ func TestSecretOwnership(t *testing.T) {
 		equal(t, c.what+": adopt", spec.Completed(found).Settings.AdoptedSecrets, c.adopt)
 		equal(t, c.what+": record", found.SecretsToRecord(spec), c.record)
 		equal(t, c.what+": remove with the backup", found.RemovableSecrets(), c.removable)
-		equal(t, c.what+": after an apply", found.SecretsAfter(spec, false), c.after)
-		equal(t, c.what+": after a failed apply", found.SecretsAfter(spec, true), c.afterFailure)
+		equal(t, c.what+": after an apply", found.SecretsAfter(spec, true, true), c.after)
+		equal(t, c.what+": after a failed apply", found.SecretsAfter(spec, false, false), c.afterFailure)
+		both := slices.Concat(c.after, c.known.Secrets)
+		slices.Sort(both)
+		equal(t, c.what+": after an apply that has removed none", found.SecretsAfter(spec, true, false), slices.Compact(both))
 
 		// Without its value, nothing is said about a secret that is there.
 		spec.Secrets = nil

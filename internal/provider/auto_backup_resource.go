@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -317,7 +318,12 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		// The next plan must still replace the token.
 		final.RotateToken = state.RotateToken
 	}
-	final.rememberSecrets(spec, state, found, func(part backup.Part) bool { return err == nil || slices.Contains(o.done, part) }, r.projects.fingerprints, diags)
+	final.rememberSecrets(spec, state, found, func(part backup.Part) int {
+		if err == nil {
+			return math.MaxInt
+		}
+		return o.steps(part)
+	}, r.projects.fingerprints, diags)
 	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap, RPC: found.RPCs[settings.Function.RPC]}
 	if err != nil && state != nil && !slices.Contains(o.done, backup.PartJobs) {
 		made.FormerKeys = was.formerKeys(state.Schedules.Elements())
@@ -370,16 +376,18 @@ func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 }
 
 // rememberSecrets stores the fingerprints of the secrets that the state must record
-// after an apply. An apply that failed before it had written them all may have set
-// or removed any of them: secrets that the state knew keep their former fingerprints.
-func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, done func(backup.Part) bool, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
+// after an apply, which has finished so many steps of a part. An apply that failed before
+// it had written them all may have set or removed any of them: secrets that the state knew
+// keep their former fingerprints. One that has not removed those of before yet leaves them
+// to the next apply: if the settings are lost meanwhile, nothing else names them.
+func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, steps func(backup.Part) int, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
 	former, present := map[string]string{}, map[string]string{}
 	if state != nil {
 		former = stringsOf(state.SecretFingerprints)
 	}
 	digests := map[string]string{}
-	written := done(backup.PartSecrets)
-	for _, name := range before.SecretsAfter(spec, !written) {
+	written := steps(backup.PartSecrets) > 0
+	for _, name := range before.SecretsAfter(spec, written, steps(backup.PartSecrets) > 1) {
 		present[name] = former[name]
 		if value, wanted := spec.Secrets[name]; wanted && (written || former[name] == "") {
 			digests[name] = backup.DigestOf(value)
@@ -387,7 +395,7 @@ func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupMod
 	}
 	// The vault's secrets have ownership markers, so nobody has to remember them.
 	for name, value := range spec.Channels {
-		if done(backup.PartChannels) {
+		if steps(backup.PartChannels) > 0 {
 			digests[name] = backup.DigestOf(value)
 		} else if former[name] != "" {
 			present[name] = former[name]

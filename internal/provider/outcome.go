@@ -26,8 +26,14 @@ type outcome struct {
 	// does not if jobs existed before a creation: Terraform removes what it failed
 	// to create, and that would stop them.
 	kept bool
-	// done are the parts that were finished.
+	// done are the parts of which a step was finished, in order. Some have two steps: what
+	// replaces others comes before they are removed.
 	done []backup.Part
+}
+
+// steps is how many steps of a part were finished.
+func (o outcome) steps(part backup.Part) int {
+	return len(slices.DeleteFunc(slices.Clone(o.done), func(done backup.Part) bool { return done != part }))
 }
 
 // advice returns the last paragraph of the error of an apply that failed or was
@@ -36,9 +42,11 @@ func (o outcome) advice() string {
 	if len(o.done) == 0 {
 		return "No part of the installation was finished, and the state is unchanged. Apply again to continue."
 	}
-	names := make([]string, len(o.done))
-	for i, part := range o.done {
-		names[i] = part.String()
+	var names []string
+	for _, part := range o.done {
+		if name := part.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	done := "Finished: " + strings.Join(names, ", ") + ". "
 	switch {
