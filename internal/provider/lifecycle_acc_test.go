@@ -80,7 +80,8 @@ func TestRename(t *testing.T) {
 // without a backup. One that works is not replaced, whatever the lifecycle
 // says: the plan refuses and names the way out. What a failed creation has left
 // is removed or taken over, and with create_before_destroy the removal of the
-// old object leaves alone what the new one has taken over.
+// old object leaves alone what the new one has taken over. The plan with -replace
+// does not read the function's source again.
 func TestReplacedByItself(t *testing.T) {
 	t.Parallel()
 	for _, lifecycle := range []string{"", createFirst} {
@@ -109,7 +110,13 @@ func TestReplacedByItself(t *testing.T) {
 			}
 			installed()
 
+			calls := len(p.APICalls())
 			c.says(c.run(1, "apply", "-auto-approve", "-no-color", "-replace="+address), "The backup cannot be replaced", "if you use -replace")
+			for _, call := range p.APICalls()[calls:] {
+				if strings.HasSuffix(call.Path, "/body") {
+					t.Error("the plan of a replacement reads the source again, which the private state knows")
+				}
+			}
 			installed()
 			c.run(0, "taint", address)
 			c.says(c.run(1, "apply", "-auto-approve", "-no-color"), "The backup cannot be replaced", `"terraform untaint"`)

@@ -28,7 +28,8 @@ const (
 type terraformRun struct {
 	mu sync.Mutex
 	// seen are the refreshed backups, with what the state knows about each. What it knows
-	// of the source is left out: it is large, and the private state has it.
+	// of the source is left out: it is large, and the plan of a replacement finds it in the
+	// private state. Terraform gives none for a tainted backup, whose source is read again.
 	seen map[backup.ID]backup.Known
 	// lost are the refreshed backups that another state has recreated or adopted since
 	// this one recorded them.
