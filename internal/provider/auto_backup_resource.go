@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -318,12 +317,7 @@ func (r *autoBackupResource) apply(ctx context.Context, plan autoBackupModel, st
 		// The next plan must still replace the token.
 		final.RotateToken = state.RotateToken
 	}
-	final.rememberSecrets(spec, state, found, func(part backup.Part) int {
-		if err == nil {
-			return math.MaxInt
-		}
-		return o.steps(part)
-	}, r.projects.fingerprints, diags)
+	final.rememberSecrets(spec, state, found, func(part backup.Part, steps int) bool { return err == nil || o.steps(part) >= steps }, r.projects.fingerprints, diags)
 	made := applied{Settings: result.Settings, Digests: code.Digests(), ImportMap: code.ImportMap, RPC: found.RPCs[settings.Function.RPC]}
 	if err != nil && state != nil && !slices.Contains(o.done, backup.PartJobs) {
 		made.FormerKeys = was.formerKeys(state.Schedules.Elements())
@@ -376,18 +370,18 @@ func (m *autoBackupModel) complete(p planning, diags *diag.Diagnostics) {
 }
 
 // rememberSecrets stores the fingerprints of the secrets that the state must record
-// after an apply, which has finished so many steps of a part. An apply that failed before
-// it had written them all may have set or removed any of them: secrets that the state knew
-// keep their former fingerprints. One that has not removed those of before yet leaves them
+// after an apply; finished reports whether it has finished so many steps of a part. An apply
+// that failed before it had written them all may have set or removed any of them: secrets
+// that the state knew keep their former fingerprints. One that has not removed those of before yet leaves them
 // to the next apply: if the settings are lost meanwhile, nothing else names them.
-func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, steps func(backup.Part) int, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
+func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupModel, before backup.State, finished func(part backup.Part, steps int) bool, fingerprints *fingerprint.Cache, diags *diag.Diagnostics) {
 	former, present := map[string]string{}, map[string]string{}
 	if state != nil {
 		former = stringsOf(state.SecretFingerprints)
 	}
 	digests := map[string]string{}
-	written := steps(backup.PartSecrets) > 0
-	for _, name := range before.SecretsAfter(spec, written, steps(backup.PartSecrets) > 1) {
+	written := finished(backup.PartSecrets, 1)
+	for _, name := range before.SecretsAfter(spec, written, finished(backup.PartSecrets, 2)) {
 		present[name] = former[name]
 		if value, wanted := spec.Secrets[name]; wanted && (written || former[name] == "") {
 			digests[name] = backup.DigestOf(value)
@@ -395,7 +389,7 @@ func (m *autoBackupModel) rememberSecrets(spec backup.Spec, state *autoBackupMod
 	}
 	// The vault's secrets have ownership markers, so nobody has to remember them.
 	for name, value := range spec.Channels {
-		if steps(backup.PartChannels) > 0 {
+		if finished(backup.PartChannels, 1) {
 			digests[name] = backup.DigestOf(value)
 		} else if former[name] != "" {
 			present[name] = former[name]

@@ -81,7 +81,7 @@ func TestComputedAttributes(t *testing.T) {
 
 // TestDefaultsAreKnown proves that no default of an object has an unknown part: it would
 // differ from every state, and the framework would take every plan for one that changes the
-// backup, which costs a sixth of its time in a plan.
+// backup, and go over all attributes again.
 func TestDefaultsAreKnown(t *testing.T) {
 	t.Parallel()
 	var schema resource.SchemaResponse
