@@ -55,8 +55,12 @@ func renewLease(ctx context.Context, s *stack.Stack) error {
 		{SQL: queries.Renew, Args: []any{backupName(0), holder}},
 		{SQL: queries.Release, Args: []any{backupName(0), holder}},
 	} {
-		if answer, err := db.Query(ctx, postgres.ReadWrite, statement.SQL, statement.Args...); err != nil || answer == nil {
-			return fmt.Errorf("the database answers %q: %w", answer, err)
+		answer, err := db.Query(ctx, postgres.ReadWrite, statement.SQL, statement.Args...)
+		if err == nil && answer == nil {
+			err = errors.New("the database answers nothing")
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -136,7 +136,7 @@ func TestApplyBudgetWithMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
+	publicKey := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
 	for what, arguments := range map[string]string{"outside": outside, "retention": "\n  retention   = { keep_last = 3 }"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +157,7 @@ func TestApplyBudgetWithMore(t *testing.T) {
 			}
 			w.Env = slices.Concat(w.Env, environ)
 			const last = `verify      = "none"`
-			for name, text := range map[string]string{"main.tf": strings.Replace(configuration, last, last+arguments, 1), "key.pem": pair} {
+			for name, text := range map[string]string{"main.tf": strings.Replace(configuration, last, last+arguments, 1), "key.pem": publicKey} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
