@@ -109,7 +109,7 @@ A backup whose success can be forged protects nobody. This page says what is pro
 
 During a rotation, runs that were posted before it are believed with the former token. An own function signs in the same way: see [Your own Edge Function](own-function). In a self-hosted project, ` + "`tokens.json`" + ` beside the function contains the token; only the runtime should be able to read it.
 
-A signature costs little. Making one takes the database about 80 µs and verifying an outcome about 130 µs; the Edge Function needs about 40 µs for either, on both versions of Deno. ` + "`" + `make bench` + "`" + ` in the provider's repository measures it and fails above its limits.
+A signature costs little. Making one takes the database about 55 µs and verifying an outcome about 90 µs; the Edge Function needs 70 to 90 µs for either, on both versions of Deno. ` + "`" + `make bench` + "`" + ` in the provider's repository measures it and fails above its limits.
 
 ## What to do when ` + "`forged_log`" + ` appears
 
